@@ -1,0 +1,1 @@
+"""The Airflow side: operators, DAG builders, links, notifiers and pages."""

@@ -1,0 +1,1 @@
+"""What runs on Spark and beside it: contracts, lake, extraction, quality, models. Never imports Airflow."""
