@@ -1,0 +1,206 @@
+"""Dataset contracts: what a source promises to deliver, read from `dags/datasets/<dataset>.yaml`.
+
+A contract holds no secret: it names an Airflow connection. This module is imported by every DAG file, so
+it imports neither Spark nor Airflow.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from millstream.errors import ContractError
+
+Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+ColumnType = Literal["string", "int", "bigint", "double", "boolean", "date", "timestamp"]
+DriftPolicy = Literal["evolve", "freeze", "quarantine"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Column(_Strict):
+    """One column as the source delivers it."""
+
+    name: Identifier
+    type: ColumnType
+    description: str = Field(min_length=3)
+    unit: str | None = None
+    nullable: bool = True
+
+
+class FilesSource(_Strict):
+    """Files in a folder; `{partition}` in `path` stands for the partition, for example 2013-01."""
+
+    kind: Literal["files"]
+    connection: Identifier
+    format: Literal["csv.zip", "csv", "jsonl.gz", "xml"]
+    path: str = Field(min_length=1)
+    row_tag: str | None = Field(default=None, description="XML: the element that is one row")
+
+    @model_validator(mode="after")
+    def _xml_names_its_row(self) -> FilesSource:
+        if (self.format == "xml") != (self.row_tag is not None):
+            raise ValueError("row_tag is needed for format xml, and for no other")
+        if self.path.startswith("/") or ".." in Path(self.path).parts:
+            raise ValueError("path must be relative to the connection's folder")
+        return self
+
+
+class HttpSource(_Strict):
+    """A paginated JSON API."""
+
+    kind: Literal["http"]
+    connection: Identifier
+    format: Literal["json"] = "json"
+    endpoint: str = Field(pattern=r"^/")
+    page_size: int = Field(default=1000, ge=1, le=100_000)
+    records_key: Identifier = "results"
+    since_param: Identifier | None = None
+
+
+class SqlSource(_Strict):
+    """A table of a SQL database, read in key order."""
+
+    kind: Literal["sql"]
+    connection: Identifier
+    format: Literal["parquet"] = "parquet"
+    table: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$")
+    key: Identifier
+    watermark: Identifier | None = None
+    batch_rows: int = Field(default=10_000, ge=1)
+
+
+Source = Annotated[FilesSource | HttpSource | SqlSource, Field(discriminator="kind")]
+
+
+class Partition(_Strict):
+    """How silver is cut: by calendar month of the event."""
+
+    grain: Literal["month"] = "month"
+    column: Identifier = "month"
+    start: str = Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$", description="first month the source has")
+
+
+class Drift(_Strict):
+    """What happens when the source's columns change."""
+
+    added: DriftPolicy = "evolve"
+    removed: DriftPolicy = "freeze"
+    retyped: DriftPolicy = "quarantine"
+
+
+class Contract(_Strict):
+    """What one dataset promises: source, columns, key, schedule, and what happens if it is broken."""
+
+    dataset: Identifier
+    version: int = Field(ge=1)
+    description: str = Field(min_length=10)
+    owner: Identifier
+    tags: tuple[str, ...] = ()
+    source: Source
+    load: Literal["full", "partition", "watermark"]
+    partition: Partition | None = None
+    schedule: str | None = Field(default=None, description="Airflow cron preset or expression; null: by hand")
+    start_date: date
+    mode: Literal["elt", "etl"] = "elt"
+    columns: tuple[Column, ...] = Field(min_length=1)
+    primary_key: tuple[Identifier, ...] = Field(min_length=1)
+    event_time: Identifier | None = None
+    null_values: tuple[str, ...] = ("",)
+    allow_empty: bool = False
+    drift: Drift = Drift()
+    deadline_minutes: int = Field(default=60, ge=1, description="SLA: the run must end within")
+    freshness_days: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Contract:
+        names = [column.name for column in self.columns]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise ValueError(f"columns: named twice: {', '.join(doubled)}")
+        missing = [name for name in self.primary_key if name not in names]
+        if missing:
+            raise ValueError(f"primary_key: not among the columns: {', '.join(missing)}")
+        if self.event_time is not None and self.event_time not in names:
+            raise ValueError(f"event_time: not among the columns: {self.event_time}")
+        if (self.load == "partition") != (self.partition is not None):
+            raise ValueError("load: 'partition' and the section partition go together")
+        if self.load == "watermark" and not self._has_watermark():
+            raise ValueError("load: 'watermark' needs source.watermark (sql) or source.since_param (http)")
+        if isinstance(self.source, FilesSource) and self.partition and "{partition}" not in self.source.path:
+            raise ValueError("source.path: must contain {partition}, because the dataset is partitioned")
+        return self
+
+    def _has_watermark(self) -> bool:
+        match self.source:
+            case SqlSource():
+                return self.source.watermark is not None
+            case HttpSource():
+                return self.source.since_param is not None
+            case _:
+                return False
+
+    @property
+    def column_names(self) -> list[str]:
+        return [column.name for column in self.columns]
+
+    @classmethod
+    def load_file(cls, path: Path) -> Contract:
+        """Read and check one contract.
+
+        Raises:
+            ContractError: names the file, each wrong field, and what was expected there.
+        """
+        try:
+            data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ContractError(f"{path.name}: cannot be read: {error.strerror}") from error
+        except yaml.YAMLError as error:
+            raise ContractError(f"{path.name}: is not YAML: {error}") from error
+        return cls.from_dict(data, origin=path.name, stem=path.stem)
+
+    @classmethod
+    def from_dict(cls, data: Any, origin: str, stem: str | None = None) -> Contract:
+        """Check `data`; `origin` names it in errors. Raises ContractError."""
+        try:
+            contract = cls.model_validate(data)
+        except ValidationError as error:
+            problems = "\n".join(_problem(origin, detail) for detail in error.errors())
+            raise ContractError(f"wrong dataset contract\n{problems}") from None
+        if stem is not None and contract.dataset != stem:
+            raise ContractError(
+                f"{origin}: dataset: expected '{stem}', the file's name, found '{contract.dataset}'"
+            )
+        return contract
+
+
+def _problem(origin: str, detail: Any) -> str:
+    field = ".".join(str(part) for part in detail["loc"]) or "contract"
+    found = detail.get("input")
+    shown = "" if isinstance(found, dict | list) or detail["type"] == "missing" else f", found {found!r}"
+    return f"  {origin}: {field}: {detail['msg']}{shown}"
+
+
+MONTH = re.compile(r"^\d{4}-(0[1-9]|1[0-2])$")
+
+
+def months(start: str, end: str) -> list[str]:
+    """All months from `start` to `end`, both included, as 'YYYY-MM'. Raises ContractError on a bad range."""
+    for value in (start, end):
+        if not MONTH.match(value):
+            raise ContractError(f"a month is written YYYY-MM, found {value!r}")
+    if end < start:
+        raise ContractError(f"the range ends before it starts: {start} to {end}")
+    first, last = (datetime.strptime(value, "%Y-%m") for value in (start, end))
+    count = (last.year - first.year) * 12 + last.month - first.month + 1
+    return [
+        f"{first.year + (first.month - 1 + step) // 12:04d}-{(first.month - 1 + step) % 12 + 1:02d}"
+        for step in range(count)
+    ]

@@ -1,0 +1,1 @@
+"""The lake: zones, table addresses, and the only code that writes Delta."""

@@ -1,0 +1,58 @@
+"""Addresses of lake tables. A job never builds a path by hand."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, field_validator
+
+from millstream.errors import ConfigurationError
+
+Zone = Literal["bronze", "silver", "gold"]
+NAME = re.compile(r"^[a-z][a-z0-9_]{0,100}$")
+RUN_KEY = re.compile(r"^[A-Za-z0-9._-]{1,200}$")
+
+
+class TableRef(BaseModel):
+    """One table, written `zone.name`, for example `silver.flights`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    zone: Zone
+    name: str
+
+    @field_validator("name")
+    @classmethod
+    def _safe_name(cls, name: str) -> str:
+        if not NAME.match(name):
+            raise ValueError("a table's name is lower case letters, digits and _")
+        return name
+
+    @classmethod
+    def parse(cls, text: str) -> TableRef:
+        """Read `zone.name`. Raises ConfigurationError when it is not the address of a lake table."""
+        zone, _, name = text.partition(".")
+        try:
+            return cls(zone=zone, name=name)  # type: ignore[arg-type]
+        except ValueError:
+            raise ConfigurationError(
+                f"not a lake table: {text!r}; expected bronze.<name>, silver.<name> or gold.<name>"
+            ) from None
+
+    @property
+    def quarantine(self) -> TableRef:
+        """Where the rows go that broke a critical expectation of this table."""
+        return TableRef(zone=self.zone, name=f"{self.name}_quarantine")
+
+    def uri(self, lake_root: str) -> str:
+        return f"{lake_root.rstrip('/')}/{self.zone}/{self.name}"
+
+    def staging_uri(self, lake_root: str, run: str) -> str:
+        """Where run `run` materialises this table. Raises ConfigurationError on an unsafe run key."""
+        if not RUN_KEY.match(run) or ".." in run:
+            raise ConfigurationError(f"not a run key: {run!r}; see millstream.landing.run_key")
+        return f"{lake_root.rstrip('/')}/staging/{self}/{run}"
+
+    def __str__(self) -> str:
+        return f"{self.zone}.{self.name}"

@@ -1,0 +1,111 @@
+"""Spark sessions: over Connect, named so that a later attempt can find and end what an earlier one left."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from millstream.errors import ClusterError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_NAMESPACE = uuid.UUID("6f6b0c5e-9d5a-4d0f-8f43-2d3f6a1b7c10")
+# How long an interrupted operation may take to end. Measured: a Delta commit finished 40 s after its
+# client was killed.
+END_TIMEOUT_S = 180.0
+_POLL_S = 0.2
+
+
+def session_id(attempt: str) -> str:
+    """The Connect session id of one task attempt: the same name always gives the same id (a UUID)."""
+    digest = uuid.uuid5(_NAMESPACE, attempt)
+    # Connect accepts version 4 only; the version bits carry no information here.
+    return str(uuid.UUID(bytes=digest.bytes, version=4))
+
+
+@contextmanager
+def connect(url: str, attempt: str, earlier: list[str], tag: str) -> Iterator[SparkSession]:
+    """A Connect session for `attempt`, after every operation of the `earlier` attempts has ended.
+
+    A client's death does not stop the server, so a retry that starts at once would write beside the
+    operation that it replaces.
+
+    Raises:
+        ClusterError: the server cannot be reached, or an earlier operation does not end in time.
+    """
+    try:
+        from pyspark.sql.connect.session import SparkSession as ConnectSession
+
+        for name in earlier:
+            end_operations(url, name)
+        spark = ConnectSession.builder.remote(f"{url}/;session_id={session_id(attempt)}").create()
+        spark.addTag(tag)
+    except ClusterError:
+        raise
+    except Exception as error:
+        raise ClusterError(
+            f"Spark Connect server at {url} does not answer: {_first_line(error)}. "
+            "`make status` shows whether it is up; `make logs` shows why it is not."
+        ) from error
+    try:
+        yield spark  # type: ignore[misc]
+    except BaseException:
+        # A closed session can no longer be asked what still runs in it, so end that first.
+        _end(spark, attempt, END_TIMEOUT_S)
+        raise
+    finally:
+        spark.stop()
+
+
+def end_operations(url: str, attempt: str, timeout_s: float = END_TIMEOUT_S) -> list[str]:
+    """Interrupt what `attempt`'s session still runs on the server and wait until it has really ended.
+
+    Interrupting only asks; a commit that is under way may still land, so this waits until the server
+    reports no operation of that session as running or terminating. A session that was closed in the
+    regular way has nothing left to end.
+
+    Returns: ids of the operations that were interrupted.
+    Raises: ClusterError when they have not ended after `timeout_s` seconds.
+    """
+    from pyspark.sql.connect.session import SparkSession as ConnectSession
+
+    spark = ConnectSession.builder.remote(f"{url}/;session_id={session_id(attempt)}").create()
+    try:
+        return _end(spark, attempt, timeout_s)
+    except Exception as error:
+        if "SESSION_CLOSED" in str(error):
+            return []
+        raise
+
+
+def _end(spark: Any, attempt: str, timeout_s: float) -> list[str]:
+    interrupted = list(spark.interruptAll())
+    deadline = time.monotonic() + timeout_s
+    while alive := _unfinished(spark):
+        if time.monotonic() > deadline:
+            raise ClusterError(
+                f"operations {', '.join(alive)} of the attempt {attempt} have not ended after "
+                f"{timeout_s:.0f} s; restart the Spark Connect server before trying again"
+            )
+        time.sleep(_POLL_S)
+    return interrupted
+
+
+def _unfinished(spark: Any) -> list[str]:
+    from pyspark.sql.connect.proto import GetStatusResponse
+
+    status = GetStatusResponse.OperationStatus
+    busy = {status.OPERATION_STATE_RUNNING, status.OPERATION_STATE_TERMINATING}
+    return [
+        operation.operation_id
+        for operation in spark.client._get_operation_statuses().operation_statuses
+        if operation.state in busy
+    ]
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

@@ -1,0 +1,66 @@
+"""One module a silver or gold table: its output schema, and the pure function that makes its rows.
+
+A silver module has
+    SCHEMA      StructType of the table; every column has a comment, keys are not nullable
+    KEY         columns that tell two rows apart
+    REFERENCES  reference checks: flag column -> (own column, other table, its column)
+    CHECKS      Delta constraints: name -> SQL
+    transform   DataFrame of typed source columns -> DataFrame of SCHEMA's columns and `KEPT`
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Protocol, cast
+
+from pyspark.sql import types as T
+
+from millstream.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+# Columns that a transform hands on as they are.
+KEPT = ("_source_row_id", "_malformed", "_source_record")
+
+Reference = tuple[str, str, str]
+
+
+class Transform(Protocol):
+    """What a module of this package offers."""
+
+    SCHEMA: T.StructType
+    KEY: tuple[str, ...]
+    REFERENCES: dict[str, Reference]
+    CHECKS: dict[str, str]
+
+    def transform(self, rows: DataFrame) -> DataFrame: ...
+
+
+def transform_of(dataset: str) -> Transform:
+    """The transform module of `dataset`. Raises ConfigurationError when there is none."""
+    try:
+        return cast(Transform, importlib.import_module(f"millstream.transforms.{dataset}"))
+    except ModuleNotFoundError as error:
+        if error.name != f"millstream.transforms.{dataset}":
+            raise
+        raise ConfigurationError(
+            f"dataset {dataset} has no transform: write spark_jobs/millstream/transforms/{dataset}.py"
+        ) from error
+
+
+_TYPES: dict[str, T.DataType] = {
+    "string": T.StringType(),
+    "int": T.IntegerType(),
+    "bigint": T.LongType(),
+    "double": T.DoubleType(),
+    "boolean": T.BooleanType(),
+    "date": T.DateType(),
+    "timestamp": T.TimestampType(),
+    "timestamp_ntz": T.TimestampNTZType(),
+}
+
+
+def column(name: str, kind: str, comment: str, *, key: bool = False) -> T.StructField:
+    """One column of a table's schema; `kind` in Spark SQL's words; a `key` is never null."""
+    return T.StructField(name, _TYPES[kind], not key, {"comment": comment})

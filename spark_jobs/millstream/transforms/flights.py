@@ -1,0 +1,87 @@
+"""Flights: every scheduled departure from New York's airports, with its delays."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from millstream.transforms import KEPT, Reference, column
+
+# All three airports of departure share this zone.
+ORIGIN_ZONE = "America/New_York"
+
+SCHEMA = StructType(
+    [
+        column("month", "string", "Month of the scheduled departure, YYYY-MM (partition)", key=True),
+        column("flight_date", "date", "Local date of the scheduled departure", key=True),
+        column("carrier", "string", "IATA carrier code", key=True),
+        column("flight", "int", "Flight number", key=True),
+        column("tailnum", "string", "Tail number of the plane"),
+        column("origin", "string", "FAA code of the airport of departure", key=True),
+        column("dest", "string", "FAA code of the airport of destination"),
+        column("sched_dep_local", "timestamp_ntz", "Scheduled departure, local wall clock"),
+        column("sched_dep_utc", "timestamp", "Scheduled departure, UTC"),
+        column("sched_arr_time", "int", "Scheduled arrival, local wall clock at the destination, HHMM"),
+        column("dep_utc", "timestamp", "Departure, UTC; null when cancelled"),
+        column("dep_delay_min", "double", "Departure delay, minutes; negative is early"),
+        column("arr_utc", "timestamp", "Arrival, UTC; null when cancelled or diverted"),
+        column("arr_delay_min", "double", "Arrival delay, minutes; negative is early"),
+        column("air_time_min", "double", "Time in the air, minutes"),
+        column("distance_mi", "double", "Distance between the airports, miles"),
+        column("cancelled", "boolean", "True when the flight never departed"),
+    ]
+)
+KEY = ("flight_date", "carrier", "flight", "origin")
+REFERENCES: dict[str, Reference] = {
+    "_ref_plane": ("tailnum", "silver.planes", "tailnum"),
+    "_ref_origin": ("origin", "silver.airports", "faa"),
+    "_ref_dest": ("dest", "silver.airports", "faa"),
+    "_ref_airline": ("carrier", "silver.airlines", "carrier"),
+}
+CHECKS = {"month_is_the_flight_dates": "month = date_format(flight_date, 'yyyy-MM')"}
+
+
+def transform(rows: DataFrame) -> DataFrame:
+    flight_date = F.make_date("year", "month", "day")
+    scheduled = F.make_timestamp_ntz("year", "month", "day", "hour", "minute", F.lit(0))
+    scheduled_utc = F.convert_timezone(F.lit(ORIGIN_ZONE), F.lit("UTC"), scheduled).cast("timestamp")
+    departed = _plus_minutes(scheduled_utc, F.col("dep_delay"))
+    return rows.select(
+        F.date_format(flight_date, "yyyy-MM").alias("month"),
+        flight_date.alias("flight_date"),
+        "carrier",
+        "flight",
+        "tailnum",
+        "origin",
+        "dest",
+        scheduled.alias("sched_dep_local"),
+        scheduled_utc.alias("sched_dep_utc"),
+        F.col("sched_arr_time"),
+        departed.alias("dep_utc"),
+        F.col("dep_delay").alias("dep_delay_min"),
+        _arrival(scheduled_utc).alias("arr_utc"),
+        F.col("arr_delay").alias("arr_delay_min"),
+        F.col("air_time").alias("air_time_min"),
+        F.col("distance").alias("distance_mi"),
+        F.col("dep_time").isNull().alias("cancelled"),
+        *KEPT,
+    )
+
+
+def _arrival(scheduled_utc: Column) -> Column:
+    """Arrival in UTC, read off the destination's wall clock without knowing its zone.
+
+    A flight lasts air time and taxiing; the wall clock fixes the minutes within the hour. The departure's
+    clock and the arrival's differ by whole hours of zone offset, so the true arrival is the time closest to
+    departure + air time + 30 minutes whose minutes agree with `arr_time`.
+    """
+    departed = _plus_minutes(scheduled_utc, F.col("dep_delay"))
+    estimate = F.unix_seconds(departed) / 60 + F.col("air_time") + F.lit(30)
+    minute = F.col("arr_time") % 100
+    arrived = minute + F.round((estimate - minute) / 60) * 60
+    return F.timestamp_seconds(arrived * 60)
+
+
+def _plus_minutes(moment: Column, minutes: Column) -> Column:
+    return F.timestamp_seconds(F.unix_seconds(moment) + minutes * 60)
