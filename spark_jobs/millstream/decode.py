@@ -78,7 +78,7 @@ def _read_text(spark: SparkSession, contract: Contract, lake_root: str, uris: li
         .repartition(min(len(uris), 64))
         .mapInArrow(
             batches,
-            f"{schema}, `_source_file` string, `_source_row` bigint, `_record_error` string, `_record` string",
+            f"{schema}, _source_file string, _source_row bigint, _record_error string, _record string",
         )
         .withColumn("_source_file", _relative(F.col("_source_file"), lake_root))
     )
@@ -95,19 +95,11 @@ def _relative(path: Column, lake_root: str) -> Column:
 def _to_batches(records: Iterator[Record], columns: list[str], path: str) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
 
-    schema = pa.schema(
-        [
-            *((name, pa.string()) for name in columns),
-            ("_source_file", pa.string()),
-            ("_source_row", pa.int64()),
-        ]
-        + [("_record_error", pa.string()), ("_record", pa.string())]
-    )
+    lineage = zip(LINEAGE, (pa.string(), pa.int64(), pa.string(), pa.string()), strict=True)
+    schema = pa.schema([*((name, pa.string()) for name in columns), *lineage])
     blank: list[str | None] = [None] * len(columns)
-    number = 0
     rows: list[list[Any]] = []
-    for values, error, raw in records:
-        number += 1
+    for number, (values, error, raw) in enumerate(records, start=1):
         rows.append([*(blank if values is None else values), path, number, error, raw])
         if len(rows) == BATCH_ROWS:
             yield _batch(rows, schema)
@@ -149,14 +141,15 @@ def check_columns(contract: Contract, stream: IO[bytes], name: str) -> list[str]
     """Compare the first record's fields in `stream` with the contract.
 
     Returns: columns that the contract does not know (added at the source).
-    Raises: SchemaDriftError when a column of the contract is missing; SourceDataError when nothing can be read.
+    Raises: SchemaDriftError: a column of the contract is missing. SourceDataError: nothing is readable.
     """
     found = _fields(contract, stream, name)
     missing = [column for column in contract.column_names if column not in found]
     if missing:
         raise SchemaDriftError(
             f"{contract.dataset}: {name}: column removed at the source: {', '.join(missing)}; found "
-            f"{', '.join(found)}. Nothing was loaded. Ask the source's owner, or publish a new contract version"
+            f"{', '.join(found)}. Nothing was loaded: "
+            "ask the source's owner, or publish a new version of the contract"
         )
     return [field for field in found if field not in contract.column_names]
 

@@ -25,7 +25,8 @@ SCHEMA = StructType(
         column("sched_arr_time", "int", "Scheduled arrival, local wall clock at the destination, HHMM"),
         column("dep_utc", "timestamp", "Departure, UTC; null when cancelled"),
         column("dep_delay_min", "double", "Departure delay, minutes; negative is early"),
-        column("arr_utc", "timestamp", "Arrival, UTC; null when cancelled or diverted"),
+        # Its UTC time needs the destination's zone, which is another dataset's: gold has it.
+        column("arr_time", "int", "Arrival, local wall clock at the destination, HHMM; null without one"),
         column("arr_delay_min", "double", "Arrival delay, minutes; negative is early"),
         column("air_time_min", "double", "Time in the air, minutes"),
         column("distance_mi", "double", "Distance between the airports, miles"),
@@ -60,27 +61,13 @@ def transform(rows: DataFrame) -> DataFrame:
         F.col("sched_arr_time"),
         departed.alias("dep_utc"),
         F.col("dep_delay").alias("dep_delay_min"),
-        _arrival(scheduled_utc).alias("arr_utc"),
+        "arr_time",
         F.col("arr_delay").alias("arr_delay_min"),
         F.col("air_time").alias("air_time_min"),
         F.col("distance").alias("distance_mi"),
         F.col("dep_time").isNull().alias("cancelled"),
         *KEPT,
     )
-
-
-def _arrival(scheduled_utc: Column) -> Column:
-    """Arrival in UTC, read off the destination's wall clock without knowing its zone.
-
-    A flight lasts air time and taxiing; the wall clock fixes the minutes within the hour. The departure's
-    clock and the arrival's differ by whole hours of zone offset, so the true arrival is the time closest to
-    departure + air time + 30 minutes whose minutes agree with `arr_time`.
-    """
-    departed = _plus_minutes(scheduled_utc, F.col("dep_delay"))
-    estimate = F.unix_seconds(departed) / 60 + F.col("air_time") + F.lit(30)
-    minute = F.col("arr_time") % 100
-    arrived = minute + F.round((estimate - minute) / 60) * 60
-    return F.timestamp_seconds(arrived * 60)
 
 
 def _plus_minutes(moment: Column, minutes: Column) -> Column:

@@ -1,4 +1,4 @@
-"""Strings as a source wrote them to the contract's types, keeping a reason for every value that does not fit."""
+"""Strings as a source wrote them to the contract's types; what does not fit keeps a reason."""
 
 from __future__ import annotations
 

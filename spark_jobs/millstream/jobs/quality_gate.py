@@ -1,0 +1,83 @@
+"""Judge a staged table and say whether it may be published.
+
+The verdict lies beside the staged table as `<staged>__verdict.json`; publishing reads it from there, so a
+gate that did not end leaves nothing that could be published.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pyspark.sql import SparkSession
+
+from millstream.errors import QualityGateError
+from millstream.lake.storage import Storage
+from millstream.quality.gate import run_gate
+from millstream.quality.suite import Suite
+from millstream.quality.verdict import Verdict
+
+Result = Verdict
+
+
+class Args(BaseModel):
+    """What to judge.
+
+    `table` is `zone.name`; `staged_uri` lies below `lake_root`; `suite` is the suite's JSON and `parameters`
+    override its `meta.parameters`; `docs_root` is the local folder of Data Docs, null for none.
+    """
+
+    lake_root: str
+    table: str
+    staged_uri: str
+    staged_version: int
+    suite: dict[str, Any]
+    run: str
+    parameters: dict[str, str | int | float | bool] = {}
+    docs_root: str | None = None
+
+
+def verdict_path(staged_uri: str, lake_root: str) -> str:
+    """Where the verdict on a staged table lies, relative to the lake's root."""
+    return f"{staged_uri.removeprefix(lake_root.rstrip('/') + '/')}__verdict.json"
+
+
+def run(spark: SparkSession, args: Args) -> Verdict:
+    """Judge the staged version, write the verdict and its Data Docs page.
+
+    Raises:
+        QualityGateError: the table may not be published; the message says which rules broke and by how much.
+        ContractError: the suite does not fit the staged table.
+    """
+    storage = Storage(args.lake_root)
+    path = verdict_path(args.staged_uri, args.lake_root)
+    # An earlier attempt's verdict must not outlive this one's failure.
+    storage.remove(path)
+    staged = spark.read.format("delta").option("versionAsOf", args.staged_version).load(args.staged_uri)
+    verdict, findings = run_gate(
+        staged,
+        Suite.from_dict(args.suite, args.parameters),
+        table=args.table,
+        run=args.run,
+        staged_version=args.staged_version,
+    )
+    if args.docs_root is not None:
+        # Rendering needs Great Expectations, which this process has imported by now.
+        from millstream.quality import data_docs
+
+        page = data_docs.page_name(args.table, args.run, args.staged_version)
+        verdict = verdict.model_copy(update={"docs_page": page})
+        data_docs.publish(Path(args.docs_root), verdict, findings)
+    storage.write(path, verdict.model_dump_json(indent=2).encode())
+    if not verdict.passed:
+        raise QualityGateError(_refusal(verdict))
+    return verdict
+
+
+def _refusal(verdict: Verdict) -> str:
+    page = f" Data Docs: {verdict.docs_page}." if verdict.docs_page else ""
+    return (
+        f"{verdict.table} is left as it was: version {verdict.staged_version} of run {verdict.run} broke critical "
+        f"rules of suite {verdict.suite!r}: {verdict.reason}.{page} Correct the source or the suite, then run again."
+    )

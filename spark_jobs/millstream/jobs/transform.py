@@ -1,0 +1,140 @@
+"""Bronze (or, in ETL mode, landing) to a staged silver table: typed, duplicates marked, references checked.
+
+Every source row is in the staged table. Which rows are published is decided later, from this one
+materialised version.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
+
+from millstream import ledger
+from millstream.contract import Contract
+from millstream.jobs import JobModel
+from millstream.jobs.load_bronze import bronze_condition, check_landed_columns, landed_rows
+from millstream.lake.staging import write_staged
+from millstream.lake.storage import Storage
+from millstream.lake.tables import TableRef
+from millstream.lake.writing import require_writer
+from millstream.landing import Manifest, read_manifest
+from millstream.transforms import Transform, transform_of
+from millstream.transforms.typed import typed
+
+
+class Args(JobModel):
+    """`mode` elt reads the bronze rows of this run, etl its landed files."""
+
+    lake_root: str
+    run: str
+    contract: dict[str, Any]
+    mode: Literal["elt", "etl"]
+
+
+class Result(JobModel):
+    """The staged version, rows read, and the versions of the tables that were read."""
+
+    staged_uri: str
+    staged_version: int
+    rows: int
+    inputs: dict[str, int]
+
+
+def run(spark: SparkSession, args: Args) -> Result:
+    require_writer(spark, args.lake_root)
+    contract = Contract.from_dict(args.contract, origin="contract")
+    manifest = read_manifest(Storage(args.lake_root), contract.dataset, args.run)
+    transform = transform_of(contract.dataset)
+    source, inputs = _source_rows(spark, contract, manifest, args)
+    referenced = _referenced(transform, args.lake_root)
+
+    rows = _transformed(source, contract, transform)
+    rows = _with_partition_checked(rows, contract)
+    rows = _with_duplicates_marked(rows, transform.KEY)
+    rows = _with_references_checked(spark, rows, transform, args.lake_root, referenced)
+
+    target = TableRef(zone="silver", name=contract.dataset)
+    staged = write_staged(rows, target.staging_uri(args.lake_root, args.run))
+    return Result(
+        staged_uri=staged.uri,
+        staged_version=staged.version,
+        rows=staged.rows,
+        inputs={**inputs, **referenced},
+    )
+
+
+def _source_rows(
+    spark: SparkSession, contract: Contract, manifest: Manifest, args: Args
+) -> tuple[DataFrame, dict[str, int]]:
+    if args.mode == "etl":
+        check_landed_columns(args.lake_root, contract, manifest)
+        return landed_rows(spark, contract, args.lake_root, manifest), {}
+    bronze = TableRef(zone="bronze", name=contract.dataset)
+    rows = spark.read.format("delta").load(bronze.uri(args.lake_root))
+    version = ledger.version(bronze, args.lake_root)
+    return rows.where(bronze_condition(contract, manifest, args.run)), {str(bronze): version or 0}
+
+
+def _transformed(source: DataFrame, contract: Contract, transform: Transform) -> DataFrame:
+    """The transform's columns, and the partition that each row was delivered for."""
+    partition_of = F.regexp_extract("_source_row_id", r"/partition=([^/]+)/", 1)
+    rows = transform.transform(typed(source, contract))
+    return rows.withColumn("_partition", F.when(partition_of != "", partition_of).otherwise(F.lit("all")))
+
+
+def _with_partition_checked(rows: DataFrame, contract: Contract) -> DataFrame:
+    """A row that belongs to another month than its file's would be published into the wrong partition."""
+    if contract.partition is None:
+        return rows
+    own = F.col(contract.partition.column)
+    reason = F.concat(
+        F.lit(f"{contract.partition.column}: "), own, F.lit(" in the delivery for "), F.col("_partition")
+    )
+    stray = F.when(own != F.col("_partition"), F.array(reason)).otherwise(F.array().cast("array<string>"))
+    return rows.withColumn("_malformed", F.concat("_malformed", stray))
+
+
+def _with_duplicates_marked(rows: DataFrame, key: tuple[str, ...]) -> DataFrame:
+    """Of rows with the same key the first good one in file order is kept; the others get `_duplicate`."""
+    order = Window.partitionBy(*key).orderBy(F.size("_malformed") > 0, *_file_order())
+    has_key = F.lit(True)
+    for name in key:
+        has_key = has_key & F.col(name).isNotNull()
+    return rows.withColumn("_duplicate", has_key & (F.row_number().over(order) > 1))
+
+
+def _file_order() -> tuple[Column, Column]:
+    parts = F.split("_source_row_id", "#")
+    return F.element_at(parts, 1), F.element_at(parts, -1).cast("bigint")
+
+
+def _referenced(transform: Transform, lake_root: str) -> dict[str, int]:
+    """Versions of the referenced tables that exist."""
+    names = {table for _, table, _ in transform.REFERENCES.values()}
+    versions = {name: ledger.version(TableRef.parse(name), lake_root) for name in sorted(names)}
+    return {name: version for name, version in versions.items() if version is not None}
+
+
+def _with_references_checked(
+    spark: SparkSession, rows: DataFrame, transform: Transform, lake_root: str, versions: dict[str, int]
+) -> DataFrame:
+    """Each flag is true when the row's value is in the other table, null when there is nothing to look up
+    or the other table does not exist yet."""
+    for flag, (own, table, other) in transform.REFERENCES.items():
+        if table not in versions:
+            rows = rows.withColumn(flag, F.lit(None).cast("boolean"))
+            continue
+        known = (
+            spark.read.format("delta")
+            .option("versionAsOf", versions[table])
+            .load(TableRef.parse(table).uri(lake_root))
+            .select(F.col(other).alias(f"{flag}_key"))
+        )
+        rows = (
+            rows.join(F.broadcast(known), F.col(own) == F.col(f"{flag}_key"), "left")
+            .withColumn(flag, F.when(F.col(own).isNotNull(), F.col(f"{flag}_key").isNotNull()))
+            .drop(f"{flag}_key")
+        )
+    return rows

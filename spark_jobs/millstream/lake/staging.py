@@ -1,0 +1,55 @@
+"""Staged tables: what a run has made of its input, materialised once, before anyone may see it.
+
+The gate judges exactly this version, and publishing writes from exactly this version.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.observation import Observation
+
+from millstream.lake.writing import table_version
+
+WHOLE = "all"
+
+# Bookkeeping columns of every staged table; none of them is published.
+SOURCE_ROW_ID = "_source_row_id"
+DEFAULTS = {
+    "_partition": F.lit(WHOLE),
+    "_malformed": F.array().cast("array<string>"),
+    "_duplicate": F.lit(False),
+    "_source_record": F.lit(None).cast("string"),
+}
+
+
+@dataclass(frozen=True)
+class Staged:
+    """One staged version and the number of rows that went in."""
+
+    uri: str
+    version: int
+    rows: int
+
+
+def write_staged(rows: DataFrame, uri: str) -> Staged:
+    """Materialise `rows` at `uri`, replacing what an earlier attempt of the same run left there.
+
+    `rows` must have `_source_row_id`; the bookkeeping columns that it lacks are added.
+    """
+    missing = {name: value for name, value in DEFAULTS.items() if name not in rows.columns}
+    counted = Observation()
+    staged = rows.withColumns(missing).observe(counted, F.count(F.lit(1)).alias("rows"))
+    replace_schema_too(staged, uri)
+    return Staged(uri=uri, version=table_version(rows.sparkSession, uri), rows=int(counted.get["rows"]))
+
+
+def replace_schema_too(rows: DataFrame, uri: str) -> None:
+    rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(uri)
+
+
+def read_staged(spark: SparkSession, uri: str, version: int) -> DataFrame:
+    """Exactly `version` of the staged table."""
+    return spark.read.format("delta").option("versionAsOf", version).load(uri)

@@ -1,0 +1,155 @@
+"""The only code that writes Delta tables: idempotent, fenced, with the account in the commit.
+
+A plain append is never used: a repeated run replaces what its first try wrote.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructField, StructType
+
+from millstream.errors import LakeWriterError, SupersededError
+
+# The Spark session that may write a local lake carries this setting; Delta's log store locks a local folder
+# inside one JVM only (https://docs.delta.io/latest/delta-storage.html), so a second writer can lose commits.
+WRITER_CONF = "spark.millstream.lakeWriter"
+
+
+def require_writer(spark: SparkSession, lake_root: str) -> None:
+    """Raise LakeWriterError when `spark` is not the one process that may write this lake."""
+    if not lake_root.startswith("file:") or spark.conf.get(WRITER_CONF, "false") == "true":
+        return
+    raise LakeWriterError(
+        f"{lake_root} is a local folder, and this Spark session is not its one writer: run the job over the "
+        "stack's Spark Connect server (connection spark_connect), or put the lake on HDFS"
+    )
+
+
+@dataclass(frozen=True)
+class TableDefinition:
+    """How a table is made: its schema (with comments), partition columns, checks, and description."""
+
+    schema: StructType
+    comment: str
+    partition_by: tuple[str, ...] = ()
+    checks: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What identifies a commit.
+
+    `writer` and `sequence` become Delta's `txnAppId` and `txnVersion`: of two attempts to write the same
+    thing only the newer one lands, whichever ends first. `metadata` is the commit's `userMetadata`.
+    """
+
+    writer: str
+    sequence: int
+    metadata: str
+
+
+def create_table(spark: SparkSession, uri: str, definition: TableDefinition) -> None:
+    """Create the table if it does not exist: columns with comments, partitioning, constraints."""
+    if table_exists(spark, uri):
+        return
+    columns = ", ".join(_column_ddl(column) for column in definition.schema.fields)
+    partitioning = (
+        f" PARTITIONED BY ({', '.join(definition.partition_by)})" if definition.partition_by else ""
+    )
+    spark.sql(
+        f"CREATE TABLE IF NOT EXISTS delta.`{uri}` ({columns}) USING delta{partitioning} "
+        f"COMMENT {_literal(definition.comment)}"
+    )
+    for name, condition in definition.checks.items():
+        spark.sql(f"ALTER TABLE delta.`{uri}` ADD CONSTRAINT {name} CHECK ({condition})")
+
+
+def table_exists(spark: SparkSession, uri: str) -> bool:
+    from delta.tables import DeltaTable
+
+    return bool(DeltaTable.isDeltaTable(spark, uri))
+
+
+def table_version(spark: SparkSession, uri: str) -> int:
+    """The present version of the table at `uri`."""
+    row = spark.sql(f"DESCRIBE HISTORY delta.`{uri}` LIMIT 1").select("version").first()
+    assert row is not None
+    return int(row["version"])
+
+
+def replace(rows: DataFrame, uri: str, condition: str | None, commit: Commit | None = None) -> None:
+    """Make `rows` the table's rows where `condition` holds (everywhere, when None), in one commit.
+
+    Raises: SupersededError when a newer attempt of the same writer has already committed.
+    """
+    writer = rows.write.format("delta").mode("overwrite")
+    if condition is not None:
+        writer = writer.option("replaceWhere", condition)
+    if commit is not None:
+        writer = (
+            writer.option("userMetadata", commit.metadata)
+            .option("txnAppId", commit.writer)
+            .option("txnVersion", str(commit.sequence))
+        )
+    try:
+        writer.save(uri)
+    except Exception as error:
+        if "CONCURRENT_TRANSACTION" in str(error) or "ConcurrentTransactionException" in str(error):
+            raise _superseded(uri, error) from error
+        raise
+    if commit is not None:
+        _require_landed(rows.sparkSession, uri, commit)
+
+
+def merge(rows: DataFrame, uri: str, key: tuple[str, ...], changed: str, commit: Commit) -> None:
+    """Insert rows with a new `key`, update those whose columns differ, in one commit.
+
+    `changed` is SQL over `new` and `old` that tells whether a matched row differs.
+    """
+    spark = rows.sparkSession
+    rows.createOrReplaceTempView("_merge_source")
+    on = " AND ".join(f"old.`{name}` <=> new.`{name}`" for name in key)
+    settings = {
+        "spark.databricks.delta.commitInfo.userMetadata": commit.metadata,
+        "spark.databricks.delta.write.txnAppId": commit.writer,
+        "spark.databricks.delta.write.txnVersion": str(commit.sequence),
+    }
+    for name, value in settings.items():
+        spark.conf.set(name, value)
+    try:
+        spark.sql(
+            f"MERGE INTO delta.`{uri}` old USING _merge_source new ON {on} "
+            f"WHEN MATCHED AND {changed} THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
+        ).collect()
+    finally:
+        for name in settings:
+            spark.conf.unset(name)
+    _require_landed(spark, uri, commit)
+
+
+def _require_landed(spark: SparkSession, uri: str, commit: Commit) -> None:
+    """Delta skips in silence a write whose `txnVersion` it has seen; silence must not pass for success."""
+    history = spark.sql(f"DESCRIBE HISTORY delta.`{uri}` LIMIT 50").select("userMetadata").collect()
+    if commit.metadata not in {row["userMetadata"] for row in history}:
+        raise _superseded(uri)
+
+
+def _superseded(uri: str, error: Exception | None = None) -> SupersededError:
+    return SupersededError(
+        f"{uri}: a newer attempt has already published these partitions; this one changed nothing"
+        + (f" ({error})" if error else "")
+    )
+
+
+def _column_ddl(column: StructField) -> str:
+    null = "" if column.nullable else " NOT NULL"
+    comment = column.metadata.get("comment")
+    return f"`{column.name}` {column.dataType.simpleString()}{null}" + (
+        f" COMMENT {_literal(comment)}" if comment else ""
+    )
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
