@@ -1,0 +1,141 @@
+"""Files of the lake outside Spark: paths relative to the lake's root, whole files or none.
+
+Reads and writes go through fsspec. A file appears by rename, so a reader sees all of it or nothing, and a
+process that dies in mid-write leaves nothing that looks like data.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO, cast
+
+from fsspec.core import url_to_fs
+
+from millstream.errors import ClusterError, ConfigurationError
+
+SUPPORTED_SCHEMES = ("file",)
+
+
+class Storage:
+    """The lake below `lake_root`, a `file://` URI.
+
+    Every path is relative to the root and uses `/`. A failing storage raises ClusterError, because another
+    try may pass; a root of another kind raises ConfigurationError.
+    """
+
+    def __init__(self, lake_root: str) -> None:
+        scheme, separator, _ = lake_root.partition("://")
+        if not separator or scheme not in SUPPORTED_SCHEMES:
+            raise ConfigurationError(
+                f"lake root {lake_root!r}: the lake's files can be reached below file:// only; "
+                "set MILLSTREAM_LAKE_ROOT"
+            )
+        self._fs, self._base = url_to_fs(lake_root)
+
+    def exists(self, path: str) -> bool:
+        with storage_failures(path):
+            return bool(self._fs.exists(self._at(path)))
+
+    def list(self, folder: str) -> list[str]:
+        """Names directly below `folder`, sorted; empty when the folder does not exist."""
+        with storage_failures(folder):
+            if not self._fs.exists(self._at(folder)):
+                return []
+            return sorted(
+                str(path).rpartition("/")[2] for path in self._fs.ls(self._at(folder), detail=False)
+            )
+
+    @contextmanager
+    def reading(self, path: str) -> Iterator[BinaryIO]:
+        """The file's bytes, seekable. Raises ClusterError also when there is no such file."""
+        with storage_failures(path), self._fs.open(self._at(path), "rb") as stream:
+            yield cast(BinaryIO, stream)
+
+    def read(self, path: str) -> bytes:
+        """The whole file. Raises ClusterError also when there is no such file."""
+        with self.reading(path) as stream:
+            return stream.read()
+
+    def write(self, path: str, content: bytes) -> None:
+        """Put `content` at `path` in one step, replacing what was there."""
+        with self.new_file(path.rpartition("/")[0]) as new:
+            new.write(content)
+            new.publish(path)
+
+    @contextmanager
+    def new_file(self, folder: str) -> Iterator[NewFile]:
+        """A file that is invisible until it is published; dropped at the end of the block otherwise."""
+        hidden = f"{folder}/.{uuid.uuid4().hex}.part"
+        with storage_failures(hidden):
+            self._fs.makedirs(self._at(folder), exist_ok=True)
+            stream = self._fs.open(self._at(hidden), "wb")
+        new = NewFile(self, hidden, stream)
+        try:
+            yield new
+        finally:
+            new.close()
+            self.remove(hidden)
+
+    def rename(self, path: str, target: str) -> None:
+        """Move a file in one step, replacing what was at `target`."""
+        with storage_failures(target):
+            self._fs.makedirs(self._at(target).rpartition("/")[0], exist_ok=True)
+            self._fs.mv(self._at(path), self._at(target))
+
+    def remove(self, path: str) -> None:
+        """Remove a file, or a folder and all below it; nothing happens when there is none."""
+        with storage_failures(path):
+            if self._fs.exists(self._at(path)):
+                self._fs.rm(self._at(path), recursive=True)
+
+    def _at(self, path: str) -> str:
+        return f"{self._base}/{path}"
+
+
+class NewFile:
+    """A file being written; see `Storage.new_file`."""
+
+    def __init__(self, storage: Storage, path: str, stream: Any) -> None:
+        self._storage = storage
+        self._path = path
+        self._stream = stream
+
+    def write(self, content: bytes) -> None:
+        with storage_failures(self._path):
+            self._stream.write(content)
+
+    def close(self) -> None:
+        """Close, with the bytes on disk first: a power cut must not leave the name without the content."""
+        if self._stream.closed:
+            return
+        with storage_failures(self._path):
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+            self._stream.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[BinaryIO]:
+        """What was written, to look at it before it is published. Ends the writing."""
+        self.close()
+        with self._storage.reading(self._path) as stream:
+            yield stream
+
+    def publish(self, path: str) -> None:
+        """Give the file its name, in one step."""
+        self.close()
+        self._storage.rename(self._path, path)
+
+
+@contextmanager
+def storage_failures(path: str) -> Iterator[None]:
+    """Turns an operating system's error at `path` into a ClusterError that says where and what to check."""
+    try:
+        yield
+    except OSError as error:
+        raise ClusterError(
+            f"the lake's storage failed at {path}: {error.strerror or error}; "
+            "check that it is mounted, its free space and its access rights"
+        ) from error

@@ -1,0 +1,300 @@
+"""The landing zone: source bytes exactly as received, named by their content, and one manifest a run.
+
+    landing/<dataset>/[partition=2013-01/]<first 12 of the SHA-256>-<name>     never changed once written
+    landing/<dataset>/_manifests/<run key>.json                               written last: the run has landed
+    landing/<dataset>/_unfinished/<run key>/…                                  notes of a run under way
+
+A run without a manifest has landed nothing, whatever objects lie there; its retry finds them again by name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import BinaryIO, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from millstream.errors import SourceDataError
+from millstream.lake.storage import Storage
+
+CHUNK_BYTES = 1 << 20
+NAME_DIGITS = 12
+UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+LONGEST_NAME = 120
+
+Status = Literal["new", "unchanged", "changed"]
+Opener = Callable[[], BinaryIO]
+Check = Callable[[BinaryIO], None]
+
+
+class LandedFile(BaseModel):
+    """One source object as landed. Sizes in bytes, times in UTC."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str = Field(description="The landed object, relative to the lake root.")
+    source: str = Field(description="Where it came from; holds no secret.")
+    size: int
+    sha256: str
+    modified: datetime | None = Field(
+        default=None, description="Last change at the source, where it says so."
+    )
+    landed_at: datetime
+    partition: str | None = None
+    rows: int | None = Field(default=None, description="Where the extractor knows it.")
+    watermark: str | None = Field(default=None, description="Highest watermark value inside.")
+    status: Status = Field(description="Against the last manifest that names the same source.")
+
+
+class Manifest(BaseModel):
+    """What one run landed: all that a later step needs to know about it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    dataset: str
+    run: str = Field(description="The orchestrator's run id, as given.")
+    key: str = Field(description="`run_key(run)`.")
+    created_at: datetime
+    partitions: tuple[str, ...]
+    files: tuple[LandedFile, ...]
+    watermark_low: str | None = Field(default=None, description="Records from here on were asked for.")
+    watermark_high: str | None = Field(default=None, description="Where the next run may start.")
+
+    @property
+    def path(self) -> str:
+        return _manifest_path(self.dataset, self.key)
+
+    @property
+    def paths(self) -> list[str]:
+        """The landed objects, each once, relative to the lake root."""
+        return list(dict.fromkeys(file.path for file in self.files))
+
+
+class Landing:
+    """Where one run of one dataset lands what it fetches."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        dataset: str,
+        run: str,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._storage = storage
+        self._now = now
+        self.dataset = dataset
+        self.run = run
+        self.key = run_key(run)
+
+    def land(
+        self,
+        source: str,
+        name: str,
+        read: Opener,
+        check: Check = lambda stream: None,
+        *,
+        partition: str | None = None,
+        modified: datetime | None = None,
+        rows: int | None = None,
+        watermark: str | None = None,
+    ) -> LandedFile:
+        """Land the bytes that `read` opens, as they are, unless the same bytes are there already.
+
+        Args:
+            source: what `read` reads, in words for a person; the key by which a change is noticed.
+            name: last part of the object's name; unsafe characters become `_`.
+            check: looks at the received bytes and raises when they are no good; then nothing is landed.
+
+        Raises: whatever `read` and `check` raise; ClusterError when the lake's storage fails.
+        """
+        before = self._last_landed.get(source)
+        kept = self._unchanged(before, read) if before else None
+        path, size, digest = kept or self._copy(name, read, check, partition)
+        landed = LandedFile(
+            path=path,
+            source=source,
+            size=size,
+            sha256=digest,
+            modified=modified,
+            landed_at=self._now(),
+            partition=partition,
+            rows=rows,
+            watermark=watermark,
+            status=_status(before, digest),
+        )
+        return landed
+
+    def commit(
+        self, partitions: Sequence[str], files: Sequence[LandedFile], watermark_low: str | None = None
+    ) -> Manifest:
+        """Write the run's manifest, which makes its files landed; an earlier try's manifest is replaced."""
+        watermarks = [file.watermark for file in files if file.watermark is not None]
+        manifest = Manifest(
+            dataset=self.dataset,
+            run=self.run,
+            key=self.key,
+            created_at=self._now(),
+            partitions=tuple(partitions),
+            files=tuple(files),
+            watermark_low=watermark_low,
+            watermark_high=max(watermarks, default=watermark_low),
+        )
+        self._storage.write(manifest.path, manifest.model_dump_json(indent=2).encode())
+        self._storage.remove(self._notes)
+        return manifest
+
+    def note(self, name: str, content: str) -> None:
+        """Keep `content` for a retry of this same run; forgotten when the manifest is written."""
+        self._storage.write(f"{self._notes}/{name}", content.encode())
+
+    def noted(self, name: str) -> str | None:
+        """What an earlier try of this run noted, if anything."""
+        path = f"{self._notes}/{name}"
+        return self._storage.read(path).decode() if self._storage.exists(path) else None
+
+    def is_intact(self, file: LandedFile) -> bool:
+        """Whether the landed object is still there with the bytes the record speaks of."""
+        return _is_intact(self._storage, file)
+
+    @property
+    def _notes(self) -> str:
+        return f"{_folder(self.dataset)}/_unfinished/{self.key}"
+
+    @cached_property
+    def _last_landed(self) -> dict[str, LandedFile]:
+        manifests = manifests_of(self._storage, self.dataset)
+        return {file.source: file for manifest in manifests for file in manifest.files}
+
+    def _unchanged(self, before: LandedFile, read: Opener) -> tuple[str, int, str] | None:
+        """The object landed before, when the source still has its bytes and the lake does too."""
+        with read() as stream:
+            size, digest = _measure(stream)
+        if digest != before.sha256 or not self.is_intact(before):
+            return None
+        return before.path, size, digest
+
+    def _copy(self, name: str, read: Opener, check: Check, partition: str | None) -> tuple[str, int, str]:
+        folder = _folder(self.dataset) + (f"/partition={partition}" if partition else "")
+        digest = hashlib.sha256()
+        size = 0
+        with self._storage.new_file(folder) as new:
+            with read() as stream:
+                for chunk in _chunks(stream):
+                    digest.update(chunk)
+                    size += len(chunk)
+                    new.write(chunk)
+            with new.reading() as received:
+                check(received)
+            path = f"{folder}/{digest.hexdigest()[:NAME_DIGITS]}-{_safe(name)}"
+            # The name holds the checksum: what is there has the same bytes, or was damaged and is healed.
+            new.publish(path)
+        return path, size, digest.hexdigest()
+
+
+def run_key(run: str) -> str:
+    """A run id as a file name: letters, digits, `.`, `_`, `-`; different ids give different keys."""
+    clean = _safe(run)
+    if clean == run:
+        return clean
+    return f"{clean}-{hashlib.sha256(run.encode()).hexdigest()[:8]}"
+
+
+def read_manifest(storage: Storage, dataset: str, run: str) -> Manifest:
+    """The manifest of run `run`. Raises SourceDataError when that run has landed nothing."""
+    path = _manifest_path(dataset, run_key(run))
+    if not storage.exists(path):
+        raise SourceDataError(
+            f"{dataset}: run {run} has landed nothing ({path} does not exist): run its extract task first"
+        )
+    return _parse(storage, path)
+
+
+def manifests_of(storage: Storage, dataset: str) -> list[Manifest]:
+    """All manifests of a dataset, oldest first."""
+    folder = f"{_folder(dataset)}/_manifests"
+    names = [name for name in storage.list(folder) if not name.startswith(".")]
+    found = [_parse(storage, f"{folder}/{name}") for name in names]
+    return sorted(found, key=lambda manifest: (manifest.created_at, manifest.key))
+
+
+def latest_manifest(
+    storage: Storage, dataset: str, accept: Callable[[Manifest], bool] = lambda manifest: True
+) -> Manifest | None:
+    """The newest manifest that `accept` says yes to, or None.
+
+    The next watermark must come from a run whose rows were published, not merely landed: pass an `accept`
+    that knows, or what a failed gate held back is never asked for again.
+    """
+    return next((found for found in reversed(manifests_of(storage, dataset)) if accept(found)), None)
+
+
+def verify(storage: Storage, manifest: Manifest) -> None:
+    """Read all landed objects of a manifest again and compare their checksums.
+
+    Raises: SourceDataError naming every object that is missing or has other bytes than were received.
+    """
+    damaged = [file.path for file in manifest.files if not _is_intact(storage, file)]
+    if damaged:
+        raise SourceDataError(
+            f"{manifest.dataset}: landed files are missing or not as received: {', '.join(damaged)}; "
+            f"clear the extract task of run {manifest.run} to land them again"
+        )
+
+
+def _folder(dataset: str) -> str:
+    return f"landing/{dataset}"
+
+
+def _manifest_path(dataset: str, key: str) -> str:
+    return f"{_folder(dataset)}/_manifests/{key}.json"
+
+
+def _parse(storage: Storage, path: str) -> Manifest:
+    try:
+        return Manifest.model_validate_json(storage.read(path))
+    except ValidationError as error:
+        raise SourceDataError(
+            f"{path} is not a manifest: {error.errors()[0]['msg']}; remove the file"
+        ) from error
+
+
+def _status(before: LandedFile | None, digest: str) -> Status:
+    if before is None:
+        return "new"
+    return "unchanged" if before.sha256 == digest else "changed"
+
+
+def _is_intact(storage: Storage, file: LandedFile) -> bool:
+    if not storage.exists(file.path):
+        return False
+    with storage.reading(file.path) as stream:
+        return _measure(stream) == (file.size, file.sha256)
+
+
+def _measure(stream: BinaryIO) -> tuple[int, str]:
+    digest = hashlib.sha256()
+    size = 0
+    for chunk in _chunks(stream):
+        digest.update(chunk)
+        size += len(chunk)
+    return size, digest.hexdigest()
+
+
+def _chunks(stream: BinaryIO) -> Iterator[bytes]:
+    while chunk := stream.read(CHUNK_BYTES):
+        yield chunk
+
+
+def _safe(name: str) -> str:
+    cleaned = UNSAFE.sub("_", name).replace("..", "__").lstrip(".")
+    return cleaned[:LONGEST_NAME] or "_"
+
+
+def in_memory(content: bytes) -> Opener:
+    """An opener of bytes already received."""
+    return lambda: io.BytesIO(content)

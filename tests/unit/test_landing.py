@@ -1,0 +1,212 @@
+"""The landing zone: content-named objects, a manifest written last, nothing half-written."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+from millstream.errors import ClusterError, ConfigurationError, SourceDataError
+from millstream.lake.storage import Storage
+from millstream.landing import Landing, in_memory, latest_manifest, read_manifest, run_key, verify
+
+CONTENT = b"carrier,name\n9E,Endeavor Air Inc.\n"
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    return tmp_path / "lake"
+
+
+@pytest.fixture
+def storage(lake: Path) -> Storage:
+    return Storage(f"file://{lake}")
+
+
+def landed_files(lake: Path) -> list[str]:
+    return sorted(path.relative_to(lake).as_posix() for path in lake.rglob("*") if path.is_file())
+
+
+def refuse(stream: BinaryIO) -> None:
+    raise SourceDataError(f"{len(stream.read())} bytes, none good")
+
+
+def test_object_is_named_by_its_content_and_manifest_says_where_it_came_from(storage, lake):
+    noon = datetime(2013, 2, 1, 12, tzinfo=UTC)
+    landing = Landing(storage, "airlines", "manual__1", now=lambda: noon)
+    modified = datetime(2013, 1, 31, tzinfo=UTC)
+
+    file = landing.land("airlines.csv", "airlines.csv", in_memory(CONTENT), modified=modified)
+    manifest = landing.commit(["2013-01"], [file])
+
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    assert set(landed_files(lake)) == {
+        f"landing/airlines/{digest[:12]}-airlines.csv",
+        "landing/airlines/_manifests/manual__1.json",
+    }
+    assert (lake / file.path).read_bytes() == CONTENT
+    assert file.model_dump() == {
+        "path": f"landing/airlines/{digest[:12]}-airlines.csv",
+        "source": "airlines.csv",
+        "size": 34,
+        "sha256": digest,
+        "modified": modified,
+        "landed_at": noon,
+        "partition": None,
+        "rows": None,
+        "watermark": None,
+        "status": "new",
+    }
+    assert read_manifest(storage, "airlines", "manual__1") == manifest
+    assert (manifest.run, manifest.partitions, manifest.created_at) == ("manual__1", ("2013-01",), noon)
+
+
+def test_partition_is_part_of_the_path(storage):
+    file = Landing(storage, "flights", "r").land("f.zip", "f.zip", in_memory(b"x"), partition="2013-01")
+    assert file.path == f"landing/flights/partition=2013-01/{hashlib.sha256(b'x').hexdigest()[:12]}-f.zip"
+
+
+def test_changed_source_is_noticed_and_the_old_object_stays(storage, lake):
+    statuses = []
+    for run, content in [("1", b"a"), ("2", b"a"), ("3", b"b"), ("4", b"a")]:
+        landing = Landing(storage, "airlines", run)
+        file = landing.land("airlines.csv", "airlines.csv", in_memory(content))
+        landing.commit([], [file])
+        statuses.append(file.status)
+
+    assert statuses == ["new", "unchanged", "changed", "changed"]
+    objects = [path for path in landed_files(lake) if not path.endswith(".json")]
+    assert len(objects) == 2
+
+
+def test_unchanged_source_is_not_written_again(storage, lake):
+    first = Landing(storage, "airlines", "1")
+    file = first.land("airlines.csv", "airlines.csv", in_memory(CONTENT))
+    first.commit([], [file])
+    before = (lake / file.path).stat()
+
+    Landing(storage, "airlines", "2").land("airlines.csv", "airlines.csv", in_memory(CONTENT))
+
+    after = (lake / file.path).stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_refused_bytes_leave_nothing_and_a_later_try_lands(storage, lake):
+    landing = Landing(storage, "airlines", "1")
+    with pytest.raises(SourceDataError, match="34 bytes, none good"):
+        landing.land("airlines.csv", "airlines.csv", in_memory(CONTENT), refuse)
+    assert landed_files(lake) == []
+
+    landing.commit([], [landing.land("airlines.csv", "airlines.csv", in_memory(CONTENT))])
+    assert len(landed_files(lake)) == 2
+
+
+def test_source_that_breaks_off_leaves_nothing(storage, lake):
+    class Broken(io.RawIOBase):
+        def readable(self):
+            return True
+
+        def readinto(self, buffer):
+            raise SourceDataError("the line is dead")
+
+    with pytest.raises(SourceDataError, match="the line is dead"):
+        Landing(storage, "airlines", "1").land("a", "a", lambda: Broken())
+    assert landed_files(lake) == []
+
+
+def test_verify_names_the_damaged_object_and_landing_again_heals_it(storage, lake):
+    landing = Landing(storage, "airlines", "manual__1")
+    file = landing.land("airlines.csv", "airlines.csv", in_memory(CONTENT))
+    manifest = landing.commit([], [file])
+    verify(storage, manifest)
+
+    (lake / file.path).write_bytes(CONTENT[:-1])
+    with pytest.raises(SourceDataError) as refused:
+        verify(storage, manifest)
+    assert str(refused.value) == (
+        f"airlines: landed files are missing or not as received: {file.path}; "
+        "clear the extract task of run manual__1 to land them again"
+    )
+
+    again = Landing(storage, "airlines", "manual__1")
+    manifest = again.commit([], [again.land("airlines.csv", "airlines.csv", in_memory(CONTENT))])
+    verify(storage, manifest)
+
+
+def test_manifest_of_a_run_that_landed_nothing(storage):
+    with pytest.raises(SourceDataError) as refused:
+        read_manifest(storage, "airlines", "manual__1")
+    assert str(refused.value) == (
+        "airlines: run manual__1 has landed nothing (landing/airlines/_manifests/manual__1.json does not "
+        "exist): run its extract task first"
+    )
+
+
+def test_latest_manifest_is_the_newest_that_is_accepted(storage):
+    start = datetime(2013, 1, 1, tzinfo=UTC)
+    # Run ids that sort against time: the newest is not the last name.
+    for days, run in enumerate(["c", "b", "a"]):
+        Landing(storage, "weather", run, now=lambda days=days: start + timedelta(days)).commit([], [], run)
+
+    assert latest_manifest(storage, "weather").run == "a"
+    assert latest_manifest(storage, "weather", lambda manifest: manifest.run != "a").run == "b"
+    assert latest_manifest(storage, "planes") is None
+
+
+def test_watermark_moves_to_the_highest_landed_and_stays_without_rows(storage):
+    landing = Landing(storage, "weather", "1")
+    files = [
+        landing.land(name, name, in_memory(name.encode()), watermark=watermark)
+        for name, watermark in [("1", "2013-01-02T00:00:00Z"), ("2", "2013-01-03T00:00:00Z"), ("3", None)]
+    ]
+    assert landing.commit([], files, "2013-01-01T00:00:00Z").watermark_high == "2013-01-03T00:00:00Z"
+    assert landing.commit([], [], "2013-01-01T00:00:00Z").watermark_high == "2013-01-01T00:00:00Z"
+
+
+def test_notes_last_until_the_manifest(storage, lake):
+    landing = Landing(storage, "weather", "1")
+    landing.note("pages.json", "[1]")
+    assert Landing(storage, "weather", "1").noted("pages.json") == "[1]"
+    assert Landing(storage, "weather", "2").noted("pages.json") is None
+
+    landing.commit([], [])
+    assert landing.noted("pages.json") is None
+    assert landed_files(lake) == ["landing/weather/_manifests/1.json"]
+
+
+@pytest.mark.parametrize(
+    ("run", "start"),
+    [
+        ("manual__2013-01-01T00:00:00+00:00", "manual__2013-01-01T00_00_00_00_00-"),
+        ("../../etc/passwd", "______etc_passwd-"),
+        ("..", "__-"),
+        ("", "_-"),
+        ("ünï x", "_n_x-"),
+    ],
+)
+def test_run_key_is_a_safe_file_name(run, start):
+    assert run_key(run).startswith(start)
+    assert len(run_key(run)) == len(start) + 8
+
+
+def test_run_keys_of_different_runs_differ():
+    assert run_key("a:b") != run_key("a+b")
+    assert run_key("a" * 300) != run_key("a" * 301)
+    assert run_key("scheduled__2013-01") == "scheduled__2013-01"
+
+
+def test_lake_root_of_another_kind_is_refused():
+    with pytest.raises(ConfigurationError, match="below file:// only; set MILLSTREAM_LAKE_ROOT"):
+        Storage("s3://bucket/lake")
+
+
+def test_failing_storage_is_a_cluster_error_that_says_where(tmp_path):
+    (tmp_path / "lake").write_text("a file where the lake should be")
+    storage = Storage(f"file://{tmp_path / 'lake'}")
+    with pytest.raises(
+        ClusterError, match=r"the lake's storage failed at landing/airlines/.*check that it is mounted"
+    ):
+        Landing(storage, "airlines", "1").land("a", "a", in_memory(b"a"))
