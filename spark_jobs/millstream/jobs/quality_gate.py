@@ -9,10 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import Field
 from pyspark.sql import SparkSession
 
 from millstream.errors import QualityGateError
+from millstream.jobs import JobModel
 from millstream.lake.storage import Storage
 from millstream.quality.gate import run_gate
 from millstream.quality.suite import Suite
@@ -21,7 +22,7 @@ from millstream.quality.verdict import Verdict
 Result = Verdict
 
 
-class Args(BaseModel):
+class Args(JobModel):
     """What to judge.
 
     `table` is `zone.name`; `staged_uri` lies below `lake_root`; `suite` is the suite's JSON and `parameters`
@@ -34,7 +35,7 @@ class Args(BaseModel):
     staged_version: int
     suite: dict[str, Any]
     run: str
-    parameters: dict[str, str | int | float | bool] = {}
+    parameters: dict[str, str | int | float | bool] = Field(default_factory=dict)
     docs_root: str | None = None
 
 
@@ -78,6 +79,7 @@ def run(spark: SparkSession, args: Args) -> Verdict:
 def _refusal(verdict: Verdict) -> str:
     page = f" Data Docs: {verdict.docs_page}." if verdict.docs_page else ""
     return (
-        f"{verdict.table} is left as it was: version {verdict.staged_version} of run {verdict.run} broke critical "
-        f"rules of suite {verdict.suite!r}: {verdict.reason}.{page} Correct the source or the suite, then run again."
+        f"{verdict.table} is left as it was: version {verdict.staged_version} of run {verdict.run} broke "
+        f"critical rules of suite {verdict.suite!r}: {verdict.reason}.{page} Correct the source or the "
+        "suite, then run again."
     )

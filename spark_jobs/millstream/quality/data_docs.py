@@ -1,0 +1,122 @@
+"""Data Docs: one static page for each validation, and an index of all of them.
+
+The report on a page is rendered by Great Expectations; the frame around it is ours, because Great
+Expectations' own page loads scripts and styles from a dozen hosts and prints values unescaped. Pages need no
+script and no network.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import re
+from copy import deepcopy
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from great_expectations.core.expectation_validation_result import (
+    ExpectationSuiteValidationResult,
+    ExpectationValidationResult,
+)
+from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
+from great_expectations.render.view.view import DefaultJinjaPageView
+from jinja2 import ChoiceLoader, Environment, PackageLoader
+
+from millstream.quality.validation import Finding
+from millstream.quality.verdict import Verdict
+
+# The index shows this many validations; older pages stay where they are.
+INDEX_ENTRIES = 500
+LOCK_TIMEOUT_S = 60
+
+
+def page_name(table: str, run: str, staged_version: int | None) -> str:
+    """Where the page of one validation lies, relative to the site's root."""
+    safe = re.sub(r"[^A-Za-z0-9._-]", "_", run)
+    return f"{table}/{safe}-v{'none' if staged_version is None else staged_version}.html"
+
+
+def publish(docs_root: Path, verdict: Verdict, findings: list[Finding]) -> None:
+    """Write the page `verdict.docs_page` below `docs_root` and list it in the index.
+
+    Several processes may publish at once: pages have names of their own, the index is rewritten under a lock.
+    """
+    if verdict.docs_page is None:
+        raise ValueError("the verdict names no page")
+    page = docs_root / verdict.docs_page
+    page.parent.mkdir(parents=True, exist_ok=True)
+    _replace(page, _page(verdict, findings))
+    _replace(page.with_suffix(".json"), _entry(verdict))
+    with FileLock(docs_root / ".index.lock", timeout=LOCK_TIMEOUT_S):
+        _replace(docs_root / "index.html", _index(docs_root))
+
+
+def _page(verdict: Verdict, findings: list[Finding]) -> str:
+    failed = sum(not finding.success for finding in findings)
+    suite_result = ExpectationSuiteValidationResult(
+        success=not failed,
+        suite_name=verdict.suite,
+        results=[_escaped(finding.result) for finding in findings],
+        statistics={
+            "evaluated_expectations": len(findings),
+            "successful_expectations": len(findings) - failed,
+            "unsuccessful_expectations": failed,
+            "success_percent": 100 * (len(findings) - failed) / len(findings) if findings else 100.0,
+        },
+        meta={"run_id": {"run_name": verdict.run, "run_time": datetime.now(UTC).isoformat()}},
+    )
+    document = ValidationResultsPageRenderer().render(suite_result)
+    view = DefaultJinjaPageView()
+    assert view.env.loader is not None
+    view.env.loader = ChoiceLoader([_templates(), view.env.loader])
+    return str(view.render(document, template="page.j2", verdict=verdict))  # type: ignore[no-untyped-call]
+
+
+def _escaped(result: ExpectationValidationResult) -> ExpectationValidationResult:
+    """A copy whose example values are HTML-escaped: Great Expectations prints them as they are."""
+    copy = deepcopy(result)
+    for name in ("partial_unexpected_list", "partial_unexpected_counts", "observed_value"):
+        if name in (copy.result or {}):
+            copy.result[name] = _escape(copy.result[name])
+    return copy
+
+
+def _escape(value: Any) -> Any:
+    match value:
+        case str():
+            return html.escape(value)
+        case dict():
+            return {key: _escape(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_escape(item) for item in value]
+        case _:
+            return value
+
+
+def _entry(verdict: Verdict) -> str:
+    kept = verdict.model_dump(
+        mode="json", include={"table", "run", "evaluated", "quarantined_rows", "passed", "docs_page"}
+    )
+    time = datetime.now(UTC).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
+    return json.dumps({**kept, "page": verdict.docs_page, "warnings": len(verdict.warnings), "time": time})
+
+
+def _index(docs_root: Path) -> str:
+    entries = [json.loads(path.read_text(encoding="utf-8")) for path in docs_root.glob("*/*.json")]
+    entries.sort(key=lambda entry: (entry["time"], entry["page"]), reverse=True)
+    environment = Environment(loader=_templates(), autoescape=True)
+    return environment.get_template("index.j2").render(entries=entries[:INDEX_ENTRIES])
+
+
+def _templates() -> PackageLoader:
+    return PackageLoader("millstream.quality", "templates")
+
+
+def _replace(path: Path, content: str) -> None:
+    """Put `content` at `path` in one step, so that no reader sees half a page."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_text(content, encoding="utf-8")
+    part.replace(path)

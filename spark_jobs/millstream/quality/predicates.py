@@ -1,0 +1,248 @@
+"""Row predicates that say, for each expectation, which rows Great Expectations would count as unexpected.
+
+Great Expectations 1.24 counts on Spark but does not hand out the rows, so the split into good and
+quarantined rows is made here, from the same suite. Semantics follow its
+`expectations/metrics/*_map_metrics` (class `_spark` methods): most rules skip nulls, a condition that
+evaluates to null is not counted, and uniqueness counts every member of a group of equals. The gate
+compares both counts in every run and a parity test compares them on dirty, empty and all-null data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import reduce
+from operator import and_, or_
+from typing import Any
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from millstream.errors import ContractError, UnsupportedExpectationError
+from millstream.quality.suite import Rule, Suite
+
+REASONS = "_reasons"
+MALFORMED = "_malformed"
+
+
+def considered(rule: Rule) -> Column:
+    """True exactly on the rows over which the rule's share is taken; never null."""
+    parts = [_condition(rule)] if rule.kwargs.get("row_condition") else []
+    missing = [F.col(name).isNull() for name in rule.columns]
+    match _nulls_skipped(rule):
+        case "any":
+            parts.append(~reduce(or_, missing))
+        case "all":
+            parts.append(~reduce(and_, missing))
+    return reduce(and_, parts, F.lit(True))
+
+
+def breaks(rule: Rule) -> Column:
+    """True exactly where Great Expectations counts the row as unexpected, else False; never null.
+
+    For uniqueness the column holds a window function: use it in a projection, not in a filter.
+
+    Raises:
+        UnsupportedExpectationError: the expectation has no row predicate.
+    """
+    if rule.checks_uniqueness:
+        return _repeated(rule)
+    expected = _PREDICATES.get(rule.expectation_type)
+    if expected is None:
+        raise UnsupportedExpectationError(f"{rule.expectation_type} has no row predicate ({rule.label})")
+    return considered(rule) & F.coalesce(~expected(rule.kwargs), F.lit(False))
+
+
+def repeats(df: DataFrame, rule: Rule, broken: str, of: str) -> DataFrame:
+    """One row counting a uniqueness rule's broken rows (`broken`) out of the rows considered (`of`).
+
+    A grouped count gives the same figure as the window of `breaks` without moving whole rows.
+    """
+    groups = df.where(considered(rule)).groupBy(*rule.columns).agg(F.count(F.lit(1)).alias("_size"))
+    return groups.agg(
+        F.coalesce(F.sum(F.when(F.col("_size") > 1, F.col("_size"))), F.lit(0)).alias(broken),
+        F.coalesce(F.sum("_size"), F.lit(0)).alias(of),
+    )
+
+
+def split(df: DataFrame, suite: Suite, broken: Iterable[int] | None = None) -> DataFrame:
+    """`df` with `_reasons` array<string>: why the row may not be published; empty for a good row.
+
+    The reasons are those in `_malformed` (where the frame has it) and the labels of the critical row-level
+    rules that the row breaks. `broken` limits this to the rules with these indexes, when the verdict on the
+    same staged version says that the others have no broken row. Adds no Spark job of its own.
+
+    Raises:
+        ContractError: a rule names a column that `df` lacks.
+    """
+    wanted = None if broken is None else set(broken)
+    rules = [rule for rule in suite.quarantining if wanted is None or rule.index in wanted]
+    require_columns(df, rules, suite.name)
+    labels = F.array_compact(F.array(*(F.when(breaks(rule), F.lit(rule.label)) for rule in rules)))
+    found = labels if rules else F.array().cast("array<string>")
+    if MALFORMED in df.columns:
+        found = F.concat(F.coalesce(F.col(MALFORMED), F.array().cast("array<string>")), found)
+    return df.withColumn(REASONS, found)
+
+
+def require_columns(df: DataFrame, rules: Iterable[Rule], suite: str) -> None:
+    """Raises ContractError when a rule names a column that `df` lacks."""
+    present = set(df.columns)
+    for rule in rules:
+        absent = [name for name in rule.columns if name not in present]
+        if absent:
+            raise ContractError(
+                f"suite {suite!r}, expectation {rule.index} ({rule.expectation_type}): the staged table has "
+                f"no column {', '.join(absent)}; it has {', '.join(df.columns)}"
+            )
+
+
+def _nulls_skipped(rule: Rule) -> str:
+    """Whether a row is skipped when 'any' or 'all' of the rule's columns are null, or 'never'."""
+    match rule.expectation_type:
+        case "expect_column_values_to_be_null" | "expect_column_values_to_not_be_null":
+            return "never"
+        case name if name.startswith("expect_column_pair_"):
+            given = rule.kwargs.get("ignore_row_if", "both_values_are_missing")
+        case _:
+            given = rule.kwargs.get("ignore_row_if", "all_values_are_missing")
+    return {
+        "both_values_are_missing": "all",
+        "all_values_are_missing": "all",
+        "either_value_is_missing": "any",
+        "any_value_is_missing": "any",
+    }.get(given, "never")
+
+
+def _condition(rule: Rule) -> Column:
+    condition = rule.kwargs["row_condition"]
+    if isinstance(condition, str):
+        if rule.kwargs.get("condition_parser") != "spark":
+            raise ContractError(
+                f"{rule.expectation_type}: row_condition {condition!r} needs condition_parser 'spark', or "
+                "write it as a condition object"
+            )
+        matches = F.expr(condition)
+    else:
+        matches = _matches(condition)
+    return F.coalesce(matches, F.lit(False))
+
+
+def _matches(condition: dict[str, Any]) -> Column:
+    match condition.get("type"):
+        case "and":
+            return reduce(and_, [_matches(part) for part in condition["conditions"]])
+        case "or":
+            return reduce(or_, [_matches(part) for part in condition["conditions"]])
+        case "pass_through":
+            return F.expr(condition["pass_through_filter"])
+        case "nullity":
+            column = F.col(condition["column"]["name"])
+            return column.isNull() if condition["is_null"] else column.isNotNull()
+        case "comparison":
+            return _COMPARISONS[condition["operator"]](
+                F.col(condition["column"]["name"]), condition["parameter"]
+            )
+        case other:
+            raise ContractError(
+                f"row_condition of type {other!r} is not one of Great Expectations' conditions"
+            )
+
+
+_COMPARISONS: dict[str, Callable[[Column, Any], Column]] = {
+    "==": lambda column, value: column == F.lit(value),
+    "!=": lambda column, value: column != F.lit(value),
+    "<": lambda column, value: column < F.lit(value),
+    "<=": lambda column, value: column <= F.lit(value),
+    ">": lambda column, value: column > F.lit(value),
+    ">=": lambda column, value: column >= F.lit(value),
+    "IN": lambda column, values: column.isin(list(values)),
+    "NOT_IN": lambda column, values: ~column.isin(list(values)),
+}
+
+
+def _repeated(rule: Rule) -> Column:
+    inside = considered(rule)
+    equals = Window.partitionBy(*rule.columns)
+    return inside & (F.count(F.when(inside, F.lit(1))).over(equals) > 1)
+
+
+def _within(value: Column, given: dict[str, Any]) -> Column:
+    low, high = given.get("min_value"), given.get("max_value")
+    bounds = []
+    if low is not None:
+        bounds.append(value > F.lit(low) if given.get("strict_min") else value >= F.lit(low))
+    if high is not None:
+        bounds.append(value < F.lit(high) if given.get("strict_max") else value <= F.lit(high))
+    return reduce(and_, bounds)
+
+
+def _matches_list(given: dict[str, Any]) -> Column:
+    column = F.col(given["column"])
+    if given.get("match_on", "any") == "any":
+        return column.rlike("|".join(given["regex_list"]))
+    return reduce(and_, [column.rlike(regex) for regex in given["regex_list"]])
+
+
+def _greater(given: dict[str, Any]) -> Column:
+    left, right = F.col(given["column_A"]), F.col(given["column_B"])
+    return (left >= right) | left.eqNullSafe(right) if given.get("or_equal") else left > right
+
+
+def _pair_in_set(given: dict[str, Any]) -> Column:
+    left, right = F.col(given["column_A"]), F.col(given["column_B"])
+    if given["value_pairs_set"] is None:
+        return left == right
+    pairs = [left.eqNullSafe(F.lit(x)) & right.eqNullSafe(F.lit(y)) for x, y in given["value_pairs_set"]]
+    return reduce(or_, pairs)
+
+
+def _sum_equals(given: dict[str, Any]) -> Column:
+    # try_add: Great Expectations sums integers as decimals, which cannot overflow; here an overflow gives
+    # null, which cannot equal the total either. 0 as bigint widens smaller integers.
+    zero = F.lit(0).cast("bigint")
+    terms = [F.coalesce(F.col(name), zero) for name in given["column_list"]]
+    return F.coalesce(reduce(F.try_add, terms) == F.lit(given["sum_total"]), F.lit(False))
+
+
+def _all_equal(given: dict[str, Any]) -> Column:
+    first, *rest = (F.col(name) for name in given["column_list"])
+    return reduce(and_, [first.eqNullSafe(other) for other in rest], F.lit(True))
+
+
+def _all_different(given: dict[str, Any]) -> Column:
+    columns = [F.col(name) for name in given["column_list"]]
+    same = [left.eqNullSafe(right) for place, left in enumerate(columns) for right in columns[place + 1 :]]
+    return ~reduce(or_, same)
+
+
+_PREDICATES: dict[str, Callable[[dict[str, Any]], Column]] = {
+    "expect_column_pair_values_a_to_be_greater_than_b": _greater,
+    "expect_column_pair_values_to_be_equal": lambda given: F.col(given["column_A"]).eqNullSafe(
+        F.col(given["column_B"])
+    ),
+    "expect_column_pair_values_to_be_in_set": _pair_in_set,
+    "expect_column_value_lengths_to_be_between": lambda given: _within(
+        F.length(F.col(given["column"])), given
+    ),
+    "expect_column_value_lengths_to_equal": lambda given: (
+        F.length(F.col(given["column"])) == F.lit(given["value"])
+    ),
+    "expect_column_values_to_be_between": lambda given: _within(F.col(given["column"]), given),
+    "expect_column_values_to_be_in_set": lambda given: (
+        F.lit(True) if given["value_set"] is None else F.col(given["column"]).isin(list(given["value_set"]))
+    ),
+    "expect_column_values_to_be_null": lambda given: F.col(given["column"]).isNull(),
+    "expect_column_values_to_match_regex": lambda given: F.col(given["column"]).rlike(given["regex"]),
+    "expect_column_values_to_match_regex_list": _matches_list,
+    "expect_column_values_to_not_be_in_set": lambda given: (
+        ~F.col(given["column"]).isin(list(given["value_set"]))
+    ),
+    "expect_column_values_to_not_be_null": lambda given: F.col(given["column"]).isNotNull(),
+    "expect_column_values_to_not_match_regex": lambda given: ~F.col(given["column"]).rlike(given["regex"]),
+    "expect_column_values_to_not_match_regex_list": lambda given: reduce(
+        and_, [~F.col(given["column"]).rlike(regex) for regex in given["regex_list"]]
+    ),
+    "expect_multicolumn_sum_to_equal": _sum_equals,
+    "expect_multicolumn_values_to_be_equal": _all_equal,
+    "expect_select_column_values_to_be_unique_within_record": _all_different,
+}

@@ -1,0 +1,267 @@
+"""Expectation suites, read from Great Expectations' own JSON without importing it.
+
+A suite file (`expectations/<table>.json`) is what `great_expectations.ExpectationSuite(**json)` takes. Two
+entries of its `meta` are ours: `parameters` (default values of the `$PARAMETER`s that a run may override)
+and `malformed_mostly` (share of rows whose values must be readable as their columns' types).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from typing_extensions import TypedDict
+
+from millstream.errors import ContractError, UnsupportedExpectationError
+
+Severity = Literal["critical", "warning", "info"]
+Level = Literal["row", "table"]
+Parameters = Mapping[str, str | int | float | bool]
+
+# Row-level expectations that the split can express; `quality.predicates` has one predicate for each.
+SPLITTABLE = frozenset(
+    {
+        "expect_column_pair_values_a_to_be_greater_than_b",
+        "expect_column_pair_values_to_be_equal",
+        "expect_column_pair_values_to_be_in_set",
+        "expect_column_value_lengths_to_be_between",
+        "expect_column_value_lengths_to_equal",
+        "expect_column_values_to_be_between",
+        "expect_column_values_to_be_in_set",
+        "expect_column_values_to_be_null",
+        "expect_column_values_to_be_unique",
+        "expect_column_values_to_match_regex",
+        "expect_column_values_to_match_regex_list",
+        "expect_column_values_to_not_be_in_set",
+        "expect_column_values_to_not_be_null",
+        "expect_column_values_to_not_match_regex",
+        "expect_column_values_to_not_match_regex_list",
+        "expect_compound_columns_to_be_unique",
+        "expect_multicolumn_sum_to_equal",
+        "expect_multicolumn_values_to_be_equal",
+        "expect_select_column_values_to_be_unique_within_record",
+    }
+)
+# Row-level expectations that it cannot: they need Python per row, an order of rows that a table does not
+# have, statistics of the whole table, or something that Great Expectations lacks on Spark.
+UNSPLITTABLE = frozenset(
+    {
+        "expect_column_value_z_scores_to_be_less_than",
+        "expect_column_values_to_be_dateutil_parseable",
+        "expect_column_values_to_be_decreasing",
+        "expect_column_values_to_be_increasing",
+        "expect_column_values_to_be_json_parseable",
+        "expect_column_values_to_match_json_schema",
+        "expect_column_values_to_match_like_pattern",
+        "expect_column_values_to_match_like_pattern_list",
+        "expect_column_values_to_match_strftime_format",
+        "expect_column_values_to_not_be_outliers",
+        "expect_column_values_to_not_match_like_pattern",
+        "expect_column_values_to_not_match_like_pattern_list",
+        "expect_multicolumn_values_to_be_unique",
+        "unexpected_rows_expectation",
+    }
+)
+UNIQUENESS = frozenset({"expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique"})
+
+
+class Rule(BaseModel):
+    """One expectation of a suite, with its parameters filled in."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    index: int
+    expectation_type: str
+    kwargs: dict[str, Any]
+    severity: Severity = "critical"
+
+    @property
+    def level(self) -> Level:
+        return "row" if self.expectation_type in SPLITTABLE | UNSPLITTABLE else "table"
+
+    @property
+    def splittable(self) -> bool:
+        return self.expectation_type in SPLITTABLE
+
+    @property
+    def checks_uniqueness(self) -> bool:
+        return self.expectation_type in UNIQUENESS
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that the rule is about, without those of its row condition."""
+        single = [self.kwargs[key] for key in ("column", "column_A", "column_B") if key in self.kwargs]
+        return [*single, *self.kwargs.get("column_list", [])]
+
+    @property
+    def mostly(self) -> float:
+        return float(self.kwargs.get("mostly", 1.0))
+
+    @property
+    def label(self) -> str:
+        """What a person reads as the reason, for example `origin in set [EWR, JFK, LGA]`."""
+        condition = self.kwargs.get("row_condition")
+        where = f" where {describe_condition(condition)}" if condition else ""
+        return f"{', '.join(self.columns) or 'table'} {self._claim()}{where}"
+
+    def _claim(self) -> str:
+        given = self.kwargs
+        match self.expectation_type:
+            case "expect_column_values_to_not_be_null":
+                return "is not null"
+            case "expect_column_values_to_be_null":
+                return "is null"
+            case "expect_column_values_to_be_unique" | "expect_compound_columns_to_be_unique":
+                return "is unique"
+            case "expect_column_values_to_be_in_set":
+                return f"in set {_listed(given['value_set'])}"
+            case "expect_column_values_to_not_be_in_set":
+                return f"not in set {_listed(given['value_set'])}"
+            case "expect_column_values_to_match_regex":
+                return f"matches {given['regex']}"
+            case "expect_column_values_to_not_match_regex":
+                return f"does not match {given['regex']}"
+            case "expect_column_pair_values_a_to_be_greater_than_b":
+                return "in descending order" if given.get("or_equal") else "in strictly descending order"
+            case other:
+                name = other.removeprefix("expect_").removeprefix("column_").removeprefix("table_")
+                return " ".join(filter(None, [name.replace("_", " "), _bounds(given)]))
+
+
+def _listed(values: Any) -> str:
+    return f"[{', '.join(str(value) for value in values)}]"
+
+
+def _bounds(given: Mapping[str, Any]) -> str:
+    low, high = given.get("min_value"), given.get("max_value")
+    if low is None and high is None:
+        return str(given["value"]) if "value" in given else ""
+    left = "(" if given.get("strict_min") else "["
+    right = ")" if given.get("strict_max") else "]"
+    return f"{left}{'' if low is None else low}, {'' if high is None else high}{right}"
+
+
+def describe_condition(condition: Any) -> str:
+    """A row condition in words; it is SQL text or one of Great Expectations' condition objects as a dict."""
+    if isinstance(condition, str):
+        return condition
+    match condition.get("type"):
+        case "comparison":
+            return f"{condition['column']['name']} {condition['operator']} {condition['parameter']}"
+        case "nullity":
+            return f"{condition['column']['name']} is {'' if condition['is_null'] else 'not '}null"
+        case "and" | "or":
+            return f" {condition['type']} ".join(describe_condition(part) for part in condition["conditions"])
+        case _:
+            return str(condition.get("pass_through_filter", condition))
+
+
+class _Expectation(TypedDict):
+    type: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]+$")]
+    kwargs: dict[str, Any]
+    severity: NotRequired[Severity]
+
+
+class SuiteMeta(BaseModel):
+    """The entries of a suite's `meta` that the gate reads."""
+
+    model_config = ConfigDict(extra="allow")
+
+    parameters: dict[str, str | int | float | bool] = {}
+    malformed_mostly: float = Field(default=0.99, gt=0, le=1)
+
+
+class _SuiteFile(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    name: str = Field(min_length=1)
+    expectations: list[_Expectation] = Field(min_length=1)
+    meta: SuiteMeta = SuiteMeta()
+
+
+class Suite(BaseModel):
+    """An expectation suite, bound to the parameters of one run."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    version: str
+    rules: list[Rule]
+    meta: SuiteMeta
+    parameters: dict[str, str | int | float | bool]
+    source: dict[str, Any] = Field(repr=False, description="the suite's JSON, as Great Expectations takes it")
+
+    @classmethod
+    def from_dict(cls, data: Any, parameters: Parameters | None = None) -> Suite:
+        """Read Great Expectations' JSON; `parameters` override the defaults in `meta.parameters`.
+
+        Raises:
+            ContractError: not a suite, or an expectation needs a parameter that nobody gives.
+            UnsupportedExpectationError: a critical row-level expectation has no row predicate.
+        """
+        try:
+            parsed = _SuiteFile.model_validate(data)
+        except ValidationError as error:
+            name = data.get("name", "?") if isinstance(data, dict) else "?"
+            problems = "; ".join(
+                f"{'.'.join(str(part) for part in detail['loc'])}: {detail['msg']}"
+                for detail in error.errors()
+            )
+            raise ContractError(f"wrong expectation suite {name!r}: {problems}") from None
+        values = {**parsed.meta.parameters, **(parameters or {})}
+        rules = [
+            Rule(
+                index=index,
+                expectation_type=found["type"],
+                kwargs=_bound(found["kwargs"], values, parsed.name),
+                severity=found.get("severity", "critical"),
+            )
+            for index, found in enumerate(parsed.expectations)
+        ]
+        suite = cls(
+            name=parsed.name,
+            version=_digest(data),
+            rules=rules,
+            meta=parsed.meta,
+            parameters=values,
+            source=data,
+        )
+        suite._refuse_unsplittable()
+        return suite
+
+    def _refuse_unsplittable(self) -> None:
+        for rule in self.quarantining:
+            if not rule.splittable:
+                raise UnsupportedExpectationError(
+                    f"suite {self.name!r}, expectation {rule.index}: {rule.expectation_type} cannot be "
+                    "written as a predicate on one row, so its rows cannot be quarantined: give it "
+                    "severity 'warning', or use another expectation"
+                )
+
+    @property
+    def quarantining(self) -> list[Rule]:
+        """The rules whose broken rows leave the table: critical and row-level."""
+        return [rule for rule in self.rules if rule.severity == "critical" and rule.level == "row"]
+
+
+def _digest(data: Any) -> str:
+    canonical = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def _bound(value: Any, parameters: Parameters, suite: str) -> Any:
+    if isinstance(value, list):
+        return [_bound(item, parameters, suite) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "$PARAMETER" not in value:
+        return {key: _bound(item, parameters, suite) for key, item in value.items()}
+    name = value["$PARAMETER"]
+    if name not in parameters:
+        raise ContractError(
+            f"suite {suite!r} needs the parameter {name!r}: give it to the run or as meta.parameters.{name}"
+        )
+    return parameters[name]

@@ -1,0 +1,68 @@
+"""What the gate found and decided, as JSON that travels with the data."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from millstream.quality.suite import Level, Severity
+
+Action = Literal["ok", "quarantine", "warn", "block"]
+
+
+class RuleVerdict(BaseModel):
+    """One rule: what it found and what follows from that.
+
+    `share` is broken / considered rows (0 to 1). `observed` is a table-level rule's figure, or the error
+    that kept the rule from being evaluated. `success` is Great Expectations' own verdict.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    index: int | None = None
+    label: str
+    expectation_type: str
+    column: str | None = None
+    severity: Severity
+    level: Level
+    success: bool
+    broken: int = 0
+    considered: int = 0
+    share: float = 0.0
+    mostly: float = 1.0
+    observed: Any = None
+    action: Action
+
+
+class Verdict(BaseModel):
+    """The gate's decision on one staged version of a table; `passed` allows publishing."""
+
+    model_config = ConfigDict(frozen=True)
+
+    table: str
+    suite: str
+    suite_version: str
+    run: str
+    staged_version: int | None
+    evaluated: int
+    quarantined_rows: int
+    passed: bool
+    reason: str
+    rules: list[RuleVerdict]
+    parameters: dict[str, str | int | float | bool] = {}
+    docs_page: str | None = None
+
+    @property
+    def broken_indexes(self) -> list[int]:
+        """Rules of the suite with at least one broken row, for `predicates.split`."""
+        return [rule.index for rule in self.rules if rule.index is not None and rule.broken > 0]
+
+    @property
+    def warnings(self) -> list[RuleVerdict]:
+        return [rule for rule in self.rules if rule.action == "warn"]
+
+    @property
+    def alerts(self) -> list[RuleVerdict]:
+        """Warnings that a person should look at: broken beyond what `mostly` allows."""
+        return [rule for rule in self.warnings if not rule.success]
