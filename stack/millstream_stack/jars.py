@@ -1,7 +1,7 @@
 """Fetches the pinned jars of `conf/jars.txt` with the Ivy that pyspark ships, and verifies each one.
 
-A machine therefore needs no Maven. `DEFAULT_ARTIFACT_REPOSITORY` names a Maven mirror; `SSL_CERT_FILE` a company's
-certificate bundle, which is turned into a trust store because a bundled Java knows only public authorities.
+A machine therefore needs no Maven. `DEFAULT_ARTIFACT_REPOSITORY` names a Maven mirror; `SSL_CERT_FILE` a
+company's certificate bundle, made into a trust store because a bundled Java knows only public authorities.
 """
 
 from __future__ import annotations

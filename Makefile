@@ -1,0 +1,44 @@
+# Every target installs what it needs first (stack/bootstrap.sh does nothing when nothing has changed).
+RUN := stack/run
+STACK := $(RUN) python -m millstream_stack
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up down status logs sql test e2e lint types bench clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z0-9]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+demo: ## Run the whole chain: sources to lake to model to predictions, with live progress
+	@$(STACK) demo
+
+up: ## Start the embedded stack (Airflow, MLflow, Spark Connect, demo sources)
+	@$(STACK) up
+
+down: ## Stop it
+	@$(STACK) down
+
+status: ## Show every service's health, process and address, and the logins
+	@$(STACK) status
+
+logs: ## Show the end of the services' logs (S=mlflow for one of them, N=200 for more lines)
+	@$(STACK) logs $(S) $(if $(N),--lines $(N))
+
+sql: ## Query the lake: make sql Q="select count(*) from silver.flights"
+	@$(STACK) sql "$(subst ",\",$(Q))"
+
+test: ## Run the tests
+	@$(RUN) pytest
+
+e2e: ## Run the test that carries one month of flights through the real stack
+	@$(RUN) pytest tests/e2e
+
+lint: ## Check style and types
+	@$(RUN) ruff check
+	@$(RUN) ruff format --check
+	@$(RUN) mypy
+
+bench: ## Measure the chain against hand-written scripts (see bench/README.md)
+	@$(RUN) python -m bench
+
+clean: ## Stop the stack and remove its data (lake, models, logs, logins); keeps what was installed
+	@$(STACK) clean

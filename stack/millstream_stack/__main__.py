@@ -1,0 +1,99 @@
+"""`python -m millstream_stack up|down|status|logs|exec …`: what the make targets call."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+
+from millstream.errors import MillstreamError
+from millstream.settings import Settings
+from pydantic import ValidationError
+
+from millstream_stack.credentials import load_or_create
+from millstream_stack.environment import base_environment, prepare_folders
+from millstream_stack.lifecycle import down, last_lines, running_settings, status, up
+from millstream_stack.screen import addresses_table, console, status_table
+from millstream_stack.services import services
+
+
+def run_up(settings: Settings, _: argparse.Namespace) -> int:
+    screen = console()
+    up(settings, screen.print)
+    screen.print(addresses_table(settings, load_or_create(settings)))
+    return 0
+
+
+def run_down(settings: Settings, _: argparse.Namespace) -> int:
+    down(settings, console().print)
+    return 0
+
+
+def run_status(settings: Settings, _: argparse.Namespace) -> int:
+    """Exit status 0 only when every service is healthy, so that scripts can ask too."""
+    prepare_folders(settings)
+    settings = running_settings(settings)
+    found = status(settings)
+    screen = console()
+    screen.print(status_table(found))
+    screen.print(addresses_table(settings, load_or_create(settings)))
+    return 0 if all(one.health.healthy for one in found) else 1
+
+
+def run_logs(settings: Settings, arguments: argparse.Namespace) -> int:
+    names = [service.name for service in services(settings)]
+    wanted = names if arguments.service is None else [arguments.service]
+    if unknown := set(wanted) - set(names):
+        print(f"no service {unknown.pop()!r}; there are: {', '.join(names)}", file=sys.stderr)
+        return 2
+    for name in wanted:
+        path = settings.home / "logs" / f"{name}.log"
+        print(f"==> {path}\n{last_lines(path, arguments.lines)}\n")
+    return 0
+
+
+def run_exec(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Becomes any command, in the checkout's environment."""
+    prepare_folders(settings)
+    os.execvpe(arguments.command[0], arguments.command, base_environment(settings))
+
+
+def parser() -> argparse.ArgumentParser:
+    root = argparse.ArgumentParser(prog="millstream_stack", description=__doc__)
+    commands = root.add_subparsers(dest="name", required=True)
+
+    def command(
+        name: str, run: Callable[[Settings, argparse.Namespace], int], text: str
+    ) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text)
+        added.set_defaults(run=run)
+        return added
+
+    command("up", run_up, "start the embedded stack and wait until it is healthy")
+    command("down", run_down, "stop it")
+    command("status", run_status, "show every service's health, process and address")
+    logs = command("logs", run_logs, "show the end of the services' logs")
+    logs.add_argument("service", nargs="?")
+    logs.add_argument("--lines", type=int, default=40)
+    execute = command("exec", run_exec, "run a command in the checkout's environment")
+    execute.add_argument("command", nargs=argparse.REMAINDER)
+    return root
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    try:
+        return int(arguments.run(Settings(), arguments))
+    except ValidationError as error:
+        for problem in error.errors():
+            place = ".".join(str(part) for part in problem["loc"])
+            print(f"error: {place + ': ' if place else ''}{problem['msg']}", file=sys.stderr)
+        return 2
+    except MillstreamError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,226 @@
+"""Bringing the embedded stack up and down, and saying how it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+from filelock import FileLock, Timeout
+from millstream.errors import ClusterError, ConfigurationError
+from millstream.settings import Settings
+
+from millstream_stack.credentials import Credentials, load_or_create
+from millstream_stack.environment import base_environment, prepare_folders
+from millstream_stack.health import Health
+from millstream_stack.ports import require_free
+from millstream_stack.processes import end, strays
+from millstream_stack.services import Service, service_environment, services
+from millstream_stack.spark_server import write_spark_properties
+from millstream_stack.supervision import ProcessState, Program, Supervisor
+
+START_TIMEOUT_S = 240.0
+STOP_TIMEOUT_S = 90.0
+POLL_S = 0.5
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """One service as `make status` shows it."""
+
+    service: Service
+    process: ProcessState | None
+    health: Health
+
+
+def supervisor_of(settings: Settings, credentials: Credentials) -> Supervisor:
+    return Supervisor(settings.home, credentials.supervisor_password)
+
+
+def running_settings(settings: Settings) -> Settings:
+    """The settings the running stack was started with; the present ones when nothing has been started.
+
+    A port given on the command line of `make up` is then known to `make status` in another shell.
+    """
+    record = _record(settings)
+    if not record.is_file():
+        return settings
+    return Settings(**json.loads(record.read_text()))
+
+
+def _record(settings: Settings) -> Path:
+    return settings.home / "stack" / "settings.json"
+
+
+def up(settings: Settings, report: Report) -> None:
+    """Starts what does not run, and returns when every service is healthy.
+
+    Raises:
+        ConfigurationError: a port is taken, or the installation is incomplete.
+        ClusterError: a service does not get healthy; carries the end of its log.
+    """
+    prepare_folders(settings)
+    with _exclusively(settings):
+        credentials = load_or_create(settings)
+        supervisor = supervisor_of(settings, credentials)
+        if supervisor.running() and running_settings(settings) != settings:
+            report("the settings have changed: restarting the stack")
+            _stop(settings, supervisor)
+        if supervisor.running():
+            supervisor.start_stopped()
+        else:
+            _start(settings, credentials, supervisor, report)
+        _wait_healthy(settings, supervisor, report)
+
+
+@contextmanager
+def _exclusively(settings: Settings) -> Iterator[None]:
+    lock = FileLock(settings.home / "stack" / "lifecycle.lock", timeout=STOP_TIMEOUT_S)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ConfigurationError("another `make up` or `make down` is under way in this checkout") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _start(settings: Settings, credentials: Credentials, supervisor: Supervisor, report: Report) -> None:
+    left_over = strays(settings.home)
+    if left_over:
+        report(f"ending {end(left_over)} processes of an earlier stack that lost its supervisor")
+    wanted = services(settings)
+    require_free(settings, [field for service in wanted for field in service.ports])
+    _prepare_databases(settings, credentials, report)
+    write_spark_properties(settings)
+    _record(settings).write_text(settings.model_dump_json(indent=2))
+    launcher = (str(settings.root / ".venv" / "bin" / "python"), "-m", "millstream_stack.launch")
+    programs = [
+        Program(service.name, (*launcher, service.name), stop_seconds=service.stop_seconds)
+        for service in wanted
+    ]
+    resolved = {f"MILLSTREAM_{name.upper()}": str(value) for name, value in settings.model_dump().items()}
+    supervisor.start(programs, base_environment(settings) | resolved)
+
+
+def _prepare_databases(settings: Settings, credentials: Credentials, report: Report) -> None:
+    """Runs the set-up of Airflow and MLflow when their versions or the passwords have changed."""
+    stamp = settings.home / "stack" / "databases.stamp"
+    setup = Path(__file__).with_name("airflow_setup.py").read_bytes()
+    state = hashlib.sha256(setup + credentials.model_dump_json().encode()).hexdigest()
+    wanted = f"airflow {version('apache-airflow')} mlflow {version('mlflow')} {state}"
+    databases = [settings.home / "airflow" / "airflow.db", settings.home / "mlflow" / "basic_auth.ini"]
+    if stamp.is_file() and stamp.read_text() == wanted and all(path.exists() for path in databases):
+        return
+    report("preparing the databases of Airflow and MLflow")
+    for module, name in (("airflow_setup", "airflow-setup"), ("mlflow_setup", "mlflow")):
+        _run_setup(f"millstream_stack.{module}", service_environment(name, settings, credentials), settings)
+    stamp.write_text(wanted)
+
+
+def _run_setup(module: str, environment: dict[str, str], settings: Settings) -> None:
+    log = settings.home / "logs" / f"{module.rpartition('.')[2]}.log"
+    with log.open("w") as stream:
+        done = subprocess.run(
+            [sys.executable, "-m", module], env=environment, cwd=settings.home, stdin=subprocess.DEVNULL,
+            stdout=stream, stderr=subprocess.STDOUT, check=False,
+        )  # fmt: skip
+    if done.returncode:
+        raise ClusterError(f"{module} failed:\n{last_lines(log, 20)}")
+
+
+def _wait_healthy(settings: Settings, supervisor: Supervisor, report: Report) -> None:
+    waiting = {service.name: service for service in services(settings)}
+    started = time.monotonic()
+    while waiting:
+        states = {state.name: state for state in supervisor.states()}
+        for name, health in _ask(list(waiting.values())).items():
+            state = states.get(name)
+            if health.healthy and state is not None and state.state in ("RUNNING", "STARTING"):
+                report(f"{waiting.pop(name).title} is up ({time.monotonic() - started:.0f} s)")
+            elif state is None or state.state == "FATAL":
+                raise ClusterError(
+                    _failure(waiting[name], supervisor, "it stops again whenever it is started")
+                )
+            elif time.monotonic() - started > START_TIMEOUT_S:
+                raise ClusterError(_failure(waiting[name], supervisor, health.detail))
+        if waiting:
+            time.sleep(POLL_S)
+
+
+def _ask(asked: list[Service]) -> dict[str, Health]:
+    with ThreadPoolExecutor(max_workers=len(asked)) as pool:
+        return dict(
+            zip((service.name for service in asked), pool.map(lambda one: one.health(), asked), strict=True)
+        )
+
+
+def _failure(service: Service, supervisor: Supervisor, why: str) -> str:
+    log = supervisor.log_of(service.name)
+    return f"{service.title} did not come up: {why}. Its log {log} ends:\n{last_lines(log, 20)}"
+
+
+def last_lines(path: Path, count: int) -> str:
+    """The last lines of a log; empty when there is none."""
+    if not path.exists():
+        return ""
+    with path.open("rb") as stream:
+        stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, stream.tell() - 65536))
+        return "\n".join(stream.read().decode(errors="replace").splitlines()[-count:])
+
+
+def down(settings: Settings, report: Report) -> None:
+    """Stops every process of the stack, those included that lost their supervisor."""
+    prepare_folders(settings)
+    with _exclusively(settings):
+        stopped = _stop(settings, supervisor_of(settings, load_or_create(settings)))
+    report("the stack is down" if stopped else "the stack was not running")
+
+
+def _stop(settings: Settings, supervisor: Supervisor) -> bool:
+    pid = supervisor.pid()
+    if pid is not None:
+        process = psutil.Process(pid)
+        # Tasks end with the scheduler, and report their end while the API still answers.
+        supervisor.ask_to_stop(first="airflow-scheduler")
+        _, alive = psutil.wait_procs([process], timeout=STOP_TIMEOUT_S)
+        end(alive)
+    left_over = end(strays(settings.home))
+    _record(settings).unlink(missing_ok=True)
+    return pid is not None or left_over > 0
+
+
+def status(settings: Settings) -> list[ServiceStatus]:
+    """Every service with its process and its health."""
+    supervisor = supervisor_of(settings, load_or_create(settings))
+    states = {state.name: state for state in supervisor.states()}
+    found = services(settings)
+    healths = _ask(found)
+    return [
+        ServiceStatus(
+            service, states.get(service.name), _judge(states.get(service.name), healths[service.name])
+        )
+        for service in found
+    ]
+
+
+def _judge(process: ProcessState | None, health: Health) -> Health:
+    """A healthy answer counts only when it comes from our own process."""
+    if process is None:
+        return Health(False, "not started")
+    if process.state not in ("RUNNING", "STARTING"):
+        return Health(False, process.detail)
+    return health

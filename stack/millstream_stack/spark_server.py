@@ -1,0 +1,69 @@
+"""The Spark Connect server of the embedded stack: the one process that writes Delta on a local lake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from millstream.settings import Settings
+
+SERVER_CLASS = "org.apache.spark.sql.connect.service.SparkConnectServer"
+
+
+def spark_properties(settings: Settings) -> dict[str, str]:
+    """Spark's configuration. No secret belongs here: Connect hands its whole configuration to any client."""
+    home = settings.home
+    return {
+        "spark.app.name": "millstream",
+        "spark.master": f"local[{settings.spark_cores}]",
+        "spark.driver.memory": settings.spark_driver_memory,
+        "spark.driver.extraClassPath": f"{home}/jars/*",
+        "spark.driver.extraJavaOptions": " ".join(
+            (
+                "-XX:-UsePerfData",
+                f"-Djava.io.tmpdir={home}/tmp",
+                f"-Dderby.system.home={home}/spark",
+                "-Duser.timezone=UTC",
+            )
+        ),
+        "spark.driver.host": settings.host,
+        "spark.driver.bindAddress": settings.host,
+        "spark.local.dir": f"{home}/tmp",
+        "spark.connect.grpc.binding.address": settings.host,
+        "spark.connect.grpc.binding.port": str(settings.connect_port),
+        "spark.ui.port": str(settings.spark_ui_port),
+        # A taken port is an error to be seen, not a reason to serve the UI somewhere else.
+        "spark.port.maxRetries": "0",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.eventLog.enabled": "true",
+        "spark.eventLog.dir": f"file://{home}/spark-events",
+        "spark.eventLog.rolling.enabled": "true",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.warehouse.dir": f"file://{home}/spark/warehouse",
+        "spark.sql.catalogImplementation": "in-memory",
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        # Sized for a small machine: the defaults of 200 and 50 are task launches, not work, on small tables.
+        "spark.sql.shuffle.partitions": str(settings.spark_cores),
+        "spark.databricks.delta.snapshotPartitions": "2",
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        # Corrupt files are an error, never skipped.
+        "spark.sql.files.ignoreCorruptFiles": "false",
+        "spark.sql.files.ignoreMissingFiles": "false",
+    }
+
+
+def properties_path(settings: Settings) -> Path:
+    return settings.home / "spark" / "connect-server.conf"
+
+
+def write_spark_properties(settings: Settings) -> None:
+    lines = [f"{name} {value}\n" for name, value in sorted(spark_properties(settings).items())]
+    properties_path(settings).write_text("".join(lines))
+
+
+def spark_connect_command(settings: Settings) -> tuple[str, ...]:
+    return (
+        str(settings.root / ".venv" / "bin" / "spark-submit"),
+        *("--properties-file", str(properties_path(settings))),
+        *("--class", SERVER_CLASS, "spark-internal"),
+    )

@@ -1,0 +1,242 @@
+"""supervisord, which starts the services, restarts what dies and stops them; reached over a local socket.
+
+http://supervisord.org/configuration.html describes the configuration that is rendered here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from millstream.errors import ClusterError
+from supervisor.xmlrpc import SupervisorTransport
+
+# The kernel's limit for the path of a Unix socket is 108 bytes on Linux and 104 on macOS; supervisord appends
+# its process id to a temporary name first.
+SOCKET_PATH_LIMIT = 92
+LOG_BYTES = "20MB"
+POLL_S = 0.1
+
+
+@dataclass(frozen=True)
+class Program:
+    """One supervised command."""
+
+    name: str
+    command: Sequence[str]
+    stop_seconds: int = 20
+    start_seconds: int = 3
+
+
+@dataclass(frozen=True)
+class ProcessState:
+    """What supervisord knows of one program. `uptime_s` and `pid` are 0 unless it runs."""
+
+    name: str
+    state: str
+    pid: int
+    uptime_s: int
+    detail: str
+
+
+class Supervisor:
+    """The supervisord of one home folder."""
+
+    def __init__(self, home: Path, password: str) -> None:
+        self.folder = home / "stack"
+        self.home = home
+        self.password = password
+
+    @property
+    def configuration(self) -> Path:
+        return self.folder / "supervisord.conf"
+
+    @property
+    def log(self) -> Path:
+        return self.home / "logs" / "supervisord.log"
+
+    @property
+    def _socket(self) -> Path | None:
+        """The socket's path; None where the checkout lies too deep for one."""
+        path = self.folder / "supervisor.sock"
+        return path if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT else None
+
+    @property
+    def _port_file(self) -> Path:
+        return self.folder / "supervisor.port"
+
+    def start(
+        self, programs: Sequence[Program], environment: Mapping[str, str], timeout_s: float = 20.0
+    ) -> None:
+        """Starts supervisord and with it every program.
+
+        Raises:
+            ClusterError: it does not answer within `timeout_s` seconds.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        if self._socket is None:
+            self._port_file.write_text(str(_free_port()))
+        self.configuration.write_text(self.render(programs))
+        self.configuration.chmod(0o600)
+        command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.configuration)]
+        done = subprocess.run(
+            command,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        deadline = time.monotonic() + timeout_s
+        while done.returncode == 0 and time.monotonic() < deadline:
+            if self.running():
+                return
+            time.sleep(POLL_S)
+        raise ClusterError(f"supervisord does not start: {done.stderr or done.stdout or self.log}")
+
+    def render(self, programs: Sequence[Program]) -> str:
+        """supervisord's configuration. It holds no secret: services get theirs from `launch`."""
+        sections = [
+            self._server_section(),
+            _section(
+                "supervisord",
+                logfile=self.log,
+                pidfile=self.folder / "supervisord.pid",
+                childlogdir=self.log.parent,
+                directory=self.home,
+                identifier="millstream",
+                logfile_maxbytes=LOG_BYTES,
+                logfile_backups=1,
+                strip_ansi="true",
+            ),
+            _section(
+                "rpcinterface:supervisor",
+                **{"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"},
+            ),
+            *(self._program_section(program, order) for order, program in enumerate(programs)),
+        ]
+        return "\n".join(sections)
+
+    def _server_section(self) -> str:
+        if self._socket is not None:
+            return _section("unix_http_server", file=self._socket, chmod="0600")
+        # Only the digest of a random password stands here; it cannot be turned back into the password.
+        digest = hashlib.sha1(self.password.encode(), usedforsecurity=False).hexdigest()
+        return _section(
+            "inet_http_server",
+            port=f"127.0.0.1:{self._port_file.read_text()}",
+            username="millstream",
+            password=f"{{SHA}}{digest}",
+        )
+
+    def _program_section(self, program: Program, order: int) -> str:
+        return _section(
+            f"program:{program.name}",
+            command=" ".join(_quoted(part) for part in program.command),
+            directory=self.home,
+            priority=order,
+            autostart="true",
+            autorestart="true",
+            startsecs=program.start_seconds,
+            startretries=10,
+            stopwaitsecs=program.stop_seconds,
+            stopasgroup="true",
+            killasgroup="true",
+            redirect_stderr="true",
+            stdout_logfile=self.log_of(program.name),
+            stdout_logfile_maxbytes=LOG_BYTES,
+            stdout_logfile_backups=1,
+        )
+
+    def log_of(self, name: str) -> Path:
+        return self.log.parent / f"{name}.log"
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        address = (
+            f"unix://{self._socket}" if self._socket else f"http://127.0.0.1:{self._port_file.read_text()}"
+        )
+        user = "" if self._socket else "millstream"
+        transport = SupervisorTransport(user, "" if self._socket else self.password, address)
+        proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
+        try:
+            return getattr(proxy.supervisor, method)(*arguments)
+        finally:
+            transport.close()
+
+    def running(self) -> bool:
+        try:
+            return bool(self._call("getState")["statename"] == "RUNNING")
+        except (OSError, xmlrpc.client.Error):
+            return False
+
+    def states(self) -> list[ProcessState]:
+        """The programs' states; empty when supervisord does not run."""
+        try:
+            found = cast("list[dict[str, Any]]", self._call("getAllProcessInfo"))
+        except (OSError, xmlrpc.client.Error):
+            return []
+        return [
+            ProcessState(
+                name=info["name"],
+                state=info["statename"],
+                pid=info["pid"],
+                uptime_s=info["now"] - info["start"] if info["pid"] else 0,
+                detail=info["spawnerr"] or info["description"],
+            )
+            for info in found
+        ]
+
+    def start_stopped(self) -> None:
+        """Starts again the programs that were stopped or given up."""
+        for state in self.states():
+            if state.state not in ("RUNNING", "STARTING", "BACKOFF"):
+                self._call("startProcess", state.name, False)
+
+    def restart(self, name: str) -> None:
+        """Stops one program and starts it again."""
+        self._call("stopProcess", name)
+        self._call("startProcess", name, False)
+
+    def pid(self) -> int | None:
+        """supervisord's process id; None when it does not answer."""
+        try:
+            return int(self._call("getPID"))
+        except (OSError, xmlrpc.client.Error):
+            return None
+
+    def ask_to_stop(self, first: str | None = None) -> None:
+        """Stops the program `first`, then all others together, then supervisord itself; returns at once.
+
+        Left to itself, supervisord stops one program after the other, each with its own wait.
+        """
+        if first is not None and any(state.name == first and state.pid for state in self.states()):
+            self._call("stopProcess", first)
+        self._call("stopAllProcesses", False)
+        self._call("shutdown")
+
+
+def _section(name: str, **values: object) -> str:
+    # supervisord expands %(…)s in values, so a percent sign in a path is doubled.
+    lines = [f"{key} = {str(value).replace('%', '%%')}" for key, value in values.items()]
+    return "\n".join([f"[{name}]", *lines, ""])
+
+
+def _quoted(part: str) -> str:
+    escaped = part.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
