@@ -102,7 +102,7 @@ class Contract(_Strict):
     dataset: Identifier
     version: int = Field(ge=1)
     description: str = Field(min_length=10)
-    owner: Identifier
+    owner: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
     tags: tuple[str, ...] = ()
     source: Source
     load: Literal["full", "partition", "watermark"]

@@ -70,7 +70,7 @@ def _read_text(spark: SparkSession, contract: Contract, lake_root: str, uris: li
                 yield from _to_batches(decode(io.BytesIO(content.as_buffer())), columns, path)
 
     schema = ", ".join(f"`{name}` string" for name in columns)
-    return (
+    decoded = (
         spark.read.format("binaryFile")
         .load(uris)  # type: ignore[arg-type]
         .select("path", "content")
@@ -80,7 +80,12 @@ def _read_text(spark: SparkSession, contract: Contract, lake_root: str, uris: li
             batches,
             f"{schema}, _source_file string, _source_row bigint, _record_error string, _record string",
         )
-        .withColumn("_source_file", _relative(F.col("_source_file"), lake_root))
+    )
+    # Over Connect a declared `string` comes back as `string collate UTF8_BINARY`, which Delta writes into the
+    # table's schema and other readers of Delta refuse; a cast makes it plain again (seen with Spark 4.2.0).
+    plain = {name: F.col(name).cast("string") for name in (*columns, "_record_error", "_record")}
+    return decoded.withColumns(
+        {**plain, "_source_file": _relative(F.col("_source_file").cast("string"), lake_root)}
     )
 
 

@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from millstream.errors import ConservationError
 from millstream.lake.tables import TableRef
 
-
 # Delta operations that change rows. OPTIMIZE, VACUUM and changes of properties do not.
 CONTENT_CHANGES = frozenset({"WRITE", "MERGE", "DELETE", "UPDATE", "RESTORE", "TRUNCATE", "STREAMING UPDATE"})
 

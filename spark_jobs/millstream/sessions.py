@@ -38,11 +38,9 @@ def connect(url: str, attempt: str, earlier: list[str], tag: str) -> Iterator[Sp
         ClusterError: the server cannot be reached, or an earlier operation does not end in time.
     """
     try:
-        from pyspark.sql.connect.session import SparkSession as ConnectSession
-
         for name in earlier:
             end_operations(url, name)
-        spark = ConnectSession.builder.remote(f"{url}/;session_id={session_id(attempt)}").create()
+        spark = _open(url, attempt)
         spark.addTag(tag)
     except ClusterError:
         raise
@@ -52,7 +50,7 @@ def connect(url: str, attempt: str, earlier: list[str], tag: str) -> Iterator[Sp
             "`make status` shows whether it is up; `make logs` shows why it is not."
         ) from error
     try:
-        yield spark  # type: ignore[misc]
+        yield spark
     except BaseException:
         # A closed session can no longer be asked what still runs in it, so end that first.
         _end(spark, attempt, END_TIMEOUT_S)
@@ -71,15 +69,19 @@ def end_operations(url: str, attempt: str, timeout_s: float = END_TIMEOUT_S) -> 
     Returns: ids of the operations that were interrupted.
     Raises: ClusterError when they have not ended after `timeout_s` seconds.
     """
-    from pyspark.sql.connect.session import SparkSession as ConnectSession
-
-    spark = ConnectSession.builder.remote(f"{url}/;session_id={session_id(attempt)}").create()
+    spark = _open(url, attempt)
     try:
         return _end(spark, attempt, timeout_s)
     except Exception as error:
         if "SESSION_CLOSED" in str(error):
             return []
         raise
+
+
+def _open(url: str, attempt: str) -> SparkSession:
+    from pyspark.sql import SparkSession
+
+    return SparkSession.builder.remote(f"{url}/;session_id={session_id(attempt)}").create()
 
 
 def _end(spark: Any, attempt: str, timeout_s: float) -> list[str]:

@@ -16,7 +16,9 @@ from pyspark.sql.types import StringType, StructField, StructType
 from millstream import ledger
 from millstream.errors import QualityGateError
 from millstream.jobs import JobModel
+from millstream.jobs.quality_gate import verdict_path
 from millstream.lake.staging import SOURCE_ROW_ID, WHOLE, read_staged
+from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.lake.writing import (
     Commit,
@@ -52,7 +54,6 @@ class Args(JobModel):
     load: Load
     partitions: tuple[str, ...] = ()
     partition_column: str | None = None
-    verdict: dict[str, Any]
     suite: dict[str, Any]
     inputs: dict[str, int] = Field(default_factory=dict)
     contract_version: int | None = None
@@ -104,7 +105,14 @@ def run(spark: SparkSession, args: Args) -> Result:
 
 def _passed(args: Args) -> Verdict:
     """The verdict. Raises QualityGateError unless it allows to publish exactly this staged version."""
-    verdict = Verdict.model_validate(args.verdict)
+    storage = Storage(args.lake_root)
+    path = verdict_path(args.staged_uri, args.lake_root)
+    if not storage.exists(path):
+        raise QualityGateError(
+            f"{args.table}: there is no verdict on run {args.run}, so nothing is published; clear the "
+            "quality_gate task"
+        )
+    verdict = Verdict.model_validate_json(storage.read(path))
     if verdict.table != args.table or verdict.staged_version != args.staged_version:
         raise QualityGateError(
             f"{args.table}: the verdict is on {verdict.table} version {verdict.staged_version}, not on "
@@ -165,7 +173,7 @@ def _account(staged: DataFrame, columns: StructType, args: Args, verdict: Verdic
         for row in counted
     }
     empty = ledger.PartitionCounts(read=0, written=0, quarantined=0, deduplicated=0, content_hash="0")
-    expected = args.partitions or (WHOLE,)
+    expected = args.partitions or (() if found else (WHOLE,))
     return ledger.Entry(
         table=args.table,
         run=args.run,

@@ -18,10 +18,10 @@ WHOLE = "all"
 # Bookkeeping columns of every staged table; none of them is published.
 SOURCE_ROW_ID = "_source_row_id"
 DEFAULTS = {
-    "_partition": F.lit(WHOLE),
-    "_malformed": F.array().cast("array<string>"),
-    "_duplicate": F.lit(False),
-    "_source_record": F.lit(None).cast("string"),
+    "_partition": f"'{WHOLE}'",
+    "_malformed": "CAST(array() AS array<string>)",
+    "_duplicate": "false",
+    "_source_record": "CAST(null AS string)",
 }
 
 
@@ -39,9 +39,11 @@ def write_staged(rows: DataFrame, uri: str) -> Staged:
 
     `rows` must have `_source_row_id`; the bookkeeping columns that it lacks are added.
     """
-    missing = {name: value for name, value in DEFAULTS.items() if name not in rows.columns}
+    missing = {name: F.expr(value) for name, value in DEFAULTS.items() if name not in rows.columns}
     counted = Observation()
-    staged = rows.withColumns(missing).observe(counted, F.count(F.lit(1)).alias("rows"))
+    # Over Connect `withColumns` refuses an empty dictionary.
+    complete = rows.withColumns(missing) if missing else rows
+    staged = complete.observe(counted, F.count(F.lit(1)).alias("rows"))
     replace_schema_too(staged, uri)
     return Staged(uri=uri, version=table_version(rows.sparkSession, uri), rows=int(counted.get["rows"]))
 

@@ -1,0 +1,3 @@
+from millstream_airflow.ingest import ingest_dag
+
+dag = ingest_dag("weather")

@@ -1,0 +1,80 @@
+"""What the DAG files are built from: contracts beside the DAGs, suites, and where things are linked."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import Asset
+from millstream.contract import Contract
+from millstream.errors import ContractError
+from millstream.settings import Settings
+
+
+def contract(dataset: str) -> Contract:
+    """The contract of `dataset`. Raises ContractError naming file, field and what was expected."""
+    return Contract.load_file(Settings().root / "dags" / "datasets" / f"{dataset}.yaml")
+
+
+def suite(name: str) -> dict[str, Any]:
+    """The expectation suite of table `name`, in Great Expectations' JSON. Raises ContractError."""
+    path = Settings().root / "expectations" / f"{name}.json"
+    try:
+        loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ContractError(
+            f"{path.name}: table {name} has no suite in expectations/: without one nothing is published"
+        ) from error
+    except ValueError as error:
+        raise ContractError(f"{path.name}: is not JSON: {error}") from error
+    return loaded
+
+
+@cache
+def table_asset(table: str) -> Asset:
+    """The asset of a lake table, for example `silver.flights`."""
+    return Asset(name=table, uri=f"millstream://lake/{table.replace('.', '/')}", group="lake")
+
+
+@cache
+def model_asset(name: str) -> Asset:
+    """The asset of a registered model's champion."""
+    return Asset(name=f"model.{name}", uri=f"millstream://models/{name}", group="models")
+
+
+def data_docs_url(page: str) -> str:
+    """Where the Data Docs page of one validation is served: by Airflow, behind its login."""
+    return f"{Settings().airflow_url}/millstream/data-docs/{page}"
+
+
+def spark_conf() -> dict[str, str]:
+    """Spark settings of submitted jobs: Delta, and its pinned jars."""
+    jars = sorted(str(path) for path in (Settings().home / "jars").glob("*.jar"))
+    return {
+        "spark.jars": ",".join(jars),
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.databricks.delta.snapshotPartitions": "2",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+    }
+
+
+def code_version() -> str:
+    """The git commit that the stack was started from, as the stack says it."""
+    return os.environ.get("MILLSTREAM_CODE_VERSION", "unknown")
+
+
+def lake_root() -> str:
+    return Settings().lake_root
+
+
+def dags_folder() -> Path:
+    return Settings().root / "dags"

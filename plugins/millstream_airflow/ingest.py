@@ -1,0 +1,205 @@
+"""The ingest DAG of a dataset, built from its contract.
+
+plan -> extract (mapped) -> land -> load_bronze -> transform -> quality_gate -> publish
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import DAG, Param, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
+from millstream.contract import Contract, months
+from millstream.lake.storage import Storage
+from millstream.lake.tables import TableRef
+from millstream.landing import Landing, run_key
+
+from millstream_airflow import catalog
+from millstream_airflow.notifier import FailureNotifier
+from millstream_airflow.operators import SparkJobOperator
+from millstream_airflow.publishing import publish_staged
+from millstream_airflow.retries import RETRY_ARGS
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+MONTH_PATTERN = r"^\d{4}-(0[1-9]|1[0-2])$"
+
+DOC = """
+### {dataset}
+
+{description}
+
+**Source** {kind} ({format}), connection `{connection}` · **key** {key} · **load** {load} · **owner** {owner}
+
+| column | type | unit | description |
+|---|---|---|---|
+{columns}
+
+Contract: `dags/datasets/{dataset}.yaml`, version {version}. Suite: `expectations/{dataset}.json`.
+Broken rows go to `silver.{dataset}_quarantine` with their reasons; nothing is published without a verdict.
+"""
+
+
+def ingest_dag(dataset: str) -> DAG:
+    """The DAG `ingest_<dataset>`. Raises ContractError when the contract is wrong."""
+    contract = catalog.contract(dataset)
+    with DAG(
+        dag_id=f"ingest_{dataset}",
+        description=contract.description,
+        doc_md=_doc(contract),
+        schedule=contract.schedule,
+        start_date=datetime.combine(contract.start_date, datetime.min.time(), UTC),
+        catchup=False,
+        max_active_runs=1,
+        tags=["ingest", *contract.tags],
+        params=_params(contract),
+        dagrun_timeout=timedelta(minutes=contract.deadline_minutes),
+        default_args={"owner": contract.owner, **RETRY_ARGS},
+        on_failure_callback=FailureNotifier(),
+    ) as dag:
+        _build(contract)
+    return dag
+
+
+def _build(contract: Contract) -> None:
+    dataset = contract.dataset
+    table = f"silver.{dataset}"
+    published = catalog.table_asset(table)
+    slices = plan(dataset)
+    landed = land(dataset, extract.partial(dataset=dataset).expand(piece=slices))
+    bronze = SparkJobOperator(
+        task_id="load_bronze",
+        job="load_bronze",
+        dataset=dataset,
+        skip_if="{{ params.mode == 'etl' }}",
+        doc_md="Every landed row as the source sent it, with its file and row number. Skipped in ETL mode.",
+    )
+    transform = SparkJobOperator(
+        task_id="transform",
+        job="transform",
+        dataset=dataset,
+        arguments={"mode": "{{ params.mode }}"},
+        # In ETL mode load_bronze is skipped; when nothing new has landed, so is everything.
+        trigger_rule="none_failed_min_one_success",
+        doc_md="Typed, duplicates marked, references checked; staged once, before anyone may see it.",
+    )
+    landed >> [bronze, transform]
+    bronze >> transform
+    publish_staged(
+        table,
+        transform,
+        published,
+        arguments={
+            "load": contract.load,
+            "partitions": landed["partitions"],
+            "partition_column": contract.partition.column if contract.partition else None,
+            "contract_version": contract.version,
+            "watermark": landed["watermark_high"],
+        },
+    )
+
+
+@task(doc_md="Which files, pages or key ranges this run fetches.")
+def plan(dataset: str) -> list[dict[str, Any]]:
+    from millstream import ledger
+
+    from millstream_airflow.sources import extractor_for
+
+    contract = catalog.contract(dataset)
+    context = get_current_context()
+    known = None
+    if contract.load == "watermark" and not context["params"].get("full_refresh"):
+        known = ledger.watermark(TableRef(zone="silver", name=dataset), catalog.lake_root())
+    pieces = extractor_for(contract).plan(_partitions(contract, context), known)
+    return [piece.model_dump(mode="json") for piece in pieces]
+
+
+@task(doc_md="Fetch one slice; the source's bytes are kept as received.", max_active_tis_per_dagrun=4)
+def extract(dataset: str, piece: dict[str, Any]) -> list[dict[str, Any]]:
+    from millstream_airflow.sources import extractor_for, slice_of
+
+    contract = catalog.contract(dataset)
+    landing = _landing(dataset, get_current_context())
+    files = extractor_for(contract).fetch(slice_of(contract, piece), landing)
+    return [file.model_dump(mode="json") for file in files]
+
+
+@task(doc_md="Write the manifest: from here on the run's files have landed.", multiple_outputs=False)
+def land(dataset: str, fetched: Any) -> dict[str, Any]:
+    from millstream.landing import LandedFile
+
+    contract = catalog.contract(dataset)
+    context = get_current_context()
+    files = [LandedFile.model_validate(file) for files in fetched for file in files]
+    if not files:
+        raise AirflowSkipException("nothing new at the source")
+    partitions = sorted({file.partition for file in files if file.partition})
+    manifest = _landing(dataset, context).commit(partitions, files)
+    if not contract.allow_empty and contract.load == "watermark" and manifest.watermark_high is None:
+        return {"partitions": partitions, "watermark_high": None, "files": len(files)}
+    return {"partitions": partitions, "watermark_high": manifest.watermark_high, "files": len(files)}
+
+
+def _landing(dataset: str, context: Context) -> Landing:
+    dag_run = context["dag_run"]
+    assert dag_run is not None
+    return Landing(Storage(catalog.lake_root()), dataset, run_key(dag_run.run_id))
+
+
+def _partitions(contract: Contract, context: Context) -> list[str]:
+    """The months of a run: as asked for, else the month of its data interval."""
+    if contract.partition is None:
+        return []
+    start, end = context["params"].get("start"), context["params"].get("end")
+    if start or end:
+        return months(start or end, end or start)
+    interval = context.get("data_interval_start")
+    month = f"{interval:%Y-%m}" if interval else contract.partition.start
+    return [month]
+
+
+def _params(contract: Contract) -> dict[str, Param]:
+    params = {
+        "mode": Param(
+            contract.mode,
+            type="string",
+            enum=["elt", "etl"],
+            description="elt: load raw rows to bronze, transform inside the lake. etl: transform in flight.",
+        )
+    }
+    if contract.partition:
+        for name, which in (("start", "First"), ("end", "Last")):
+            params[name] = Param(
+                None,
+                type=["null", "string"],
+                pattern=MONTH_PATTERN,
+                description=f"{which} month to ingest, YYYY-MM. Empty: the month of the run's data interval.",
+            )
+    if contract.load == "watermark":
+        params["full_refresh"] = Param(
+            False,
+            type="boolean",
+            description="Fetch everything again, not only what is new.",
+        )
+    return params
+
+
+def _doc(contract: Contract) -> str:
+    columns = "\n".join(
+        f"| {column.name} | {column.type} | {column.unit or ''} | {column.description} |"
+        for column in contract.columns
+    )
+    return DOC.format(
+        dataset=contract.dataset,
+        description=contract.description,
+        kind=contract.source.kind,
+        format=contract.source.format,
+        connection=contract.source.connection,
+        key=", ".join(contract.primary_key),
+        load=contract.load,
+        owner=contract.owner,
+        columns=columns,
+        version=contract.version,
+    )

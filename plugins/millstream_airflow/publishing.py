@@ -1,0 +1,74 @@
+"""The last two tasks of everything that writes a table: judge what is staged, publish what was judged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from millstream.settings import Settings
+
+from millstream_airflow import catalog
+from millstream_airflow.operators import SparkJobOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Asset, Context
+
+
+class PublishOperator(SparkJobOperator):
+    """Publish a judged staged table and say so in an asset event: version, counts and verdict."""
+
+    def __init__(self, *, published: Asset, **kwargs: Any) -> None:
+        super().__init__(job="publish", outlets=[published], **kwargs)
+        self.published = published
+
+    def job_arguments(self, context: Context) -> dict[str, Any]:
+        # The start of the attempt orders attempts: a later one may replace what an earlier one published.
+        started = context["ti"].start_date
+        return {
+            **super().job_arguments(context),
+            "sequence": int(started.timestamp() * 1000),
+            "code_version": catalog.code_version(),
+        }
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        result = super().execute(context)
+        context["outlet_events"][self.published].extra = {
+            name: result[name]
+            for name in ("version", "changed", "read", "written", "quarantined", "deduplicated", "verdict")
+        }
+        return result
+
+
+def publish_staged(
+    table: str, staged: SparkJobOperator, published: Asset, arguments: dict[str, Any]
+) -> PublishOperator:
+    """Add quality_gate and publish behind the task that staged `table`; returns the publish task.
+
+    `staged` returns `staged_uri`, `staged_version`, `rows` and `inputs`.
+    """
+    suite = table.partition(".")[2]
+    judged = {
+        "table": table,
+        "staged_uri": staged.output["staged_uri"],
+        "staged_version": staged.output["staged_version"],
+    }
+    gate = SparkJobOperator(
+        task_id="quality_gate",
+        job="quality_gate",
+        suite=suite,
+        arguments={**judged, "docs_root": str(Settings().home / "data_docs")},
+        doc_md=f"Judges the staged rows by `expectations/{suite}.json`. Fails closed.",
+    )
+    publish = PublishOperator(
+        task_id="publish",
+        published=published,
+        suite=suite,
+        arguments={
+            **judged,
+            "rows_read": staged.output["rows"],
+            "inputs": staged.output["inputs"],
+            **arguments,
+        },
+        doc_md=f"Good rows to `{table}`, broken ones to `{table}_quarantine`, counts into the commit.",
+    )
+    staged >> gate >> publish
+    return publish
