@@ -52,7 +52,7 @@ class Commit:
 
 def create_table(spark: SparkSession, uri: str, definition: TableDefinition) -> None:
     """Create the table if it does not exist: columns with comments, partitioning, constraints."""
-    if table_exists(spark, uri):
+    if table_exists(uri):
         return
     columns = ", ".join(_column_ddl(column) for column in definition.schema.fields)
     partitioning = (
@@ -66,10 +66,11 @@ def create_table(spark: SparkSession, uri: str, definition: TableDefinition) -> 
         spark.sql(f"ALTER TABLE delta.`{uri}` ADD CONSTRAINT {name} CHECK ({condition})")
 
 
-def table_exists(spark: SparkSession, uri: str) -> bool:
-    from delta.tables import DeltaTable
+def table_exists(uri: str) -> bool:
+    """Whether there is a Delta table at `uri`; asks no Spark."""
+    from deltalake import DeltaTable
 
-    return bool(DeltaTable.isDeltaTable(spark, uri))
+    return bool(DeltaTable.is_deltatable(uri))
 
 
 def table_version(spark: SparkSession, uri: str) -> int:
