@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import Asset
+
 from millstream.contract import Contract
 from millstream.errors import ContractError
 from millstream.settings import Settings

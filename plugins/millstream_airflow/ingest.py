@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
+
 from millstream.contract import Contract, months
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.landing import Landing, run_key
-
 from millstream_airflow import catalog
 from millstream_airflow.notifier import FailureNotifier
 from millstream_airflow.operators import SparkJobOperator
@@ -104,7 +104,6 @@ def _build(contract: Contract) -> None:
 @task(doc_md="Which files, pages or key ranges this run fetches.")
 def plan(dataset: str) -> list[dict[str, Any]]:
     from millstream import ledger
-
     from millstream_airflow.sources import extractor_for
 
     contract = catalog.contract(dataset)

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowSkipException
+
 from millstream.errors import ClusterError, ConfigurationError
 from millstream.lake.storage import Storage
 from millstream.landing import run_key
 from millstream.settings import Settings
-
 from millstream_airflow import catalog
 from millstream_airflow.links import DataDocsLink, MlflowLink, SparkLink
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from millstream.settings import Settings
-
 from millstream_airflow import catalog
 from millstream_airflow.operators import SparkJobOperator
 

@@ -6,6 +6,9 @@ gate that did not end leaves nothing that could be published.
 
 from __future__ import annotations
 
+from calendar import monthrange
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ from millstream.jobs import JobModel
 from millstream.lake.storage import Storage
 from millstream.quality.gate import run_gate
 from millstream.quality.suite import Suite
-from millstream.quality.verdict import Verdict
+from millstream.quality.verdict import Verdict, page_name
 
 Result = Verdict
 
@@ -25,8 +28,9 @@ Result = Verdict
 class Args(JobModel):
     """What to judge.
 
-    `table` is `zone.name`; `staged_uri` lies below `lake_root`; `suite` is the suite's JSON and `parameters`
-    override its `meta.parameters`; `docs_root` is the local folder of Data Docs, null for none.
+    `table` is `zone.name`; `staged_uri` lies below `lake_root`; `suite` is the suite's JSON. `parameters`
+    override what the run itself says (`run_parameters`), which overrides the suite's `meta.parameters`.
+    `partitions` are the run's months; `docs_root` is the local folder of Data Docs, null for none.
     """
 
     lake_root: str
@@ -35,8 +39,25 @@ class Args(JobModel):
     staged_version: int
     suite: dict[str, Any]
     run: str
+    partitions: tuple[str, ...] | None = None
     parameters: dict[str, str | int | float | bool] = Field(default_factory=dict)
     docs_root: str | None = None
+
+
+def run_parameters(partitions: Sequence[str]) -> dict[str, str | int | float | bool]:
+    """Parameters that suites may use: `tomorrow` (UTC), and for months (YYYY-MM) their first and last date
+    and number of days."""
+    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+    if not partitions:
+        return {"tomorrow": f"{tomorrow} 00:00:00"}
+    lengths = {month: monthrange(int(month[:4]), int(month[5:]))[1] for month in partitions}
+    last = max(partitions)
+    return {
+        "tomorrow": f"{tomorrow} 00:00:00",
+        "first_date": f"{min(partitions)}-01",
+        "last_date": f"{last}-{lengths[last]}",
+        "days": sum(lengths.values()),
+    }
 
 
 def verdict_path(staged_uri: str, lake_root: str) -> str:
@@ -58,7 +79,7 @@ def run(spark: SparkSession, args: Args) -> Verdict:
     staged = spark.read.format("delta").option("versionAsOf", args.staged_version).load(args.staged_uri)
     verdict, findings = run_gate(
         staged,
-        Suite.from_dict(args.suite, args.parameters),
+        Suite.from_dict(args.suite, {**run_parameters(args.partitions or ()), **args.parameters}),
         table=args.table,
         run=args.run,
         staged_version=args.staged_version,
@@ -67,7 +88,7 @@ def run(spark: SparkSession, args: Args) -> Verdict:
         # Rendering needs Great Expectations, which this process has imported by now.
         from millstream.quality import data_docs
 
-        page = data_docs.page_name(args.table, args.run, args.staged_version)
+        page = page_name(args.table, args.run, args.staged_version)
         verdict = verdict.model_copy(update={"docs_page": page})
         data_docs.publish(Path(args.docs_root), verdict, findings)
     storage.write(path, verdict.model_dump_json(indent=2).encode())

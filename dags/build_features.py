@@ -1,0 +1,8 @@
+from millstream_airflow.features import features_dag
+
+dag = features_dag(
+    "build_features",
+    table="gold.arrival_delay_features",
+    inputs=("silver.flights", "silver.weather", "silver.planes", "silver.airports", "silver.airlines"),
+    partition_column="month",
+)

@@ -1,0 +1,46 @@
+"""Published tables to a staged gold table: a pure function of pinned input versions."""
+
+from __future__ import annotations
+
+import importlib
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from millstream.jobs import JobModel
+from millstream.lake.staging import write_staged
+from millstream.lake.tables import TableRef
+from millstream.lake.writing import require_writer
+
+
+class Args(JobModel):
+    """`table` is the gold table; `inputs` gives for each table it is made from the version to read."""
+
+    lake_root: str
+    run: str
+    table: str
+    inputs: dict[str, int]
+
+
+class Result(JobModel):
+    """The staged version, its rows, and the input versions that it was made from."""
+
+    staged_uri: str
+    staged_version: int
+    rows: int
+    inputs: dict[str, int]
+
+
+def run(spark: SparkSession, args: Args) -> Result:
+    require_writer(spark, args.lake_root)
+    target = TableRef.parse(args.table)
+    module = importlib.import_module(f"millstream.transforms.{target.name}")
+    inputs = {
+        TableRef.parse(table).name: spark.read.format("delta")
+        .option("versionAsOf", version)
+        .load(TableRef.parse(table).uri(args.lake_root))
+        for table, version in args.inputs.items()
+    }
+    rows = module.features(inputs).withColumn("_partition", F.col(module.PARTITION))
+    staged = write_staged(rows, target.staging_uri(args.lake_root, args.run))
+    return Result(staged_uri=staged.uri, staged_version=staged.version, rows=staged.rows, inputs=args.inputs)
