@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from millstream_stack.credentials import load_or_create
 from millstream_stack.environment import base_environment, prepare_folders
-from millstream_stack.lifecycle import down, last_lines, running_settings, status, up
+from millstream_stack.lifecycle import down, last_lines, remove_data, running_settings, status, up
 from millstream_stack.screen import addresses_table, console, status_table
 from millstream_stack.services import services
 
@@ -53,6 +53,28 @@ def run_logs(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_demo_chain(settings: Settings, _: argparse.Namespace) -> int:
+    from millstream_stack.demo import run_demo
+
+    return run_demo(settings)
+
+
+def run_sql(settings: Settings, arguments: argparse.Namespace) -> int:
+    from millstream_stack.sql import run_query
+
+    if not arguments.query.strip():
+        print('give a query: make sql Q="select count(*) from silver.flights"', file=sys.stderr)
+        return 2
+    run_query(running_settings(settings), arguments.query, console())
+    return 0
+
+
+def run_clean(settings: Settings, _: argparse.Namespace) -> int:
+    down(settings, console().print)
+    remove_data(settings)
+    return 0
+
+
 def run_exec(settings: Settings, arguments: argparse.Namespace) -> int:
     """Becomes any command, in the checkout's environment."""
     prepare_folders(settings)
@@ -73,6 +95,10 @@ def parser() -> argparse.ArgumentParser:
     command("up", run_up, "start the embedded stack and wait until it is healthy")
     command("down", run_down, "stop it")
     command("status", run_status, "show every service's health, process and address")
+    command("demo", run_demo_chain, "run the whole chain on the reference data, with live progress")
+    sql = command("sql", run_sql, "query lake tables by name")
+    sql.add_argument("query", nargs="?", default="")
+    command("clean", run_clean, "stop the stack and remove its data; what was installed stays")
     logs = command("logs", run_logs, "show the end of the services' logs")
     logs.add_argument("service", nargs="?")
     logs.add_argument("--lines", type=int, default=40)

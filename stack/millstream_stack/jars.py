@@ -192,7 +192,7 @@ def fetch(listed: Path, home: Path) -> list[Path]:
 def main() -> int:
     settings = Settings()
     try:
-        fetch(settings.root / "conf" / "jars.txt", settings.home)
+        fetch(settings.root / "conf" / "jars.txt", settings.root / ".millstream")
     except ConfigurationError as error:
         print(f"bootstrap: {error}", file=sys.stderr)
         return 1

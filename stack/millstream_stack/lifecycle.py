@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -32,6 +33,8 @@ from millstream_stack.supervision import ProcessState, Program, Supervisor
 START_TIMEOUT_S = 240.0
 STOP_TIMEOUT_S = 90.0
 POLL_S = 0.5
+# What stack/bootstrap.sh put into the home folder.
+INSTALLED = ("bootstrap", "cache", "jars", "java", "python")
 Report = Callable[[str], None]
 
 
@@ -201,6 +204,13 @@ def _stop(settings: Settings, supervisor: Supervisor) -> bool:
     left_over = end(strays(settings.home))
     _record(settings).unlink(missing_ok=True)
     return pid is not None or left_over > 0
+
+
+def remove_data(settings: Settings) -> None:
+    """Removes lake, models, databases, logs and logins of a stack that is down; keeps what was installed."""
+    for path in settings.home.iterdir():
+        if path.name not in INSTALLED:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def status(settings: Settings) -> list[ServiceStatus]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
+from typing import Any
 
 import psutil
 from millstream.errors import ConfigurationError
@@ -28,7 +29,8 @@ def holder(port: int) -> str | None:
     except psutil.AccessDenied:
         return None
     for connection in connections:
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+        address: Any = connection.laddr  # an empty tuple for a socket that has none
+        if connection.status == psutil.CONN_LISTEN and address and address.port == port and connection.pid:
             return _describe(connection.pid)
     return None
 

@@ -16,7 +16,7 @@ def spark_properties(settings: Settings) -> dict[str, str]:
         "spark.app.name": "millstream",
         "spark.master": f"local[{settings.spark_cores}]",
         "spark.driver.memory": settings.spark_driver_memory,
-        "spark.driver.extraClassPath": f"{home}/jars/*",
+        "spark.driver.extraClassPath": f"{settings.root}/.millstream/jars/*",
         "spark.driver.extraJavaOptions": " ".join(
             (
                 "-XX:-UsePerfData",

@@ -1,0 +1,215 @@
+"""A small client of Airflow's REST API (v2), logged in as a person would be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import httpx
+from millstream.errors import ClusterError, ConfigurationError
+
+PAGE = 100
+ACTIVE = ("queued", "running")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One DAG run."""
+
+    dag_id: str
+    run_id: str
+    state: str
+    started: datetime | None
+    ended: datetime | None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.dag_id, self.run_id
+
+    @property
+    def active(self) -> bool:
+        return self.state in ACTIVE
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task instance; `map_index` is -1 for a task that is not mapped."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    state: str
+    try_number: int
+    started: datetime | None
+    ended: datetime | None
+
+    @property
+    def key(self) -> tuple[str, str, str, int]:
+        return self.dag_id, self.run_id, self.task_id, self.map_index
+
+    @property
+    def label(self) -> str:
+        mapped = f"[{self.map_index}]" if self.map_index >= 0 else ""
+        return f"{self.dag_id}.{self.task_id}{mapped}"
+
+
+class AirflowApi:
+    """Raises ClusterError when the server does not answer, or answers with an error."""
+
+    def __init__(self, url: str, user: str, password: str) -> None:
+        self.url = url
+        self._client = httpx.Client(base_url=url, timeout=30.0, trust_env=False)
+        token = self._request("POST", "/auth/token", json={"username": user, "password": password})
+        self._client.headers["Authorization"] = f"Bearer {token['access_token']}"
+
+    def __enter__(self) -> AirflowApi:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def _request(self, method: str, path: str, **arguments: Any) -> Any:
+        try:
+            answer = self._client.request(method, path, **arguments)
+        except httpx.HTTPError as error:
+            raise ClusterError(f"Airflow at {self.url} does not answer {method} {path}: {error}") from error
+        if answer.is_error:
+            raise ClusterError(
+                f"Airflow answered {method} {path} with {answer.status_code}: {answer.text[:500]}"
+            )
+        return answer.json()
+
+    def _pages(self, method: str, path: str, field: str, **query: Any) -> Iterable[dict[str, Any]]:
+        """Every entry of a paged answer; `query` goes into the body of a POST, else into the address."""
+        offset = 0
+        while True:
+            if method == "POST":
+                page = self._request(method, path, json={**query, "page_limit": PAGE, "page_offset": offset})
+            else:
+                page = self._request(method, path, params={**query, "limit": PAGE, "offset": offset})
+            yield from page[field]
+            offset += PAGE
+            if offset >= page["total_entries"]:
+                return
+
+    def dags(self) -> dict[str, dict[str, Any]]:
+        """Every DAG by its id."""
+        return {dag["dag_id"]: dag for dag in self._pages("GET", "/api/v2/dags", "dags", exclude_stale=True)}
+
+    def import_errors(self) -> dict[str, str]:
+        """For each DAG file that does not load, its error."""
+        errors = self._pages("GET", "/api/v2/importErrors", "import_errors")
+        return {error["filename"]: error["stack_trace"] for error in errors}
+
+    def unpause(self, dag_id: str) -> None:
+        self._request("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": False})
+
+    def trigger(self, dag_id: str, conf: dict[str, Any]) -> Run:
+        """Starts a run by hand, as the button in the web UI does."""
+        body = {"logical_date": None, "conf": conf}
+        return _run(self._request("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body))
+
+    def runs_since(self, moment: datetime) -> list[Run]:
+        """Runs that became due at or after `moment`, oldest first."""
+        found = self._pages(
+            "POST", "/api/v2/dags/~/dagRuns/list", "dag_runs",
+            run_after_gte=moment.isoformat(), order_by="run_after",
+        )  # fmt: skip
+        return [_run(run) for run in found]
+
+    def active_runs(self) -> list[Run]:
+        found = self._pages("POST", "/api/v2/dags/~/dagRuns/list", "dag_runs", states=list(ACTIVE))
+        return [_run(run) for run in found]
+
+    def tasks(self, runs: Iterable[Run]) -> list[Task]:
+        """Every task instance of the runs."""
+        wanted = {run.key for run in runs}
+        if not wanted:
+            return []
+        found = self._pages(
+            "POST", "/api/v2/dags/~/dagRuns/~/taskInstances/list", "task_instances",
+            dag_ids=sorted({dag for dag, _ in wanted}), dag_run_ids=sorted({run for _, run in wanted}),
+        )  # fmt: skip
+        return [task for task in map(_task, found) if (task.dag_id, task.run_id) in wanted]
+
+    def assets(self) -> list[dict[str, Any]]:
+        return list(self._pages("GET", "/api/v2/assets", "assets"))
+
+    def asset_events_wait_for(self, dag_id: str) -> bool:
+        """Whether the DAG has asset events from which no run has been made yet."""
+        answer = self._client.get(f"/api/v2/dags/{dag_id}/assets/queuedEvents")
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return False
+        if answer.is_error:
+            raise ClusterError(f"Airflow does not tell the queued events of {dag_id}: {answer.text[:300]}")
+        return bool(answer.json()["total_entries"])
+
+    def log(self, task: Task) -> list[dict[str, Any]]:
+        """The structured log lines of the task's last try."""
+        path = (
+            f"/api/v2/dags/{task.dag_id}/dagRuns/{task.run_id}/taskInstances/{task.task_id}"
+            f"/logs/{max(task.try_number, 1)}"
+        )
+        answer = self._request(
+            "GET", path, params={"map_index": task.map_index, "full_content": True},
+            headers={"Accept": "application/json"},
+        )  # fmt: skip
+        return [line if isinstance(line, dict) else {"event": str(line)} for line in answer["content"]]
+
+    def address(self, task: Task) -> str:
+        """The task's page in the web UI."""
+        mapped = f"/mapped/{task.map_index}" if task.map_index >= 0 else ""
+        return f"{self.url}/dags/{task.dag_id}/runs/{task.run_id}/tasks/{task.task_id}{mapped}"
+
+
+def wait_for_dags(api: AirflowApi, expected: set[str], timeout_s: float) -> dict[str, dict[str, Any]]:
+    """Every expected DAG, once Airflow has read all their files.
+
+    Raises:
+        ConfigurationError: a DAG file does not load; carries Airflow's own import error.
+        ClusterError: DAGs are missing after `timeout_s` seconds.
+    """
+    import time
+
+    deadline = time.monotonic() + timeout_s
+    while True:
+        if errors := api.import_errors():
+            text = "\n\n".join(f"{file}:\n{trace.strip()}" for file, trace in sorted(errors.items()))
+            raise ConfigurationError(f"Airflow cannot load these DAG files:\n{text}")
+        known = api.dags()
+        if expected <= set(known):
+            return known
+        if time.monotonic() > deadline:
+            missing = ", ".join(sorted(expected - set(known)))
+            raise ClusterError(f"Airflow does not know these DAGs after {timeout_s:.0f} s: {missing}")
+        time.sleep(1)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _run(data: dict[str, Any]) -> Run:
+    return Run(
+        data["dag_id"],
+        data["dag_run_id"],
+        data["state"],
+        _moment(data["start_date"]),
+        _moment(data["end_date"]),
+    )
+
+
+def _task(data: dict[str, Any]) -> Task:
+    return Task(
+        data["dag_id"],
+        data["dag_run_id"],
+        data["task_id"],
+        data["map_index"],
+        data["state"] or "waiting",
+        data["try_number"],
+        _moment(data["start_date"]),
+        _moment(data["end_date"]),
+    )

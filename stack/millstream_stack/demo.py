@@ -1,0 +1,127 @@
+"""`make demo`: triggers the ingest DAGs over Airflow's REST API, follows the chain, sums up the outcome."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from millstream.errors import ClusterError
+from millstream.settings import Settings
+from rich.console import Console
+
+from millstream_stack.airflow_api import AirflowApi, Run, Task, wait_for_dags
+from millstream_stack.credentials import load_or_create
+from millstream_stack.lifecycle import up
+from millstream_stack.progress import Progress
+from millstream_stack.screen import addresses_table, console, duration
+from millstream_stack.summary import summarise
+
+INGEST_PREFIX = "ingest_"
+# The year the reference data covers, in one run.
+PARAMETERS: dict[str, dict[str, Any]] = {"ingest_flights": {"start": "2013-01", "end": "2013-12"}}
+
+PARSE_TIMEOUT_S = 180.0
+# A step that changes nothing for this long will not change by waiting.
+STALL_TIMEOUT_S = 1200.0
+POLL_S = 1.0
+LOG_LINES = 12
+
+
+def run_demo(settings: Settings) -> int:
+    """Runs the whole chain; returns the exit status, 0 only if all of it succeeded."""
+    screen = console()
+    began = time.monotonic()
+    up(settings, screen.print)
+    credentials = load_or_create(settings)
+    with AirflowApi(settings.airflow_url, credentials.airflow_user, credentials.airflow_password) as api:
+        expected = {path.stem for path in (settings.root / "dags").glob("*.py")}
+        dags = wait_for_dags(api, expected, PARSE_TIMEOUT_S)
+        moment = datetime.now(UTC)
+        triggered = [_trigger(api, dags[name]) for name in sorted(dags) if name.startswith(INGEST_PREFIX)]
+        with Progress(screen) as progress:
+            runs, tasks = follow(api, moment, {run.key for run in triggered}, progress.show)
+        failed = [run for run in runs if run.state == "failed"]
+        for run in failed:
+            _explain(api, run, tasks, screen)
+        complete = summarise(settings, credentials, api.assets(), screen)
+    screen.print(addresses_table(settings, credentials))
+    succeeded = complete and not failed
+    verdict = "[green]Everything succeeded" if succeeded else "[red]Not everything succeeded (see above)"
+    screen.print(
+        f"{verdict}[/] in {duration(time.monotonic() - began)}. The stack stays up: make down stops it."
+    )
+    return 0 if succeeded else 1
+
+
+def _trigger(api: AirflowApi, dag: dict[str, Any]) -> Run:
+    name = dag["dag_id"]
+    if dag["is_paused"]:
+        api.unpause(name)
+    return api.trigger(name, PARAMETERS.get(name, {}))
+
+
+def follow(
+    api: AirflowApi,
+    moment: datetime,
+    triggered: set[tuple[str, str]],
+    show: Callable[[list[Run], list[Task]], None],
+    stall_timeout_s: float = STALL_TIMEOUT_S,
+) -> tuple[list[Run], list[Task]]:
+    """Follows every run due since `moment` until none is left to run and no asset event waits for one.
+
+    Raises:
+        ClusterError: nothing has changed for `stall_timeout_s` seconds.
+    """
+    consumers = {dag["dag_id"] for asset in api.assets() for dag in asset["scheduled_dags"]}
+    last_change, last_seen = time.monotonic(), ""
+    while True:
+        runs = [run for run in api.runs_since(moment) if run.key in triggered or run.dag_id in consumers]
+        tasks = api.tasks(runs)
+        show(runs, tasks)
+        if not any(run.active for run in runs) and _settled(api, consumers):
+            return runs, tasks
+        seen = repr((runs, tasks))
+        if seen != last_seen:
+            last_change, last_seen = time.monotonic(), seen
+        elif time.monotonic() - last_change > stall_timeout_s:
+            stuck = ", ".join(sorted(run.dag_id for run in runs if run.active)) or "queued asset events"
+            raise ClusterError(f"nothing has changed for {duration(stall_timeout_s)}; waiting for: {stuck}")
+        time.sleep(POLL_S)
+
+
+def _settled(api: AirflowApi, consumers: set[str]) -> bool:
+    """Whether nothing runs and nothing is about to.
+
+    Asked in this order nothing slips through: without an active run no new event can come, and an event
+    that was taken up before the second question shows as a run in the third.
+    """
+    return (
+        not api.active_runs()
+        and not any(api.asset_events_wait_for(dag_id) for dag_id in sorted(consumers))
+        and not api.active_runs()
+    )
+
+
+def _explain(api: AirflowApi, run: Run, tasks: list[Task], screen: Console) -> None:
+    """What a person needs to see of a failed run: the task, its last error lines, the address of its page."""
+    culprits = [task for task in tasks if (task.dag_id, task.run_id) == run.key and task.state == "failed"]
+    if not culprits:
+        screen.print(f"[bold red]{run.dag_id} failed[/] ({api.url}/dags/{run.dag_id}/runs/{run.run_id})")
+    for task in culprits:
+        screen.print(f"[bold red]{task.label} failed[/] (try {task.try_number})")
+        for line in error_lines(api.log(task)):
+            screen.print(f"    {line}", markup=False)
+        screen.print(f"    {api.address(task)}", soft_wrap=True)
+
+
+def error_lines(log: list[dict[str, Any]]) -> list[str]:
+    """The last errors of a task's structured log, with the exceptions they carry; else its last lines."""
+    errors = [entry for entry in log if entry.get("level") in ("error", "critical")]
+    lines: list[str] = []
+    for entry in errors or log:
+        lines += str(entry["event"]).splitlines()
+        for detail in entry.get("error_detail") or ():
+            lines += f"{detail.get('exc_type')}: {detail.get('exc_value')}".splitlines()
+    return lines[-LOG_LINES:]

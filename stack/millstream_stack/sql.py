@@ -1,0 +1,70 @@
+"""`make sql`: any lake table by its name, over the Spark Connect server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from millstream.errors import ClusterError
+from millstream.lake.tables import TableRef
+from millstream.settings import Settings
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+ZONES = ("bronze", "silver", "gold")
+NAMED = re.compile(r"\b(bronze|silver|gold)\s*\.\s*`?(\w+)", re.IGNORECASE)
+ROW_LIMIT = 200
+
+
+def tables_named(query: str) -> list[TableRef]:
+    """The lake tables a query names, each once."""
+    found = {f"{zone.lower()}.{name.lower()}" for zone, name in NAMED.findall(query)}
+    return [TableRef.parse(name) for name in sorted(found)]
+
+
+def run_query(settings: Settings, query: str, screen: Console) -> None:
+    """Prints the first rows of the query's answer.
+
+    Raises:
+        ClusterError: the server does not answer, or Spark does not accept the query.
+    """
+    from pyspark.errors import PySparkException
+    from pyspark.sql.connect.session import SparkSession as ConnectSession
+
+    try:
+        spark: Any = ConnectSession.builder.remote(settings.connect_url).create()
+    except Exception as error:
+        raise ClusterError(
+            f"the Spark Connect server at {settings.connect_url} does not answer: start it with `make up`"
+        ) from error
+    try:
+        _register(spark, settings.lake_root, tables_named(query))
+        answer = spark.sql(query)
+        _print(answer.columns, answer.limit(ROW_LIMIT + 1).collect(), screen)
+    except PySparkException as error:
+        raise ClusterError(str(error).strip()) from error
+    finally:
+        spark.stop()
+
+
+def _register(spark: SparkSession, lake_root: str, tables: Iterable[TableRef]) -> None:
+    """Makes the tables known under their names; the catalog lives in the server's memory only."""
+    for zone in ZONES:
+        spark.sql(f"CREATE SCHEMA IF NOT EXISTS {zone}")
+    for table in tables:
+        spark.sql(f"CREATE TABLE IF NOT EXISTS {table} USING DELTA LOCATION '{table.uri(lake_root)}'")
+
+
+def _print(columns: list[str], rows: list[Any], screen: Console) -> None:
+    table = Table()
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows[:ROW_LIMIT]:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    screen.print(table, markup=False)
+    if len(rows) > ROW_LIMIT:
+        screen.print(f"only the first {ROW_LIMIT} rows are shown")
