@@ -5,7 +5,7 @@ plan -> extract (mapped) -> land -> load_bronze -> transform -> quality_gate -> 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, Param, get_current_context, task
@@ -50,7 +50,8 @@ def ingest_dag(dataset: str) -> DAG:
         description=contract.description,
         doc_md=_doc(contract),
         schedule=contract.schedule,
-        start_date=datetime.combine(contract.start_date, datetime.min.time(), UTC),
+        start_date=_midnight(contract.start_date),
+        end_date=_midnight(contract.end_date) if contract.end_date else None,
         catchup=False,
         max_active_runs=1,
         tags=["ingest", *contract.tags],
@@ -61,6 +62,10 @@ def ingest_dag(dataset: str) -> DAG:
     ) as dag:
         _build(contract)
     return dag
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, datetime.min.time(), UTC)
 
 
 def _build(contract: Contract) -> None:

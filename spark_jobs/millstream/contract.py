@@ -109,6 +109,7 @@ class Contract(_Strict):
     partition: Partition | None = None
     schedule: str | None = Field(default=None, description="Airflow cron preset or expression; null: by hand")
     start_date: date
+    end_date: date | None = Field(default=None, description="no scheduled run after it; by hand still works")
     mode: Literal["elt", "etl"] = "elt"
     columns: tuple[Column, ...] = Field(min_length=1)
     primary_key: tuple[Identifier, ...] = Field(min_length=1)

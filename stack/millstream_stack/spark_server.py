@@ -46,6 +46,8 @@ def spark_properties(settings: Settings) -> dict[str, str]:
         "spark.sql.shuffle.partitions": str(settings.spark_cores),
         "spark.databricks.delta.snapshotPartitions": "2",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
+        # Delta locks a local folder inside one JVM only: this server is the lake's one writer.
+        "spark.millstream.lakeWriter": "true",
         # Corrupt files are an error, never skipped.
         "spark.sql.files.ignoreCorruptFiles": "false",
         "spark.sql.files.ignoreMissingFiles": "false",
