@@ -24,23 +24,21 @@ class Publication:
     publish: Callable[[Path], int]
 
 
-def prepare(data: Path, publications: tuple[Publication, ...]) -> list[str]:
-    """Publish what is missing or out of date below `data`; returns one line of report for each source."""
+def prepare(data: Path, publications: tuple[Publication, ...]) -> Iterator[str]:
+    """Publish what is missing or out of date below `data`; yields a line of report as each is done."""
     data.mkdir(parents=True, exist_ok=True)
     journal = _read_journal(data)
-    report = []
     for publication in publications:
         fingerprint = publication.fingerprint()
         present = all((data / output).exists() for output in publication.outputs)
         if present and journal.get(publication.name) == fingerprint:
-            report.append(f"{publication.name}: up to date")
+            yield f"{publication.name}: up to date"
             continue
         started = time.monotonic()
         count = publication.publish(data)
         journal[publication.name] = fingerprint
         _write_journal(data, journal)
-        report.append(f"{publication.name}: {count:,} rows in {time.monotonic() - started:.1f} s")
-    return report
+        yield f"{publication.name}: {count:,} rows in {time.monotonic() - started:.1f} s"
 
 
 @contextmanager

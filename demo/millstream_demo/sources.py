@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from millstream_demo.airports import publish_airports
@@ -49,6 +50,6 @@ SOURCES = (
 )
 
 
-def prepare_sources(data: Path) -> list[str]:
-    """Publish every source that is missing or out of date below `data`; returns one line for each."""
+def prepare_sources(data: Path) -> Iterator[str]:
+    """Publish every source that is missing or out of date below `data`; yields one line for each."""
     return prepare(data, SOURCES)

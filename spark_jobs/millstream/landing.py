@@ -70,6 +70,11 @@ class Manifest(BaseModel):
         return _manifest_path(self.dataset, self.key)
 
     @property
+    def unchanged(self) -> bool:
+        """Whether the source delivered only what an earlier run had landed already."""
+        return all(file.status == "unchanged" for file in self.files)
+
+    @property
     def paths(self) -> list[str]:
         """The landed objects, each once, relative to the lake root."""
         return list(dict.fromkeys(file.path for file in self.files))
@@ -157,6 +162,10 @@ class Landing:
         path = f"{self._notes}/{name}"
         return self._storage.read(path).decode() if self._storage.exists(path) else None
 
+    def forget(self, folder: str) -> None:
+        """Drop the notes whose names start with `folder/`."""
+        self._storage.remove(f"{self._notes}/{folder}")
+
     def is_intact(self, file: LandedFile) -> bool:
         """Whether the landed object is still there with the bytes the record speaks of."""
         return _is_intact(self._storage, file)
@@ -197,11 +206,14 @@ class Landing:
 
 
 def run_key(run: str) -> str:
-    """A run id as a file name: letters, digits, `.`, `_`, `-`; different ids give different keys."""
+    """A run id as a file name: letters, digits, `.`, `_`, `-`; different ids give different keys.
+
+    A key is its own key.
+    """
     clean = _safe(run)
     if clean == run:
         return clean
-    return f"{clean}-{hashlib.sha256(run.encode()).hexdigest()[:8]}"
+    return f"{clean[: LONGEST_NAME - 9]}-{hashlib.sha256(run.encode()).hexdigest()[:8]}"
 
 
 def read_manifest(storage: Storage, dataset: str, run: str) -> Manifest:

@@ -190,11 +190,13 @@ def test_notes_last_until_the_manifest(storage, lake):
 def test_run_key_is_a_safe_file_name(run, start):
     assert run_key(run).startswith(start)
     assert len(run_key(run)) == len(start) + 8
+    assert run_key(run_key(run)) == run_key(run)
 
 
 def test_run_keys_of_different_runs_differ():
     assert run_key("a:b") != run_key("a+b")
     assert run_key("a" * 300) != run_key("a" * 301)
+    assert len(run_key("a" * 300)) == 120
     assert run_key("scheduled__2013-01") == "scheduled__2013-01"
 
 

@@ -3,3 +3,24 @@
 An extractor takes a contract and a resolved connection: a folder, an HTTP endpoint with its authentication,
 or a SQLAlchemy engine. It never sees Airflow. Both steps can be repeated: a retry asks for what is missing.
 """
+
+from millstream.extract.files import FilesExtractor, FileSlice
+from millstream.extract.http import HttpExtractor, HttpSlice
+from millstream.extract.http_client import HttpEndpoint, Patience
+from millstream.extract.sql import SqlExtractor, SqlSlice
+
+Extractor = FilesExtractor | HttpExtractor | SqlExtractor
+Slice = FileSlice | HttpSlice | SqlSlice
+
+__all__ = [
+    "Extractor",
+    "FileSlice",
+    "FilesExtractor",
+    "HttpEndpoint",
+    "HttpExtractor",
+    "HttpSlice",
+    "Patience",
+    "Slice",
+    "SqlExtractor",
+    "SqlSlice",
+]

@@ -1,0 +1,117 @@
+"""From a contract's Airflow connection to the extractor that reads through it.
+
+What a connection may look like is documented by the hook of its type; nothing of it is read by hand, but for
+one thing: an HTTP connection with a password and no login means a bearer token.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from airflow.providers.common.sql.hooks.sql import DbApiHook
+from airflow.providers.http.hooks.http import HttpHook
+from airflow.providers.standard.hooks.filesystem import FSHook
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
+from requests import Session
+from requests.auth import HTTPBasicAuth
+from requests.utils import default_headers
+from sqlalchemy import Engine, NullPool
+
+from millstream.contract import Contract
+from millstream.errors import ConfigurationError
+from millstream.extract import (
+    Extractor,
+    FilesExtractor,
+    FileSlice,
+    HttpEndpoint,
+    HttpExtractor,
+    HttpSlice,
+    Slice,
+    SqlExtractor,
+    SqlSlice,
+)
+
+_SLICES: dict[str, type[Slice]] = {"files": FileSlice, "http": HttpSlice, "sql": SqlSlice}
+
+
+def extractor_for(contract: Contract) -> Extractor:
+    """The extractor of a contract's source, connected as its Airflow connection says.
+
+    Raises ConfigurationError when the connection is not defined or is of another kind than the source.
+    """
+    connection = contract.source.connection
+    with _defined(connection):
+        match contract.source.kind:
+            case "files":
+                return FilesExtractor(contract, _folder(connection))
+            case "http":
+                return HttpExtractor(contract, _endpoint(connection))
+            case "sql":
+                return SqlExtractor(contract, _engine(connection))
+
+
+def slice_of(contract: Contract, piece: dict[str, Any]) -> Any:
+    """One of the slices that the extractor planned, from its JSON form."""
+    return _SLICES[contract.source.kind].model_validate(piece)
+
+
+def _folder(connection: str) -> Path:
+    path = FSHook(connection).get_path()
+    if not path:
+        raise ConfigurationError(f"connection {connection}: its extra names no path, for example /data/drop")
+    return Path(path)
+
+
+def _endpoint(connection: str) -> HttpEndpoint:
+    hook = HttpHook(http_conn_id=connection)
+    session = hook.get_conn()
+    headers = {name: str(value) for name, value in _given_headers(session).items()}
+    password = hook.get_connection(connection).password
+    if session.auth is None and password:
+        headers.setdefault("Authorization", f"Bearer {password}")
+    return HttpEndpoint(
+        base_url=hook.base_url, auth=_basic(session.auth), headers=headers, verify=_verification(session)
+    )
+
+
+def _given_headers(session: Session) -> dict[str, Any]:
+    """The headers of the connection's extra, without those that `requests` puts on every session."""
+    usual = default_headers()
+    return {name: value for name, value in session.headers.items() if usual.get(name) != value}
+
+
+def _basic(auth: Any) -> httpx.Auth | None:
+    return httpx.BasicAuth(auth.username, auth.password) if isinstance(auth, HTTPBasicAuth) else None
+
+
+def _verification(session: Session) -> bool | ssl.SSLContext:
+    """Whether to check certificates; a path in the connection's `verify` names the authorities to trust."""
+    if isinstance(session.verify, str):
+        return ssl.create_default_context(cafile=session.verify)
+    return bool(session.verify)
+
+
+def _engine(connection: str) -> Engine:
+    hook = BaseHook.get_hook(connection)
+    if not isinstance(hook, DbApiHook):
+        kind = hook.get_connection(connection).conn_type
+        raise ConfigurationError(f"connection {connection}: its type, {kind}, is no SQL database")
+    # A task reads its slice and ends: a pool would only keep the connection open.
+    return hook.get_sqlalchemy_engine({"poolclass": NullPool})
+
+
+@contextmanager
+def _defined(connection: str) -> Iterator[None]:
+    try:
+        yield
+    except AirflowNotFoundException as error:
+        raise ConfigurationError(
+            f"connection {connection} is not defined: add it under Admin > Connections, or as the "
+            f"environment variable AIRFLOW_CONN_{connection.upper()}"
+        ) from error

@@ -1,0 +1,184 @@
+"""A table at a SQL source: connected to, reflected, and held against the contract before a row is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from sqlalchemy import Column, Connection, Engine, Executable, MetaData, Table, func, inspect, select
+from sqlalchemy.exc import (
+    DBAPIError,
+    InterfaceError,
+    NoSuchTableError,
+    OperationalError,
+    SQLAlchemyError,
+    TimeoutError,
+)
+
+from millstream.contract import Contract, SqlSource
+from millstream.errors import ConfigurationError, SchemaDriftError, SourceDataError, SourceUnavailableError
+from millstream.extract.arrow_types import landed_columns, matches
+
+
+class SourceTable:
+    """The table that a contract names, in the database behind `engine`.
+
+    Its methods raise SourceUnavailableError while the database does not answer, SchemaDriftError when the
+    table or a column of the contract is gone, and SourceDataError when the database refuses a query.
+    """
+
+    def __init__(self, contract: Contract, engine: Engine) -> None:
+        if not isinstance(contract.source, SqlSource):
+            raise ConfigurationError(f"{contract.dataset}: its source is {contract.source.kind}, not sql")
+        self.source = contract.source
+        self._contract = contract
+        self._engine = engine
+
+    @property
+    def where(self) -> str:
+        """The table and its database, in words; without login, password or options."""
+        url = self._engine.url
+        host = f"{url.host or ''}{f':{url.port}' if url.port else ''}"
+        return f"table {self.source.table} of {url.get_backend_name()}://{host}/{url.database or ''}"
+
+    @contextmanager
+    def opened(self) -> Iterator[OpenTable]:
+        """The table as it is now; where the database can do that, all reads of the block see one state."""
+        with self._failures():
+            self._check_database_file()
+            with self._engine.connect() as connection:
+                if connection.dialect.name == "postgresql":
+                    connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+                yield OpenTable(self.where, connection, self._reflected(connection), self.source.key)
+
+    def _reflected(self, connection: Connection) -> Table:
+        schema, _, name = self.source.table.rpartition(".")
+        try:
+            table = Table(
+                name, MetaData(), schema=schema or None, autoload_with=connection, resolve_fks=False
+            )
+        except NoSuchTableError as error:
+            raise SchemaDriftError(
+                f"{self.where}: there is no such table. Nothing was landed. Ask the database's owner, or "
+                "correct source.table in the contract"
+            ) from error
+        self._check_columns(table)
+        if self._contract.drift.retyped == "freeze":
+            self._check_types(table, landed_columns(table)[1])
+        return table
+
+    def _check_columns(self, table: Table) -> None:
+        needed = [self.source.key, self.source.watermark]
+        if self._contract.drift.removed != "evolve":
+            needed += self._contract.column_names
+        missing = [name for name in dict.fromkeys(needed) if name is not None and name not in table.columns]
+        if missing:
+            raise SchemaDriftError(
+                f"{self.where}: column removed at the source: {', '.join(missing)}; found "
+                f"{', '.join(table.columns.keys())}. Nothing was landed. Ask the database's owner, or "
+                "publish a new contract version"
+            )
+
+    def _check_types(self, table: Table, schema: pa.Schema) -> None:
+        retyped = [
+            f"{column.name} is {table.columns[column.name].type!r}, the contract says {column.type}"
+            for column in self._contract.columns
+            if column.name in table.columns and not matches(schema.field(column.name).type, column.type)
+        ]
+        if retyped:
+            raise SchemaDriftError(
+                f"{self.where}: column retyped at the source: {'; '.join(retyped)}. Nothing was landed. Ask "
+                "the database's owner, or publish a new contract version"
+            )
+
+    def _check_database_file(self) -> None:
+        """SQLite would answer a missing database with a new, empty one."""
+        database = self._engine.url.database
+        if self._engine.dialect.name != "sqlite" or not database or database.startswith(("file:", ":")):
+            return
+        if not Path(database).is_file():
+            raise SourceUnavailableError(
+                f"{self.where}: there is no such database file. Check that it is mounted, and the path in "
+                f"connection {self.source.connection}"
+            )
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except (OperationalError, InterfaceError, TimeoutError) as error:
+            raise self._unavailable(error) from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise self._unavailable(error) from error
+            raise SourceDataError(
+                f"{self.where}: the database refused the query: {_reason(error)}"
+            ) from error
+
+    def _unavailable(self, error: SQLAlchemyError) -> SourceUnavailableError:
+        return SourceUnavailableError(
+            f"{self.where}: the database does not answer: {_reason(error)}. Check the database and "
+            f"connection {self.source.connection}; another try will follow"
+        )
+
+
+class OpenTable:
+    """A reflected table and the connection it was reflected through."""
+
+    def __init__(self, where: str, connection: Connection, table: Table, key: str) -> None:
+        self.where = where
+        self.table = table
+        self.key = table.columns[key]
+        self._connection = connection
+
+    def rows(self, query: Executable) -> Sequence[Any]:
+        """All rows of `query`. Raises SourceDataError when a value is not what its column's type says."""
+        try:
+            return self._connection.execute(query).all()
+        except ValueError as error:
+            raise SourceDataError(
+                f"{self.where}: {error}. Nothing was landed. Correct the row there, then clear the task"
+            ) from error
+
+    def value(self, query: Executable) -> Any:
+        """The one value of `query`, or None."""
+        found = self.rows(query)
+        return found[0][0] if found else None
+
+    def check_key(self) -> None:
+        """Raises SourceDataError when a key is NULL or comes twice: reading in key order would lose rows."""
+        if self._is_declared_unique():
+            return
+        counts = select(func.count(), func.count(self.key), func.count(self.key.distinct()))
+        ((rows, filled, distinct),) = self.rows(counts.select_from(self.table))
+        if rows != distinct:
+            raise SourceDataError(
+                f"{self.where}: {self.key.name} is not a key: {rows - filled} rows have none, "
+                f"{filled - distinct} repeat another's. Nothing was landed. Name a unique column as "
+                "source.key in the contract"
+            )
+
+    def _is_declared_unique(self) -> bool:
+        if self.key.nullable:
+            return False  # SQLite lets even a primary key be NULL, unless it is declared otherwise
+        if [column.name for column in self.table.primary_key.columns] == [self.key.name]:
+            return True
+        inspector = inspect(self._connection)
+        declared = inspector.get_unique_constraints(self.table.name, schema=self.table.schema)
+        return any(constraint["column_names"] == [self.key.name] for constraint in declared)
+
+
+def value_type(column: Column[Any]) -> type | None:
+    """The Python type of a column's values; None where SQLAlchemy knows none."""
+    try:
+        return column.type.python_type
+    except NotImplementedError:
+        return None
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    """The driver's own words: SQLAlchemy's would add the statement and its values."""
+    return " ".join(str(getattr(error, "orig", None) or error).split())

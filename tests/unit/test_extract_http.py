@@ -1,0 +1,401 @@
+"""HTTP sources against a real server on the loopback interface: the demo's weather API, made to misbehave."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Callable
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import Request, Response
+from loopback import closed_port, serve
+
+from millstream.contract import Contract
+from millstream.errors import ConfigurationError, SourceDataError, SourceUnavailableError
+from millstream.extract.http import HttpExtractor, HttpSlice
+from millstream.extract.http_client import HttpEndpoint, Patience, retry_after
+from millstream.lake.storage import Storage
+from millstream.landing import Landing, read_manifest
+from millstream_demo.weather_api import create_app
+
+TOKEN = "t0ken-only-for-tests"
+RECORDS = [
+    {"origin": "EWR", "temp": 39.02, "time_hour": f"2013-01-01T{hour:02d}:00:00Z"} for hour in range(7)
+]
+
+
+def weather(**more) -> Contract:
+    source = {"kind": "http", "connection": "weather_api", "endpoint": "/weather", "page_size": 3}
+    return Contract.from_dict(
+        {
+            "dataset": "weather",
+            "version": 1,
+            "description": "Hourly observations.",
+            "owner": "data",
+            "source": {**source, "since_param": "since"},
+            "load": "watermark",
+            "start_date": "2013-01-01",
+            "columns": [
+                {"name": "origin", "type": "string", "description": "Airport"},
+                {"name": "time_hour", "type": "timestamp", "description": "Hour"},
+            ],
+            "primary_key": ["origin", "time_hour"],
+            "event_time": "time_hour",
+            **more,
+        },
+        origin="weather.yaml",
+    )
+
+
+class Source:
+    """The API over `records`; `answers` take the place of its own, one a request (None: its own)."""
+
+    def __init__(self) -> None:
+        self.records = list(RECORDS)
+        self.answers: list[Response | Callable | None] = []
+        self.asked: list[str] = []
+        self.url = ""
+
+    async def interfere(self, request: Request) -> Response | None:
+        self.asked.append(f"{request.url.path}?{request.url.query}")
+        answer = self.answers.pop(0) if self.answers else None
+        return await answer(request) if callable(answer) and not isinstance(answer, Response) else answer
+
+    @contextmanager
+    def running(self):
+        with serve(create_app(self.records, TOKEN, self.interfere)) as self.url:
+            yield self
+
+
+@pytest.fixture
+def source():
+    with Source().running() as source:
+        yield source
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    return tmp_path / "lake"
+
+
+class Try:
+    """One try of a run: plan, fetch, manifest; `pauses` are the waits it would have made, in seconds."""
+
+    def __init__(self, source: Source, lake: Path, run="1", token=TOKEN, contract=None, url=None, **patience):
+        self.pauses: list[float] = []
+        self.storage = Storage(f"file://{lake}")
+        self.run = run
+        endpoint = HttpEndpoint(url or source.url, headers={"Authorization": f"Bearer {token}"})
+        limits = {"tries": 3, "answer_within": 20.0, **patience}
+        self.extractor = HttpExtractor(
+            contract or weather(), endpoint, Patience(sleep=self.pauses.append, **limits)
+        )
+
+    def land(self, watermark=None):
+        landing = Landing(self.storage, "weather", self.run)
+        pieces = self.extractor.plan([], watermark)
+        files = [file for piece in pieces for file in self.extractor.fetch(piece, landing)]
+        return landing.commit([], files, watermark)
+
+    def has_landed(self) -> bool:
+        try:
+            read_manifest(self.storage, "weather", self.run)
+        except SourceDataError:
+            return False
+        return True
+
+
+def landed_records(lake: Path, manifest) -> list[dict]:
+    return [row for file in manifest.files for row in json.loads((lake / file.path).read_bytes())["results"]]
+
+
+def test_every_page_is_landed_as_received(source, lake):
+    manifest = Try(source, lake).land()
+
+    assert source.asked == [
+        "/weather?offset=0&limit=3",
+        "/weather?offset=3&limit=3",
+        "/weather?offset=6&limit=3",
+    ]
+    assert [file.source for file in manifest.files] == [source.url + path for path in source.asked]
+    assert [file.rows for file in manifest.files] == [3, 3, 1]
+    assert [file.path.rpartition("-page-")[2] for file in manifest.files] == [
+        "00000.json",
+        "00001.json",
+        "00002.json",
+    ]
+    received = httpx.get(manifest.files[2].source, headers={"Authorization": f"Bearer {TOKEN}"}).content
+    assert (lake / manifest.files[2].path).read_bytes() == received
+    assert landed_records(lake, manifest) == RECORDS
+    assert manifest.watermark_high == "2013-01-01T06:00:00Z"
+
+
+def test_only_what_is_at_or_after_the_watermark_is_asked_for(source, lake):
+    manifest = Try(source, lake).land("2013-01-01T05:00:00Z")
+    assert source.asked == ["/weather?offset=0&limit=3&since=2013-01-01T05%3A00%3A00Z"]
+    assert landed_records(lake, manifest) == RECORDS[5:]
+    assert (manifest.watermark_low, manifest.watermark_high) == (
+        "2013-01-01T05:00:00Z",
+        "2013-01-01T06:00:00Z",
+    )
+
+
+def test_nothing_new_lands_nothing_and_keeps_the_watermark(source, lake):
+    manifest = Try(source, lake).land("2014-01-01T00:00:00Z")
+    assert manifest.files == ()
+    assert manifest.watermark_high == "2014-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize("status", [408, 500, 502, 503, 504])
+def test_failing_server_is_asked_again(source, lake, status):
+    source.answers = [Response(status_code=status), Response(status_code=status)]
+    attempt = Try(source, lake)
+    assert landed_records(lake, attempt.land()) == RECORDS
+    first, second = attempt.pauses
+    # 1 s, then 2 s, each with up to 1 s of jitter.
+    assert 1 <= first <= 2 <= second <= 3
+
+
+def test_server_that_keeps_failing_leaves_no_manifest_and_a_retry_goes_on_from_that_page(source, lake):
+    source.answers = [None, *[Response(status_code=500)] * 3]
+    attempt = Try(source, lake)
+    with pytest.raises(SourceUnavailableError) as refused:
+        attempt.land()
+    assert str(refused.value) == (
+        f"{source.url}/weather?offset=3&limit=3 (page 2): the server answered 500 Internal Server Error, "
+        "tried 3 times. Check the server and connection weather_api; another try goes on from this page"
+    )
+    assert not attempt.has_landed()
+
+    source.asked.clear()
+    manifest = Try(source, lake).land()
+    assert source.asked == ["/weather?offset=3&limit=3", "/weather?offset=6&limit=3"]
+    assert landed_records(lake, manifest) == RECORDS
+
+
+def test_page_damaged_in_the_lake_is_fetched_again_by_the_retry(source, lake):
+    source.answers = [None, *[Response(status_code=500)] * 3]
+    with pytest.raises(SourceUnavailableError):
+        Try(source, lake).land()
+    (page,) = lake.glob("landing/weather/*-page-00000.json")
+    page.write_bytes(b"{}")
+
+    assert landed_records(lake, Try(source, lake).land()) == RECORDS
+
+
+def test_another_run_starts_from_the_first_page(source, lake):
+    source.answers = [None, *[Response(status_code=500)] * 3]
+    with pytest.raises(SourceUnavailableError):
+        Try(source, lake).land()
+    source.asked.clear()
+    Try(source, lake, run="2").land()
+    assert source.asked[0] == "/weather?offset=0&limit=3"
+
+
+def test_server_that_is_down(lake):
+    with closed_port() as port:
+        attempt = Try(None, lake, url=f"http://127.0.0.1:{port}")
+        with pytest.raises(SourceUnavailableError) as refused:
+            attempt.land()
+    assert str(refused.value) == (
+        f"http://127.0.0.1:{port}/weather?offset=0&limit=3 (page 1): no answer ([Errno 111] Connection "
+        "refused), tried 3 times. Check the server and connection weather_api; "
+        "another try goes on from this page"
+    )
+    assert not attempt.has_landed()
+
+
+def test_server_that_does_not_answer_in_time(source, lake):
+    async def never(request: Request) -> Response:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        return Response()
+
+    source.answers = [never, never]
+    attempt = Try(source, lake, tries=2, answer_within=0.2)
+    with pytest.raises(SourceUnavailableError, match=r"no answer in time \(ReadTimeout\), tried 2"):
+        attempt.land()
+    assert not attempt.has_landed()
+    assert landed_records(lake, Try(source, lake).land()) == RECORDS
+
+
+def test_answer_that_breaks_off_is_asked_for_again(source, lake):
+    source.answers = [Response(b'{"results": [', headers={"Content-Length": "5000"})]
+    assert landed_records(lake, Try(source, lake).land()) == RECORDS
+
+
+def test_rate_limit_is_respected(source, lake):
+    source.answers = [Response(status_code=429, headers={"Retry-After": "17"})]
+    attempt = Try(source, lake)
+    assert landed_records(lake, attempt.land()) == RECORDS
+    assert attempt.pauses == [17.0]
+
+
+def test_long_rate_limit_is_left_to_a_later_try(source, lake):
+    source.answers = [Response(status_code=429, headers={"Retry-After": "3600"})]
+    attempt = Try(source, lake)
+    with pytest.raises(SourceUnavailableError) as refused:
+        attempt.land()
+    assert str(refused.value) == (
+        f"{source.url}/weather?offset=0&limit=3 (page 1): the server answered 429 Too Many Requests and "
+        "asks to wait 3600 s; another try goes on from this page"
+    )
+    assert attempt.pauses == []
+    assert not attempt.has_landed()
+    assert landed_records(lake, Try(source, lake).land()) == RECORDS
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("120", 120.0),
+        ("Tue, 01 Jan 2013 00:02:00 GMT", 120.0),
+        ("Mon, 31 Dec 2012 00:00:00 GMT", 0.0),
+        ("soon", None),
+        (None, None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(header, seconds):
+    assert retry_after(header, datetime(2013, 1, 1, tzinfo=UTC)) == seconds
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (
+            '{"results": [{"origin": "EW',
+            "not JSON: Unterminated string starting at: line 1 column 25 (char 24)",
+        ),
+        ("<html>Maintenance</html>", "not JSON: Expecting value: line 1 column 1 (char 0)"),
+        ('{"observations": []}', "no list under 'results'"),
+        ("[]", "no list under 'results'"),
+        (
+            '{"results": [{"time_hour": "yesterday"}], "total": 7}',
+            "time_hour: not a time in ISO 8601: Invalid isoformat string: 'yesterday'",
+        ),
+        (
+            '{"results": [], "total": 7}',
+            "the pages end after 3 of the 7 records that the API counts",
+        ),
+    ],
+)
+def test_malformed_page_is_named_nothing_lands_and_a_good_one_heals(source, lake, body, reason):
+    source.answers = [None, Response(body)]
+    attempt = Try(source, lake)
+    with pytest.raises(SourceDataError) as refused:
+        attempt.land()
+    assert str(refused.value) == (
+        f"{source.url}/weather?offset=3&limit=3 (page 2): {reason}. Ask the API's owner, then clear the "
+        "task: it goes on from this page"
+    )
+    assert attempt.pauses == []
+    assert not attempt.has_landed()
+    assert landed_records(lake, Try(source, lake).land()) == RECORDS
+
+
+def test_short_page_loses_nothing(source, lake):
+    source.answers = [Response(json.dumps({"results": RECORDS[:1], "total": 7}))]
+    assert landed_records(lake, Try(source, lake).land()) == RECORDS
+
+
+def test_api_without_a_total_is_read_to_its_empty_page(source, lake):
+    pages = [RECORDS[:3], RECORDS[3:5], RECORDS[5:], []]
+    source.answers = [Response(json.dumps({"results": page})) for page in pages]
+    manifest = Try(source, lake).land()
+    assert [path.partition("?")[2] for path in source.asked] == [
+        "offset=0&limit=3",
+        "offset=3&limit=3",
+        "offset=5&limit=3",
+        "offset=7&limit=3",
+    ]
+    assert [file.rows for file in manifest.files] == [3, 2, 2]
+    assert landed_records(lake, manifest) == RECORDS
+
+
+def test_api_that_always_answers_the_same_page_is_not_walked_for_ever(source, lake):
+    source.answers = [Response(json.dumps({"results": RECORDS[:3]}))] * 3
+    attempt = Try(source, lake)
+    with pytest.raises(SourceDataError, match="This API does not page by offset and limit"):
+        attempt.land()
+    assert not attempt.has_landed()
+
+
+def test_data_that_changes_between_pages_is_read_again_from_the_start(source, lake):
+    async def grow(request: Request) -> None:
+        source_records.append({"origin": "LGA", "temp": "NA", "time_hour": "2013-01-01T00:30:00Z"})
+
+    source_records = source.records
+    source.answers = [None, grow]
+    attempt = Try(source, lake)
+    with pytest.raises(SourceUnavailableError, match="counts 8 records now and counted 7 on the page before"):
+        attempt.land()
+    assert not attempt.has_landed()
+
+    source.asked.clear()
+    assert len(landed_records(lake, Try(source, lake).land())) == 8
+    assert source.asked[0] == "/weather?offset=0&limit=3"
+
+
+def test_empty_source_is_an_error_unless_the_contract_allows_it(source, lake):
+    source.records.clear()
+    attempt = Try(source, lake)
+    with pytest.raises(SourceDataError) as refused:
+        attempt.land()
+    assert str(refused.value) == (
+        f"{source.url}/weather?offset=0&limit=3 holds no record. Nothing was landed. Ask the API's owner; "
+        "if that is right, set allow_empty in the contract"
+    )
+    assert not attempt.has_landed()
+
+    (page,) = Try(source, lake, run="2", contract=weather(allow_empty=True)).land().files
+    assert page.rows == 0
+
+
+def test_refused_login_is_not_tried_again_and_shows_no_secret(source, lake, caplog):
+    attempt = Try(source, lake, token="s3cret-and-wrong")
+    with pytest.raises(ConfigurationError) as refused:
+        attempt.land()
+    assert str(refused.value) == (
+        f"{source.url}/weather?offset=0&limit=3 (page 1): the login was refused (401 Unauthorized). Correct "
+        "the login or token in connection weather_api"
+    )
+    assert attempt.pauses == []
+    shown = (
+        "".join(traceback.format_exception(refused.value)) + caplog.text + repr(attempt.extractor._endpoint)
+    )
+    assert "s3cret" not in shown
+
+
+def test_login_in_the_address_is_not_shown(lake):
+    with closed_port() as port:
+        attempt = Try(None, lake, url=f"http://anna:s3cret@127.0.0.1:{port}/v1/")
+        with pytest.raises(SourceUnavailableError) as refused:
+            attempt.land()
+    assert f"http://127.0.0.1:{port}/v1/weather?offset=0&limit=3" in str(refused.value)
+    assert "s3cret" not in "".join(traceback.format_exception(refused.value))
+
+
+@pytest.mark.parametrize(
+    "answer", [Response(status_code=404), Response(status_code=301, headers={"Location": "/"})]
+)
+def test_wrong_address_is_not_tried_again(source, lake, answer):
+    source.answers = [answer]
+    attempt = Try(source, lake)
+    with pytest.raises(ConfigurationError, match=r"there is no such address .* or the contract's endpoint"):
+        attempt.land()
+    assert attempt.pauses == []
+
+
+def test_refused_request_shows_the_servers_reason(source, lake):
+    source.answers = [Response("limit must be at most 2", status_code=422)]
+    with pytest.raises(SourceDataError, match=r"the request was refused \(422 .*\): limit must be at most 2"):
+        Try(source, lake).land()
+
+
+def test_slice_survives_json():
+    piece = HttpSlice(since="2013-01-01T00:00:00Z")
+    assert HttpSlice.model_validate(json.loads(json.dumps(piece.model_dump(mode="json")))) == piece
