@@ -7,10 +7,10 @@ import os
 import sys
 from collections.abc import Callable
 
-from millstream.errors import MillstreamError
-from millstream.settings import Settings
 from pydantic import ValidationError
 
+from millstream.errors import MillstreamError
+from millstream.settings import Settings
 from millstream_stack.credentials import load_or_create
 from millstream_stack.environment import base_environment, prepare_folders
 from millstream_stack.lifecycle import down, last_lines, remove_data, running_settings, status, up

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import httpx
+
 from millstream.errors import ClusterError, ConfigurationError
 
 PAGE = 100

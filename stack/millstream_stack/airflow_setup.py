@@ -63,7 +63,6 @@ def ensure_pools() -> None:
 
 def main() -> int:
     from millstream.settings import Settings
-
     from millstream_stack.credentials import load_or_create
 
     settings = Settings()

@@ -7,8 +7,9 @@ import os
 import secrets
 from pathlib import Path
 
-from millstream.settings import Settings
 from pydantic import BaseModel, Field
+
+from millstream.settings import Settings
 
 
 def _token() -> str:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from millstream.errors import ClusterError
-from millstream.settings import Settings
 from rich.console import Console
 
+from millstream.errors import ClusterError
+from millstream.settings import Settings
 from millstream_stack.airflow_api import AirflowApi, Run, Task, wait_for_dags
 from millstream_stack.credentials import load_or_create
 from millstream_stack.lifecycle import up

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from millstream.errors import ConfigurationError
 from millstream.settings import Settings
-
 from millstream_stack.credentials import Credentials
 
 # Names the processes of one stack, so that `down` finds those whose parent was killed.

@@ -9,7 +9,6 @@ import os
 import sys
 
 from millstream.settings import Settings
-
 from millstream_stack.credentials import load_or_create
 from millstream_stack.services import service_environment, services
 

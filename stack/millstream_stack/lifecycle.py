@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import psutil
 from filelock import FileLock, Timeout
+
 from millstream.errors import ClusterError, ConfigurationError
 from millstream.settings import Settings
-
 from millstream_stack.credentials import Credentials, load_or_create
 from millstream_stack.environment import base_environment, prepare_folders
 from millstream_stack.health import Health
@@ -194,16 +193,11 @@ def down(settings: Settings, report: Report) -> None:
 
 
 def _stop(settings: Settings, supervisor: Supervisor) -> bool:
-    pid = supervisor.pid()
-    if pid is not None:
-        process = psutil.Process(pid)
-        # Tasks end with the scheduler, and report their end while the API still answers.
-        supervisor.ask_to_stop(first="airflow-scheduler")
-        _, alive = psutil.wait_procs([process], timeout=STOP_TIMEOUT_S)
-        end(alive)
+    # Tasks end with the scheduler, and report their end while the API still answers.
+    was_running = supervisor.stop(first="airflow-scheduler", timeout_s=STOP_TIMEOUT_S)
     left_over = end(strays(settings.home))
     _record(settings).unlink(missing_ok=True)
-    return pid is not None or left_over > 0
+    return was_running or left_over > 0
 
 
 def remove_data(settings: Settings) -> None:

@@ -36,7 +36,6 @@ def renew_password(folder: Path, user: str, password: str) -> None:
 
 def main() -> int:
     from millstream.settings import Settings
-
     from millstream_stack.credentials import load_or_create
 
     settings = Settings()

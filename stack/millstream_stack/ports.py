@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import psutil
+
 from millstream.errors import ConfigurationError
 from millstream.settings import Settings
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
-from millstream.settings import Settings
 from rich.console import Console
 from rich.table import Table
 
+from millstream.settings import Settings
 from millstream_stack.credentials import Credentials, credentials_path
 from millstream_stack.lifecycle import ServiceStatus
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from millstream.settings import Settings
-
 from millstream_stack.credentials import Credentials
 from millstream_stack.environment import (
     airflow_environment,

@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
+from rich.table import Table
+
 from millstream.errors import ClusterError
 from millstream.lake.tables import TableRef
 from millstream.settings import Settings
-from rich.console import Console
-from rich.table import Table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from millstream import ledger
-from millstream.lake.tables import TableRef
-from millstream.settings import Settings
 from rich.console import Console
 from rich.table import Table
 
+from millstream import ledger
+from millstream.lake.tables import TableRef
+from millstream.settings import Settings
 from millstream_stack.credentials import Credentials
 
 TABLE_ZONES = ("silver.", "gold.")

@@ -5,6 +5,7 @@ http://supervisord.org/configuration.html describes the configuration that is re
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import socket
@@ -17,8 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from millstream.errors import ClusterError
+import psutil
 from supervisor.xmlrpc import SupervisorTransport
+
+from millstream.errors import ClusterError
+from millstream_stack.processes import end
 
 # The kernel's limit for the path of a Unix socket is 108 bytes on Linux and 104 on macOS; supervisord appends
 # its process id to a temporary name first.
@@ -84,9 +88,11 @@ class Supervisor:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        port = None
         if self._socket is None:
-            self._port_file.write_text(str(_free_port()))
-        self.configuration.write_text(self.render(programs))
+            port = _free_port()
+            self._port_file.write_text(str(port))
+        self.configuration.write_text(self.render(programs, port))
         self.configuration.chmod(0o600)
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.configuration)]
         done = subprocess.run(
@@ -104,10 +110,13 @@ class Supervisor:
             time.sleep(POLL_S)
         raise ClusterError(f"supervisord does not start: {done.stderr or done.stdout or self.log}")
 
-    def render(self, programs: Sequence[Program]) -> str:
-        """supervisord's configuration. It holds no secret: services get theirs from `launch`."""
+    def render(self, programs: Sequence[Program], port: int | None = None) -> str:
+        """supervisord's configuration, listening on `port` where no socket is possible.
+
+        It holds no secret: services get theirs from `launch`.
+        """
         sections = [
-            self._server_section(),
+            self._server_section(port),
             _section(
                 "supervisord",
                 logfile=self.log,
@@ -127,14 +136,14 @@ class Supervisor:
         ]
         return "\n".join(sections)
 
-    def _server_section(self) -> str:
-        if self._socket is not None:
+    def _server_section(self, port: int | None) -> str:
+        if self._socket is not None and port is None:
             return _section("unix_http_server", file=self._socket, chmod="0600")
         # Only the digest of a random password stands here; it cannot be turned back into the password.
         digest = hashlib.sha1(self.password.encode(), usedforsecurity=False).hexdigest()
         return _section(
             "inet_http_server",
-            port=f"127.0.0.1:{self._port_file.read_text()}",
+            port=f"127.0.0.1:{port}",
             username="millstream",
             password=f"{{SHA}}{digest}",
         )
@@ -214,15 +223,23 @@ class Supervisor:
         except (OSError, xmlrpc.client.Error):
             return None
 
-    def ask_to_stop(self, first: str | None = None) -> None:
-        """Stops the program `first`, then all others together, then supervisord itself; returns at once.
+    def stop(self, first: str | None = None, timeout_s: float = 90.0) -> bool:
+        """Stops the program `first`, then all others together, then supervisord itself.
 
-        Left to itself, supervisord stops one program after the other, each with its own wait.
+        Left to itself, supervisord stops one program after the other, each with its own wait. Returns
+        whether it was running; it is killed when it has not ended after `timeout_s` seconds.
         """
+        pid = self.pid()
+        if pid is None:
+            return False
         if first is not None and any(state.name == first and state.pid for state in self.states()):
             self._call("stopProcess", first)
         self._call("stopAllProcesses", False)
         self._call("shutdown")
+        with contextlib.suppress(psutil.NoSuchProcess):
+            _, alive = psutil.wait_procs([psutil.Process(pid)], timeout=timeout_s)
+            end(alive)
+        return True
 
 
 def _section(name: str, **values: object) -> str:

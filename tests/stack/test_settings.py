@@ -1,0 +1,55 @@
+"""Settings: where they come from, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from millstream.settings import CHECKOUT, Settings
+
+
+def test_everything_stays_in_the_checkout_and_on_loopback_by_default() -> None:
+    settings = Settings(_env_file=None)
+
+    assert settings.root == CHECKOUT
+    assert settings.home == CHECKOUT / ".millstream"
+    assert settings.lake_root == f"file://{CHECKOUT}/.millstream/lake"
+    assert settings.host == "127.0.0.1"
+
+
+def test_the_environment_wins_over_the_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text("MILLSTREAM_AIRFLOW_PORT=8181\nMILLSTREAM_MLFLOW_PORT=5151\nOTHER_TOOL=1\n")
+    monkeypatch.setenv("MILLSTREAM_AIRFLOW_PORT", "8282")
+
+    settings = Settings(_env_file=env_file)
+
+    assert settings.airflow_url == "http://127.0.0.1:8282"
+    assert settings.mlflow_url == "http://127.0.0.1:5151"
+
+
+def test_a_relative_home_is_below_the_root(tmp_path: Path) -> None:
+    settings = Settings(root=tmp_path, home=Path("data"))
+
+    assert settings.home == tmp_path / "data"
+    assert settings.lake_root == f"file://{tmp_path}/data/lake"
+
+
+def test_one_port_for_two_services_is_refused_with_both_variables() -> None:
+    with pytest.raises(
+        ValidationError, match="MILLSTREAM_MLFLOW_PORT and MILLSTREAM_AIRFLOW_PORT are both 5000"
+    ):
+        Settings(airflow_port=5000, mlflow_port=5000)
+
+
+def test_a_lake_root_without_scheme_is_refused() -> None:
+    with pytest.raises(ValidationError, match="MILLSTREAM_LAKE_ROOT is '/data/lake': expected a URI"):
+        Settings(lake_root="/data/lake")
+
+
+@pytest.mark.parametrize(("field", "value"), [("airflow_port", 0), ("mlflow_port", 65536), ("task_slots", 0)])
+def test_values_out_of_range_are_refused(field: str, value: int) -> None:
+    with pytest.raises(ValidationError, match=field):
+        Settings(**{field: value})

@@ -1,0 +1,146 @@
+"""A real supervisord over a tiny server: it restarts what dies and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from millstream.errors import ClusterError
+from millstream.settings import Settings
+from millstream_stack import processes
+from millstream_stack.credentials import load_or_create
+from millstream_stack.environment import MARKER
+from millstream_stack.health import http_answers
+from millstream_stack.lifecycle import supervisor_of
+from millstream_stack.ports import is_free
+from millstream_stack.services import services
+from millstream_stack.supervision import Program, Supervisor
+
+
+def server(port: int) -> Program:
+    command = (sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port))
+    return Program("server", command, stop_seconds=5, start_seconds=0)
+
+
+@pytest.fixture
+def environment() -> Iterator[dict[str, str]]:
+    # Not tmp_path: a socket's path must be short.
+    with tempfile.TemporaryDirectory(prefix="s") as home:
+        yield {"PATH": os.environ["PATH"], MARKER: home}
+
+
+@pytest.fixture
+def supervisor(environment: dict[str, str]) -> Iterator[Supervisor]:
+    home = Path(environment[MARKER])
+    supervised = Supervisor(home, "a password")
+    yield supervised
+    supervised.stop()
+    assert processes.strays(home) == []
+
+
+def test_what_dies_is_started_again(
+    supervisor: Supervisor, environment: dict[str, str], settings: Settings, wait_until: Callable[..., None]
+) -> None:
+    port = settings.sources_port
+    supervisor.start([server(port)], environment)
+    wait_until(lambda: http_answers(f"http://127.0.0.1:{port}/").healthy, "the server answers")
+    [before] = supervisor.states()
+
+    os.kill(before.pid, signal.SIGKILL)
+
+    wait_until(
+        lambda: supervisor.states()[0].pid not in (0, before.pid), "another process has taken its place"
+    )
+    wait_until(lambda: http_answers(f"http://127.0.0.1:{port}/").healthy, "the server answers again")
+
+
+def test_stopping_frees_the_port_and_ends_every_process(
+    supervisor: Supervisor, environment: dict[str, str], settings: Settings, wait_until: Callable[..., None]
+) -> None:
+    port = settings.sources_port
+    supervisor.start([server(port)], environment)
+    wait_until(lambda: not is_free("127.0.0.1", port), "the server listens")
+
+    assert supervisor.stop(first="server")
+
+    assert is_free("127.0.0.1", port)
+    assert not supervisor.stop()
+    assert supervisor.states() == []
+
+
+def test_a_deep_checkout_gets_a_port_in_place_of_a_socket(
+    tmp_path: Path, environment: dict[str, str], settings: Settings
+) -> None:
+    deep = tmp_path / ("deep" * 25)
+    supervisor = Supervisor(deep, "a password")
+    supervisor.start([server(settings.sources_port)], environment)
+    try:
+        assert [state.name for state in supervisor.states()] == ["server"]
+        assert Supervisor(deep, "another password").states() == []
+        assert "a password" not in supervisor.configuration.read_text()
+    finally:
+        assert supervisor.stop()
+
+
+def test_a_command_that_does_not_exist_is_reported(
+    supervisor: Supervisor, environment: dict[str, str], wait_until: Callable[..., None]
+) -> None:
+    supervisor.start([Program("broken", ("/nonexistent/program",))], environment)
+
+    wait_until(lambda: supervisor.states()[0].state in ("BACKOFF", "FATAL"), "supervisord has noticed")
+    assert "can't find command" in supervisor.states()[0].detail
+
+
+def test_a_supervisord_that_cannot_start_is_an_error(
+    supervisor: Supervisor, environment: dict[str, str]
+) -> None:
+    with pytest.raises(ClusterError, match="supervisord does not start"):
+        supervisor.start([Program("bad name]", ("true",))], environment, timeout_s=0.5)
+
+
+def test_a_percent_sign_in_a_path_is_kept(tmp_path: Path) -> None:
+    text = Supervisor(tmp_path / "100%", "a password").render([Program("one", ("echo", "50%"))], port=1)
+
+    assert "100%%" in text
+    assert 'command = "echo" "50%%"' in text
+
+
+def test_the_stacks_configuration_holds_no_secret(settings: Settings) -> None:
+    credentials = load_or_create(settings)
+    programs = [Program(service.name, service.command) for service in services(settings)]
+
+    text = supervisor_of(settings, credentials).render(programs, port=1)
+
+    assert "program:airflow-scheduler" in text
+    for name, value in credentials.model_dump().items():
+        assert name.endswith("_user") or value not in text
+
+
+def test_a_process_that_lost_its_supervisor_is_found_and_ended(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "import time; print('ready', flush=True); time.sleep(600)"]
+    stray, other = (
+        subprocess.Popen(command, env={MARKER: str(tmp_path / home)}, stdout=subprocess.PIPE)
+        for home in ("mine", "another")
+    )
+    try:
+        for process in (stray, other):
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+
+        assert [found.pid for found in processes.strays(tmp_path / "mine")] == [stray.pid]
+        assert processes.end(processes.strays(tmp_path / "mine")) == 1
+
+        assert not psutil.pid_exists(stray.pid)
+        assert psutil.pid_exists(other.pid)
+    finally:
+        for process in (stray, other):
+            process.kill()
+            process.wait(timeout=5)
