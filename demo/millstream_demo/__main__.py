@@ -17,10 +17,12 @@ TOKEN_VARIABLE = "MILLSTREAM_DEMO_API_TOKEN"
 def main(argv: list[str] | None = None) -> None:
     """Run one command; `prepare` ends when everything is published, `serve` stays until it is stopped."""
     arguments = _parser().parse_args(argv)
+    token = _token() if arguments.command == "serve" else ""
     for line in prepare_sources(arguments.data):
         print(line, flush=True)
     if arguments.command == "serve":
-        _serve(arguments.host, arguments.port)
+        app = create_app(weather_records(), token)
+        uvicorn.run(app, host=arguments.host, port=arguments.port, server_header=False)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -35,12 +37,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _serve(host: str, port: int) -> None:
+def _token() -> str:
     token = os.environ.get(TOKEN_VARIABLE, "")
     if not token:
         raise SystemExit(f"{TOKEN_VARIABLE} is not set: the weather API asks its callers for this token")
-    app = create_app(weather_records(), token)
-    uvicorn.run(app, host=host, port=port, log_level="info", server_header=False)
+    return token
 
 
 if __name__ == "__main__":

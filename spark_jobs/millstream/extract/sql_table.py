@@ -62,8 +62,8 @@ class SourceTable:
             )
         except NoSuchTableError as error:
             raise SchemaDriftError(
-                f"{self.where}: there is no such table. Nothing was landed. Ask the database's owner, or "
-                "correct source.table in the contract"
+                f"{self.where}: there is no such table that this login can see. Nothing was landed. Ask the "
+                "database's owner, or correct source.table in the contract"
             ) from error
         self._check_columns(table)
         if self._contract.drift.retyped == "freeze":
@@ -140,7 +140,8 @@ class OpenTable:
             return self._connection.execute(query).all()
         except ValueError as error:
             raise SourceDataError(
-                f"{self.where}: {error}. Nothing was landed. Correct the row there, then clear the task"
+                f"{self.where}: a value is not what its column's type says: {error}. Nothing was landed. "
+                "Correct the row there, then clear the task"
             ) from error
 
     def value(self, query: Executable) -> Any:

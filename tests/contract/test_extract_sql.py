@@ -1,0 +1,600 @@
+"""SQL sources against real databases: SQLite, and a PostgreSQL server started for the tests."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from postgres_server import PASSWORD, PostgresServer
+
+from millstream.contract import Contract
+from millstream.errors import (
+    ConfigurationError,
+    ContractError,
+    SchemaDriftError,
+    SourceDataError,
+    SourceUnavailableError,
+)
+from millstream.extract.sql import SqlExtractor, SqlSlice
+from millstream.lake.storage import Storage
+from millstream.landing import Landing, read_manifest
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    server = PostgresServer(tmp_path_factory.mktemp("postgres"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def postgres(server):
+    engine = sa.create_engine(server.url, poolclass=sa.NullPool)
+    yield engine
+    run(
+        engine,
+        "DROP SCHEMA public CASCADE",
+        "CREATE SCHEMA public",
+        "GRANT USAGE ON SCHEMA public TO PUBLIC",
+    )
+
+
+@pytest.fixture
+def sqlite(tmp_path):
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/source.db", poolclass=sa.NullPool)
+    run(engine, "CREATE TABLE other (id INTEGER)")
+    return engine
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def engine(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def lake(tmp_path):
+    return tmp_path / "lake"
+
+
+def run(engine: sa.Engine, *statements: str) -> None:
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.execute(sa.text(statement))
+
+
+def contract(
+    columns="tailnum:string seats:int", table="planes", key="tailnum", watermark=None, **more
+) -> Contract:
+    source = {"kind": "sql", "connection": "register", "table": table, "key": key, "watermark": watermark}
+    if "batch_rows" in more:
+        source["batch_rows"] = more.pop("batch_rows")
+    pairs = [pair.split(":") for pair in columns.split()]
+    return Contract.from_dict(
+        {
+            "dataset": "planes",
+            "version": 1,
+            "description": "Planes in a register.",
+            "owner": "data",
+            "source": source,
+            "load": "watermark" if watermark else "full",
+            "start_date": "2013-01-01",
+            "columns": [{"name": name, "type": kind, "description": name * 3} for name, kind in pairs],
+            "primary_key": [pairs[0][0]],
+            **more,
+        },
+        origin="planes.yaml",
+    )
+
+
+PLANES = "CREATE TABLE planes (tailnum VARCHAR(6) NOT NULL PRIMARY KEY, seats INTEGER)"
+THREE_PLANES = "INSERT INTO planes VALUES ('N1', 55), ('N2', NULL), ('N3', 182)"
+
+
+class Try:
+    """One try of a run: plan, each slice through JSON as the orchestrator hands it over, manifest."""
+
+    def __init__(self, engine, lake: Path, wanted: Contract | None = None, run="1") -> None:
+        self.extractor = SqlExtractor(wanted or contract(), engine)
+        self.storage = Storage(f"file://{lake}")
+        self.lake = lake
+        self.run = run
+
+    def plan(self, watermark=None) -> list[SqlSlice]:
+        pieces = self.extractor.plan([], watermark)
+        return [SqlSlice.model_validate(json.loads(piece.model_dump_json())) for piece in pieces]
+
+    def land(self, watermark=None):
+        files = [
+            file
+            for piece in self.plan(watermark)
+            for file in self.extractor.fetch(piece, Landing(self.storage, "planes", self.run))
+        ]
+        return Landing(self.storage, "planes", self.run).commit([], files, watermark)
+
+    def table(self, manifest) -> pa.Table:
+        return pa.concat_tables([pq.read_table(self.lake / file.path) for file in manifest.files])
+
+    def landed(self, watermark=None) -> list[dict]:
+        return self.table(self.land(watermark)).to_pylist()
+
+    def has_landed(self) -> bool:
+        try:
+            read_manifest(self.storage, "planes", self.run)
+        except SourceDataError:
+            return False
+        return True
+
+
+def test_rows_are_landed_in_key_order_a_parquet_file_a_batch(engine, lake):
+    run(engine, PLANES, "INSERT INTO planes VALUES ('N3', 182), ('N1', 55), ('N4', 2), ('N2', NULL)")
+    attempt = Try(engine, lake, contract(batch_rows=2))
+    manifest = attempt.land()
+
+    assert [file.rows for file in manifest.files] == [2, 2]
+    assert [file.path[-24:] for file in manifest.files] == [
+        "planes-000-00000.parquet",
+        "planes-000-00001.parquet",
+    ]
+    assert attempt.table(manifest).to_pylist() == [
+        {"tailnum": "N1", "seats": 55},
+        {"tailnum": "N2", "seats": None},
+        {"tailnum": "N3", "seats": 182},
+        {"tailnum": "N4", "seats": 2},
+    ]
+    assert attempt.table(manifest).schema == pa.schema([("tailnum", pa.string()), ("seats", pa.int64())])
+    assert manifest.watermark_high is None
+
+
+def test_types_are_the_tables_also_in_a_batch_of_nulls(engine, lake):
+    table = sa.Table(
+        "planes",
+        sa.MetaData(),
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("big", sa.BigInteger),
+        sa.Column("small", sa.SmallInteger),
+        sa.Column("speed", sa.Float),
+        sa.Column("price", sa.Numeric(10, 2)),
+        sa.Column("flies", sa.Boolean),
+        sa.Column("built", sa.Date),
+        sa.Column("seen", sa.DateTime),
+        sa.Column("maker", sa.String(20)),
+        sa.Column("notes", sa.Text),
+        sa.Column("photo", sa.LargeBinary),
+    )
+    row = {
+        "id": 1,
+        "big": 2**62,
+        "small": -3,
+        "speed": 0.1,
+        "price": Decimal("12345678.90"),
+        "flies": True,
+        "built": date(1969, 2, 9),
+        "seen": datetime(2013, 1, 1, 5, 17, 0, 123456),
+        "maker": "Embraer — São José",
+        "notes": "",
+        "photo": b"\x00\xff",
+    }
+    table.create(engine)
+    with engine.begin() as connection:
+        connection.execute(table.insert(), row)
+        connection.execute(table.insert(), {"id": 2})
+
+    attempt = Try(engine, lake, contract("id:int", key="id", batch_rows=1))
+    manifest = attempt.land()
+    filled, empty = (pq.read_table(lake / file.path) for file in manifest.files)
+
+    assert filled.to_pylist() == [row]
+    assert empty.to_pylist() == [{name: 2 if name == "id" else None for name in row}]
+    assert filled.schema == empty.schema
+    assert [(field.name, str(field.type)) for field in filled.schema] == [
+        ("id", "int64"),
+        ("big", "int64"),
+        ("small", "int64"),
+        ("speed", "double"),
+        ("price", "decimal128(10, 2)"),
+        ("flies", "bool"),
+        ("built", "date32[day]"),
+        ("seen", "timestamp[us]"),
+        ("maker", "string"),
+        ("notes", "string"),
+        ("photo", "binary"),
+    ]
+
+
+def test_types_without_a_counterpart_land_as_the_databases_own_text(postgres, lake):
+    run(
+        postgres,
+        "CREATE TYPE engine AS ENUM ('Turbo-fan', 'Turbo-jet')",
+        "CREATE TABLE planes (id uuid PRIMARY KEY, exact numeric, doc jsonb, took interval, at time, "
+        "tags text[], ip inet, engine engine, seen timestamptz)",
+        "INSERT INTO planes VALUES ('0b0e7d6e-1c1f-4b7e-9a54-3f1f0c1d2e3f', 0.12345678901234567890123, "
+        """'{"a": 1}', '1 day 02:00', '05:17', '{x,y}', '10.0.0.1', 'Turbo-fan', '2013-01-01 05:00+05')""",
+    )
+    attempt = Try(postgres, lake, contract("id:string", key="id", batch_rows=1))
+    manifest = attempt.land()
+    assert attempt.table(manifest).to_pylist() == [
+        {
+            "id": "0b0e7d6e-1c1f-4b7e-9a54-3f1f0c1d2e3f",
+            "exact": "0.12345678901234567890123",
+            "doc": '{"a": 1}',
+            "took": "1 day 02:00:00",
+            "at": "05:17:00",
+            "tags": "{x,y}",
+            "ip": "10.0.0.1/32",
+            "engine": "Turbo-fan",
+            "seen": datetime.fromisoformat("2013-01-01T00:00:00+00:00"),
+        }
+    ]
+
+
+def test_large_table_is_cut_into_key_ranges(engine, lake):
+    run(engine, PLANES)
+    rows = ", ".join(f"('N{number:03d}', {number})" for number in range(25))
+    run(engine, f"INSERT INTO planes VALUES {rows}")
+    attempt = Try(engine, lake, contract(batch_rows=1))
+
+    # 25 rows, slices of at most ten batches of one row: three slices of nine rows or fewer.
+    ranges = [(piece.number, piece.after, piece.upto) for piece in attempt.plan()]
+    assert ranges == [(0, None, "N008"), (1, "N008", "N017"), (2, "N017", None)]
+    assert attempt.landed() == [{"tailnum": f"N{number:03d}", "seats": number} for number in range(25)]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    keys=st.sets(st.integers(-(2**40), 2**40), min_size=1, max_size=60),
+    batch_rows=st.integers(1, 7),
+)
+def test_every_row_is_landed_once_whatever_the_keys(tmp_path_factory, keys, batch_rows):
+    engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
+    run(engine, "CREATE TABLE planes (id BIGINT NOT NULL PRIMARY KEY)")
+    with engine.begin() as connection:
+        connection.execute(sa.text("INSERT INTO planes VALUES (:id)"), [{"id": key} for key in keys])
+    attempt = Try(
+        engine, tmp_path_factory.mktemp("lake"), contract("id:int", key="id", batch_rows=batch_rows)
+    )
+    assert [row["id"] for row in attempt.landed()] == sorted(keys)
+
+
+@pytest.mark.parametrize(
+    ("sql_type", "keys"),
+    [
+        ("VARCHAR(9)", ["", "B", "a", "Ä", "ä'; DROP TABLE planes; --"[:9], "z%_"]),
+        ("DATE", ["1969-02-09", "2013-01-01", "2013-12-31"]),
+        (
+            "TIMESTAMP",
+            ["2013-01-01 00:00:00.000000", "2013-01-01 00:00:00.000001", "2013-01-02 00:00:00.000000"],
+        ),
+        ("NUMERIC(12, 3)", ["-1.500", "0.001", "99999.999"]),
+    ],
+)
+def test_keys_of_other_types_are_read_in_the_databases_order(engine, lake, sql_type, keys):
+    run(engine, f"CREATE TABLE planes (id {sql_type} NOT NULL PRIMARY KEY, place INTEGER)")
+    with engine.begin() as connection:
+        values = [{"id": key, "place": place} for place, key in enumerate(keys)]
+        connection.execute(sa.text("INSERT INTO planes VALUES (:id, :place)"), values)
+    attempt = Try(engine, lake, contract("id:string", key="id", batch_rows=1))
+    assert sorted(row["place"] for row in attempt.landed()) == list(range(len(keys)))
+
+
+# The register's clock at midnight of 1 January 2013, plus some seconds.
+def at(seconds: int) -> str:
+    return (datetime(2013, 1, 1) + timedelta(seconds=seconds)).isoformat(" ") + ".000000"
+
+
+@pytest.fixture
+def register(engine):
+    run(
+        engine,
+        "CREATE TABLE planes (tailnum VARCHAR(6) NOT NULL PRIMARY KEY, seats INTEGER, updated_at TIMESTAMP)",
+        f"INSERT INTO planes VALUES ('N1', 1, '{at(1)}'), ('N2', 2, '{at(2)}'), ('N3', 3, '{at(2)}')",
+    )
+    return engine
+
+
+INCREMENTAL = contract(watermark="updated_at")
+
+
+def tailnums(rows: list[dict]) -> list[str]:
+    return [row["tailnum"] for row in rows]
+
+
+def test_first_run_reads_all_and_the_watermark_is_the_highest(register, lake):
+    attempt = Try(register, lake, INCREMENTAL)
+    manifest = attempt.land()
+    assert tailnums(attempt.table(manifest).to_pylist()) == ["N1", "N2", "N3"]
+    assert manifest.watermark_high == "2013-01-01T00:00:02"
+
+
+def test_later_run_reads_what_changed_and_what_shares_the_watermarks_moment(register, lake):
+    high = Try(register, lake, INCREMENTAL).land().watermark_high
+    # N0 comes in late, with the very time stamp that was the highest; N1 changes.
+    run(
+        register,
+        f"INSERT INTO planes VALUES ('N0', 0, '{at(2)}')",
+        f"UPDATE planes SET seats = 11, updated_at = '{at(3)}' WHERE tailnum = 'N1'",
+    )
+    attempt = Try(register, lake, INCREMENTAL, run="2")
+    manifest = attempt.land(high)
+    rows = {row["tailnum"]: row["seats"] for row in attempt.table(manifest).to_pylist()}
+    assert rows == {"N0": 0, "N1": 11, "N2": 2, "N3": 3}
+    assert (manifest.watermark_low, manifest.watermark_high) == ("2013-01-01T00:00:02", "2013-01-01T00:00:03")
+
+
+def test_nothing_new_gives_no_slice(register, lake):
+    assert Try(register, lake, INCREMENTAL).plan("2013-01-01T00:00:03") == []
+
+
+def test_row_without_a_watermark_is_read_every_time(register, lake):
+    run(register, "INSERT INTO planes VALUES ('N9', 9, NULL)")
+    assert tailnums(Try(register, lake, INCREMENTAL).landed()) == ["N1", "N2", "N3", "N9"]
+    assert tailnums(Try(register, lake, INCREMENTAL).landed("2013-01-01T00:00:03")) == ["N9"]
+
+
+def test_row_that_changes_between_plan_and_fetch_is_read_by_the_next_run(register, lake):
+    attempt = Try(register, lake, INCREMENTAL)
+    (piece,) = attempt.plan()
+    run(register, f"UPDATE planes SET seats = 11, updated_at = '{at(5)}' WHERE tailnum = 'N1'")
+    files = attempt.extractor.fetch(piece, Landing(attempt.storage, "planes", "1"))
+    manifest = Landing(attempt.storage, "planes", "1").commit([], files)
+
+    assert manifest.watermark_high == "2013-01-01T00:00:02"
+    again = Try(register, lake, INCREMENTAL, run="2").landed(manifest.watermark_high)
+    assert {"tailnum": "N1", "seats": 11, "updated_at": datetime(2013, 1, 1, 0, 0, 5)} in again
+
+
+def test_watermark_that_is_no_value_of_its_column(register, lake):
+    with pytest.raises(
+        ConfigurationError, match=r"'yesterday' is no value of column updated_at .* a full refresh"
+    ):
+        Try(register, lake, INCREMENTAL).plan("yesterday")
+
+
+def test_slice_sees_one_state_of_the_table_while_it_is_written_to(postgres, lake):
+    run(postgres, PLANES, THREE_PLANES)
+    attempt = Try(postgres, lake, contract(batch_rows=1))
+    (piece,) = attempt.plan()
+
+    class WritingMeanwhile(Landing):
+        def land(self, *given, **named):
+            run(postgres, "DELETE FROM planes WHERE tailnum > 'N1'")
+            return super().land(*given, **named)
+
+    files = attempt.extractor.fetch(piece, WritingMeanwhile(attempt.storage, "planes", "1"))
+    assert [file.rows for file in files] == [1, 1, 1]
+
+
+def test_table_in_a_schema(postgres, lake):
+    run(
+        postgres,
+        "DROP SCHEMA IF EXISTS fleet CASCADE",
+        "CREATE SCHEMA fleet",
+        PLANES.replace("planes", "fleet.planes"),
+    )
+    run(postgres, THREE_PLANES.replace("planes", "fleet.planes"))
+    assert tailnums(Try(postgres, lake, contract(table="fleet.planes")).landed()) == ["N1", "N2", "N3"]
+
+
+def test_hostile_column_name_at_the_source_is_only_a_name(engine, lake):
+    hostile = 'x"; DROP TABLE planes; --'
+    quoted = hostile.replace('"', '""')
+    run(
+        engine,
+        f'CREATE TABLE planes (tailnum VARCHAR(6) NOT NULL PRIMARY KEY, seats INTEGER, "{quoted}" INTEGER)',
+    )
+    run(engine, "INSERT INTO planes VALUES ('N1', 55, 7)")
+    assert Try(engine, lake).landed() == [{"tailnum": "N1", "seats": 55, hostile: 7}]
+    assert Try(engine, lake).landed() == [{"tailnum": "N1", "seats": 55, hostile: 7}]
+
+
+@pytest.mark.parametrize("field", ["table", "key", "watermark"])
+def test_hostile_name_in_a_contract_is_refused(field):
+    with pytest.raises(ContractError, match=f"planes.yaml: source.sql.{field}: String should match pattern"):
+        contract(**{field: "planes; DROP TABLE planes"})
+
+
+def test_hostile_bound_in_a_slice_is_only_a_value(engine, lake):
+    run(engine, PLANES, THREE_PLANES)
+    attempt = Try(engine, lake)
+    piece = SqlSlice(after="N0' OR 1=1; DROP TABLE planes; --", upto="N2")
+    (file,) = attempt.extractor.fetch(piece, Landing(attempt.storage, "planes", "1"))
+    assert file.rows == 2
+    assert tailnums(attempt.landed()) == ["N1", "N2", "N3"]
+
+
+def test_removed_column_is_named_nothing_lands_and_putting_it_back_heals(engine, lake):
+    run(
+        engine,
+        "CREATE TABLE planes (tailnum VARCHAR(6) NOT NULL PRIMARY KEY)",
+        "INSERT INTO planes VALUES ('N1')",
+    )
+    attempt = Try(engine, lake)
+    with pytest.raises(SchemaDriftError) as refused:
+        attempt.land()
+    assert str(refused.value) == (
+        f"{where(engine)}: column removed at the source: seats; found tailnum. Nothing was landed. Ask the "
+        "database's owner, or publish a new contract version"
+    )
+    assert not attempt.has_landed()
+
+    run(engine, "ALTER TABLE planes ADD COLUMN seats INTEGER")
+    assert attempt.landed() == [{"tailnum": "N1", "seats": None}]
+
+
+def test_removed_column_may_be_allowed_but_never_the_key(engine, lake):
+    run(
+        engine,
+        "CREATE TABLE planes (tailnum VARCHAR(6) NOT NULL PRIMARY KEY)",
+        "INSERT INTO planes VALUES ('N1')",
+    )
+    evolve = {"drift": {"removed": "evolve"}}
+    assert Try(engine, lake, contract(**evolve)).landed() == [{"tailnum": "N1"}]
+    with pytest.raises(SchemaDriftError, match="column removed at the source: serial; found tailnum"):
+        Try(engine, lake, contract("tailnum:string", key="serial", **evolve)).land()
+
+
+def test_removed_table_is_named(engine, lake):
+    with pytest.raises(SchemaDriftError) as refused:
+        Try(engine, lake).land()
+    assert str(refused.value) == (
+        f"{where(engine)}: there is no such table that this login can see. Nothing was landed. Ask the "
+        "database's owner, or correct source.table in the contract"
+    )
+
+
+def test_retyped_column_stops_the_run_only_where_the_contract_freezes_types(engine, lake):
+    run(engine, "CREATE TABLE planes (tailnum VARCHAR(6) NOT NULL PRIMARY KEY, seats VARCHAR(3))")
+    run(engine, "INSERT INTO planes VALUES ('N1', '55')")
+    with pytest.raises(SchemaDriftError) as refused:
+        Try(engine, lake, contract(drift={"retyped": "freeze"})).land()
+    assert str(refused.value) == (
+        f"{where(engine)}: column retyped at the source: seats is VARCHAR(length=3), the contract says int. "
+        "Nothing was landed. Ask the database's owner, or publish a new contract version"
+    )
+    assert Try(engine, lake).landed() == [{"tailnum": "N1", "seats": "55"}]
+
+
+def test_key_that_is_none_is_refused_before_rows_are_lost(engine, lake):
+    run(engine, "CREATE TABLE planes (tailnum VARCHAR(6), seats INTEGER)")
+    run(engine, "INSERT INTO planes VALUES ('N1', 1), ('N1', 2), ('N2', 3), (NULL, 4), (NULL, 5)")
+    attempt = Try(engine, lake)
+    with pytest.raises(SourceDataError) as refused:
+        attempt.land()
+    assert str(refused.value) == (
+        f"{where(engine)}: tailnum is not a key: 2 rows have none, 1 repeat another's. Nothing was landed. "
+        "Name a unique column as source.key in the contract"
+    )
+    assert not attempt.has_landed()
+
+    run(engine, "DELETE FROM planes WHERE tailnum IS NULL OR seats = 2")
+    assert tailnums(attempt.landed()) == ["N1", "N2"]
+
+
+def test_empty_table_is_an_error_unless_the_contract_allows_it(engine, lake):
+    run(engine, PLANES)
+    attempt = Try(engine, lake)
+    with pytest.raises(SourceDataError) as refused:
+        attempt.land()
+    assert str(refused.value) == (
+        f"{where(engine)} is empty. Nothing was landed. Ask the database's owner; if that is right, set "
+        "allow_empty in the contract"
+    )
+    assert not attempt.has_landed()
+
+    allowed = Try(engine, lake, contract(allow_empty=True))
+    empty = allowed.table(allowed.land())
+    assert empty.num_rows == 0
+    assert empty.schema == pa.schema([("tailnum", pa.string()), ("seats", pa.int64())])
+
+    run(engine, THREE_PLANES)
+    assert tailnums(attempt.landed()) == ["N1", "N2", "N3"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        (
+            "seats INTEGER",
+            "'many'",
+            "column seats holds a value that is not int64: Could not convert 'many' with type str",
+        ),
+        (
+            "seats TIMESTAMP",
+            "'soon'",
+            "a value is not what its column's type says: Invalid isoformat string: 'soon'",
+        ),
+    ],
+)
+def test_value_that_is_not_its_columns_type(sqlite, lake, column, value, reason):
+    """SQLite alone keeps such values."""
+    run(sqlite, f"CREATE TABLE planes (tailnum VARCHAR(6) NOT NULL PRIMARY KEY, {column})")
+    run(sqlite, f"INSERT INTO planes VALUES ('N1', {value})")
+    attempt = Try(sqlite, lake)
+    with pytest.raises(SourceDataError) as refused:
+        attempt.land()
+    assert str(refused.value).startswith(f"{where(sqlite)}: {reason}")
+    assert str(refused.value).endswith("Nothing was landed. Correct the row there, then clear the task")
+    assert not attempt.has_landed()
+
+    run(sqlite, "UPDATE planes SET seats = NULL")
+    assert attempt.landed() == [{"tailnum": "N1", "seats": None}]
+
+
+def test_missing_sqlite_file_is_not_made_and_coming_back_heals(tmp_path, lake):
+    path = tmp_path / "mount" / "source.db"
+    engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.NullPool)
+    attempt = Try(engine, lake)
+    with pytest.raises(SourceUnavailableError) as refused:
+        attempt.land()
+    assert str(refused.value) == (
+        f"table planes of sqlite:///{path}: there is no such database file. Check that it is mounted, and "
+        "the path in connection register"
+    )
+    assert not path.parent.exists()
+
+    path.parent.mkdir()
+    path.touch()
+    run(engine, PLANES, THREE_PLANES)
+    assert tailnums(attempt.landed()) == ["N1", "N2", "N3"]
+
+
+def test_database_that_is_down_says_so_without_the_password_and_a_retry_heals(server, postgres, lake, caplog):
+    run(postgres, PLANES, THREE_PLANES)
+    attempt = Try(postgres, lake)
+    (piece,) = attempt.plan()
+    server.stop()
+    try:
+        with pytest.raises(SourceUnavailableError) as planning:
+            attempt.land()
+        with pytest.raises(SourceUnavailableError) as fetching:
+            attempt.extractor.fetch(piece, Landing(attempt.storage, "planes", "1"))
+    finally:
+        server.start()
+    for refused in (planning.value, fetching.value):
+        assert str(refused).startswith(f"{where(postgres)}: the database does not answer: ")
+        assert str(refused).endswith("Check the database and connection register; another try will follow")
+        assert PASSWORD not in "".join(traceback.format_exception(refused)) + caplog.text
+    assert not attempt.has_landed()
+    assert tailnums(attempt.landed()) == ["N1", "N2", "N3"]
+
+
+def test_refused_login_shows_no_password(postgres, lake):
+    wrong = sa.create_engine(postgres.url.set(password="wr0ng-s3cret"), poolclass=sa.NullPool)
+    with pytest.raises(SourceUnavailableError, match="password authentication failed") as refused:
+        Try(wrong, lake).land()
+    assert "wr0ng-s3cret" not in "".join(traceback.format_exception(refused.value))
+
+
+def test_refused_query_shows_the_databases_reason(postgres, lake):
+    run(
+        postgres,
+        PLANES,
+        THREE_PLANES,
+        f"CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'",
+    )
+    reader = sa.create_engine(postgres.url.set(username="reader"), poolclass=sa.NullPool)
+    attempt = Try(reader, lake)
+    with pytest.raises(SourceDataError) as refused:
+        attempt.land()
+    assert str(refused.value) == (
+        f"{where(reader)}: the database refused the query: permission denied for table planes"
+    )
+
+    run(postgres, "GRANT SELECT ON planes TO reader")
+    assert tailnums(attempt.landed()) == ["N1", "N2", "N3"]
+
+
+def where(engine: sa.Engine) -> str:
+    url = engine.url
+    if url.get_backend_name() == "sqlite":
+        return f"table planes of sqlite:///{url.database}"
+    return f"table planes of postgresql://127.0.0.1:{url.port}/postgres"
