@@ -130,7 +130,7 @@ def extract(dataset: str, piece: dict[str, Any]) -> list[dict[str, Any]]:
     return [file.model_dump(mode="json") for file in files]
 
 
-@task(doc_md="Write the manifest: from here on the run's files have landed.", multiple_outputs=False)
+@task(doc_md="Write the manifest: from here on the run's files have landed.", multiple_outputs=True)
 def land(dataset: str, fetched: Any) -> dict[str, Any]:
     from millstream.landing import LandedFile
 

@@ -63,7 +63,8 @@ class SparkJobOperator(SparkSubmitOperator):
         skip_if: str = "",
         **kwargs: Any,
     ) -> None:
-        super().__init__(conn_id=conn_id, name=job, **kwargs)
+        # Each field of the result is an XCom of its own, so that a later task can ask for just one.
+        super().__init__(conn_id=conn_id, name=job, multiple_outputs=True, **kwargs)
         self.job = job
         self.arguments = arguments or {}
         self.dataset = dataset
