@@ -87,7 +87,7 @@ def docstrings_of(module: str, path: Path) -> list[dict[str, str]]:
     """The public docstrings of one source file; none when Python cannot parse it."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)
+            warnings.simplefilter("ignore")  # of other people's code: invalid escapes and the like
             tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError):
         return []

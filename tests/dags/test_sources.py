@@ -1,0 +1,164 @@
+"""Airflow connections become extractors: folder, HTTP endpoint with its login, database."""
+
+from __future__ import annotations
+
+import json
+import ssl
+
+import httpx
+import pytest
+
+from millstream.contract import Contract
+from millstream.errors import ConfigurationError
+from millstream.extract import (
+    FilesExtractor,
+    FileSlice,
+    HttpExtractor,
+    HttpSlice,
+    SqlExtractor,
+    SqlSlice,
+)
+from millstream_airflow.sources import extractor_for, slice_of
+
+SOURCES = {
+    "files": {"kind": "files", "connection": "other_system", "format": "csv", "path": "a.csv"},
+    "http": {"kind": "http", "connection": "other_system", "endpoint": "/weather"},
+    "sql": {"kind": "sql", "connection": "other_system", "table": "planes", "key": "tailnum"},
+}
+
+
+def contract(kind: str) -> Contract:
+    return Contract.from_dict(
+        {
+            "dataset": "planes",
+            "version": 1,
+            "description": "Planes of another system.",
+            "owner": "data",
+            "source": SOURCES[kind],
+            "load": "full",
+            "start_date": "2013-01-01",
+            "columns": [{"name": "tailnum", "type": "string", "description": "Tail number"}],
+            "primary_key": ["tailnum"],
+        },
+        origin="planes.yaml",
+    )
+
+
+@pytest.fixture
+def connect(monkeypatch):
+    def connect(**connection) -> None:
+        monkeypatch.setenv("AIRFLOW_CONN_OTHER_SYSTEM", json.dumps(connection))
+
+    return connect
+
+
+def request_of(extractor: HttpExtractor) -> httpx.Request:
+    """What the extractor's client would send."""
+    endpoint = extractor._endpoint
+    client = httpx.Client(auth=endpoint.auth, headers=dict(endpoint.headers))
+    request = client.build_request("GET", endpoint.base_url)
+    return next(endpoint.auth.sync_auth_flow(request)) if endpoint.auth else request
+
+
+def test_folder(connect, tmp_path):
+    (tmp_path / "a.csv").write_text("tailnum\nN1\n")
+    connect(conn_type="fs", extra={"path": str(tmp_path)})
+    extractor = extractor_for(contract("files"))
+    assert isinstance(extractor, FilesExtractor)
+    assert extractor.plan([]) == [FileSlice(path="a.csv")]
+
+
+def test_folder_without_a_path(connect):
+    connect(conn_type="fs")
+    with pytest.raises(ConfigurationError, match="connection other_system: its extra names no path"):
+        extractor_for(contract("files"))
+
+
+def test_http_with_a_password_alone_is_a_bearer_token(connect):
+    connect(conn_type="http", schema="https", host="weather.example", port=8443, password="t0ken")
+    extractor = extractor_for(contract("http"))
+    request = request_of(extractor)
+    assert str(request.url) == "https://weather.example:8443"
+    assert request.headers["Authorization"] == "Bearer t0ken"
+    assert "t0ken" not in repr(extractor._endpoint)
+
+
+def test_http_with_login_and_password_is_basic(connect):
+    connect(conn_type="http", host="weather.example", login="anna", password="s3cret")
+    request = request_of(extractor_for(contract("http")))
+    assert str(request.url) == "http://weather.example"
+    # base64 of anna:s3cret
+    assert request.headers["Authorization"] == "Basic YW5uYTpzM2NyZXQ="
+
+
+def test_http_extra_gives_headers_and_options(connect):
+    connect(
+        conn_type="http",
+        host="weather.example",
+        password="x",
+        extra={"Authorization": "Key 1", "verify": False},
+    )
+    extractor = extractor_for(contract("http"))
+    assert request_of(extractor).headers["Authorization"] == "Key 1"
+    assert "verify" not in request_of(extractor).headers
+    assert "python-requests" not in request_of(extractor).headers["User-Agent"]
+    assert extractor._endpoint.verify is False
+
+
+def test_http_authorities_of_ones_own(connect):
+    connect(conn_type="http", host="weather.example", extra={"verify": ssl.get_default_verify_paths().cafile})
+    assert isinstance(extractor_for(contract("http"))._endpoint.verify, ssl.SSLContext)
+
+
+def test_sqlite_by_path(connect, tmp_path):
+    connect(conn_type="sqlite", host=str(tmp_path / "source.db"))
+    extractor = extractor_for(contract("sql"))
+    assert isinstance(extractor, SqlExtractor)
+    assert str(extractor._at_source._engine.url) == f"sqlite:///{tmp_path}/source.db"
+
+
+def test_postgresql(connect):
+    connect(
+        conn_type="postgres",
+        host="db.example",
+        port=5433,
+        login="reader",
+        password="s3cret@/",
+        schema="fleet",
+    )
+    engine = extractor_for(contract("sql"))._at_source._engine
+    assert engine.url.render_as_string(hide_password=False).endswith(
+        "://reader:s3cret%40%2F@db.example:5433/fleet"
+    )
+    assert engine.url.get_backend_name() == "postgresql"
+    assert "s3cret" not in repr(engine)
+
+
+def test_sql_source_on_a_connection_of_another_kind(connect):
+    connect(conn_type="http", host="db.example")
+    with pytest.raises(ConfigurationError) as refused:
+        extractor_for(contract("sql"))
+    assert str(refused.value) == "connection other_system: its type, http, is no SQL database"
+
+
+@pytest.mark.parametrize("kind", ["files", "http", "sql"])
+def test_connection_that_is_not_defined(kind, monkeypatch):
+    monkeypatch.delenv("AIRFLOW_CONN_OTHER_SYSTEM", raising=False)
+    with pytest.raises(ConfigurationError) as refused:
+        extractor_for(contract(kind))
+    assert str(refused.value) == (
+        "connection other_system is not defined: add it under Admin > Connections, or as the environment "
+        "variable AIRFLOW_CONN_OTHER_SYSTEM"
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "piece"),
+    [
+        ("files", FileSlice(path="a.csv", partition="2013-01")),
+        ("http", HttpSlice(since="2013-01-01T00:00:00Z")),
+        ("sql", SqlSlice(number=2, after="N1", upto="N9", since="2013-01-01", until="2013-01-02")),
+    ],
+)
+def test_slices_survive_their_way_through_xcom(kind, piece):
+    assert slice_of(contract(kind), json.loads(json.dumps(piece.model_dump(mode="json")))) == piece
