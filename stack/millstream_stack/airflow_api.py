@@ -8,10 +8,14 @@ from datetime import datetime
 from typing import Any
 
 import httpx
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from millstream.errors import ClusterError, ConfigurationError
 
 PAGE = 100
+# The server shares a small machine with the jobs, and may be slow to answer while they are busy.
+TIMEOUT_S = 60.0
+ATTEMPTS = 5
 ACTIVE = ("queued", "running")
 
 
@@ -62,7 +66,7 @@ class AirflowApi:
 
     def __init__(self, url: str, user: str, password: str) -> None:
         self.url = url
-        self._client = httpx.Client(base_url=url, timeout=30.0, trust_env=False)
+        self._client = httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False)
         token = self._request("POST", "/auth/token", json={"username": user, "password": password})
         self._client.headers["Authorization"] = f"Bearer {token['access_token']}"
 
@@ -72,9 +76,16 @@ class AirflowApi:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def _request(self, method: str, path: str, **arguments: Any) -> Any:
+    def _request(self, method: str, path: str, *, repeatable: bool = True, **arguments: Any) -> Any:
         try:
-            answer = self._client.request(method, path, **arguments)
+            for attempt in Retrying(
+                retry=retry_if_exception_type(httpx.TransportError),
+                stop=stop_after_attempt(ATTEMPTS if repeatable else 1),
+                wait=wait_fixed(2),
+                reraise=True,
+            ):
+                with attempt:
+                    answer = self._client.request(method, path, **arguments)
         except httpx.HTTPError as error:
             raise ClusterError(f"Airflow at {self.url} does not answer {method} {path}: {error}") from error
         if answer.is_error:
@@ -83,14 +94,15 @@ class AirflowApi:
             )
         return answer.json()
 
-    def _pages(self, method: str, path: str, field: str, **query: Any) -> Iterable[dict[str, Any]]:
-        """Every entry of a paged answer; `query` goes into the body of a POST, else into the address."""
+    def _pages(self, path: str, field: str, **query: Any) -> Iterable[dict[str, Any]]:
+        """Every entry of a paged answer.
+
+        Lists are always asked with GET: for each POST the server writes an audit record on its event loop,
+        which stands still while a task's own write holds SQLite's lock (measured: 60 s, all tasks lost).
+        """
         offset = 0
         while True:
-            if method == "POST":
-                page = self._request(method, path, json={**query, "page_limit": PAGE, "page_offset": offset})
-            else:
-                page = self._request(method, path, params={**query, "limit": PAGE, "offset": offset})
+            page = self._request("GET", path, params={**query, "limit": PAGE, "offset": offset})
             yield from page[field]
             offset += PAGE
             if offset >= page["total_entries"]:
@@ -98,11 +110,11 @@ class AirflowApi:
 
     def dags(self) -> dict[str, dict[str, Any]]:
         """Every DAG by its id."""
-        return {dag["dag_id"]: dag for dag in self._pages("GET", "/api/v2/dags", "dags", exclude_stale=True)}
+        return {dag["dag_id"]: dag for dag in self._pages("/api/v2/dags", "dags", exclude_stale=True)}
 
     def import_errors(self) -> dict[str, str]:
         """For each DAG file that does not load, its error."""
-        errors = self._pages("GET", "/api/v2/importErrors", "import_errors")
+        errors = self._pages("/api/v2/importErrors", "import_errors")
         return {error["filename"]: error["stack_trace"] for error in errors}
 
     def unpause(self, dag_id: str) -> None:
@@ -111,33 +123,27 @@ class AirflowApi:
     def trigger(self, dag_id: str, conf: dict[str, Any]) -> Run:
         """Starts a run by hand, as the button in the web UI does."""
         body = {"logical_date": None, "conf": conf}
-        return _run(self._request("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body))
+        path = f"/api/v2/dags/{dag_id}/dagRuns"
+        # Asked twice it would start two runs.
+        return _run(self._request("POST", path, repeatable=False, json=body))
 
     def runs_since(self, moment: datetime) -> list[Run]:
         """Runs that became due at or after `moment`, oldest first."""
-        found = self._pages(
-            "POST", "/api/v2/dags/~/dagRuns/list", "dag_runs",
-            run_after_gte=moment.isoformat(), order_by="run_after",
-        )  # fmt: skip
+        since = moment.isoformat()
+        found = self._pages("/api/v2/dags/~/dagRuns", "dag_runs", run_after_gte=since, order_by="run_after")
         return [_run(run) for run in found]
 
     def active_runs(self) -> list[Run]:
-        found = self._pages("POST", "/api/v2/dags/~/dagRuns/list", "dag_runs", states=list(ACTIVE))
-        return [_run(run) for run in found]
+        return [_run(run) for run in self._pages("/api/v2/dags/~/dagRuns", "dag_runs", state=list(ACTIVE))]
 
-    def tasks(self, runs: Iterable[Run]) -> list[Task]:
-        """Every task instance of the runs."""
-        wanted = {run.key for run in runs}
-        if not wanted:
-            return []
-        found = self._pages(
-            "POST", "/api/v2/dags/~/dagRuns/~/taskInstances/list", "task_instances",
-            dag_ids=sorted({dag for dag, _ in wanted}), dag_run_ids=sorted({run for _, run in wanted}),
-        )  # fmt: skip
-        return [task for task in map(_task, found) if (task.dag_id, task.run_id) in wanted]
+    def tasks_since(self, moment: datetime) -> list[Task]:
+        """Every task instance of the runs that became due at or after `moment`."""
+        path = "/api/v2/dags/~/dagRuns/~/taskInstances"
+        found = self._pages(path, "task_instances", run_after_gte=moment.isoformat(), order_by="id")
+        return [_task(task) for task in found]
 
     def assets(self) -> list[dict[str, Any]]:
-        return list(self._pages("GET", "/api/v2/assets", "assets"))
+        return list(self._pages("/api/v2/assets", "assets"))
 
     def asset_events_wait_for(self, dag_id: str) -> bool:
         """Whether the DAG has asset events from which no run has been made yet."""

@@ -11,6 +11,9 @@ from pathlib import Path
 
 # Seconds a connection waits for SQLite's single writer.
 SQLITE_CONNECT_ARGS = {"timeout": 60}
+# The API server writes its audit log on its event loop. When a request of another thread holds the lock, and
+# needs the loop to commit, only this timeout ends the wait: all tasks' requests stand still that long.
+SQLITE_SERVER_CONNECT_ARGS = {"timeout": 3}
 
 # Name, slots, what it limits.
 POOLS = (

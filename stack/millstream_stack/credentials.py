@@ -16,6 +16,11 @@ def _token() -> str:
     return secrets.token_urlsafe(24)
 
 
+def _signing_key() -> str:
+    # 64 characters, the length that RFC 7518 asks for with SHA-512.
+    return secrets.token_urlsafe(48)
+
+
 def _fernet_key() -> str:
     return base64.urlsafe_b64encode(os.urandom(32)).decode()
 
@@ -25,8 +30,8 @@ class Credentials(BaseModel):
 
     airflow_user: str = "admin"
     airflow_password: str = Field(default_factory=_token)
-    airflow_jwt_secret: str = Field(default_factory=_token)
-    airflow_api_secret: str = Field(default_factory=_token)
+    airflow_jwt_secret: str = Field(default_factory=_signing_key)
+    airflow_api_secret: str = Field(default_factory=_signing_key)
     airflow_fernet_key: str = Field(default_factory=_fernet_key)
     mlflow_user: str = "admin"
     mlflow_password: str = Field(default_factory=_token)

@@ -78,7 +78,8 @@ def follow(
     last_change, last_seen = time.monotonic(), ""
     while True:
         runs = [run for run in api.runs_since(moment) if run.key in triggered or run.dag_id in consumers]
-        tasks = api.tasks(runs)
+        followed = {run.key for run in runs}
+        tasks = [task for task in api.tasks_since(moment) if (task.dag_id, task.run_id) in followed]
         show(runs, tasks)
         if not any(run.active for run in runs) and _settled(api, consumers):
             return runs, tasks

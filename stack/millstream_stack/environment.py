@@ -169,7 +169,7 @@ def airflow_environment(settings: Settings, credentials: Credentials) -> dict[st
         "core": _airflow_core(settings, credentials),
         "database": {
             "sql_alchemy_conn": f"sqlite:///{settings.home}/airflow/airflow.db",
-            # SQLite has one writer; five processes share it here, so they wait longer for their turn.
+            # SQLite has one writer; several processes share it here, so they wait longer for their turn.
             "sql_alchemy_connect_args": "millstream_stack.airflow_setup.SQLITE_CONNECT_ARGS",
         },
         "api": {
@@ -204,6 +204,8 @@ def airflow_environment(settings: Settings, credentials: Credentials) -> dict[st
             "parsing_processes": 2,
             "print_stats_interval": 0,
         },
+        # While jobs keep the machine busy the API is slow to answer; the default of 5 s loses tasks then.
+        "workers": {"execution_api_timeout": 60, "execution_api_retries": 8},
         # A cleared task must run again; remembered state of an earlier success would let it pass at once.
         "state_store": {"clear_on_success": True},
         "logging": {
@@ -222,7 +224,7 @@ def airflow_environment(settings: Settings, credentials: Credentials) -> dict[st
             ),
             # The default forks each task's process twice more.
             "execute_in_thread": True,
-            "disable_source_code": True,
+            "emission_policy": json.dumps([{"scope": {}, "controls": {"include_source_code": False}}]),
         },
     }
     return {

@@ -114,6 +114,10 @@ def _airflow_services(settings: Settings, python: str) -> list[Service]:
 def service_environment(name: str, settings: Settings, credentials: Credentials) -> dict[str, str]:
     """The whole environment of one service: each gets the secrets it needs and no others."""
     environment = stack_environment(settings, credentials)
+    if name == "airflow-api-server":
+        arguments = "millstream_stack.airflow_setup.SQLITE_SERVER_CONNECT_ARGS"
+        airflow = airflow_environment(settings, credentials)
+        return environment | airflow | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS": arguments}
     if name.startswith("airflow-"):
         return environment | airflow_environment(settings, credentials)
     if name == "mlflow":
