@@ -12,13 +12,15 @@ import ast
 import gzip
 import io
 import json
+import os
 import re
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import Distribution, distributions
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path, PurePosixPath
+from threading import Thread
 
 from millstream_demo.publishing import whole_file
 
@@ -41,7 +43,7 @@ def publish_docstrings(data: Path) -> int:
         # Neither name nor time in the gzip header: the same libraries give the same bytes.
         gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=6) as packed,
         io.TextIOWrapper(packed, encoding="ascii", newline="\n") as out,
-        ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool,
+        ProcessPoolExecutor(WORKERS, get_context("spawn"), _end_with_parent) as pool,
     ):
         for lines in pool.map(_lines_of_file, public_modules(), chunksize=100):
             out.writelines(lines)
@@ -57,6 +59,18 @@ def installed_state() -> str:
 def public_modules() -> list[tuple[str, str]]:
     """(module, path of its source) of every public module of the installed distributions, sorted."""
     return sorted({found for distribution in distributions() for found in _modules_of(distribution)})
+
+
+def _end_with_parent() -> None:
+    """Workers of a killed parent would wait for work for ever."""
+
+    def watch() -> None:
+        parent = parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def _modules_of(distribution: Distribution) -> Iterator[tuple[str, str]]:

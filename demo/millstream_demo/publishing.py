@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock
+
 JOURNAL = ".published.json"
 
 
@@ -27,6 +29,11 @@ class Publication:
 def prepare(data: Path, publications: tuple[Publication, ...]) -> Iterator[str]:
     """Publish what is missing or out of date below `data`; yields a line of report as each is done."""
     data.mkdir(parents=True, exist_ok=True)
+    with FileLock(data / ".lock"):
+        yield from _publish_missing(data, publications)
+
+
+def _publish_missing(data: Path, publications: tuple[Publication, ...]) -> Iterator[str]:
     journal = _read_journal(data)
     for publication in publications:
         fingerprint = publication.fingerprint()
@@ -43,9 +50,13 @@ def prepare(data: Path, publications: tuple[Publication, ...]) -> Iterator[str]:
 
 @contextmanager
 def whole_file(target: Path) -> Iterator[Path]:
-    """A path to write to; it becomes `target` when the block ends well, and disappears otherwise."""
+    """A path to write to; it becomes `target` when the block ends well, and disappears otherwise.
+
+    What a killed process left there is dropped: `prepare` lets one process publish at a time.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.part")
+    unfinished = target.with_name(f".{target.name}.part")
+    unfinished.unlink(missing_ok=True)
     try:
         yield unfinished
         os.replace(unfinished, target)

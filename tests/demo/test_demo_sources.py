@@ -105,6 +105,12 @@ def test_register_has_real_types_and_null_for_na(tmp_path):
     assert times == sorted(set(times))
 
 
+def test_what_a_killed_process_left_is_dropped(tmp_path):
+    (tmp_path / ".source.db.part").write_bytes(b"half a database")
+    assert publish_register(tmp_path) == 3322 + 16
+    assert [path.name for path in tmp_path.iterdir()] == ["source.db"]
+
+
 @pytest.fixture(scope="module")
 def weather() -> TestClient:
     return TestClient(create_app(weather_records(), TOKEN), headers={"Authorization": f"Bearer {TOKEN}"})

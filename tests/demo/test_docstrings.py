@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path, PurePosixPath
 
+import psutil
 import pytest
 
 from millstream_demo import docstrings
@@ -159,6 +163,29 @@ def test_published_file_is_the_same_each_time_and_in_order(tmp_path, module, mon
         "docstring": "Other — text.",
     }
     assert [row["library"] for row in rows] == ["a"] + ["b"] * 9
+
+
+PUBLISHER = """
+import sys
+from pathlib import Path
+from millstream_demo import docstrings
+docstrings.public_modules = lambda: [("slow", sys.argv[1])]
+docstrings.publish_docstrings(Path(sys.argv[2]))
+"""
+
+
+def test_workers_end_with_their_parent(tmp_path):
+    # A pipe in place of a source file: opening it here returns once a worker reads it, and holds the worker.
+    pipe = tmp_path / "slow.py"
+    os.mkfifo(pipe)
+    publisher = subprocess.Popen([sys.executable, "-c", PUBLISHER, str(pipe), str(tmp_path)])
+    with pipe.open("wb"):
+        workers = psutil.Process(publisher.pid).children(recursive=True)
+        publisher.kill()
+        publisher.wait(timeout=30)
+        _, alive = psutil.wait_procs(workers, timeout=30)
+    assert workers
+    assert alive == []
 
 
 def test_installed_libraries_are_found():
