@@ -29,7 +29,7 @@ from millstream_stack.services import Service, service_environment, services
 from millstream_stack.spark_server import write_spark_properties
 from millstream_stack.supervision import ProcessState, Program, Supervisor
 
-START_TIMEOUT_S = 240.0
+START_TIMEOUT_S = 480.0
 STOP_TIMEOUT_S = 90.0
 POLL_S = 0.5
 # What stack/bootstrap.sh put into the home folder.
@@ -100,7 +100,7 @@ def _exclusively(settings: Settings) -> Iterator[None]:
 
 
 def _start(settings: Settings, credentials: Credentials, supervisor: Supervisor, report: Report) -> None:
-    left_over = strays(settings.home)
+    left_over = strays(settings.home, supervisor.session)
     if left_over:
         report(f"ending {end(left_over)} processes of an earlier stack that lost its supervisor")
     wanted = services(settings)
@@ -195,7 +195,7 @@ def down(settings: Settings, report: Report) -> None:
 def _stop(settings: Settings, supervisor: Supervisor) -> bool:
     # Tasks end with the scheduler, and report their end while the API still answers.
     was_running = supervisor.stop(first="airflow-scheduler", timeout_s=STOP_TIMEOUT_S)
-    left_over = end(strays(settings.home))
+    left_over = end(strays(settings.home, supervisor.session))
     _record(settings).unlink(missing_ok=True)
     return was_running or left_over > 0
 

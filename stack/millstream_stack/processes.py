@@ -1,4 +1,8 @@
-"""Processes that outlived their supervisor: found by the marker in their environment, and ended."""
+"""Processes that outlived their supervisor: found and ended.
+
+They are known by the marker in their environment. Airflow's workers write their title over it
+(`setproctitle`); those are known by supervisord's session, which they share, and their working folder.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +17,24 @@ from millstream_stack.environment import MARKER
 GRACE_S = 15.0
 
 
-def strays(home: Path) -> list[psutil.Process]:
-    """Every process of the stack whose runtime files are in `home`, except this one and its ancestors."""
+def strays(home: Path, session: int | None = None) -> list[psutil.Process]:
+    """Every process of the stack in `home`, whose supervisord led `session`; never this one or a parent."""
     own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     return [
-        process for process in psutil.process_iter() if process.pid not in own and _belongs(process, home)
+        process
+        for process in psutil.process_iter()
+        if process.pid not in own and _belongs(process, home, session)
     ]
 
 
-def _belongs(process: psutil.Process, home: Path) -> bool:
+def _belongs(process: psutil.Process, home: Path, session: int | None) -> bool:
     try:
-        marked: bool = process.environ().get(MARKER) == str(home)
-        return marked and process.status() != psutil.STATUS_ZOMBIE
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        if process.environ().get(MARKER) == str(home):
+            return True
+        # The session's number alone would not do: after a restart of the machine it may be another's.
+        return os.getsid(process.pid) == session and Path(process.cwd()).is_relative_to(home)
     except (psutil.Error, OSError):
         return False
 

@@ -105,7 +105,8 @@ class Supervisor:
         )
         deadline = time.monotonic() + timeout_s
         while done.returncode == 0 and time.monotonic() < deadline:
-            if self.running():
+            if pid := self.pid():
+                (self.folder / "supervisord.session").write_text(str(pid))
                 return
             time.sleep(POLL_S)
         raise ClusterError(f"supervisord does not start: {done.stderr or done.stdout or self.log}")
@@ -166,6 +167,14 @@ class Supervisor:
             stdout_logfile_maxbytes=LOG_BYTES,
             stdout_logfile_backups=1,
         )
+
+    @property
+    def session(self) -> int | None:
+        """The session that the latest supervisord led, even after its end; None when there was none."""
+        try:
+            return int((self.folder / "supervisord.session").read_text())
+        except FileNotFoundError:
+            return None
 
     def log_of(self, name: str) -> Path:
         return self.log.parent / f"{name}.log"

@@ -144,3 +144,19 @@ def test_a_process_that_lost_its_supervisor_is_found_and_ended(tmp_path: Path) -
         for process in (stray, other):
             process.kill()
             process.wait(timeout=5)
+
+
+def test_a_process_that_hides_its_environment_is_found_by_its_session(tmp_path: Path) -> None:
+    """As Airflow's workers do, which write their title over it."""
+    command = [sys.executable, "-c", "import time; print('ready', flush=True); time.sleep(600)"]
+    leader = subprocess.Popen(command, env={}, cwd=tmp_path, stdout=subprocess.PIPE, start_new_session=True)
+    try:
+        assert leader.stdout is not None
+        assert leader.stdout.readline() == b"ready\n"
+
+        assert [found.pid for found in processes.strays(tmp_path, session=leader.pid)] == [leader.pid]
+        assert processes.strays(tmp_path / "another", session=leader.pid) == []
+        assert processes.strays(tmp_path, session=None) == []
+    finally:
+        leader.kill()
+        leader.wait(timeout=5)
