@@ -1,0 +1,105 @@
+"""docs/adding-a-dataset.md, followed literally: its files are taken from the page and run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from chain import Chain
+from documents import files_shown
+from pyspark.sql import SparkSession
+
+from millstream import transforms
+from millstream.contract import Contract
+from millstream.lake.tables import TableRef
+from millstream.settings import CHECKOUT
+
+PAGE = CHECKOUT / "docs" / "adding-a-dataset.md"
+DROP = ".millstream/demo/drop/"
+SOURCE = f"{DROP}runways/runways.csv"
+CONTRACT = "dags/datasets/runways.yaml"
+TRANSFORM = "spark_jobs/millstream/transforms/runways.py"
+SUITE = "expectations/runways.json"
+DAG = "dags/ingest_runways.py"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with the page's files, in which contracts, suites and transforms are looked for."""
+    for path, content in files_shown(PAGE).items():
+        target = tmp_path / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(content, encoding="utf-8")
+    monkeypatch.setenv("MILLSTREAM_ROOT", str(tmp_path))
+    monkeypatch.setattr(transforms, "__path__", [*transforms.__path__, str((tmp_path / TRANSFORM).parent)])
+    yield tmp_path
+    sys.modules.pop("millstream.transforms.runways", None)
+
+
+@pytest.fixture
+def runways(spark: SparkSession, checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    suite = json.loads((checkout / SUITE).read_text())
+    contract = Contract.load_file(checkout / CONTRACT)
+    chain = Chain(spark, tmp_path_factory.mktemp("runways"), contract, suite)
+    chain.put(SOURCE.removeprefix(DROP), (checkout / SOURCE).read_bytes())
+    airports = TableRef(zone="silver", name="airports").uri(chain.root)
+    spark.createDataFrame([("EWR",), ("JFK",), ("LGA",)], "faa string").write.format("delta").save(airports)
+    return chain
+
+
+def test_the_page_shows_every_file() -> None:
+    assert set(files_shown(PAGE)) == {SOURCE, CONTRACT, TRANSFORM, SUITE, DAG}
+
+
+def test_airflow_loads_the_dag(checkout: Path) -> None:
+    bag = DagBag(str(checkout / "dags"))
+    assert bag.import_errors == {}
+    dag = bag.dags["ingest_runways"]
+    chain = ["plan", "extract", "land", "load_bronze", "transform", "quality_gate", "publish"]
+    assert {task.task_id for task in dag.tasks} == set(chain)
+    assert dag.description == "Runways of New York's three airports."
+
+
+@pytest.mark.spark
+def test_the_chain_ends_as_the_page_says(runways: Chain) -> None:
+    first = runways.run("first")
+    assert _counts(first) == (10, 8, 1, 1)
+    assert first["verdict"]["warnings"] == []
+    found = runways.rows().select("airport", "runway", "length_ft", "width_ft", "surface").collect()
+    assert {tuple(row) for row in found} == {
+        ("EWR", "04L/22R", 11000, 150, "asphalt"),
+        ("EWR", "04R/22L", 10000, 150, "asphalt"),
+        ("EWR", "11/29", 6726, 150, "asphalt"),
+        ("JFK", "04L/22R", 12079, 200, "concrete"),
+        ("JFK", "04R/22L", 8400, 200, "asphalt"),
+        ("JFK", "13L/31R", 10000, 200, "concrete"),
+        ("JFK", "13R/31L", 14511, 200, "concrete"),
+        ("LGA", "04/22", 7002, 150, "asphalt"),
+    }
+    (broken,) = runways.rows(runways.table.quarantine).collect()
+    assert (broken["airport"], broken["runway"], broken["length_ft"]) == ("LGA", "13/31", 70030)
+    assert "length_ft" in broken["_reasons"][0]
+
+    runways.put("runways/runways.csv", files_shown(PAGE)[SOURCE].replace("70030", "7003"))
+    corrected = runways.run("second")
+    assert _counts(corrected) == (10, 9, 0, 1)
+    assert runways.rows(runways.table.quarantine).count() == 0
+
+    again = runways.run("third")
+    assert not again["changed"]
+    assert again["version"] == corrected["version"]
+
+
+def test_the_page_tells_the_counts_that_were_found() -> None:
+    text = PAGE.read_text()
+    assert "10 = 8 written + 1 quarantined + 1 deduplicated" in text
+    assert "10 = 9 written + 0 quarantined + 1 deduplicated" in text
+
+
+def _counts(result: dict[str, Any]) -> tuple[int, int, int, int]:
+    return result["read"], result["written"], result["quarantined"], result["deduplicated"]
