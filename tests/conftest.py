@@ -1,0 +1,13 @@
+"""What every test process needs before anything is imported; `stack/run` sets the same and more."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from millstream.settings import CHECKOUT
+
+# Spark starts its Python workers by name; the `python3` of the PATH may be another one.
+os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+os.environ.setdefault("AIRFLOW_HOME", str(CHECKOUT / ".millstream" / "airflow"))
+os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")

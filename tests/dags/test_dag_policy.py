@@ -1,0 +1,123 @@
+"""What every DAG must have, and what parsing one may cost."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG
+
+from millstream.errors import PermanentError, TransientError
+from millstream.settings import CHECKOUT
+
+DATASETS = {path.stem for path in (CHECKOUT / "dags" / "datasets").glob("*.yaml")}
+EXPECTED = {f"ingest_{dataset}" for dataset in DATASETS} | {
+    "build_features",
+    "train_arrival_delay",
+    "score_arrival_delay",
+    "train_big_data_text",
+    "score_big_data_text",
+}
+
+
+@pytest.fixture(scope="module")
+def bag() -> DagBag:
+    return DagBag(str(CHECKOUT / "dags"))
+
+
+@pytest.fixture(scope="module")
+def dags(bag: DagBag) -> list[DAG]:
+    return list(bag.dags.values())
+
+
+def test_all_dags_are_found_and_none_is_broken(bag: DagBag) -> None:
+    assert bag.import_errors == {}
+    assert set(bag.dags) == EXPECTED
+
+
+def test_every_dag_says_what_it_is_and_whose(dags: list[DAG]) -> None:
+    for dag in dags:
+        assert dag.description, dag.dag_id
+        assert dag.doc_md, dag.dag_id
+        assert dag.tags, dag.dag_id
+        assert dag.dagrun_timeout is not None, dag.dag_id
+        assert dag.max_active_runs == 1, dag.dag_id
+        assert not dag.catchup, dag.dag_id
+        for task in dag.tasks:
+            assert task.owner != "airflow", f"{dag.dag_id}.{task.task_id}"
+
+
+def test_every_param_has_a_type_and_a_description(dags: list[DAG]) -> None:
+    for dag in dags:
+        for name in dag.params:
+            schema = dag.params.get_param(name).schema
+            assert schema.get("type"), f"{dag.dag_id}: {name}"
+            assert schema.get("description"), f"{dag.dag_id}: {name}"
+
+
+def test_every_task_tries_again_only_what_may_pass(dags: list[DAG]) -> None:
+    for dag in dags:
+        for task in dag.tasks:
+            policy = task.retry_policy
+            assert policy is not None, f"{dag.dag_id}.{task.task_id}"
+            assert task.retries >= 1
+            assert policy.evaluate(PermanentError("x"), 1, 3).action.value == "fail"
+            assert policy.evaluate(TransientError("x"), 1, 3).action.value == "retry"
+
+
+def test_every_dag_tells_when_it_fails(dags: list[DAG]) -> None:
+    for dag in dags:
+        assert dag.has_on_failure_callback, dag.dag_id
+
+
+def test_what_publishes_is_behind_a_gate(dags: list[DAG]) -> None:
+    publishing = [(dag, task) for dag in dags for task in dag.tasks if task.task_id == "publish"]
+    assert len(publishing) == len(DATASETS) + 3
+    for _, task in publishing:
+        assert task.upstream_task_ids == {"quality_gate"}
+        assert task.outlets
+
+
+def test_one_stem_for_contract_transform_suite_and_dag() -> None:
+    transforms = {path.stem for path in (CHECKOUT / "spark_jobs" / "millstream" / "transforms").glob("*.py")}
+    suites = {path.stem for path in (CHECKOUT / "expectations").glob("*.json")}
+    files = {path.stem for path in (CHECKOUT / "dags").glob("ingest_*.py")}
+    assert transforms >= DATASETS
+    assert suites >= DATASETS
+    assert files == {f"ingest_{dataset}" for dataset in DATASETS}
+
+
+@pytest.mark.parametrize("path", sorted((CHECKOUT / "dags").glob("*.py")), ids=lambda path: path.stem)
+def test_parsing_imports_nothing_heavy(path: Path) -> None:
+    script = f"""
+        import runpy, sys
+        runpy.run_path({str(path)!r})
+        heavy = ("pyspark", "pandas", "numpy", "great_expectations", "mlflow", "pyarrow", "sqlalchemy.orm")
+        print(sorted(name for name in heavy[:5] if name in sys.modules))
+    """
+    found = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_wrong_contract_hides_no_other_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "dags"
+    (folder / "datasets").mkdir(parents=True)
+    for name in ("airlines", "airports"):
+        for part in (f"ingest_{name}.py", f"datasets/{name}.yaml"):
+            (folder / part).write_text((CHECKOUT / "dags" / part).read_text())
+    contract = folder / "datasets" / "airlines.yaml"
+    contract.write_text(contract.read_text().replace("load: full", "load: sometimes"))
+    monkeypatch.setenv("MILLSTREAM_ROOT", str(tmp_path))
+
+    bag = DagBag(str(folder))
+    assert set(bag.dags) == {"ingest_airports"}
+    (error,) = bag.import_errors.values()
+    assert (
+        "airlines.yaml: load: Input should be 'full', 'partition' or 'watermark', found 'sometimes'" in error
+    )

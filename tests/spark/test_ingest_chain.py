@@ -1,0 +1,229 @@
+"""From landed files to the published table: what comes out, and that nothing is lost or doubled."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import zipfile
+from datetime import date, datetime
+from pathlib import Path
+
+import pytest
+from chain import FLIGHTS_HEADER, Chain, contract_of, small_suite
+from pyspark.sql import SparkSession
+
+from millstream.errors import ConservationError, LakeWriterError, QualityGateError, SupersededError
+from millstream.lake.tables import TableRef
+from millstream.lake.writing import Commit, replace
+
+POSITIVE_DISTANCE = {
+    "type": "expect_column_values_to_be_between",
+    "kwargs": {"column": "distance_mi", "min_value": 1, "mostly": 0.5},
+    "severity": "critical",
+    "meta": {},
+}
+
+
+def month_zip(*rows: str) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("flights.csv", "\n".join([FLIGHTS_HEADER, *rows, ""]))
+    return stream.getvalue()
+
+
+# Four rows of the real file, its first of January and one cancelled flight.
+UA1545 = "2013,1,1,517,515,2,830,819,11,UA,1545,N14228,EWR,IAH,227,1400,5,15,2013-01-01T10:00:00Z"
+AA1141 = "2013,1,1,542,540,2,923,850,33,AA,1141,N619AA,JFK,MIA,160,1089,5,40,2013-01-01T10:00:00Z"
+B6725 = "2013,1,1,544,545,-1,1004,1022,-18,B6,725,N804JB,JFK,BQN,183,1576,5,45,2013-01-01T10:00:00Z"
+EV4308 = "2013,1,1,NA,1630,NA,NA,1815,NA,EV,4308,N18120,EWR,RDU,NA,416,16,30,2013-01-01T21:00:00Z"
+FEBRUARY = "2013,2,1,456,500,-4,652,648,4,US,1117,N197UW,EWR,CLT,98,529,5,0,2013-02-01T10:00:00Z"
+
+
+@pytest.fixture
+def flights(spark: SparkSession, tmp_path: Path) -> Chain:
+    chain = Chain(spark, tmp_path, contract_of("flights"), small_suite(POSITIVE_DISTANCE))
+    chain.put("flights/flights_2013-01.csv.zip", month_zip(UA1545, AA1141, B6725, EV4308))
+    return chain
+
+
+def test_flights_typed_with_utc_beside_local_times(flights: Chain) -> None:
+    flights.run("r1", ["2013-01"])
+    row = flights.rows().where("flight = 1545").collect()[0]
+    assert row.asDict() == {
+        "month": "2013-01",
+        "flight_date": date(2013, 1, 1),
+        "carrier": "UA",
+        "flight": 1545,
+        "tailnum": "N14228",
+        "origin": "EWR",
+        "dest": "IAH",
+        "sched_dep_local": datetime(2013, 1, 1, 5, 15),
+        "sched_dep_utc": datetime(2013, 1, 1, 10, 15),
+        "sched_arr_time": 819,
+        "dep_utc": datetime(2013, 1, 1, 10, 17),
+        "dep_delay_min": 2.0,
+        "arr_time": 830,
+        "arr_delay_min": 11.0,
+        "air_time_min": 227.0,
+        "distance_mi": 1400.0,
+        "cancelled": False,
+        "_source_row_id": row["_source_row_id"],
+    }
+    assert row["_source_row_id"].startswith("landing/flights/partition=2013-01/")
+    assert row["_source_row_id"].endswith("flights_2013-01.csv.zip#1")
+    cancelled = flights.rows().where("flight = 4308").collect()[0]
+    assert (cancelled["cancelled"], cancelled["dep_utc"], cancelled["arr_delay_min"]) == (True, None, None)
+
+
+def test_broken_rows_are_kept_with_reasons_and_every_row_is_accounted_for(flights: Chain) -> None:
+    negative = AA1141.replace(",1089,", ",-1089,")
+    retyped = B6725.replace(",1576,", ",far,")
+    short = "2013,1,1,555"
+    flights.put(
+        "flights/flights_2013-01.csv.zip",
+        month_zip(UA1545, negative, retyped, short, EV4308, UA1545, FEBRUARY),
+    )
+    result = flights.run("r1", ["2013-01"])
+    assert (result["read"], result["written"], result["quarantined"], result["deduplicated"]) == (7, 2, 4, 1)
+    assert {row["flight"] for row in flights.rows().collect()} == {1545, 4308}
+
+    broken = flights.rows(flights.table.quarantine).collect()
+    reasons = {row["_source_row_id"].partition("#")[2]: row["_reasons"] for row in broken}
+    assert sorted(reasons) == ["2", "3", "4", "7"]
+    assert "distance_mi" in reasons["2"][0]
+    assert reasons["3"] == ["distance: not of type double: far"]
+    assert reasons["4"] == ["record: 4 fields where the header has 19"]
+    assert reasons["7"] == ["month: 2013-02 in the delivery for 2013-01"]
+    records = {row["_source_row_id"].partition("#")[2]: row["_source_record"] for row in broken}
+    assert records["4"] == short
+    assert '"distance":"far"' in records["3"]
+
+
+def test_a_healed_source_empties_the_quarantine(flights: Chain) -> None:
+    flights.put("flights/flights_2013-01.csv.zip", month_zip(UA1545, AA1141.replace(",1089,", ",-1,")))
+    assert flights.run("r1", ["2013-01"])["quarantined"] == 1
+    flights.put("flights/flights_2013-01.csv.zip", month_zip(UA1545, AA1141))
+    assert flights.run("r2", ["2013-01"])["written"] == 2
+    assert flights.rows(flights.table.quarantine).count() == 0
+
+
+def test_etl_and_elt_end_in_the_same_table_and_etl_needs_no_bronze(flights: Chain) -> None:
+    flights.run("r1", ["2013-01"], mode="elt")
+    elt = flights.account().partitions
+    rows = sorted(map(str, flights.rows().collect()))
+    shutil.rmtree(flights.root.removeprefix("file://") + "/bronze")
+    shutil.rmtree(flights.root.removeprefix("file://") + "/silver")
+    flights.run("r2", ["2013-01"], mode="etl")
+    assert flights.account().partitions == elt
+    assert sorted(map(str, flights.rows().collect())) == rows
+    assert not Path(flights.root.removeprefix("file://") + "/bronze").exists()
+
+
+def test_a_rerun_doubles_nothing_and_makes_no_version(flights: Chain) -> None:
+    first = flights.run("r1", ["2013-01"])
+    again = flights.run("r2", ["2013-01"])
+    assert first["changed"]
+    assert not again["changed"]
+    assert again["version"] == first["version"] == flights.version()
+    assert flights.rows().count() == 4
+
+
+def test_a_run_touches_only_its_partitions(flights: Chain) -> None:
+    flights.run("r1", ["2013-01"])
+    before = {row["_source_row_id"] for row in flights.rows().collect()}
+    flights.put("flights/flights_2013-02.csv.zip", month_zip(FEBRUARY))
+    flights.run("r2", ["2013-02"])
+    rows = flights.rows().collect()
+    assert {row["_source_row_id"] for row in rows if row["month"] == "2013-01"} == before
+    assert [row["flight"] for row in rows if row["month"] == "2013-02"] == [1117]
+
+
+def test_a_failed_gate_leaves_the_table_as_it_was(flights: Chain) -> None:
+    flights.run("r1", ["2013-01"])
+    version, rows = flights.version(), sorted(map(str, flights.rows().collect()))
+    bad = [row.replace(",1400,", ",-1400,").replace(",1089,", ",-1089,") for row in (UA1545, AA1141)]
+    flights.put("flights/flights_2013-01.csv.zip", month_zip(*bad, B6725))
+    flights.land("r2", ["2013-01"])
+    staged = flights.stage("r2")
+    with pytest.raises(QualityGateError, match=r"silver\.flights is left as it was"):
+        flights.judge("r2", staged)
+    with pytest.raises(QualityGateError, match="did not pass"):
+        flights.publish("r2", staged, ["2013-01"])
+    assert flights.version() == version
+    assert sorted(map(str, flights.rows().collect())) == rows
+
+    flights.put("flights/flights_2013-01.csv.zip", month_zip(UA1545, AA1141, B6725))
+    assert flights.run("r3", ["2013-01"])["written"] == 3
+
+
+def test_no_verdict_no_publishing(flights: Chain) -> None:
+    flights.land("r1", ["2013-01"])
+    staged = flights.stage("r1")
+    with pytest.raises(QualityGateError, match="there is no verdict on run r1"):
+        flights.publish("r1", staged, ["2013-01"])
+    assert flights.version() is None
+
+
+def test_a_verdict_on_another_staged_version_is_no_verdict(flights: Chain) -> None:
+    flights.land("r1", ["2013-01"])
+    flights.judge("r1", flights.stage("r1"))
+    staged_again = flights.stage("r1")
+    with pytest.raises(QualityGateError, match="not on staged version"):
+        flights.publish("r1", staged_again, ["2013-01"])
+
+
+def test_rows_that_vanish_between_reading_and_publishing_stop_the_run(flights: Chain) -> None:
+    flights.land("r1", ["2013-01"])
+    staged = flights.stage("r1")
+    flights.judge("r1", staged)
+    with pytest.raises(ConservationError, match="5 rows were read from the source but written 4"):
+        flights.publish("r1", {**staged, "rows": 5}, ["2013-01"])
+    assert flights.version() is None
+
+
+def test_references_tell_found_missing_and_not_yet_known(flights: Chain, spark: SparkSession) -> None:
+    flights.land("r1", ["2013-01"])
+    unknown = spark.read.format("delta").load(flights.stage("r1")["staged_uri"])
+    assert unknown.where("_ref_plane IS NOT NULL").count() == 0
+
+    planes = TableRef(zone="silver", name="planes").uri(flights.root)
+    spark.createDataFrame([("N14228",), ("N18120",)], "tailnum string").write.format("delta").save(planes)
+    staged = flights.stage("r1")
+    found = spark.read.format("delta").load(staged["staged_uri"]).collect()
+    assert {row["flight"]: row["_ref_plane"] for row in found} == {
+        1545: True,
+        1141: False,
+        725: False,
+        4308: True,
+    }
+    assert staged["inputs"]["silver.planes"] == 0
+
+
+def test_of_two_attempts_the_newer_stays(flights: Chain, spark: SparkSession) -> None:
+    flights.run("r1", ["2013-01"])
+    uri = flights.table.uri(flights.root)
+    rows = flights.rows().localCheckpoint()
+    replace(rows.where("flight = 725"), uri, None, Commit("w", 20, '{"newer": 1}'))
+    with pytest.raises(SupersededError, match="a newer attempt has already published"):
+        replace(rows, uri, None, Commit("w", 10, '{"older": 1}'))
+    assert [row["flight"] for row in flights.rows().collect()] == [725]
+
+
+def test_a_second_writer_of_a_local_lake_is_refused(flights: Chain, spark: SparkSession) -> None:
+    flights.land("r1", ["2013-01"])
+    spark.conf.set("spark.millstream.lakeWriter", "false")
+    try:
+        with pytest.raises(LakeWriterError, match="not its one writer"):
+            flights.stage("r1")
+    finally:
+        spark.conf.set("spark.millstream.lakeWriter", "true")
+
+
+def test_columns_have_comments_and_keys_cannot_be_null(flights: Chain, spark: SparkSession) -> None:
+    flights.run("r1", ["2013-01"])
+    fields = {field.name: field for field in flights.rows().schema.fields}
+    assert fields["distance_mi"].metadata["comment"] == "Distance between the airports, miles"
+    detail = spark.sql(f"DESCRIBE DETAIL delta.`{flights.table.uri(flights.root)}`").collect()[0]
+    assert detail["partitionColumns"] == ["month"]
+    assert "delta.constraints.month_is_the_flight_dates" in detail["properties"]
+    assert detail["description"].startswith("Flights: every scheduled departure")

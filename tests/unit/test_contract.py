@@ -1,0 +1,106 @@
+"""Contracts: right ones load, wrong ones say file, field and what was expected."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from millstream.contract import Contract, months
+from millstream.errors import ContractError
+
+GOOD: dict[str, Any] = {
+    "dataset": "orders",
+    "version": 1,
+    "description": "Orders as the shop's database has them.",
+    "owner": "shop-team",
+    "source": {"kind": "sql", "connection": "shop", "table": "orders", "key": "id"},
+    "load": "full",
+    "start_date": "2024-01-01",
+    "columns": [{"name": "id", "type": "bigint", "description": "Order number", "nullable": False}],
+    "primary_key": ["id"],
+}
+
+
+def changed(**fields: Any) -> dict[str, Any]:
+    return {**deepcopy(GOOD), **fields}
+
+
+def written(folder: Path, data: Any, name: str = "orders") -> Path:
+    path = folder / f"{name}.yaml"
+    path.write_text(data if isinstance(data, str) else yaml.safe_dump(data))
+    return path
+
+
+def test_a_right_contract_loads_with_defaults(tmp_path: Path) -> None:
+    contract = Contract.load_file(written(tmp_path, GOOD))
+    assert contract.mode == "elt"
+    assert contract.column_names == ["id"]
+    assert contract.source.format == "parquet"
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"dataset": "Orders!"}, ["orders.yaml", "dataset", "should match pattern", "Orders!"]),
+        ({"owner": None}, ["orders.yaml", "owner", "valid string"]),
+        ({"colour": "red"}, ["orders.yaml", "colour", "Extra inputs are not permitted"]),
+        ({"primary_key": ["number"]}, ["orders.yaml", "primary_key: not among the columns: number"]),
+        ({"load": "partition"}, ["orders.yaml", "'partition' and the section partition go together"]),
+        ({"load": "watermark"}, ["orders.yaml", "needs source.watermark (sql) or source.since_param (http)"]),
+        (
+            {"source": {"kind": "sql", "connection": "shop", "table": "o; DROP TABLE x", "key": "id"}},
+            ["orders.yaml", "source.sql.table", "should match pattern"],
+        ),
+        (
+            {"source": {"kind": "files", "connection": "drop", "format": "csv", "path": "../../etc/passwd"}},
+            ["orders.yaml", "source.files", "path must be relative to the connection's folder"],
+        ),
+        (
+            {"columns": [{"name": "id", "type": "number", "description": "Order number"}]},
+            ["orders.yaml", "columns.0.type", "'string', 'int'", "'number'"],
+        ),
+    ],
+)
+def test_a_wrong_contract_names_file_field_and_expectation(
+    tmp_path: Path, fields: dict[str, Any], expected: list[str]
+) -> None:
+    with pytest.raises(ContractError) as failure:
+        Contract.load_file(written(tmp_path, changed(**fields)))
+    for part in expected:
+        assert part in str(failure.value)
+
+
+def test_every_problem_is_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ContractError) as failure:
+        Contract.load_file(written(tmp_path, changed(version=0, load="sometimes")))
+    assert "version" in str(failure.value)
+    assert "load" in str(failure.value)
+
+
+def test_a_file_is_named_after_its_dataset(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match="expected 'sales', the file's name, found 'orders'"):
+        Contract.load_file(written(tmp_path, GOOD, name="sales"))
+
+
+def test_what_is_not_yaml_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=r"orders\.yaml: is not YAML"):
+        Contract.load_file(written(tmp_path, "dataset: [unclosed"))
+
+
+def test_months_cross_the_year() -> None:
+    assert months("2013-11", "2014-02") == ["2013-11", "2013-12", "2014-01", "2014-02"]
+
+
+@pytest.mark.parametrize(("start", "end"), [("2013-13", "2014-01"), ("2013-1", "2013-02"), ("x", "y")])
+def test_what_is_not_a_month_is_refused(start: str, end: str) -> None:
+    with pytest.raises(ContractError, match="a month is written YYYY-MM"):
+        months(start, end)
+
+
+def test_a_range_that_ends_before_it_starts_is_refused() -> None:
+    with pytest.raises(ContractError, match="2013-05 to 2013-04"):
+        months("2013-05", "2013-04")
