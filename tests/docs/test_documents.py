@@ -1,0 +1,64 @@
+"""What the documents point to exists: files, headings, make targets, tests."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from documents import DOCUMENTS, prose
+
+from millstream.settings import CHECKOUT
+
+LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
+HEADING = re.compile(r"^#+ (?P<text>.+)$", re.MULTILINE)
+MAKE = re.compile(r"\bmake ([a-z0-9]+)\b(?=[`\s]|$)")
+TARGET = re.compile(r"^([a-z0-9]+):", re.MULTILINE)
+TEST = re.compile(r"`(?P<file>tests/[\w/]+\.py)::(?P<name>test_\w+)`")
+INLINE = re.compile(r"`([^`\n]+)`")
+# Top-level folders of the checkout: a path that starts with one of them must be there.
+TRACKED = ("dags/", "plugins/", "spark_jobs/", "expectations/", "stack/", "demo/", "conf/", "tests/", "docs/")
+
+ids = [str(document.relative_to(CHECKOUT)) for document in DOCUMENTS]
+each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=ids)
+
+
+def anchors(document: Path) -> set[str]:
+    """The anchors that GitHub makes of a document's headings."""
+    texts = (match["text"] for match in HEADING.finditer(prose(document)))
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in texts}
+
+
+@each_document
+def test_links_lead_somewhere(document: Path) -> None:
+    for match in LINK.finditer(prose(document)):
+        target, _, anchor = match["target"].partition("#")
+        if "://" in target:
+            continue
+        path = (document.parent / target).resolve() if target else document
+        assert path.exists(), match["target"]
+        if anchor:
+            assert anchor in anchors(path), match["target"]
+
+
+@each_document
+def test_make_targets_exist(document: Path) -> None:
+    targets = set(TARGET.findall((CHECKOUT / "Makefile").read_text()))
+    for code in INLINE.findall(document.read_text()):
+        for name in MAKE.findall(code):
+            assert name in targets, code
+
+
+@each_document
+def test_paths_exist(document: Path) -> None:
+    for code in INLINE.findall(prose(document)):
+        path = code.partition("::")[0].rstrip("/")
+        if code.startswith(TRACKED) and not re.search(r"[<*{ ]", path) and "runways" not in path:
+            assert (CHECKOUT / path).exists(), code
+
+
+@each_document
+def test_tests_exist(document: Path) -> None:
+    for match in TEST.finditer(document.read_text()):
+        source = (CHECKOUT / match["file"]).read_text()
+        assert f"def {match['name']}(" in source, match[0]
