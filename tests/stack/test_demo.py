@@ -1,0 +1,144 @@
+"""The demo's runner: when it counts the chain as finished, and what it shows."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from millstream.errors import ClusterError
+from millstream_stack import demo
+from millstream_stack.airflow_api import Run, Task
+from millstream_stack.progress import Progress
+
+BEGAN = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+INGEST = Run("ingest_flights", "manual__1", "running", BEGAN, None)
+FEATURES = Run("build_features", "asset_triggered__1", "running", BEGAN + timedelta(seconds=60), None)
+TRANSFORM = Task("ingest_flights", "manual__1", "transform", -1, "running", 1, BEGAN, None)
+
+
+def ended(run: Run, state: str = "success") -> Run:
+    return replace(run, state=state, ended=BEGAN + timedelta(seconds=90))
+
+
+class ScriptedAirflow:
+    """Answers as Airflow would, one scene a look: the runs, and the DAGs for which asset events wait."""
+
+    def __init__(self, *scenes: tuple[list[Run], set[str]]) -> None:
+        self._scenes: Iterator[tuple[list[Run], set[str]]] = iter(scenes)
+        self._runs: list[Run] = []
+        self._waiting: set[str] = set()
+
+    def assets(self) -> list[dict[str, Any]]:
+        return [{"name": "silver.flights", "scheduled_dags": [{"dag_id": "build_features"}]}]
+
+    def runs_since(self, moment: datetime) -> list[Run]:
+        self._runs, self._waiting = next(self._scenes)
+        return self._runs
+
+    def tasks_since(self, moment: datetime) -> list[Task]:
+        return [TRANSFORM]
+
+    def active_runs(self) -> list[Run]:
+        return [run for run in self._runs if run.active]
+
+    def asset_events_wait_for(self, dag_id: str) -> bool:
+        return dag_id in self._waiting
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "POLL_S", 0.0)
+
+
+def follow(airflow: ScriptedAirflow, **options: Any) -> list[Run]:
+    runs, _ = demo.follow(airflow, BEGAN, {INGEST.key}, lambda *_: None, **options)  # type: ignore[arg-type]
+    return runs
+
+
+def test_it_waits_for_what_the_published_assets_set_off() -> None:
+    airflow = ScriptedAirflow(
+        ([INGEST], set()),
+        ([ended(INGEST)], {"build_features"}),
+        ([ended(INGEST), FEATURES], set()),
+        ([ended(INGEST), ended(FEATURES)], set()),
+    )
+
+    assert follow(airflow) == [ended(INGEST), ended(FEATURES)]
+
+
+def test_other_runs_of_the_same_time_are_not_its_own() -> None:
+    other = Run("ingest_flights", "scheduled__1", "failed", BEGAN, BEGAN)
+
+    assert follow(ScriptedAirflow(([ended(INGEST), other], set()))) == [ended(INGEST)]
+
+
+def test_a_failed_run_does_not_keep_it_waiting() -> None:
+    assert follow(ScriptedAirflow(([ended(INGEST, "failed")], set()))) == [ended(INGEST, "failed")]
+
+
+def test_a_chain_that_stands_still_is_an_error_that_names_it() -> None:
+    airflow = ScriptedAirflow(*[([INGEST], set())] * 3)
+
+    with pytest.raises(ClusterError, match="nothing has changed for 0 s; waiting for: ingest_flights"):
+        follow(airflow, stall_timeout_s=0.0)
+
+
+def test_the_errors_of_a_log_are_shown_with_their_exceptions() -> None:
+    log = [
+        {"event": "Task started", "level": "info"},
+        {
+            "event": "Task failed with exception",
+            "level": "error",
+            "error_detail": [
+                {"exc_type": "SourceDataError", "exc_value": "flights_2013-01.csv.zip: truncated"}
+            ],
+        },
+        {"event": "Post Execute", "level": "info"},
+    ]
+
+    assert demo.error_lines(log) == [
+        "Task failed with exception",
+        "SourceDataError: flights_2013-01.csv.zip: truncated",
+    ]
+
+
+def test_a_log_without_errors_shows_its_end() -> None:
+    log = [{"event": f"line {number}", "level": "info"} for number in range(100)]
+
+    assert demo.error_lines(log) == [f"line {number}" for number in range(88, 100)]
+
+
+def plain_output(*looks: tuple[list[Run], list[Task]]) -> list[str]:
+    stream = io.StringIO()
+    with Progress(Console(file=stream, width=120)) as progress:
+        for runs, tasks in looks:
+            progress.show(runs, tasks)
+    # The first column is the time since the start, which depends on the machine.
+    return [line.split("s  ", 1)[1] for line in stream.getvalue().splitlines()]
+
+
+def test_without_a_terminal_every_change_is_one_line() -> None:
+    done = replace(TRANSFORM, state="success", ended=BEGAN + timedelta(seconds=75))
+
+    lines = plain_output(
+        ([INGEST], [TRANSFORM]), ([INGEST], [TRANSFORM]), ([INGEST], [done]), ([ended(INGEST)], [done])
+    )
+
+    assert lines == [
+        "ingest_flights.transform: running",
+        "ingest_flights (the whole run): running",
+        "ingest_flights.transform: success after 1 min 15 s",
+        "ingest_flights (the whole run): success after 1 min 30 s",
+    ]
+
+
+def test_mapped_tasks_are_told_apart() -> None:
+    third = replace(TRANSFORM, task_id="extract", map_index=2)
+
+    assert plain_output(([], [third])) == ["ingest_flights.extract[2]: running"]
