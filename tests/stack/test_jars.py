@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import pkcs12
+from cryptography.utils import CryptographyDeprecationWarning
 
 from millstream.errors import ConfigurationError
 from millstream.settings import CHECKOUT
@@ -118,7 +120,9 @@ def test_a_companys_bundle_becomes_a_trust_store(tmp_path: Path) -> None:
 
     write_trust_store(Path(certifi.where()), tmp_path / "store.p12")
 
-    store = pkcs12.load_pkcs12((tmp_path / "store.p12").read_bytes(), b"changeit")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        store = pkcs12.load_pkcs12((tmp_path / "store.p12").read_bytes(), b"changeit")
     wanted = Path(certifi.where()).read_text().count("BEGIN CERTIFICATE")
     assert len(store.additional_certs) == wanted
 
