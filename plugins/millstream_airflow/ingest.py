@@ -18,7 +18,7 @@ from millstream.landing import Landing, run_key
 from millstream_airflow import catalog
 from millstream_airflow.notifier import FailureNotifier
 from millstream_airflow.operators import SparkJobOperator
-from millstream_airflow.publishing import publish_staged
+from millstream_airflow.publishing import field, publish_staged
 from millstream_airflow.retries import RETRY_ARGS
 
 if TYPE_CHECKING:
@@ -98,25 +98,21 @@ def _build(contract: Contract) -> None:
         published,
         arguments={
             "load": contract.load,
-            "partitions": landed["partitions"],
+            "partitions": field(landed, "partitions"),
             "partition_column": contract.partition.column if contract.partition else None,
             "contract_version": contract.version,
-            "watermark": landed["watermark_high"],
+            "watermark": field(landed, "watermark_high"),
         },
     )
 
 
 @task(doc_md="Which files, pages or key ranges this run fetches.")
 def plan(dataset: str) -> list[dict[str, Any]]:
-    from millstream import ledger
     from millstream_airflow.sources import extractor_for
 
     contract = catalog.contract(dataset)
     context = get_current_context()
-    known = None
-    if contract.load == "watermark" and not context["params"].get("full_refresh"):
-        known = ledger.watermark(TableRef(zone="silver", name=dataset), catalog.lake_root())
-    pieces = extractor_for(contract).plan(_partitions(contract, context), known)
+    pieces = extractor_for(contract).plan(_partitions(contract, context), _watermark(contract, context))
     return [piece.model_dump(mode="json") for piece in pieces]
 
 
@@ -134,16 +130,23 @@ def extract(dataset: str, piece: dict[str, Any]) -> list[dict[str, Any]]:
 def land(dataset: str, fetched: Any) -> dict[str, Any]:
     from millstream.landing import LandedFile
 
-    contract = catalog.contract(dataset)
     context = get_current_context()
     files = [LandedFile.model_validate(file) for files in fetched for file in files]
     if not files:
         raise AirflowSkipException("nothing new at the source")
     partitions = sorted({file.partition for file in files if file.partition})
-    manifest = _landing(dataset, context).commit(partitions, files)
-    if not contract.allow_empty and contract.load == "watermark" and manifest.watermark_high is None:
-        return {"partitions": partitions, "watermark_high": None, "files": len(files)}
+    known = _watermark(catalog.contract(dataset), context)
+    manifest = _landing(dataset, context).commit(partitions, files, watermark_low=known)
     return {"partitions": partitions, "watermark_high": manifest.watermark_high, "files": len(files)}
+
+
+def _watermark(contract: Contract, context: Context) -> str | None:
+    """How far the source has been published; None when it is to be read from its start."""
+    from millstream import ledger
+
+    if contract.load != "watermark" or context["params"].get("full_refresh"):
+        return None
+    return ledger.watermark(TableRef(zone="silver", name=contract.dataset), catalog.lake_root())
 
 
 def _landing(dataset: str, context: Context) -> Landing:
@@ -158,7 +161,7 @@ def _partitions(contract: Contract, context: Context) -> list[str]:
         return []
     start, end = context["params"].get("start"), context["params"].get("end")
     if start or end:
-        return months(start or end, end or start)
+        return months(str(start or end), str(end or start))
     interval = context.get("data_interval_start")
     month = f"{interval:%Y-%m}" if interval else contract.partition.start
     return [month]

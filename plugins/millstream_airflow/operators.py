@@ -73,7 +73,7 @@ class SparkJobOperator(SparkSubmitOperator):
         self.skip_if = skip_if
         self.links: dict[str, str] = {}
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override]
         if self.skip_if == "True":
             raise AirflowSkipException(f"{self.task_id} is not needed in this run")
         connection = BaseHook.get_connection(self._conn_id)

@@ -9,7 +9,7 @@ from millstream_airflow import catalog
 from millstream_airflow.operators import SparkJobOperator
 
 if TYPE_CHECKING:
-    from airflow.sdk import Asset, Context
+    from airflow.sdk import Asset, Context, XComArg
 
 
 class PublishOperator(SparkJobOperator):
@@ -28,13 +28,19 @@ class PublishOperator(SparkJobOperator):
             "code_version": catalog.code_version(),
         }
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override]
         result = super().execute(context)
         context["outlet_events"][self.published].extra = {
             name: result[name]
             for name in ("version", "changed", "read", "written", "quarantined", "deduplicated", "verdict")
         }
         return result
+
+
+def field(output: Any, name: str) -> XComArg:
+    """One field of a task's result, for the arguments of a later task."""
+    chosen: XComArg = output[name]
+    return chosen
 
 
 def publish_staged(
@@ -47,8 +53,8 @@ def publish_staged(
     suite = table.partition(".")[2]
     judged = {
         "table": table,
-        "staged_uri": staged.output["staged_uri"],
-        "staged_version": staged.output["staged_version"],
+        "staged_uri": field(staged.output, "staged_uri"),
+        "staged_version": field(staged.output, "staged_version"),
     }
     gate = SparkJobOperator(
         task_id="quality_gate",
@@ -63,8 +69,8 @@ def publish_staged(
         suite=suite,
         arguments={
             **judged,
-            "rows_read": staged.output["rows"],
-            "inputs": staged.output["inputs"],
+            "rows_read": field(staged.output, "rows"),
+            "inputs": field(staged.output, "inputs"),
             **arguments,
         },
         doc_md=f"Good rows to `{table}`, broken ones to `{table}_quarantine`, counts into the commit.",

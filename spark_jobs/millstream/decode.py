@@ -72,7 +72,7 @@ def _read_text(spark: SparkSession, contract: Contract, lake_root: str, uris: li
     schema = ", ".join(f"`{name}` string" for name in columns)
     decoded = (
         spark.read.format("binaryFile")
-        .load(uris)  # type: ignore[arg-type]
+        .load(uris)
         .select("path", "content")
         # One task a file: a task of many files would leave cores idle at the end.
         .repartition(min(len(uris), 64))
@@ -196,7 +196,7 @@ def _csv(stream: IO[bytes], columns: list[str]) -> Iterator[Record]:
     reader = csv.reader(_text(stream))
     header = next(reader, [])
     places = [header.index(name) for name in columns]
-    in_order = places == list(range(len(header)))
+    reorder = places != list(range(len(header)))
     width = len(header)
     for row in reader:
         if len(row) != width:
@@ -204,7 +204,7 @@ def _csv(stream: IO[bytes], columns: list[str]) -> Iterator[Record]:
         elif not _is_unicode(row):
             yield None, "not UTF-8", _shown(row)
         else:
-            yield row if in_order else [row[place] for place in places], None, None
+            yield [row[place] for place in places] if reorder else [*row], None, None
 
 
 def _is_unicode(row: list[str]) -> bool:
@@ -220,7 +220,7 @@ def _shown(row: list[str]) -> str:
     return text.getvalue().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _json_lines(stream: IO[bytes], columns: list[str]) -> Iterator[Record]:
+def _json_lines(stream: Iterable[bytes], columns: list[str]) -> Iterator[Record]:
     for line in stream:
         try:
             record = json.loads(line)

@@ -34,7 +34,7 @@ class TableRef(BaseModel):
         """Read `zone.name`. Raises ConfigurationError when it is not the address of a lake table."""
         zone, _, name = text.partition(".")
         try:
-            return cls(zone=zone, name=name)  # type: ignore[arg-type]
+            return cls(zone=zone, name=name)
         except ValueError:
             raise ConfigurationError(
                 f"not a lake table: {text!r}; expected bronze.<name>, silver.<name> or gold.<name>"
