@@ -62,3 +62,17 @@ def test_tests_exist(document: Path) -> None:
     for match in TEST.finditer(document.read_text()):
         source = (CHECKOUT / match["file"]).read_text()
         assert f"def {match['name']}(" in source, match[0]
+
+
+def test_every_decision_is_dated_has_a_status_and_is_listed() -> None:
+    folder = CHECKOUT / "docs" / "adr"
+    index = (folder / "README.md").read_text()
+    notes = sorted(folder.glob("[0-9]*.md"))
+    assert notes
+    for number, note in enumerate(notes, start=1):
+        title, _, state = note.read_text().split("\n")[:3]
+        match = re.fullmatch(r"Date: \d{4}-\d{2}-\d{2} · Status: (accepted|superseded)", state)
+        assert match, note.name
+        assert title.startswith(f"# {number:04d}. "), note.name
+        row = f"| [{number:04d}]({note.name}) | {title.partition('. ')[2]} | {match[1]} |"
+        assert row in index, note.name
