@@ -53,7 +53,7 @@ def data_docs_url(page: str) -> str:
 
 def spark_conf() -> dict[str, str]:
     """Spark settings of submitted jobs: Delta, and its pinned jars."""
-    jars = sorted(str(path) for path in (Settings().home / "jars").glob("*.jar"))
+    jars = sorted(str(path) for path in (Settings().root / ".millstream" / "jars").glob("*.jar"))
     return {
         "spark.jars": ",".join(jars),
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from millstream.errors import ClusterError
 
@@ -18,6 +20,7 @@ _NAMESPACE = uuid.UUID("6f6b0c5e-9d5a-4d0f-8f43-2d3f6a1b7c10")
 # client was killed.
 END_TIMEOUT_S = 180.0
 _POLL_S = 0.2
+PROBE_TIMEOUT_S = 5.0
 
 
 def session_id(attempt: str) -> str:
@@ -37,6 +40,7 @@ def connect(url: str, attempt: str, earlier: list[str], tag: str) -> Iterator[Sp
     Raises:
         ClusterError: the server cannot be reached, or an earlier operation does not end in time.
     """
+    _require_listening(url)
     try:
         for name in earlier:
             end_operations(url, name)
@@ -45,10 +49,7 @@ def connect(url: str, attempt: str, earlier: list[str], tag: str) -> Iterator[Sp
     except ClusterError:
         raise
     except Exception as error:
-        raise ClusterError(
-            f"Spark Connect server at {url} does not answer: {_first_line(error)}. "
-            "`make status` shows whether it is up; `make logs` shows why it is not."
-        ) from error
+        raise _no_answer(url, error) from error
     try:
         yield spark
     except BaseException:
@@ -76,6 +77,22 @@ def end_operations(url: str, attempt: str, timeout_s: float = END_TIMEOUT_S) -> 
         if "SESSION_CLOSED" in str(error):
             return []
         raise
+
+
+def _require_listening(url: str) -> None:
+    """Raise ClusterError when nothing listens; PySpark itself would go on trying for ten minutes."""
+    address = urlsplit(url)
+    try:
+        socket.create_connection((address.hostname or "", address.port or 15002), PROBE_TIMEOUT_S).close()
+    except OSError as error:
+        raise _no_answer(url, error) from error
+
+
+def _no_answer(url: str, error: BaseException) -> ClusterError:
+    return ClusterError(
+        f"Spark Connect server at {url} does not answer: {_first_line(error)}. "
+        "`make status` shows whether it is up; `make logs` shows why it is not."
+    )
 
 
 def _open(url: str, attempt: str) -> SparkSession:

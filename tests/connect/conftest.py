@@ -1,0 +1,73 @@
+"""A Spark Connect server of the tests' own, started as the stack starts it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from millstream.settings import CHECKOUT, Settings
+from millstream_stack.spark_server import spark_connect_command, write_spark_properties
+
+UP_TIMEOUT_S = 180.0
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings of a running server; its lake is empty."""
+    home = tmp_path_factory.mktemp("connect")
+    settings = Settings(
+        root=CHECKOUT,
+        home=home,
+        lake_root=f"file://{home}/lake",
+        spark_driver_memory="1500m",
+        **_free_ports(),
+    )
+    for folder in ("tmp", "spark", "spark-events"):
+        (home / folder).mkdir()
+    write_spark_properties(settings)
+    with (home / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            spark_connect_command(settings),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "SPARK_LOCAL_IP": "127.0.0.1"},
+            start_new_session=True,
+        )
+    try:
+        _wait_for_port(settings.connect_port, process)
+        yield settings
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(30)
+
+
+def _free_ports() -> dict[str, int]:
+    names = ("connect_port", "spark_ui_port")
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in names]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return {name: one.getsockname()[1] for name, one in zip(names, sockets, strict=True)}
+
+
+def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + UP_TIMEOUT_S
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the Connect server ended before it was up"
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.2)
+    pytest.fail(f"the Connect server was not up after {UP_TIMEOUT_S:.0f} s")

@@ -1,0 +1,112 @@
+"""The Spark operator on both kinds of connection, for real: links, and which failures are retried."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.definitions.retry_policy import RetryAction
+
+from millstream.errors import ClusterError, ContractError, PermanentError, TransientError
+from millstream.settings import Settings
+from millstream_airflow.operators import SparkJobOperator
+from millstream_airflow.retries import RETRY_POLICY
+
+BAD_SUITE = {"name": "bad", "expectations": [{"type": "expect_nothing_at_all", "kwargs": {}}]}
+
+
+def connection(monkeypatch: pytest.MonkeyPatch, name: str, **fields: Any) -> str:
+    monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(fields))
+    return name
+
+
+def context(try_number: int = 1) -> Any:
+    return {
+        "dag_run": SimpleNamespace(run_id="manual__1"),
+        "ti": SimpleNamespace(
+            dag_id="d",
+            run_id="manual__1",
+            task_id="t",
+            map_index=-1,
+            try_number=try_number,
+            start_date=datetime(2026, 1, 1, tzinfo=UTC),
+        ),
+    }
+
+
+def gate(conn_id: str, lake_root: str) -> SparkJobOperator:
+    """A job that fails at once: its suite is wrong, its staged table is there."""
+    return SparkJobOperator(
+        task_id="t",
+        job="quality_gate",
+        conn_id=conn_id,
+        arguments={
+            "table": "silver.things",
+            "staged_uri": f"{lake_root}/staged",
+            "staged_version": 0,
+            "suite": BAD_SUITE,
+        },
+    )
+
+
+@pytest.fixture
+def lake(server: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    root = f"file://{tmp_path}/lake"
+    monkeypatch.setenv("MILLSTREAM_LAKE_ROOT", root)
+    return root
+
+
+def test_over_connect_the_jobs_own_exception_is_raised_and_not_retried(
+    server: Settings, lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conn = connection(monkeypatch, "c", conn_type="spark_connect", host=server.host, port=server.connect_port)
+    operator = gate(conn, lake)
+    with pytest.raises(PermanentError, match="wrong expectation suite 'bad'") as failure:
+        operator.execute(context())
+    assert RETRY_POLICY.evaluate(failure.value, 1, 3).action is RetryAction.FAIL
+    assert operator.links["Spark"].startswith(f"http://{server.host}:")
+    assert "/connect/session/?id=" in operator.links["Spark"]
+
+
+def test_submitted_the_jobs_own_exception_is_raised_and_not_retried(
+    lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conn = connection(monkeypatch, "s", conn_type="spark", host="local[1]")
+    with pytest.raises(ContractError, match="wrong expectation suite 'bad'") as failure:
+        gate(conn, lake).execute(context())
+    assert RETRY_POLICY.evaluate(failure.value, 1, 3).action is RetryAction.FAIL
+
+
+def test_a_connect_server_that_is_down_is_retried(lake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    conn = connection(monkeypatch, "down", conn_type="spark_connect", host="127.0.0.1", port=1)
+    with pytest.raises(TransientError, match=r"sc://127\.0\.0\.1:1 does not answer") as failure:
+        gate(conn, lake).execute(context())
+    assert RETRY_POLICY.evaluate(failure.value, 1, 3).action is RetryAction.RETRY
+
+
+def test_a_submission_that_dies_without_a_word_is_retried(lake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    conn = connection(monkeypatch, "gone", conn_type="spark", host="spark://127.0.0.1:1")
+    operator = gate(conn, lake)
+    operator.conf = {"spark.driver.memory": "none"}
+    with pytest.raises(ClusterError, match="ended without an outcome") as failure:
+        operator.execute(context())
+    assert RETRY_POLICY.evaluate(failure.value, 1, 3).action is RetryAction.RETRY
+
+
+def test_wrong_arguments_are_named_before_any_session(lake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    conn = connection(monkeypatch, "never", conn_type="spark_connect", host="127.0.0.1", port=1)
+    operator = SparkJobOperator(task_id="t", job="load_bronze", conn_id=conn, arguments={"table": "x"})
+    with pytest.raises(
+        PermanentError, match=r"job load_bronze: wrong arguments: contract: Field required.*table"
+    ):
+        operator.execute(context())
+
+
+def test_another_kind_of_connection_is_refused(lake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    conn = connection(monkeypatch, "web", conn_type="http", host="127.0.0.1")
+    with pytest.raises(PermanentError, match="of type http; a Spark job needs spark_connect or spark"):
+        gate(conn, lake).execute(context())

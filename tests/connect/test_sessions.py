@@ -1,0 +1,77 @@
+"""A client's death does not stop the server: the next attempt ends what the dead one left, then writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from millstream import sessions
+from millstream.errors import ClusterError
+from millstream.settings import Settings
+
+BOUND_S = 120.0
+
+
+def running_jobs(server: Settings) -> int:
+    base = f"{server.spark_ui_url}/api/v1/applications"
+    with urllib.request.urlopen(base, timeout=10) as answer:
+        application = json.load(answer)[0]["id"]
+    with urllib.request.urlopen(f"{base}/{application}/jobs?status=running", timeout=10) as answer:
+        return len(json.load(answer))
+
+
+def wait_for_jobs(server: Settings, wanted: bool) -> None:
+    deadline = time.monotonic() + BOUND_S
+    while (running_jobs(server) > 0) != wanted:
+        assert time.monotonic() < deadline, f"running Spark jobs: expected {wanted} within {BOUND_S:.0f} s"
+        time.sleep(0.2)
+
+
+def test_a_retry_ends_the_killed_clients_write_before_it_writes(server: Settings, tmp_path: Path) -> None:
+    uri = f"file://{tmp_path}/table"
+    first, second = "dag/run/task/-1/1", "dag/run/task/-1/2"
+    script = Path(__file__).with_name("slow_writer.py")
+    client = subprocess.Popen([sys.executable, str(script), server.connect_url, first, uri])
+    wait_for_jobs(server, wanted=True)
+    os.kill(client.pid, signal.SIGKILL)
+    client.wait(10)
+    assert running_jobs(server) > 0, "the server goes on after its client's death"
+
+    with sessions.connect(server.connect_url, second, [first], tag="retry") as spark:
+        assert running_jobs(server) == 0
+        spark.sql("SELECT 1 AS id, 'new' AS writer, 'x' AS h").write.format("delta").mode("overwrite").save(
+            uri
+        )
+        assert [row["writer"] for row in spark.read.format("delta").load(uri).collect()] == ["new"]
+        history = spark.sql(f"DESCRIBE HISTORY delta.`{uri}`").collect()
+    assert [row["version"] for row in history] == [0], "the killed client's commit must never land"
+
+
+def test_what_a_failing_client_leaves_is_ended_before_its_session_closes(server: Settings) -> None:
+    with (
+        pytest.raises(RuntimeError, match="on purpose"),
+        sessions.connect(server.connect_url, "dag/run/fails/-1/1", [], tag="fails"),
+    ):
+        raise RuntimeError("on purpose")
+    assert sessions.end_operations(server.connect_url, "dag/run/fails/-1/1") == []
+
+
+def test_an_attempt_always_has_the_same_session_and_no_other_has_it() -> None:
+    assert sessions.session_id("a/1") == sessions.session_id("a/1")
+    assert sessions.session_id("a/1") != sessions.session_id("a/2")
+
+
+def test_a_server_that_is_not_there_is_a_cluster_error() -> None:
+    with (
+        pytest.raises(ClusterError, match=r"does not answer.*make status"),
+        sessions.connect("sc://127.0.0.1:1", "a/1", [], tag="none"),
+    ):
+        pytest.fail("there is no server on port 1")
