@@ -93,7 +93,7 @@ def _airflow_services(settings: Settings, python: str) -> list[Service]:
         Service(
             name="airflow-scheduler",
             title="Airflow scheduler",
-            command=(*airflow, "scheduler", "--skip-serve-logs"),
+            command=(python, "-m", "millstream_stack.scheduler", "scheduler", "--skip-serve-logs"),
             health=lambda: airflow_component(settings.airflow_url, "scheduler"),
         ),
         Service(
