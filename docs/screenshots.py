@@ -1,7 +1,7 @@
 """Takes the README's pictures from the running stack: `stack/run python docs/screenshots.py`.
 
 Needs a finished `make demo` and a Chromium or Chrome on the PATH. Logs in as a person would, with the stack's
-own login; writes PNG files of at most 300 KB into docs/images.
+own login; writes PNG files of at most 300 KB into docs/images, and shows them in the README.
 """
 
 from __future__ import annotations
@@ -23,10 +23,22 @@ from millstream_stack.credentials import Credentials, load_or_create
 from millstream_stack.lifecycle import running_settings
 
 IMAGES = Path(__file__).parent / "images"
+README = Path(__file__).parents[1] / "README.md"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 VIEWPORT = ViewportSize(width=1440, height=900)
 LONGEST_BYTES = 300_000
 TIMEOUT_MS = 60_000
+MARK = "<!-- pictures -->"
+PICTURES = f"""\
+{MARK}
+| | |
+|---|---|
+| ![The graph of a run in Airflow](docs/images/airflow-graph.png) | \
+![A model in MLflow](docs/images/mlflow-registry.png) |
+| One ingest run in Airflow | A model's versions in MLflow's registry |
+| ![A validation in Data Docs](docs/images/data-docs.png) | |
+| What the quality gate found, in Data Docs | |
+"""
 DAG, TABLE, MODEL = "ingest_flights", "silver.flights", "arrival_delay"
 
 
@@ -44,6 +56,7 @@ def main() -> int:
             save(registry(browser, settings, login), "mlflow-registry.png")
         finally:
             browser.close()
+    show(README)
     return 0
 
 
@@ -131,6 +144,13 @@ def save(picture: bytes, name: str) -> None:
             break
     (IMAGES / name).write_bytes(packed.getvalue())
     print(f"{name}: {packed.tell() // 1000} KB, {colours} colours")
+
+
+def show(readme: Path) -> None:
+    """Put the pictures where the README has a mark for them, once."""
+    text = readme.read_text(encoding="utf-8")
+    if PICTURES not in text:
+        readme.write_text(text.replace(f"{MARK}\n", PICTURES), encoding="utf-8")
 
 
 if __name__ == "__main__":
