@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -132,8 +133,18 @@ def stack_environment(
         **base_environment(settings, inherited),
         **{f"MILLSTREAM_{name.upper()}": str(value) for name, value in settings.model_dump().items()},
         MARKER: str(settings.home),
+        "MILLSTREAM_CODE_VERSION": code_version(settings.root),
         **_mlflow_client(settings, credentials),
     }
+
+
+def code_version(root: Path) -> str:
+    """The checkout's commit, with `-dirty` when files differ from it; `unknown` where git cannot tell."""
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
 
 
 def _mlflow_client(settings: Settings, credentials: Credentials) -> dict[str, str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from millstream.settings import Settings
 from millstream_stack.credentials import Credentials, load_or_create
-from millstream_stack.environment import airflow_connections, base_environment
+from millstream_stack.environment import airflow_connections, base_environment, code_version
 from millstream_stack.services import service_environment, services
 
 PLACES = (
@@ -116,3 +117,24 @@ def test_the_connections_name_the_embedded_services(settings: Settings, credenti
     assert connections["demo_weather_api"]["password"] == credentials.demo_api_token
     assert connections["demo_drop"]["extra"]["path"] == f"{settings.home}/demo/drop"
     assert connections["demo_sql"]["host"] == f"{settings.home}/demo/source.db"
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    done = subprocess.run(
+        ["git", "-C", folder, *identity, *arguments], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_the_code_version_is_the_commit_and_whether_files_differ_from_it(tmp_path: Path) -> None:
+    assert code_version(tmp_path) == "unknown"
+    git(tmp_path, "init", "--quiet")
+    (tmp_path / "file").write_text("one")
+    git(tmp_path, "add", "file")
+    git(tmp_path, "commit", "--quiet", "--message", "first")
+    commit = git(tmp_path, "rev-parse", "HEAD")
+
+    assert code_version(tmp_path) == commit
+    (tmp_path / "file").write_text("two")
+    assert code_version(tmp_path) == f"{commit}-dirty"
