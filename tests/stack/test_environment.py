@@ -127,7 +127,11 @@ def git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def test_the_code_version_is_the_commit_and_whether_files_differ_from_it(tmp_path: Path) -> None:
+def test_the_code_version_is_the_commit_and_whether_files_differ_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Temporary folders lie inside the checkout, whose repository is not meant here.
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert code_version(tmp_path) == "unknown"
     git(tmp_path, "init", "--quiet")
     (tmp_path / "file").write_text("one")
