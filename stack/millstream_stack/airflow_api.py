@@ -123,6 +123,10 @@ class AirflowApi:
     def unpause(self, dag_id: str) -> None:
         self._request("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": False})
 
+    def pause(self, dag_id: str) -> None:
+        """No event and no schedule starts it until it is unpaused."""
+        self._request("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": True})
+
     def trigger(self, dag_id: str, conf: dict[str, Any]) -> Run:
         """Starts a run by hand, as the button in the web UI does."""
         body = {"logical_date": None, "conf": conf}

@@ -1,0 +1,50 @@
+"""The whole embedded stack, with a home, a lake and ports of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from millstream.settings import CHECKOUT, Settings
+from millstream_stack.airflow_api import AirflowApi, wait_for_dags
+from millstream_stack.credentials import load_or_create
+from millstream_stack.lifecycle import down, up
+
+PORTS = ("airflow_port", "mlflow_port", "connect_port", "spark_ui_port", "sources_port")
+PARSE_TIMEOUT_S = 240.0
+# They need a year of flights; one month cannot be split by time.
+NEEDS_A_YEAR = ("train_arrival_delay", "score_arrival_delay")
+
+
+@pytest.fixture(scope="session")
+def settings() -> Settings:
+    # Below the checkout, because a folder of pytest's is too deep for a Unix socket's path.
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in PORTS]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        ports = {name: one.getsockname()[1] for name, one in zip(PORTS, sockets, strict=True)}
+    home = CHECKOUT / ".millstream" / "e2e" / str(os.getpid())
+    return Settings(root=CHECKOUT, home=home, lake_root=f"file://{home}/lake", **ports)
+
+
+@pytest.fixture(scope="session")
+def api(settings: Settings) -> Iterator[AirflowApi]:
+    try:
+        up(settings, print)
+        credentials = load_or_create(settings)
+        with AirflowApi(
+            settings.airflow_url, credentials.airflow_user, credentials.airflow_password
+        ) as client:
+            expected = {path.stem for path in (settings.root / "dags").glob("*.py")}
+            found = wait_for_dags(client, expected, PARSE_TIMEOUT_S)
+            for name in NEEDS_A_YEAR:
+                if name in found:
+                    client.pause(name)
+            yield client
+    finally:
+        down(settings, print)
