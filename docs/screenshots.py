@@ -142,6 +142,7 @@ def save(picture: bytes, name: str) -> None:
         image.quantize(colours).save(packed, "PNG", optimize=True)
         if packed.tell() <= LONGEST_BYTES:
             break
+    IMAGES.mkdir(exist_ok=True)
     (IMAGES / name).write_bytes(packed.getvalue())
     print(f"{name}: {packed.tell() // 1000} KB, {colours} colours")
 
