@@ -1,0 +1,57 @@
+"""Training rows: labelled, each in exactly one part, in an order that does not change from run to run."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from millstream.errors import SourceDataError
+from millstream.ml.spec import GroupSplit, ModelSpec, TimeSplit
+
+Part = Literal["train", "validate", "test"]
+LABEL = "label"
+PART = "_part"
+
+
+def labelled(rows: DataFrame, spec: ModelSpec) -> DataFrame:
+    """Rows with a label, plus `label` (double, 0 or 1) and `_part` (train, validate or test).
+
+    Where the declaration says `distinct_on`, of rows with the same value one is kept: a copy on the other
+    side of the split would let the model answer from memory.
+    """
+    found = rows.withColumn(LABEL, F.expr(spec.label).cast("double")).where(F.col(LABEL).isNotNull())
+    if spec.distinct_on is not None:
+        first = Window.partitionBy(F.xxhash64(spec.distinct_on), spec.distinct_on).orderBy(spec.row_id)
+        found = found.withColumn("_copy", F.row_number().over(first)).where("_copy = 1").drop("_copy")
+    return found.withColumn(PART, _part(spec))
+
+
+def part(rows: DataFrame, spec: ModelSpec, *names: Part) -> DataFrame:
+    """The rows of the named parts, ordered: MLlib's results depend on the order of the rows."""
+    chosen = rows.where(F.col(PART).isin(*names))
+    return chosen.repartition(2, spec.row_id).sortWithinPartitions(spec.row_id)
+
+
+def require_rows(counts: dict[str, int], spec: ModelSpec) -> None:
+    """Raise SourceDataError when a part is empty: a metric on no rows means nothing."""
+    empty = [name for name in ("train", "validate", "test") if not counts.get(name)]
+    if empty:
+        raise SourceDataError(
+            f"model {spec.name}: {spec.input_table} has no labelled rows for the part(s) {', '.join(empty)}; "
+            f"its split is {spec.split}. Ingest the missing period first"
+        )
+
+
+def _part(spec: ModelSpec) -> Column:
+    match spec.split:
+        case TimeSplit(column=column, train_until=train_until, validate_until=validate_until):
+            return (
+                F.when(F.col(column) <= train_until, "train")
+                .when(F.col(column) <= validate_until, "validate")
+                .otherwise("test")
+            )
+        case GroupSplit(column=column, validate_percent=validate, test_percent=test):
+            bucket = F.pmod(F.xxhash64(column), F.lit(100))
+            return F.when(bucket < test, "test").when(bucket < test + validate, "validate").otherwise("train")

@@ -1,0 +1,88 @@
+"""Declarations: what a model is. Imported by DAG files, so it imports no Spark."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Algorithm = Literal[
+    "logistic_regression", "decision_tree", "random_forest", "gradient_boosted_trees"
+]
+Params = dict[str, float | int | str]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One algorithm and the settings to choose from on the validation part (MLlib's parameter names)."""
+
+    name: str
+    algorithm: Algorithm
+    grid: tuple[Params, ...]
+
+
+@dataclass(frozen=True)
+class TimeSplit:
+    """By time: train ≤ `train_until` < validate ≤ `validate_until` < test, compared as text (YYYY-MM)."""
+
+    column: str
+    train_until: str
+    validate_until: str
+
+
+@dataclass(frozen=True)
+class GroupSplit:
+    """By hash of a group, so that members of one group never stand on both sides. Shares out of 100."""
+
+    column: str
+    validate_percent: int
+    test_percent: int
+
+
+@dataclass(frozen=True)
+class TabularFeatures:
+    """Numbers (a missing one becomes the training mean) and categories.
+
+    Linear models see categories one-hot; trees see those of `tree_categories` as indexes.
+    """
+
+    numbers: tuple[str, ...]
+    categories: tuple[str, ...] = ()
+    tree_categories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TextFeatures:
+    """Words of one text column, hashed into `dimensions` counts (Tokenizer, HashingTF)."""
+
+    column: str
+    dimensions: int = 1000
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One model: its input, label, split, candidates, and when a new version becomes champion.
+
+    label: SQL over the input table, 1 or 0; rows where it is null are not used for training.
+    key: columns that the predictions carry over from the input.
+    margin: AUC-ROC by which a challenger must beat the champion on the same test rows.
+    """
+
+    name: str
+    description: str
+    input_table: str
+    label: str
+    row_id: str
+    key: tuple[str, ...]
+    features: TabularFeatures | TextFeatures
+    split: TimeSplit | GroupSplit
+    candidates: tuple[Candidate, ...]
+    predictions_table: str
+    partition_column: str | None = None
+    margin: float = 0.002
+    seed: int = 20130101
+    distinct_on: str | None = field(
+        default=None, metadata={"help": "column whose equal values may stand on one side only, once"}
+    )
+
+    def candidate(self, name: str) -> Candidate:
+        return next(candidate for candidate in self.candidates if candidate.name == name)
