@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-Algorithm = Literal[
-    "logistic_regression", "decision_tree", "random_forest", "gradient_boosted_trees"
-]
+Algorithm = Literal["logistic_regression", "decision_tree", "random_forest", "gradient_boosted_trees"]
 Params = dict[str, float | int | str]
 
 

@@ -1,0 +1,195 @@
+"""Register the best candidate: test it once, log it, read it back, and decide who is champion.
+
+Runs in a classic session, because `mlflow.spark.log_model` needs the JVM gateway that a Connect client
+lacks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from typing import Any
+
+import pandas as pd
+from pyspark.ml import PipelineModel
+from pyspark.sql import DataFrame, SparkSession
+
+from millstream.errors import PermanentError
+from millstream.jobs import JobModel
+from millstream.jobs.fit_candidate import Result as Fitted
+from millstream.lake.storage import Storage
+from millstream.lake.tables import TableRef
+from millstream.ml import metrics, plots, promotion, tracking
+from millstream.ml.dataset import LABEL, labelled, part
+from millstream.ml.pipelines import feature_names, inputs
+from millstream.ml.scoring import scored_pairs
+from millstream.ml.spec import ModelSpec
+from millstream.models import model_spec
+
+EXAMPLE_ROWS = 5
+CHECKED_ROWS = 2_000
+
+
+class ReadBackError(PermanentError):
+    """The model in the artifact store does not score as the one that was logged."""
+
+
+class Args(JobModel):
+    """`candidates` are the results of `fit_candidate`; `state_dir` holds the promotion lock."""
+
+    lake_root: str
+    run: str
+    model: str
+    candidates: list[dict[str, Any]]
+    input_version: int
+    code_version: str
+    state_dir: str
+
+
+class Result(JobModel):
+    """The registered version and whether it became champion."""
+
+    model: str
+    version: int
+    candidate: str
+    alias: str
+    reason: str
+    test: dict[str, float]
+    champion_version: int
+    mlflow_run_id: str
+    mlflow_url: str
+
+
+def run(spark: SparkSession, args: Args) -> Result:
+    spec = model_spec(args.model)
+    best = max((Fitted.model_validate(one) for one in args.candidates), key=_validation_auc)
+    mlflow = tracking.connect(spec.name)
+    model = PipelineModel.load(best.model_uri)
+    test = inputs(part(_rows(spark, spec, args), spec, "test"), spec, LABEL).persist()
+    with tracking.failures(), mlflow.start_run(run_id=best.mlflow_run_id) as active:
+        scored = _score_test_part(mlflow, test, model)
+        found = metrics.summary(scored)
+        _log_figures(mlflow, spec, best, model, scored, found)
+        uri = _log_model(mlflow, spec, model, test)
+        _check_read_back(mlflow, uri, model, test)
+        decision = promotion.decide(
+            mlflow,
+            spec,
+            promotion.Contender(uri, found["auc_roc"], _tags(args, spec, best, found)),
+            lambda champion: metrics.summary(scored_pairs(test, champion))["auc_roc"],
+            args.state_dir,
+        )
+        url = tracking.run_url(active.info.experiment_id, active.info.run_id)
+    result = Result(
+        model=spec.name,
+        version=decision.version,
+        candidate=best.candidate,
+        alias=decision.alias,
+        reason=decision.reason,
+        test=found,
+        champion_version=decision.champion_version,
+        mlflow_run_id=best.mlflow_run_id,
+        mlflow_url=url,
+    )
+    _remember(args, result)
+    return result
+
+
+def latest_path(model: str) -> str:
+    """Where the outcome of the newest training of `model` lies, relative to the lake root."""
+    return f"models/{model}/latest.json"
+
+
+def _remember(args: Args, result: Result) -> None:
+    record = {"input_version": args.input_version, "code_version": args.code_version, **result.model_dump()}
+    Storage(args.lake_root).write(latest_path(args.model), json.dumps(record, indent=2).encode())
+
+
+def _validation_auc(fitted: Fitted) -> float:
+    return fitted.validation["auc_roc"]
+
+
+def _rows(spark: SparkSession, spec: ModelSpec, args: Args) -> DataFrame:
+    uri = TableRef.parse(spec.input_table).uri(args.lake_root)
+    return labelled(spark.read.format("delta").option("versionAsOf", args.input_version).load(uri), spec)
+
+
+def _score_test_part(mlflow: Any, test: DataFrame, model: Any) -> pd.DataFrame:
+    """The one call that scores the test part; the run says when."""
+    scored = scored_pairs(test, model)
+    mlflow.log_param("rows_test_scored", len(scored))
+    mlflow.set_tag("millstream.test_scored", pd.Timestamp.now(tz="UTC").isoformat())
+    return scored
+
+
+def _log_figures(
+    mlflow: Any, spec: ModelSpec, best: Fitted, model: Any, scored: pd.DataFrame, found: dict[str, float]
+) -> None:
+    mlflow.log_metrics({f"test_{name}": value for name, value in found.items()})
+    mlflow.log_figure(plots.roc(scored), "plots/roc.png")
+    mlflow.log_figure(plots.precision_recall(scored), "plots/precision_recall.png")
+    mlflow.log_figure(plots.calibration_curve(scored), "plots/calibration.png")
+    weights = _weights(spec, best, model)
+    mlflow.log_figure(plots.importance(weights), "plots/importance.png")
+    mlflow.log_table(metrics.thresholds(scored), "tables/thresholds.json")
+    mlflow.log_table(metrics.calibration(scored), "tables/calibration.json")
+    mlflow.log_table(weights, "tables/importance.json")
+
+
+def _weights(spec: ModelSpec, best: Fitted, model: Any) -> pd.DataFrame:
+    """Columns feature and weight (coefficient, or impurity importance), largest magnitude first."""
+    candidate = spec.candidate(best.candidate)
+    last = model.stages[-1]
+    linear = candidate.algorithm == "logistic_regression"
+    values = (last.coefficients if linear else last.featureImportances).toArray()
+    table = pd.DataFrame({"feature": feature_names(spec, candidate, model), "weight": values})
+    return table.reindex(table["weight"].abs().sort_values(ascending=False).index)
+
+
+def _log_model(mlflow: Any, spec: ModelSpec, model: Any, test: DataFrame) -> str:
+    """Log the pipeline with signature, example and environment; returns its artifact URI."""
+    from importlib.metadata import version
+
+    from mlflow.models import infer_signature
+
+    example = test.drop(LABEL).limit(EXAMPLE_ROWS).toPandas()
+    prediction = pd.DataFrame({"prediction": [0.0]})
+    with tempfile.TemporaryDirectory(prefix="mlflow-") as scratch:
+        os.environ["MLFLOW_DFS_TMP"] = scratch
+        logged = mlflow.spark.log_model(
+            model,
+            name="model",
+            signature=infer_signature(example, prediction),
+            input_example=example,
+            dfs_tmpdir=scratch,
+            pip_requirements=[
+                f"{name}=={version(name)}" for name in ("mlflow", "pyspark", "pandas", "numpy")
+            ],
+        )
+    mlflow.set_tag("millstream.model", spec.name)
+    return str(logged.model_uri)
+
+
+def _check_read_back(mlflow: Any, uri: str, model: Any, test: DataFrame) -> None:
+    """Load what was stored and compare scores row by row. Raises ReadBackError."""
+    rows = test.limit(CHECKED_ROWS).persist()
+    with tempfile.TemporaryDirectory(prefix="mlflow-") as scratch:
+        stored = mlflow.spark.load_model(uri, dfs_tmpdir=scratch)
+        ours, theirs = scored_pairs(rows, model), scored_pairs(rows, stored)
+    if not ours.equals(theirs):
+        raise ReadBackError(f"{uri}: the stored model scores {CHECKED_ROWS} test rows differently")
+
+
+def _tags(args: Args, spec: ModelSpec, best: Fitted, found: dict[str, float]) -> dict[str, str]:
+    versions = tracking.input_versions(spec, args.lake_root, args.input_version)
+    return {
+        "candidate": best.candidate,
+        "threshold": f"{best.threshold:.2f}",
+        "training": args.run,
+        "code_version": args.code_version,
+        "mlflow_run_id": best.mlflow_run_id,
+        "validation_auc_roc": f"{best.validation['auc_roc']:.4f}",
+        **{f"test_{name}": f"{value:.4f}" for name, value in found.items()},
+        **{f"input.{table}": str(version) for table, version in versions.items()},
+    }

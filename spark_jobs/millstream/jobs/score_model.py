@@ -1,0 +1,117 @@
+"""Score a table with the champion: predictions staged for the gate, with model and input version."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from pyspark.ml import PipelineModel
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from millstream.errors import ConfigurationError
+from millstream.jobs import JobModel
+from millstream.lake.staging import SOURCE_ROW_ID, WHOLE, write_staged
+from millstream.lake.storage import Storage
+from millstream.lake.tables import TableRef
+from millstream.lake.writing import require_writer
+from millstream.ml import tracking
+from millstream.ml.pipelines import inputs
+from millstream.ml.scoring import SCORE, with_score
+from millstream.ml.spec import ModelSpec
+from millstream.models import model_spec
+
+
+class Args(JobModel):
+    """`partitions` limits the rows that are scored; empty means all."""
+
+    lake_root: str
+    run: str
+    model: str
+    input_version: int
+    model_version: int
+    partitions: tuple[str, ...] = ()
+
+
+class Result(JobModel):
+    """The staged predictions, and the versions that they were made from (the model as `model.<name>`)."""
+
+    staged_uri: str
+    staged_version: int
+    rows: int
+    inputs: dict[str, int]
+
+
+def run(spark: SparkSession, args: Args) -> Result:
+    require_writer(spark, args.lake_root)
+    spec = model_spec(args.model)
+    mlflow = tracking.connect(spec.name)
+    with tracking.failures():
+        version = mlflow.MlflowClient().get_model_version(spec.name, str(args.model_version))
+        model = PipelineModel.load(_in_lake(mlflow, spec, args))
+    threshold = float(version.tags.get("threshold", 0.5))
+    predictions = _predictions(_rows(spark, spec, args), spec, model, threshold, args)
+    target = TableRef.parse(spec.predictions_table)
+    staged = write_staged(predictions, target.staging_uri(args.lake_root, args.run))
+    return Result(
+        staged_uri=staged.uri,
+        staged_version=staged.version,
+        rows=staged.rows,
+        inputs={spec.input_table: args.input_version, f"model.{spec.name}": args.model_version},
+    )
+
+
+def _rows(spark: SparkSession, spec: ModelSpec, args: Args) -> DataFrame:
+    uri = TableRef.parse(spec.input_table).uri(args.lake_root)
+    rows = spark.read.format("delta").option("versionAsOf", args.input_version).load(uri)
+    if not args.partitions:
+        return rows
+    if spec.partition_column is None:
+        raise ConfigurationError(f"model {spec.name}: {spec.input_table} has no partitions to choose from")
+    return rows.where(F.col(spec.partition_column).isin(*args.partitions))
+
+
+def _in_lake(mlflow: object, spec: ModelSpec, args: Args) -> str:
+    """The registered pipeline, copied once from the artifact store to where Spark can read it."""
+    storage = Storage(args.lake_root)
+    folder = f"models/{spec.name}/registered/{args.model_version}"
+    if not storage.exists(f"{folder}/_COPIED"):
+        with tempfile.TemporaryDirectory(prefix="mlflow-") as scratch:
+            fetched = Path(
+                mlflow.artifacts.download_artifacts(  # type: ignore[attr-defined]
+                    f"models:/{spec.name}/{args.model_version}", dst_path=scratch
+                )
+            )
+            pipeline = fetched / "sparkml"
+            for file in sorted(path for path in pipeline.rglob("*") if path.is_file()):
+                storage.write(f"{folder}/{file.relative_to(pipeline).as_posix()}", file.read_bytes())
+        storage.write(f"{folder}/_COPIED", b"")
+    return f"{args.lake_root.rstrip('/')}/{folder}"
+
+
+def _predictions(
+    rows: DataFrame, spec: ModelSpec, model: PipelineModel, threshold: float, args: Args
+) -> DataFrame:
+    partition = F.col(spec.partition_column) if spec.partition_column else F.lit(WHOLE)
+    key = list(dict.fromkeys([spec.row_id, *spec.key]))
+    kept = rows.select(*key, *(name for name in _feature_columns(spec) if name not in key))
+    scored = with_score(inputs(kept, spec, *key), model)
+    return scored.select(
+        *spec.key,
+        F.col(SCORE).alias("probability"),
+        (F.col(SCORE) >= threshold).alias("predicted"),
+        F.lit(threshold).alias("threshold"),
+        F.lit(spec.name).alias("model_name"),
+        F.lit(args.model_version).cast("int").alias("model_version"),
+        F.lit(args.input_version).cast("bigint").alias("input_version"),
+        F.col(spec.row_id).alias(SOURCE_ROW_ID),
+        partition.alias("_partition"),
+    )
+
+
+def _feature_columns(spec: ModelSpec) -> list[str]:
+    from millstream.ml.spec import TabularFeatures
+
+    if isinstance(spec.features, TabularFeatures):
+        return list(dict.fromkeys([*spec.features.numbers, *spec.features.categories]))
+    return [spec.features.column]

@@ -1,0 +1,90 @@
+"""MLflow, reached so that a missing server is told at once, and no artifact is ever unpickled."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from millstream import ledger
+from millstream.errors import TrackingError
+from millstream.lake.tables import TableRef
+from millstream.ml.spec import ModelSpec
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+# MLflow's own default of 7 tries takes about four minutes to say that nobody answers.
+_RETRIES = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
+_SAFE = {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+
+
+def connect(experiment: str) -> Any:
+    """The `mlflow` module, set to `experiment`.
+
+    Raises: TrackingError when no server is named, or it does not answer or refuses the login.
+    """
+    os.environ.update({**_RETRIES, **_SAFE})
+    address = os.environ.get("MLFLOW_TRACKING_URI")
+    if not address:
+        raise TrackingError("no MLflow server is named: define the Airflow connection mlflow_default")
+    _require_answer(address)
+    with failures():
+        import mlflow
+
+        mlflow.set_tracking_uri(address)
+        mlflow.set_experiment(experiment)
+    return mlflow
+
+
+def _require_answer(address: str) -> None:
+    import httpx
+
+    try:
+        httpx.get(f"{address}/health", timeout=10).raise_for_status()
+    except httpx.HTTPError as error:
+        raise TrackingError(
+            f"MLflow at {address} does not answer ({error}); `make status` shows whether it is up. Nothing was "
+            "registered; clear the task once it is back"
+        ) from error
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """Turns MLflow's errors into TrackingError."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.startswith("mlflow"):
+            raise TrackingError(f"MLflow: {error}") from error
+        raise
+
+
+def run_url(experiment_id: str, run_id: str) -> str:
+    """The run's page in MLflow's web UI, without the login that the address may carry."""
+    parts = urlsplit(os.environ["MLFLOW_TRACKING_URI"])
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/#/experiments/{experiment_id}/runs/{run_id}"
+
+
+def input_versions(spec: ModelSpec, lake_root: str, version: int) -> dict[str, int]:
+    """The input table's version, and those of every table that it was made from, by its own account."""
+    versions = {spec.input_table: version}
+    for entry in ledger.entries(TableRef.parse(spec.input_table), lake_root):
+        if entry.version == version:
+            versions.update(entry.inputs)
+            break
+    return versions
+
+
+def log_inputs(mlflow: Any, lake_root: str, versions: dict[str, int]) -> None:
+    """Each table as a dataset input of the active run: path, Delta version, and a digest made of both.
+
+    MLflow's own digest would read the data again; a Delta version never changes once committed.
+    """
+    from mlflow.data.delta_dataset_source import DeltaDatasetSource
+    from mlflow.data.meta_dataset import MetaDataset
+
+    for table, version in sorted(versions.items()):
+        source = DeltaDatasetSource(path=TableRef.parse(table).uri(lake_root), delta_table_version=version)
+        mlflow.log_input(MetaDataset(source=source, name=table, digest=f"v{version}"), context="training")

@@ -1,0 +1,20 @@
+"""Big-data text predictions: the champion's answer for every docstring."""
+
+from __future__ import annotations
+
+from pyspark.sql.types import StructType
+
+from millstream.transforms import Reference, column
+from millstream.transforms.predictions import ANSWER
+
+SCHEMA = StructType(
+    [
+        column("qualified_name", "string", "Dotted name of what the docstring documents", key=True),
+        column("library", "string", "Top-level package"),
+        column("module", "string", "Dotted name of the module"),
+        *ANSWER,
+    ]
+)
+KEY = ("qualified_name",)
+REFERENCES: dict[str, Reference] = {}
+CHECKS = {"probability_is_a_share": "probability BETWEEN 0 AND 1"}
