@@ -36,6 +36,7 @@ class SparkJobOperator(SparkSubmitOperator):
     Args:
         job: module name in `millstream.jobs`.
         arguments: the job's arguments (templated); `lake_root` and `run` are added.
+        more_arguments: further ones, for what differs between mapped tasks.
         dataset: adds the dataset's contract as `contract`.
         suite: adds the expectation suite of this name as `suite`.
         conn_id: connection of type `spark_connect` or `spark`.
@@ -46,7 +47,7 @@ class SparkJobOperator(SparkSubmitOperator):
         millstream.errors.PermanentError, TransientError: as the job raised them.
     """
 
-    template_fields: Sequence[str] = ("arguments", "skip_if")
+    template_fields: Sequence[str] = ("arguments", "more_arguments", "skip_if")
     template_fields_renderers: ClassVar[dict[str, str]] = {"arguments": "json"}
     operator_extra_links = (SparkLink(), MlflowLink(), DataDocsLink())
     ui_color = "#f6e7d2"
@@ -56,6 +57,7 @@ class SparkJobOperator(SparkSubmitOperator):
         *,
         job: str,
         arguments: dict[str, Any] | None = None,
+        more_arguments: dict[str, Any] | None = None,
         dataset: str | None = None,
         suite: str | None = None,
         conn_id: str = "spark_connect",
@@ -67,6 +69,7 @@ class SparkJobOperator(SparkSubmitOperator):
         super().__init__(conn_id=conn_id, name=job, multiple_outputs=True, **kwargs)
         self.job = job
         self.arguments = arguments or {}
+        self.more_arguments = more_arguments or {}
         self.dataset = dataset
         self.suite = suite
         self.mlflow_conn_id = mlflow_conn_id
@@ -96,7 +99,10 @@ class SparkJobOperator(SparkSubmitOperator):
         """All arguments that the job is called with; the golden files are made from these."""
         dag_run = context["dag_run"]
         assert dag_run is not None
-        arguments = {"lake_root": Settings().lake_root, "run": run_key(dag_run.run_id), **self.arguments}
+        given = {**self.arguments, **self.more_arguments}
+        # The results of mapped tasks come as a lazy sequence, which is no JSON.
+        given = json.loads(json.dumps(given, default=list))
+        arguments = {"lake_root": Settings().lake_root, "run": run_key(dag_run.run_id), **given}
         if self.dataset is not None:
             arguments["contract"] = catalog.contract(self.dataset).model_dump(mode="json")
         if self.suite is not None:

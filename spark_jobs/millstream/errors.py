@@ -53,6 +53,10 @@ class LakeWriterError(PermanentError):
     """A second process tried to write Delta tables on a local folder."""
 
 
+class ReadBackError(PermanentError):
+    """The model in the artifact store does not score as the one that was logged."""
+
+
 class SupersededError(PermanentError):
     """A newer attempt has already published what this one was about to publish."""
 

@@ -15,7 +15,7 @@ import pandas as pd
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame, SparkSession
 
-from millstream.errors import PermanentError
+from millstream.errors import ReadBackError
 from millstream.jobs import JobModel
 from millstream.jobs.fit_candidate import Result as Fitted
 from millstream.lake.storage import Storage
@@ -28,11 +28,9 @@ from millstream.ml.spec import ModelSpec
 from millstream.models import model_spec
 
 EXAMPLE_ROWS = 5
+# What a person needs to load the model; named, because working it out would load the model once more.
+ENVIRONMENT = ("mlflow", "pyspark", "pandas", "numpy")
 CHECKED_ROWS = 2_000
-
-
-class ReadBackError(PermanentError):
-    """The model in the artifact store does not score as the one that was logged."""
 
 
 class Args(JobModel):
@@ -163,9 +161,7 @@ def _log_model(mlflow: Any, spec: ModelSpec, model: Any, test: DataFrame) -> str
             signature=infer_signature(example, prediction),
             input_example=example,
             dfs_tmpdir=scratch,
-            pip_requirements=[
-                f"{name}=={version(name)}" for name in ("mlflow", "pyspark", "pandas", "numpy")
-            ],
+            pip_requirements=[f"{name}=={version(name)}" for name in ENVIRONMENT],
         )
     mlflow.set_tag("millstream.model", spec.name)
     return str(logged.model_uri)

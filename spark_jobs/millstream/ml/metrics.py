@@ -62,4 +62,4 @@ def thresholds(scored: pd.DataFrame) -> pd.DataFrame:
 def best_threshold(scored: pd.DataFrame) -> float:
     """The threshold with the highest F1."""
     table = thresholds(scored)
-    return float(table.loc[int(np.argmax(table["f1"].to_numpy())), "threshold"])
+    return THRESHOLDS[int(np.argmax(table["f1"].to_numpy()))]

@@ -57,8 +57,8 @@ def decide(
             present = _present_auc(mlflow, champion, auc_of)
             won = contender.auc > present + spec.margin
             reason = (
-                f"test AUC-ROC {contender.auc:.4f} against {present:.4f} of version {champion.version} on the "
-                f"same rows; margin {spec.margin}"
+                f"test AUC-ROC {contender.auc:.4f} against {present:.4f} of version {champion.version} "
+                f"on the same rows; margin {spec.margin}"
             )
         alias = CHAMPION if won else CHALLENGER
         client.set_registered_model_alias(spec.name, alias, str(number))

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from millstream.ml.dataset import LABEL
 
@@ -15,7 +16,8 @@ SCORE = "score"
 
 def with_score(rows: DataFrame, model: Any) -> DataFrame:
     """`rows` with `score`, the probability of the label 1 (0 to 1)."""
-    return model.transform(rows).withColumn(SCORE, vector_to_array("probability")[1])  # type: ignore[no-any-return]
+    scored: DataFrame = model.transform(rows)
+    return scored.withColumn(SCORE, vector_to_array(F.col("probability"))[1])
 
 
 def scored_pairs(rows: DataFrame, model: Any) -> pd.DataFrame:

@@ -45,8 +45,8 @@ def _require_answer(address: str) -> None:
         httpx.get(f"{address}/health", timeout=10).raise_for_status()
     except httpx.HTTPError as error:
         raise TrackingError(
-            f"MLflow at {address} does not answer ({error}); `make status` shows whether it is up. Nothing was "
-            "registered; clear the task once it is back"
+            f"MLflow at {address} does not answer ({error}); `make status` shows whether it is up. "
+            "Nothing was registered; clear the task once it is back"
         ) from error
 
 
@@ -87,4 +87,6 @@ def log_inputs(mlflow: Any, lake_root: str, versions: dict[str, int]) -> None:
 
     for table, version in sorted(versions.items()):
         source = DeltaDatasetSource(path=TableRef.parse(table).uri(lake_root), delta_table_version=version)
-        mlflow.log_input(MetaDataset(source=source, name=table, digest=f"v{version}"), context="training")
+        # Its `profile` has a default that the type checker does not see.
+        dataset = MetaDataset(source=source, name=table, digest=f"v{version}")  # type: ignore[abstract]
+        mlflow.log_input(dataset, context="training")

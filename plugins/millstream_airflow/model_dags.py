@@ -1,0 +1,235 @@
+"""Training and scoring DAGs of a model, built from its declaration.
+
+train: check_input -> fit_candidate (one mapped task a candidate) -> register
+score: check_input -> score -> quality_gate -> publish
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import DAG, AssetAny, BaseHook, Param, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
+
+from millstream.contract import months
+from millstream.lake.storage import Storage
+from millstream.lake.tables import TableRef
+from millstream.ml.spec import ModelSpec
+from millstream.models import model_spec
+from millstream.settings import Settings
+from millstream_airflow import catalog
+from millstream_airflow.notifier import FailureNotifier
+from millstream_airflow.operators import SparkJobOperator
+from millstream_airflow.publishing import field, publish_staged
+from millstream_airflow.retries import RETRY_ARGS
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+MLFLOW = "mlflow_default"
+MONTH_OR_NOTHING: dict[str, Any] = {"type": ["null", "string"], "pattern": r"^\d{4}-(0[1-9]|1[0-2])$"}
+
+TRAIN_DOC = """
+### Train `{name}`
+
+{description}
+
+Each candidate is tuned on the validation part and refitted; the best one is tested once, logged, read back
+from the artifact store, registered, and compared with the present champion on the same test rows. It becomes
+`champion` only if it is better by {margin} AUC-ROC, else `challenger`; the registry says why.
+
+Candidates: {candidates}. Split: `{split}`. Declared in `spark_jobs/millstream/models/{name}.py`.
+"""
+
+SCORE_DOC = """
+### Score with the champion of `{name}`
+
+Writes `{predictions}` through a quality gate, with the model's and the input's versions. Started by a new
+champion, by new input, or by hand. Nothing is done when these predictions are already there, or without a champion.
+"""
+
+
+class RegisterOperator(SparkJobOperator):
+    """Register the best candidate and say so in the model's asset event."""
+
+    def __init__(self, *, spec_name: str, **kwargs: Any) -> None:
+        super().__init__(job="register_model", outlets=[catalog.model_asset(spec_name)], **kwargs)
+        self.spec_name = spec_name
+
+    def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override]
+        result = super().execute(context)
+        context["outlet_events"][catalog.model_asset(self.spec_name)].extra = {
+            name: result[name] for name in ("version", "alias", "reason", "champion_version")
+        }
+        return result
+
+
+def train_dag(name: str) -> DAG:
+    """The DAG `train_<name>`, triggered by the model's input table."""
+    spec = model_spec(name)
+    with DAG(
+        dag_id=f"train_{name}",
+        description=f"Train, register and compare: {spec.description}",
+        doc_md=TRAIN_DOC.format(
+            name=name,
+            description=spec.description,
+            margin=spec.margin,
+            candidates=", ".join(candidate.name for candidate in spec.candidates),
+            split=spec.split,
+        ),
+        schedule=[catalog.table_asset(spec.input_table)],
+        params={"force": Param(False, type="boolean", description="Train even when nothing has changed.")},
+        **_common("training"),
+    ) as dag:
+        version = check_training_input(name)
+        common = {"model": name, "input_version": version, "code_version": catalog.code_version()}
+        fitted = SparkJobOperator.partial(
+            task_id="fit_candidate",
+            job="fit_candidate",
+            mlflow_conn_id=MLFLOW,
+            arguments=common,
+            map_index_template="{{ task.more_arguments['candidate'] }}",
+            doc_md="Tune on the validation part, refit on train and validation. The test part stays unseen.",
+        ).expand(more_arguments=[{"candidate": candidate.name} for candidate in spec.candidates])
+        RegisterOperator(
+            task_id="register",
+            spec_name=name,
+            conn_id="spark_default",
+            mlflow_conn_id=MLFLOW,
+            arguments={
+                **common,
+                "candidates": fitted.output,
+                "state_dir": str(Settings().home / "locks"),
+            },
+            doc_md="Test once, log, read back, register, compare with the champion.",
+        )
+    return dag
+
+
+def score_dag(name: str) -> DAG:
+    """The DAG `score_<name>`, triggered by a new champion or new input."""
+    spec = model_spec(name)
+    with DAG(
+        dag_id=f"score_{name}",
+        description=f"Score with the champion: {spec.description}",
+        doc_md=SCORE_DOC.format(name=name, predictions=spec.predictions_table),
+        schedule=AssetAny(catalog.model_asset(name), catalog.table_asset(spec.input_table)),
+        params=_score_params(spec),
+        **_common("scoring"),
+    ) as dag:
+        checked = check_scoring_input(name)
+        scored = SparkJobOperator(
+            task_id="score",
+            job="score_model",
+            mlflow_conn_id=MLFLOW,
+            arguments={"model": name, **{key: field(checked, key) for key in CHECKED}},
+            doc_md="The champion's probability for every row; staged once.",
+        )
+        publish_staged(
+            spec.predictions_table,
+            scored,
+            catalog.table_asset(spec.predictions_table),
+            arguments={
+                "load": field(checked, "load"),
+                "partitions": field(checked, "partitions"),
+                "partition_column": spec.partition_column,
+            },
+        )
+    return dag
+
+
+CHECKED = ("input_version", "model_version", "partitions")
+
+
+@task(doc_md="Version of the input table; skips when the model was already trained on it by this code.")
+def check_training_input(name: str) -> int:
+    from millstream import ledger
+
+    spec = model_spec(name)
+    version = ledger.version(TableRef.parse(spec.input_table), catalog.lake_root())
+    if version is None:
+        raise AirflowSkipException(f"{spec.input_table} has not been published yet")
+    path = f"models/{name}/latest.json"
+    storage = Storage(catalog.lake_root())
+    latest = json.loads(storage.read(path)) if storage.exists(path) else {}
+    same = (latest.get("input_version"), latest.get("code_version")) == (version, catalog.code_version())
+    if same and not get_current_context()["params"]["force"]:
+        raise AirflowSkipException(
+            f"version {latest['version']} was already trained on {spec.input_table} v{version} by this code"
+        )
+    return version
+
+
+@task(multiple_outputs=True, doc_md="Champion and input version; skips when there is nothing to do.")
+def check_scoring_input(name: str) -> dict[str, Any]:
+    from millstream import ledger
+
+    spec = model_spec(name)
+    params = get_current_context()["params"]
+    version = ledger.version(TableRef.parse(spec.input_table), catalog.lake_root())
+    if version is None:
+        raise AirflowSkipException(f"{spec.input_table} has not been published yet")
+    champion = champion_version(name)
+    if champion is None:
+        raise AirflowSkipException(f"model {name} has no champion yet: run train_{name}")
+    start, end = params.get("start"), params.get("end")
+    partitions = months(str(start or end), str(end or start)) if start or end else []
+    made_from = {spec.input_table: version, f"model.{name}": champion}
+    table = TableRef.parse(spec.predictions_table)
+    done = next((entry.inputs for entry in ledger.entries(table, catalog.lake_root())), None)
+    if done == made_from and not partitions and not params["force"]:
+        raise AirflowSkipException(f"{table} was already made from {made_from}")
+    return {
+        "input_version": version,
+        "model_version": champion,
+        "partitions": partitions,
+        "load": "partition" if partitions else "full",
+    }
+
+
+def champion_version(name: str) -> int | None:
+    """The registry's present champion of model `name`. Raises TrackingError when MLflow does not answer."""
+    import httpx
+
+    from millstream.errors import TrackingError
+
+    connection = BaseHook.get_connection(MLFLOW)
+    url = f"{connection.schema or 'http'}://{connection.host}:{connection.port}"
+    try:
+        answer = httpx.get(
+            f"{url}/api/2.0/mlflow/registered-models/alias",
+            params={"name": name, "alias": "champion"},
+            auth=(connection.login or "", connection.password or ""),
+            timeout=30,
+        )
+    except httpx.HTTPError as error:
+        raise TrackingError(f"MLflow at {url} does not answer: {error}; see `make status`") from error
+    if answer.is_success:
+        return int(answer.json()["model_version"]["version"])
+    if answer.json().get("error_code") in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        return None
+    raise TrackingError(f"MLflow at {url} answered {answer.status_code}: {answer.text[:300]}")
+
+
+def _score_params(spec: ModelSpec) -> dict[str, Param]:
+    params = {"force": Param(False, type="boolean", description="Score even when nothing has changed.")}
+    if spec.partition_column:
+        for key, which in (("start", "First"), ("end", "Last")):
+            params[key] = Param(
+                None, description=f"{which} month to score, YYYY-MM. Empty: all months.", **MONTH_OR_NOTHING
+            )
+    return params
+
+
+def _common(tag: str) -> dict[str, Any]:
+    return {
+        "start_date": datetime(2013, 1, 1, tzinfo=UTC),
+        "catchup": False,
+        "max_active_runs": 1,
+        "tags": ["model", tag],
+        "dagrun_timeout": timedelta(hours=2),
+        "default_args": {"owner": "ml-platform", **RETRY_ARGS},
+        "on_failure_callback": FailureNotifier(),
+    }
