@@ -47,7 +47,7 @@ SCORE_DOC = """
 ### Score with the champion of `{name}`
 
 Writes `{predictions}` through a quality gate, with the model's and the input's versions. Started by a new
-champion, by new input, or by hand. Nothing is done when these predictions are already there, or without a champion.
+champion, by new input, or by hand. Nothing is done when these predictions are there already, or without one.
 """
 
 

@@ -44,11 +44,16 @@ def field(output: Any, name: str) -> XComArg:
 
 
 def publish_staged(
-    table: str, staged: SparkJobOperator, published: Asset, arguments: dict[str, Any]
+    table: str,
+    staged: SparkJobOperator,
+    published: Asset,
+    arguments: dict[str, Any],
+    suite_parameters: Any = None,
 ) -> PublishOperator:
     """Add quality_gate and publish behind the task that staged `table`; returns the publish task.
 
-    `staged` returns `staged_uri`, `staged_version`, `rows` and `inputs`.
+    `staged` returns `staged_uri`, `staged_version`, `rows` and `inputs`; `suite_parameters` stand in the suite
+    where it says `$PARAMETER`.
     """
     suite = table.partition(".")[2]
     judged = {
@@ -60,7 +65,11 @@ def publish_staged(
         task_id="quality_gate",
         job="quality_gate",
         suite=suite,
-        arguments={**judged, "docs_root": str(Settings().home / "data_docs")},
+        arguments={
+            **judged,
+            "parameters": {} if suite_parameters is None else suite_parameters,
+            "docs_root": str(Settings().home / "data_docs"),
+        },
         doc_md=f"Judges the staged rows by `expectations/{suite}.json`. Fails closed.",
     )
     publish = PublishOperator(
