@@ -148,7 +148,7 @@ def land(dataset: str, fetched: Any) -> dict[str, Any]:
 
 
 def _period(partitions: list[str]) -> dict[str, str | int]:
-    """First and last day of the run's months and their number, for what a suite says about volume and dates."""
+    """First and last day of the run's months, and the days in them: what a suite may ask about."""
     if not partitions:
         return {}
     first = datetime.strptime(min(partitions), "%Y-%m").date()

@@ -52,8 +52,8 @@ def publish_staged(
 ) -> PublishOperator:
     """Add quality_gate and publish behind the task that staged `table`; returns the publish task.
 
-    `staged` returns `staged_uri`, `staged_version`, `rows` and `inputs`; `suite_parameters` stand in the suite
-    where it says `$PARAMETER`.
+    `staged` returns `staged_uri`, `staged_version`, `rows` and `inputs`; `suite_parameters` stand in the
+    suite where it says `$PARAMETER`.
     """
     suite = table.partition(".")[2]
     judged = {
