@@ -16,7 +16,9 @@ from pyspark.sql import SparkSession
 
 from millstream import transforms
 from millstream.contract import Contract
+from millstream.decode import check_columns
 from millstream.lake.tables import TableRef
+from millstream.quality.suite import Suite
 from millstream.settings import CHECKOUT
 
 PAGE = CHECKOUT / "docs" / "adding-a-dataset.md"
@@ -63,6 +65,17 @@ def test_airflow_loads_the_dag(checkout: Path) -> None:
     chain = ["plan", "extract", "land", "load_bronze", "transform", "quality_gate", "publish"]
     assert {task.task_id for task in dag.tasks} == set(chain)
     assert dag.description == "Runways of New York's three airports."
+
+
+def test_source_contract_suite_and_transform_fit(checkout: Path) -> None:
+    contract = Contract.load_file(checkout / CONTRACT)
+    with (checkout / SOURCE).open("rb") as stream:
+        assert check_columns(contract, stream, SOURCE) == []
+    transform = transforms.transform_of("runways")
+    staged = {*transform.SCHEMA.fieldNames(), *transform.REFERENCES}
+    suite = Suite.from_dict(json.loads((checkout / SUITE).read_text()))
+    assert suite.name == "runways"
+    assert {column for rule in suite.rules for column in rule.columns} <= staged
 
 
 @pytest.mark.spark
