@@ -10,7 +10,6 @@ from __future__ import annotations
 import html
 import json
 import os
-import re
 from copy import deepcopy
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,12 +30,6 @@ from millstream.quality.verdict import Verdict
 # The index shows this many validations; older pages stay where they are.
 INDEX_ENTRIES = 500
 LOCK_TIMEOUT_S = 60
-
-
-def page_name(table: str, run: str, staged_version: int | None) -> str:
-    """Where the page of one validation lies, relative to the site's root."""
-    safe = re.sub(r"[^A-Za-z0-9._-]", "_", run)
-    return f"{table}/{safe}-v{'none' if staged_version is None else staged_version}.html"
 
 
 def publish(docs_root: Path, verdict: Verdict, findings: list[Finding]) -> None:

@@ -1,14 +1,13 @@
 """The quality gate: Great Expectations' verdict on a staged table, checked against the row split.
 
-Great Expectations evaluates exactly the staged rows that publishing would take. Rules for which our own
-aggregation counts no broken row are asked for their truth value only (BOOLEAN_ONLY costs no job per rule);
-the others are asked for counts and examples. Both must agree on every rule, else the gate fails closed.
+Great Expectations evaluates exactly the staged rows that publishing would take. Our own aggregation counts
+first, so Great Expectations is asked for examples (one job a rule) only where rows are broken, and evaluates
+each rule once. Both counts must agree on every rule, else the gate fails closed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
 from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame
@@ -28,7 +27,7 @@ from millstream.quality.suite import Rule, Suite
 from millstream.quality.verdict import Action, RuleVerdict, Verdict
 
 if TYPE_CHECKING:
-    from millstream.quality.validation import Finding
+    from millstream.quality.validation import Detail, Finding
 
 DUPLICATE = "_duplicate"
 READABLE = "every value can be read as its column's type"
@@ -69,8 +68,7 @@ def run_gate(
     frame = publishable(staged)
     require_columns(frame, suite.rules, suite.name)
     counts = count(frame, suite)
-    detailed = {rule.index for rule in suite.rules if _needs_detail(rule, counts)}
-    findings = validate(frame, suite, detailed)
+    findings = validate(frame, suite, {rule.index: _detail(rule, counts) for rule in suite.rules})
     rules = [_judge(rule, findings[rule.index], counts) for rule in suite.rules]
     if MALFORMED in frame.columns:
         rules.insert(0, _judge_malformed(counts, suite.meta.malformed_mostly))
@@ -92,29 +90,28 @@ def run_gate(
 
 
 def count(frame: DataFrame, suite: Suite) -> Counts:
-    """Count broken and considered rows of every splittable rule: one action over `frame`.
+    """Count broken and considered rows of every splittable rule.
 
-    One more is needed only when a critical uniqueness rule is broken, to count the rows that leave.
+    One action over `frame`, one for each uniqueness rule, and one more only when a critical one of those is
+    broken, to count the rows that leave. (One action for all by a cross join of their results sends
+    Catalyst's constraint propagation out of memory on a suite of twenty rules, Spark 4.2.)
     """
     rules = [rule for rule in suite.rules if rule.splittable]
     plain = [rule for rule in rules if not rule.checks_uniqueness]
     malformed = F.size(F.col(MALFORMED)) > 0 if MALFORMED in frame.columns else F.lit(False)
-    leaving = reduce(
-        lambda left, right: left | right,
-        [breaks(rule) for rule in plain if rule.severity == "critical"],
-        malformed,
-    )
+    # An array, because a chain of ORs over twenty rules keeps Catalyst's boolean simplification busy for
+    # minutes (Spark 4.2).
+    broken_critical = [breaks(rule) for rule in plain if rule.severity == "critical"]
+    leaving = F.array_contains(F.array(malformed, *broken_critical), True)
     sums = [F.count(F.lit(1)).alias("rows"), F.count_if(malformed).alias("malformed")]
     sums.append(F.count_if(leaving).alias("leaving"))
     for rule in plain:
         sums.append(F.count_if(breaks(rule)).alias(f"broken_{rule.index}"))
         sums.append(F.count_if(considered(rule)).alias(f"of_{rule.index}"))
-    parts = [frame.agg(*sums)] + [
-        repeats(frame, rule, f"broken_{rule.index}", f"of_{rule.index}")
-        for rule in rules
-        if rule.checks_uniqueness
-    ]
-    found = reduce(DataFrame.crossJoin, parts).collect()[0].asDict()
+    found = frame.agg(*sums).collect()[0].asDict()
+    for rule in rules:
+        if rule.checks_uniqueness:
+            found[f"broken_{rule.index}"], found[f"of_{rule.index}"] = repeats(frame, rule)
     broken = {rule.index: found[f"broken_{rule.index}"] for rule in rules}
     repeated = any(rule.checks_uniqueness and broken[rule.index] for rule in suite.quarantining)
     return Counts(
@@ -126,10 +123,12 @@ def count(frame: DataFrame, suite: Suite) -> Counts:
     )
 
 
-def _needs_detail(rule: Rule, counts: Counts) -> bool:
-    # A truth value settles only that nothing is broken where nothing may be; figures of whole tables and
-    # columns come in the same job either way.
-    return not rule.splittable or counts.broken[rule.index] > 0 or rule.mostly < 1
+def _detail(rule: Rule, counts: Counts) -> Detail:
+    if rule.splittable and counts.broken[rule.index] == 0:
+        return "none_broken"
+    # Twenty nulls are no examples.
+    null_check = rule.expectation_type == "expect_column_values_to_not_be_null"
+    return "counts" if null_check or rule.level == "table" else "examples"
 
 
 def _leaving(frame: DataFrame, suite: Suite, broken: dict[int, int]) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NotRequired
 
@@ -252,16 +253,31 @@ def _digest(data: Any) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
+# What Great Expectations' own parameters allow and we need: a name, or a name times a whole number.
+_EXPRESSION = re.compile(r"^(?P<name>[A-Za-z_]\w*)(?: \* (?P<times>\d+))?$")
+
+
 def _bound(value: Any, parameters: Parameters, suite: str) -> Any:
+    """`value` with every {"$PARAMETER": "name"} or {"$PARAMETER": "name * 3"} in it replaced."""
     if isinstance(value, list):
         return [_bound(item, parameters, suite) for item in value]
     if not isinstance(value, dict):
         return value
     if "$PARAMETER" not in value:
         return {key: _bound(item, parameters, suite) for key, item in value.items()}
-    name = value["$PARAMETER"]
+    expression = _EXPRESSION.match(value["$PARAMETER"])
+    if expression is None:
+        raise ContractError(
+            f"suite {suite!r}: $PARAMETER {value['$PARAMETER']!r} is neither a name nor a name times a number"
+        )
+    name, times = expression["name"], expression["times"]
     if name not in parameters:
         raise ContractError(
             f"suite {suite!r} needs the parameter {name!r}: give it to the run or as meta.parameters.{name}"
         )
-    return parameters[name]
+    given = parameters[name]
+    if times is None:
+        return given
+    if isinstance(given, str):
+        raise ContractError(f"suite {suite!r}: parameter {name!r} is multiplied, so it must be a number")
+    return given * int(times)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pyspark.sql import DataFrame
 
@@ -19,9 +19,14 @@ from great_expectations.data_context.types.base import ProgressBarsConfig
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 from great_expectations.expectations.metadata_types import FailureSeverity
 
-EXAMPLES = 20
-BOOLEAN_ONLY = {"result_format": "BOOLEAN_ONLY"}
-DETAIL = {"result_format": "SUMMARY", "partial_unexpected_count": EXAMPLES}
+# How much is asked about a rule. "none_broken" asks whether no row at all breaks it, whatever `mostly`
+# allows, and rides in the job that all rules share; counts cost a query plan a rule, examples a job.
+Detail = Literal["none_broken", "counts", "examples"]
+_FORMATS: dict[Detail, dict[str, str | int]] = {
+    "none_broken": {"result_format": "BOOLEAN_ONLY"},
+    "counts": {"result_format": "BASIC", "partial_unexpected_count": 0},
+    "examples": {"result_format": "SUMMARY", "partial_unexpected_count": 20},
+}
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,8 @@ class Finding:
     result: ExpectationValidationResult
 
 
-def validate(frame: DataFrame, suite: Suite, detailed: set[int]) -> dict[int, Finding]:
-    """Evaluate each rule of `suite` once: those in `detailed` with counts and examples, the others without.
+def validate(frame: DataFrame, suite: Suite, details: dict[int, Detail]) -> dict[int, Finding]:
+    """Evaluate each rule of `suite` once, in the detail asked for by its index.
 
     All rules go into one graph, so that their aggregates share one job per domain. `frame` is not
     persisted: Great Expectations would never release it.
@@ -50,30 +55,36 @@ def validate(frame: DataFrame, suite: Suite, detailed: set[int]) -> dict[int, Fi
     whole = source.add_dataframe_asset("staged").add_batch_definition_whole_dataframe("all")
     request = whole.build_batch_request(batch_parameters={"dataframe": frame})
     results = context.get_validator(batch_request=request).graph_validate(
-        configurations=[_configuration(rule, rule.index in detailed) for rule in suite.rules],
+        configurations=[_configuration(rule, details[rule.index]) for rule in suite.rules],
         runtime_configuration={"catch_exceptions": True},
     )
-    return {_index(result): _finding(result) for result in results}
+    return {index: _finding(result, suite.rules[index]) for index, result in _by_rule(results).items()}
 
 
-def _configuration(rule: Rule, detailed: bool) -> ExpectationConfiguration:
+def _configuration(rule: Rule, detail: Detail) -> ExpectationConfiguration:
+    strict = {"mostly": 1.0} if detail == "none_broken" and "mostly" in rule.kwargs else {}
     return ExpectationConfiguration(
         type=rule.expectation_type,
-        kwargs={**rule.kwargs, "result_format": DETAIL if detailed else BOOLEAN_ONLY},
+        kwargs={**rule.kwargs, **strict, "result_format": _FORMATS[detail]},
         severity=FailureSeverity(rule.severity),
         # Results come back in another order; the number says which rule each belongs to.
         meta={"rule": rule.index},
     )
 
 
-def _index(result: ExpectationValidationResult) -> int:
-    config = result.expectation_config
-    assert config is not None
-    assert config.meta is not None
-    return int(config.meta["rule"])
+def _by_rule(results: list[ExpectationValidationResult]) -> dict[int, ExpectationValidationResult]:
+    numbered = {}
+    for result in results:
+        assert result.expectation_config is not None
+        assert result.expectation_config.meta is not None
+        numbered[int(result.expectation_config.meta["rule"])] = result
+    return numbered
 
 
-def _finding(result: ExpectationValidationResult) -> Finding:
+def _finding(result: ExpectationValidationResult, rule: Rule) -> Finding:
+    assert result.expectation_config is not None
+    # Data Docs shows the rule as it is written.
+    result.expectation_config.kwargs.update(rule.kwargs)
     found = result.result or {}
     considered = found.get("element_count")
     if considered is not None and found.get("missing_count") is not None:

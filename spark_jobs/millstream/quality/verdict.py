@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -66,3 +67,9 @@ class Verdict(BaseModel):
     def alerts(self) -> list[RuleVerdict]:
         """Warnings that a person should look at: broken beyond what `mostly` allows."""
         return [rule for rule in self.warnings if not rule.success]
+
+
+def page_name(table: str, run: str, staged_version: int | None) -> str:
+    """Where the Data Docs page of one validation lies, relative to the site's root."""
+    safe = re.sub(r"[^A-Za-z0-9._-]", "_", run)
+    return f"{table}/{safe}-v{'none' if staged_version is None else staged_version}.html"
