@@ -85,7 +85,7 @@ def _airflow_services(settings: Settings, python: str) -> list[Service]:
             name="airflow-api-server",
             title="Airflow web UI and API",
             command=(*airflow, "api-server"),
-            # Its first answer builds the tasks' API, 4 s of a core: better now than in front of the first task.
+            # Its first answer builds the tasks' API (4 s of a core): better now than before the first task.
             health=lambda: http_answers(f"{settings.airflow_url}/execution/health"),
             ports=("airflow_port",),
             url=settings.airflow_url,

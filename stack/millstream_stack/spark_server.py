@@ -20,6 +20,10 @@ def spark_properties(settings: Settings) -> dict[str, str]:
         "spark.driver.extraJavaOptions": " ".join(
             (
                 "-XX:-UsePerfData",
+                # Measured on two cores with the defaults: a fifth of the server's time went into collecting
+                # garbage, much of it concurrent marking set off by the metaspace growing from 21 MB.
+                "-XX:+UseParallelGC",
+                "-XX:MetaspaceSize=256m",
                 f"-Djava.io.tmpdir={home}/tmp",
                 f"-Dderby.system.home={home}/spark",
                 "-Duser.timezone=UTC",

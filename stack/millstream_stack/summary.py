@@ -12,9 +12,14 @@ from millstream import ledger
 from millstream.lake.tables import TableRef
 from millstream.settings import Settings
 from millstream_stack.credentials import Credentials
+from millstream_stack.mlflow_api import MlflowApi, ModelRun
 
 TABLE_ZONES = ("silver.", "gold.")
 MODEL_PREFIX = "model."
+TRAINING_TAG = "millstream.training"
+# Tags that a training sets on the run of each of its candidates.
+TRAINING_TAG = "millstream.training"
+CANDIDATE_TAG = "candidate"
 
 
 def summarise(
@@ -22,8 +27,53 @@ def summarise(
 ) -> bool:
     """Prints the summary; returns whether every asset Airflow knows has something to show for it."""
     names = sorted(asset["name"] for asset in assets)
-    tables = [name for name in names if name.startswith(TABLE_ZONES)]
-    return print_tables(settings.lake_root, tables, screen)
+    complete = print_tables(
+        settings.lake_root, [name for name in names if name.startswith(TABLE_ZONES)], screen
+    )
+    models = [name.removeprefix(MODEL_PREFIX) for name in names if name.startswith(MODEL_PREFIX)]
+    with MlflowApi(settings.mlflow_url, credentials.mlflow_user, credentials.mlflow_password) as api:
+        return print_models(api, models, screen) and complete
+
+
+def print_models(api: MlflowApi, models: list[str], screen: Console) -> bool:
+    """For each model the candidates of its newest training and its champion; False when one has none."""
+    champions = {model: api.champion(model) for model in models}
+    for model, champion in champions.items():
+        screen.print(_candidates_table(model, newest_candidates(api.runs(model))))
+        if champion is None:
+            screen.print(f"[red]{model} has no champion")
+            continue
+        address = f"{api.url}/#/models/{model}/versions/{champion.version}"
+        screen.print(
+            f"[green]{model}: the champion is version {champion.version}[/]  {address}", soft_wrap=True
+        )
+        screen.print(champion.description, markup=False)
+    return all(champions.values())
+
+
+def newest_candidates(runs: Iterable[ModelRun]) -> list[ModelRun]:
+    """The candidates of the newest training, one run each; `runs` come newest first."""
+    finished = [run for run in runs if TRAINING_TAG in run.tags and run.status == "FINISHED"]
+    newest: dict[str, ModelRun] = {}
+    for run in finished:
+        if run.tags[TRAINING_TAG] == finished[0].tags[TRAINING_TAG]:
+            # A retried fit leaves an older run of the same candidate.
+            newest.setdefault(run.tags.get(CANDIDATE_TAG, run.name), run)
+    return [newest[name] for name in sorted(newest)]
+
+
+def _candidates_table(model: str, candidates: list[ModelRun]) -> Table:
+    """A row for each candidate. Only the best is scored on the test part: the others lack its metrics."""
+    names = sorted({name for run in candidates for name in run.metrics})
+    shown = [name for name in names if name.startswith(("validation_", "test_"))]
+    table = Table(title=f"Candidates of {model}", title_justify="left")
+    table.add_column("candidate")
+    for name in shown:
+        table.add_column(name.replace("_", " "), justify="right")
+    for run in candidates:
+        values = (f"{run.metrics[name]:.4f}" if name in run.metrics else "" for name in shown)
+        table.add_row(run.tags.get(CANDIDATE_TAG, run.name), *values)
+    return table
 
 
 def print_tables(lake_root: str, names: list[str], screen: Console) -> bool:
@@ -69,4 +119,8 @@ def _reference(name: str) -> TableRef:
 
 
 def _verdict(verdict: dict[str, Any]) -> str:
-    return str(verdict)
+    """`passed`, and how many rules warned; a failed verdict never reaches a table."""
+    if not verdict.get("passed"):
+        return f"[red]{verdict.get('reason') or 'no verdict'}"
+    warnings = verdict.get("warnings") or []
+    return "[green]passed" + (f"[/], {len(warnings)} warnings" if warnings else "")
