@@ -1,0 +1,123 @@
+"""What every Spark task submits, against golden files; and that the job's own parser takes it.
+
+After a wanted change: `stack/run pytest tests/dags --update-golden`, then read the difference.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk.definitions.mappedoperator import MappedOperator
+from airflow.sdk.definitions.xcom_arg import PlainXComArg, XComArg
+
+from millstream import jobs
+from millstream.settings import CHECKOUT
+from millstream_airflow.operators import SparkJobOperator
+
+GOLDEN = Path(__file__).with_name("golden")
+CODE_VERSION = "abc1234"
+
+# What earlier tasks would hand over, by the name of the field.
+FROM_EARLIER_TASKS: dict[str, Any] = {
+    "staged_uri": "file:///lake/staging/silver.x/r1",
+    "staged_version": 0,
+    "rows": 10,
+    "inputs": {"bronze.x": 3},
+    "partitions": ["2013-01"],
+    "watermark_high": None,
+    "suite_parameters": {},
+    "input_version": 4,
+    "model_version": 1,
+    "load": "full",
+    "return_value": 4,
+}
+# What only a mapped task or a run knows.
+RETURNED: dict[tuple[str, str], Any] = {
+    ("changed_inputs", "return_value"): {"silver.flights": 2},
+    ("fit_candidate", "return_value"): [{"candidate": "decision_tree"}],
+}
+
+
+def rendered(value: Any) -> Any:
+    """`value` with what earlier tasks hand over filled in, and templates left as they are."""
+    if isinstance(value, PlainXComArg):
+        returned = RETURNED.get((value.operator.task_id, value.key))
+        return FROM_EARLIER_TASKS[value.key] if returned is None else returned
+    if isinstance(value, XComArg):
+        raise AssertionError(f"an XComArg of a kind that this test does not know: {value}")
+    if isinstance(value, dict):
+        return {name: rendered(one) for name, one in value.items()}
+    return value
+
+
+def spark_tasks() -> dict[str, Any]:
+    """Every Spark task of every DAG by its golden file's name; mapped ones as their first mapping."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MILLSTREAM_CODE_VERSION", CODE_VERSION)
+        bag = DagBag(str(CHECKOUT / "dags"))
+    assert bag.import_errors == {}
+    found: dict[str, Any] = {}
+    for dag in bag.dags.values():
+        for task in dag.tasks:
+            if isinstance(task, MappedOperator) and issubclass(task.operator_class, SparkJobOperator):
+                mapped = {name: values[0] for name, values in task.expand_input.value.items()}
+                plain = {**task.partial_kwargs, **mapped}
+                names = ("job", "arguments", "more_arguments", "mlflow_conn_id")
+                kept = {name: rendered(plain[name]) for name in names if name in plain}
+                found[f"{dag.dag_id}.{task.task_id}"] = SparkJobOperator(task_id=task.task_id, **kept)
+            elif isinstance(task, SparkJobOperator):
+                found[f"{dag.dag_id}.{task.task_id}"] = task
+    assert len(found) >= 30
+    return found
+
+
+TASKS = spark_tasks()
+
+
+def submission(task: SparkJobOperator, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.setenv("MILLSTREAM_LAKE_ROOT", "file:///lake")
+    monkeypatch.setenv("MILLSTREAM_CODE_VERSION", CODE_VERSION)
+    monkeypatch.setattr(task, "arguments", rendered(task.arguments))
+    monkeypatch.setattr(task, "more_arguments", rendered(task.more_arguments))
+    context: Any = {
+        "dag_run": SimpleNamespace(run_id="manual__1"),
+        "ti": SimpleNamespace(start_date=datetime(2026, 1, 1, tzinfo=UTC)),
+    }
+    return {"job": task.job, "arguments": task.job_arguments(context)}
+
+
+def shown(found: dict[str, Any]) -> str:
+    """As in the golden file: contract and suite by their names, this checkout as `<checkout>`."""
+    arguments = dict(found["arguments"])
+    for name, key in (("contract", "dataset"), ("suite", "name")):
+        if name in arguments:
+            arguments[name] = f"<{arguments[name][key]}>"
+    text = json.dumps({**found, "arguments": arguments}, indent=2, sort_keys=True) + "\n"
+    return text.replace(str(CHECKOUT), "<checkout>")
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_a_task_submits_what_its_golden_file_says_and_its_job_can_read_it(
+    name: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    found = submission(TASKS[name], monkeypatch)
+    path = GOLDEN / f"{name}.json"
+    if request.config.getoption("--update-golden"):
+        GOLDEN.mkdir(exist_ok=True)
+        path.write_text(shown(found))
+    assert shown(found) == path.read_text()
+
+    arguments = found["arguments"]
+    if "{{" in str(arguments.get("mode")):
+        arguments["mode"] = "elt"
+    jobs.parse(found["job"], arguments)
+
+
+def test_no_golden_file_is_left_over() -> None:
+    assert {path.stem for path in GOLDEN.glob("*.json")} == set(TASKS)
