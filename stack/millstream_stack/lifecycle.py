@@ -32,8 +32,11 @@ from millstream_stack.supervision import ProcessState, Program, Supervisor
 START_TIMEOUT_S = 480.0
 STOP_TIMEOUT_S = 90.0
 POLL_S = 0.5
-# What stack/bootstrap.sh put into the home folder.
-INSTALLED = ("bootstrap", "cache", "jars", "java", "python")
+# What `make clean` removes, by name: a home that somebody put into a folder of theirs is not emptied.
+DATA = (
+    *("airflow", "data_docs", "demo", "e2e", "home", "lake", "lineage", "locks", "logs", "mlflow"),
+    *("secrets", "spark", "spark-events", "stack", "tmp"),
+)
 Report = Callable[[str], None]
 
 
@@ -202,9 +205,8 @@ def _stop(settings: Settings, supervisor: Supervisor) -> bool:
 
 def remove_data(settings: Settings) -> None:
     """Removes lake, models, databases, logs and logins of a stack that is down; keeps what was installed."""
-    for path in settings.home.iterdir():
-        if path.name not in INSTALLED:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for name in DATA:
+        shutil.rmtree(settings.home / name, ignore_errors=True)
 
 
 def status(settings: Settings) -> list[ServiceStatus]:
