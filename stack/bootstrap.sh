@@ -83,7 +83,8 @@ install_python_environment() {
     if [ "$moved" != "$root" ] ||
         ! .venv/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then
         "$uv" venv --quiet --clear --python 3.11 .venv ||
-            die "no Python 3.11 on this machine, and uv could not download one: install Python 3.11"
+            die "no Python 3.11 on this machine, and uv could not download one (see above): install" \
+                "Python 3.11, or name a mirror with UV_PYTHON_INSTALL_MIRROR"
     fi
     say "installing the Python environment (the first time takes some minutes)"
     # Compiled once here, or each of the many short task processes compiles its imports again.
