@@ -8,7 +8,6 @@ cd "$(dirname "$0")/.."
 root=$(pwd)
 home=$root/.millstream
 tools=$home/bootstrap
-stamp_file=$tools/stamp
 
 # Installers keep their caches and temporary files inside the checkout.
 export UV_CACHE_DIR="$home/cache/uv" UV_PYTHON_INSTALL_DIR="$home/python" UV_PYTHON_INSTALL_BIN=0
@@ -18,16 +17,26 @@ unset VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH || :
 say() { echo "bootstrap: $*" >&2; }
 die() { say "$*"; exit 1; }
 
-stamp() {
-    cat requirements.txt pyproject.toml conf/jars.txt conf/requirements-bootstrap.txt conf/requirements-java.txt \
-        stack/bootstrap.sh stack/millstream_stack/jars.py | git hash-object --stdin
+# A step is done while the files it reads and the checkout's place are those it was last done with. Steps are
+# apart, so that a change of one does not reinstall packages below a running stack.
+state_of() {
+    cat $(read_by "$1") | git hash-object --stdin
     echo "$root"
 }
+read_by() {
+    case $1 in
+    environment) echo requirements.txt ;;
+    package) echo pyproject.toml ;;
+    jars) echo conf/jars.txt stack/millstream_stack/jars.py ;;
+    esac
+}
+is_done() { [ -f "$tools/$1.stamp" ] && [ "$(state_of "$1")" = "$(cat "$tools/$1.stamp")" ]; }
+done_now() { state_of "$1" >"$tools/$1.stamp"; }
 
 java_still_there() { [ -f "$tools/java_home" ] && [ -x "$(cat "$tools/java_home")/bin/java" ]; }
 
 up_to_date() {
-    [ -x .venv/bin/python ] && [ -f "$stamp_file" ] && java_still_there && [ "$(stamp)" = "$(cat "$stamp_file")" ]
+    [ -x .venv/bin/python ] && is_done environment && is_done package && java_still_there && is_done jars
 }
 
 # Two make targets at once must not install into the same environment.
@@ -78,8 +87,8 @@ install_uv() {
         "Install one of: the package python3-venv (Debian, Ubuntu: apt install python3-venv), pip, or uv."
 }
 
-install_python_environment() {
-    moved=$(tail -n 1 "$stamp_file" 2>/dev/null || echo "$root")
+install_environment() {
+    moved=$(tail -n 1 "$tools/environment.stamp" 2>/dev/null || echo "$root")
     if [ "$moved" != "$root" ] ||
         ! .venv/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then
         "$uv" venv --quiet --clear --python 3.11 .venv ||
@@ -89,7 +98,19 @@ install_python_environment() {
     say "installing the Python environment (the first time takes some minutes)"
     # Compiled once here, or each of the many short task processes compiles its imports again.
     "$uv" pip sync --quiet --python .venv/bin/python --compile-bytecode requirements.txt
+    # It has removed what is not in the lock: the checkout's own package too.
+    install_package
+    done_now environment
+}
+
+install_package() {
     "$uv" pip install --quiet --python .venv/bin/python --no-deps --editable .
+    done_now package
+}
+
+install_jars() {
+    JAVA_HOME=$(cat "$tools/java_home") .venv/bin/python -m millstream_stack.jars
+    done_now jars
 }
 
 # Prints the home of the given java when it is of version 17 or later.
@@ -137,8 +158,8 @@ up_to_date && exit 0
 lock
 up_to_date && exit 0
 find_uv
-install_python_environment
-find_java
-JAVA_HOME=$(cat "$tools/java_home") .venv/bin/python -m millstream_stack.jars
-stamp >"$stamp_file"
+{ [ -x .venv/bin/python ] && is_done environment; } || install_environment
+is_done package || install_package
+java_still_there || find_java
+is_done jars || install_jars
 say "ready"
