@@ -11,12 +11,16 @@ from typing import Any
 import pytest
 from airflow.sdk.definitions.retry_policy import RetryAction
 
-from millstream.errors import ClusterError, ContractError, PermanentError, TransientError
+from millstream.errors import (
+    ClusterError,
+    LakeWriterError,
+    PermanentError,
+    SourceDataError,
+    TransientError,
+)
 from millstream.settings import Settings
 from millstream_airflow.operators import SparkJobOperator
 from millstream_airflow.retries import RETRY_POLICY
-
-BAD_SUITE = {"name": "bad", "expectations": [{"type": "expect_nothing_at_all", "kwargs": {}}]}
 
 
 def connection(monkeypatch: pytest.MonkeyPatch, name: str, **fields: Any) -> str:
@@ -38,19 +42,9 @@ def context(try_number: int = 1) -> Any:
     }
 
 
-def gate(conn_id: str, lake_root: str) -> SparkJobOperator:
-    """A job that fails at once: its suite is wrong, its staged table is there."""
-    return SparkJobOperator(
-        task_id="t",
-        job="quality_gate",
-        conn_id=conn_id,
-        arguments={
-            "table": "silver.things",
-            "staged_uri": f"{lake_root}/staged",
-            "staged_version": 0,
-            "suite": BAD_SUITE,
-        },
-    )
+def job(conn_id: str) -> SparkJobOperator:
+    """A job that fails at once: its run has landed nothing."""
+    return SparkJobOperator(task_id="t", job="load_bronze", dataset="airlines", conn_id=conn_id)
 
 
 @pytest.fixture
@@ -64,8 +58,8 @@ def test_over_connect_the_jobs_own_exception_is_raised_and_not_retried(
     server: Settings, lake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conn = connection(monkeypatch, "c", conn_type="spark_connect", host=server.host, port=server.connect_port)
-    operator = gate(conn, lake)
-    with pytest.raises(PermanentError, match="wrong expectation suite 'bad'") as failure:
+    operator = job(conn)
+    with pytest.raises(SourceDataError, match="run manual__1 has landed nothing") as failure:
         operator.execute(context())
     assert RETRY_POLICY.evaluate(failure.value, 1, 3).action is RetryAction.FAIL
     assert operator.links["Spark"].startswith(f"http://{server.host}:")
@@ -76,21 +70,22 @@ def test_submitted_the_jobs_own_exception_is_raised_and_not_retried(
     lake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conn = connection(monkeypatch, "s", conn_type="spark", host="local[1]")
-    with pytest.raises(ContractError, match="wrong expectation suite 'bad'") as failure:
-        gate(conn, lake).execute(context())
+    # A classic session may not write a local lake: the job refuses, and its word comes back through a file.
+    with pytest.raises(LakeWriterError, match="is not its one writer") as failure:
+        job(conn).execute(context())
     assert RETRY_POLICY.evaluate(failure.value, 1, 3).action is RetryAction.FAIL
 
 
 def test_a_connect_server_that_is_down_is_retried(lake: str, monkeypatch: pytest.MonkeyPatch) -> None:
     conn = connection(monkeypatch, "down", conn_type="spark_connect", host="127.0.0.1", port=1)
     with pytest.raises(TransientError, match=r"sc://127\.0\.0\.1:1 does not answer") as failure:
-        gate(conn, lake).execute(context())
+        job(conn).execute(context())
     assert RETRY_POLICY.evaluate(failure.value, 1, 3).action is RetryAction.RETRY
 
 
 def test_a_submission_that_dies_without_a_word_is_retried(lake: str, monkeypatch: pytest.MonkeyPatch) -> None:
     conn = connection(monkeypatch, "gone", conn_type="spark", host="spark://127.0.0.1:1")
-    operator = gate(conn, lake)
+    operator = job(conn)
     operator.conf = {"spark.driver.memory": "none"}
     with pytest.raises(ClusterError, match="ended without an outcome") as failure:
         operator.execute(context())
@@ -109,4 +104,4 @@ def test_wrong_arguments_are_named_before_any_session(lake: str, monkeypatch: py
 def test_another_kind_of_connection_is_refused(lake: str, monkeypatch: pytest.MonkeyPatch) -> None:
     conn = connection(monkeypatch, "web", conn_type="http", host="127.0.0.1")
     with pytest.raises(PermanentError, match="of type http; a Spark job needs spark_connect or spark"):
-        gate(conn, lake).execute(context())
+        job(conn).execute(context())

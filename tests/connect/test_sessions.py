@@ -22,9 +22,9 @@ BOUND_S = 120.0
 
 def running_jobs(server: Settings) -> int:
     base = f"{server.spark_ui_url}/api/v1/applications"
-    with urllib.request.urlopen(base, timeout=10) as answer:
+    with urllib.request.urlopen(base, timeout=60) as answer:
         application = json.load(answer)[0]["id"]
-    with urllib.request.urlopen(f"{base}/{application}/jobs?status=running", timeout=10) as answer:
+    with urllib.request.urlopen(f"{base}/{application}/jobs?status=running", timeout=60) as answer:
         return len(json.load(answer))
 
 
