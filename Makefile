@@ -23,8 +23,10 @@ status: ## Show every service's health, process and address, and the logins
 logs: ## Show the end of the services' logs (S=mlflow for one of them, N=200 for more lines)
 	@$(STACK) logs $(S) $(if $(N),--lines $(N))
 
+# Through the environment, so that the shell does not read the query's quotes and backticks.
+sql: export Q := $(Q)
 sql: ## Query the lake: make sql Q="select count(*) from silver.flights"
-	@$(STACK) sql "$(subst ",\",$(Q))"
+	@$(STACK) sql "$$Q"
 
 test: ## Run the tests
 	@$(RUN) pytest
