@@ -9,10 +9,10 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from millstream.lake.tables import TableRef
 from millstream_airflow import catalog
-from millstream_airflow.notifier import FailureNotifier
+from millstream_airflow.notifier import RunNotifier
 from millstream_airflow.operators import SparkJobOperator
 from millstream_airflow.publishing import publish_staged
-from millstream_airflow.retries import RETRY_ARGS
+from millstream_airflow.retries import TASK_ARGS
 
 DOC = """
 ### {table}
@@ -38,8 +38,8 @@ def features_dag(dag_id: str, table: str, inputs: tuple[str, ...], partition_col
         tags=["features", "gold"],
         params={"force": Param(False, type="boolean", description="Rebuild even when no input has changed.")},
         dagrun_timeout=timedelta(hours=1),
-        default_args={"owner": "data-platform", **RETRY_ARGS},
-        on_failure_callback=FailureNotifier(),
+        default_args={"owner": "data-platform", **TASK_ARGS},
+        on_failure_callback=RunNotifier(),
     ) as dag:
         versions = changed_inputs(table, list(inputs))
         build = SparkJobOperator(

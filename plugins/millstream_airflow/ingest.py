@@ -17,10 +17,10 @@ from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.landing import Landing, run_key
 from millstream_airflow import catalog
-from millstream_airflow.notifier import FailureNotifier
+from millstream_airflow.notifier import RunNotifier
 from millstream_airflow.operators import SparkJobOperator
 from millstream_airflow.publishing import field, publish_staged
-from millstream_airflow.retries import RETRY_ARGS
+from millstream_airflow.retries import TASK_ARGS
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -58,8 +58,8 @@ def ingest_dag(dataset: str) -> DAG:
         tags=["ingest", *contract.tags],
         params=_params(contract),
         dagrun_timeout=timedelta(minutes=contract.deadline_minutes),
-        default_args={"owner": contract.owner, **RETRY_ARGS},
-        on_failure_callback=FailureNotifier(),
+        default_args={"owner": contract.owner, **TASK_ARGS},
+        on_failure_callback=RunNotifier(),
     ) as dag:
         _build(contract)
     return dag

@@ -20,10 +20,10 @@ from millstream.ml.spec import ModelSpec
 from millstream.models import model_spec
 from millstream.settings import Settings
 from millstream_airflow import catalog
-from millstream_airflow.notifier import FailureNotifier
+from millstream_airflow.notifier import RunNotifier
 from millstream_airflow.operators import SparkJobOperator
 from millstream_airflow.publishing import field, publish_staged
-from millstream_airflow.retries import RETRY_ARGS
+from millstream_airflow.retries import TASK_ARGS
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -230,6 +230,6 @@ def _common(tag: str) -> dict[str, Any]:
         "max_active_runs": 1,
         "tags": ["model", tag],
         "dagrun_timeout": timedelta(hours=2),
-        "default_args": {"owner": "ml-platform", **RETRY_ARGS},
-        "on_failure_callback": FailureNotifier(),
+        "default_args": {"owner": "ml-platform", **TASK_ARGS},
+        "on_failure_callback": RunNotifier(),
     }

@@ -51,12 +51,24 @@ class FailureNotifier(BaseNotifier):
             )
 
 
+class RunNotifier(FailureNotifier):
+    """For a DAG run that fails without a failed task, above all by its deadline.
+
+    Airflow tells a DAG's callback neither the failed task nor the exception, so failed tasks speak for
+    themselves, through `FailureNotifier`.
+    """
+
+    def notify(self, context: Context) -> None:
+        if context.get("reason") != "task_failure":
+            super().notify(context)
+
+
 def describe(context: Context) -> dict[str, Any]:
     """The alert as JSON-able values: `text` for people, the other fields for machines."""
     ti = context["ti"]
     error = context.get("exception")
     what = f"{ti.dag_id}.{ti.task_id} failed in run {ti.run_id}"
-    reason = f"{type(error).__name__}: {error}" if error else "no reason was reported"
+    reason = f"{type(error).__name__}: {error}" if error else str(context.get("reason", "no reason known"))
     url = getattr(ti, "log_url", "")
     return {
         "text": f"{what}: {reason} {url}".strip(),

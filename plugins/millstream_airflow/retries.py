@@ -1,4 +1,7 @@
-"""Which failures are worth another try. The exception's class decides, never its text."""
+"""What every task does when it fails: tell, and try again where that may help.
+
+The exception's class decides, never its text.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 
 from millstream.errors import PermanentError, TransientError
+from millstream_airflow.notifier import FailureNotifier
 
 RETRIES = 2
 RETRY_DELAY = timedelta(seconds=20)
@@ -28,7 +32,8 @@ RETRY_POLICY = ExceptionRetryPolicy(
     ]
 )
 
-RETRY_ARGS: dict[str, Any] = {
+TASK_ARGS: dict[str, Any] = {
+    "on_failure_callback": FailureNotifier(),
     "retries": RETRIES,
     "retry_delay": RETRY_DELAY,
     "retry_policy": RETRY_POLICY,
