@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 import uuid
@@ -20,6 +21,7 @@ _NAMESPACE = uuid.UUID("6f6b0c5e-9d5a-4d0f-8f43-2d3f6a1b7c10")
 # client was killed.
 END_TIMEOUT_S = 180.0
 _POLL_S = 0.2
+_MODE = "SPARK_CONNECT_MODE_ENABLED"
 PROBE_TIMEOUT_S = 5.0
 
 
@@ -41,6 +43,7 @@ def connect(url: str, attempt: str, earlier: list[str], tag: str) -> Iterator[Sp
         ClusterError: the server cannot be reached, or an earlier operation does not end in time.
     """
     _require_listening(url)
+    before = os.environ.get(_MODE)
     try:
         for name in earlier:
             end_operations(url, name)
@@ -58,6 +61,9 @@ def connect(url: str, attempt: str, earlier: list[str], tag: str) -> Iterator[Sp
         raise
     finally:
         spark.stop()
+        # PySpark leaves this set, and a classic session in the same process would then be refused.
+        if before is None:
+            os.environ.pop(_MODE, None)
 
 
 def end_operations(url: str, attempt: str, timeout_s: float = END_TIMEOUT_S) -> list[str]:
