@@ -157,7 +157,7 @@ def _log_model(mlflow: Any, spec: ModelSpec, model: Any, test: DataFrame) -> str
         os.environ["MLFLOW_DFS_TMP"] = scratch
         logged = mlflow.spark.log_model(
             model,
-            name="model",
+            artifact_path="model",
             signature=infer_signature(example, prediction),
             input_example=example,
             dfs_tmpdir=scratch,
