@@ -25,7 +25,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {"ingest_flights": {"start": "2013-01", 
 PARSE_TIMEOUT_S = 180.0
 # A step that changes nothing for this long will not change by waiting.
 STALL_TIMEOUT_S = 1200.0
-POLL_S = 1.0
+POLL_S = 2.0
 LOG_LINES = 12
 
 
