@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pyspark.sql import DataFrame
 
+from millstream.errors import ContractError
 from millstream.quality.suite import Rule, Suite
 
 # Read when the package is imported; nothing phones home from a data platform.
@@ -15,7 +16,11 @@ os.environ["GX_ANALYTICS_ENABLED"] = "false"
 
 import great_expectations as gx
 from great_expectations.core.expectation_validation_result import ExpectationValidationResult
-from great_expectations.data_context.types.base import ProgressBarsConfig
+from great_expectations.data_context.types.base import (
+    DataContextConfig,
+    InMemoryStoreBackendDefaults,
+    ProgressBarsConfig,
+)
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 from great_expectations.expectations.metadata_types import FailureSeverity
 
@@ -48,28 +53,46 @@ def validate(frame: DataFrame, suite: Suite, details: dict[int, Detail]) -> dict
     persisted: Great Expectations would never release it.
 
     Returns: findings by rule index.
+
+    Raises:
+        ContractError: Great Expectations does not take one of the rules.
     """
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    configurations = [_configuration(rule, details[rule.index], suite.name) for rule in suite.rules]
+    context = gx.get_context(
+        mode="ephemeral",
+        project_config=DataContextConfig(
+            # Otherwise every context leaves a temporary folder for Data Docs that nobody asked for.
+            store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
+            progress_bars=ProgressBarsConfig(globally=False),
+        ),
+    )
     source = context.data_sources.add_spark("staged", persist=False)
     whole = source.add_dataframe_asset("staged").add_batch_definition_whole_dataframe("all")
     request = whole.build_batch_request(batch_parameters={"dataframe": frame})
     results = context.get_validator(batch_request=request).graph_validate(
-        configurations=[_configuration(rule, details[rule.index]) for rule in suite.rules],
+        configurations=configurations,
         runtime_configuration={"catch_exceptions": True},
     )
     return {index: _finding(result, suite.rules[index]) for index, result in _by_rule(results).items()}
 
 
-def _configuration(rule: Rule, detail: Detail) -> ExpectationConfiguration:
+def _configuration(rule: Rule, detail: Detail, suite: str) -> ExpectationConfiguration:
     strict = {"mostly": 1.0} if detail == "none_broken" and "mostly" in rule.kwargs else {}
-    return ExpectationConfiguration(
+    configuration = ExpectationConfiguration(
         type=rule.expectation_type,
         kwargs={**rule.kwargs, **strict, "result_format": _FORMATS[detail]},
         severity=FailureSeverity(rule.severity),
         # Results come back in another order; the number says which rule each belongs to.
         meta={"rule": rule.index},
     )
+    try:
+        configuration.to_domain_obj()
+    except Exception as error:
+        raise ContractError(
+            f"suite {suite!r}, expectation {rule.index}: Great Expectations does not take "
+            f"{rule.expectation_type} with {rule.kwargs}: {' '.join(str(error).split())}"
+        ) from error
+    return configuration
 
 
 def _by_rule(results: list[ExpectationValidationResult]) -> dict[int, ExpectationValidationResult]:

@@ -1,0 +1,229 @@
+"""The gate's decisions: every field of the severity table, and what it refuses to decide."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from millstream.errors import ContractError, GateInconsistencyError, QualityGateError
+from millstream.jobs import quality_gate
+from millstream.quality import gate
+from millstream.quality.predicates import split
+from millstream.quality.suite import Suite
+from millstream.quality.verdict import RuleVerdict, Verdict
+
+pytestmark = pytest.mark.spark
+
+# Ten rows to publish: id 9 is malformed, id 3 has a wrong size. And a duplicate that no rule may see.
+ROWS = [
+    *((number, "ok", 5.0, [], False) for number in range(10) if number not in (3, 9)),
+    (3, "ok", -1.0, [], False),
+    (9, "ok", None, ["size: not a number: 'x'"], False),
+    (0, "bad", -1.0, [], True),
+]
+SCHEMA = "id int, state string, size double, _malformed array<string>, _duplicate boolean"
+
+
+@pytest.fixture(scope="module")
+def staged(spark: SparkSession) -> DataFrame:
+    return spark.createDataFrame(ROWS, SCHEMA).coalesce(1)
+
+
+def size_between(severity: str, mostly: float) -> dict[str, Any]:
+    return {
+        "type": "expect_column_values_to_be_between",
+        "kwargs": {"column": "size", "min_value": 0, "mostly": mostly},
+        "severity": severity,
+    }
+
+
+def rows_at_least(severity: str, rows: int) -> dict[str, Any]:
+    return {
+        "type": "expect_table_row_count_to_be_between",
+        "kwargs": {"min_value": rows},
+        "severity": severity,
+    }
+
+
+def suite(*expectations: dict[str, Any], malformed_mostly: float = 0.9) -> Suite:
+    return Suite.from_dict(
+        {
+            "name": "things",
+            "meta": {"malformed_mostly": malformed_mostly},
+            "expectations": list(expectations),
+        }
+    )
+
+
+def judge(staged: DataFrame, judged: Suite) -> tuple[Verdict, RuleVerdict]:
+    """The verdict, and its finding for the suite's only rule."""
+    verdict, _ = gate.run_gate(staged, judged, table="silver.things", run="r1", staged_version=0)
+    return verdict, verdict.rules[-1]
+
+
+@pytest.mark.parametrize(
+    ("expectation", "action", "success", "passed", "quarantined"),
+    [
+        (size_between("critical", 0.8), "quarantine", True, True, 2),
+        (size_between("critical", 0.95), "block", False, False, 0),
+        (size_between("warning", 0.8), "warn", True, True, 1),
+        (size_between("warning", 0.95), "warn", False, True, 1),
+        (rows_at_least("critical", 10), "ok", True, True, 1),
+        (rows_at_least("critical", 11), "block", False, False, 0),
+        (rows_at_least("warning", 11), "warn", False, True, 1),
+    ],
+)
+def test_what_follows_from_a_broken_rule(
+    staged: DataFrame,
+    expectation: dict[str, Any],
+    action: str,
+    success: bool,
+    passed: bool,
+    quarantined: int,
+) -> None:
+    verdict, rule = judge(staged, suite(expectation))
+    assert (rule.action, rule.success) == (action, success)
+    assert (verdict.passed, verdict.quarantined_rows, verdict.evaluated) == (passed, quarantined, 10)
+    assert [alert.label for alert in verdict.alerts] == (
+        [rule.label] if action == "warn" and not success else []
+    )
+
+
+def test_the_share_is_of_the_rows_that_have_a_value(staged: DataFrame) -> None:
+    _, rule = judge(staged, suite(size_between("warning", 0.95)))
+    assert (rule.broken, rule.considered) == (1, 9)
+    assert rule.share == pytest.approx(1 / 9)
+
+
+def test_more_malformed_rows_than_allowed_block(staged: DataFrame) -> None:
+    verdict, _ = judge(staged, suite(rows_at_least("critical", 1), malformed_mostly=0.95))
+    assert not verdict.passed
+    assert "every value can be read as its column's type: 1 of 10 rows break it" in verdict.reason
+
+
+def test_the_rows_that_leave_are_those_that_the_gate_counted(staged: DataFrame) -> None:
+    judged = suite(size_between("critical", 0.8))
+    verdict, _ = judge(staged, judged)
+    for broken in (None, verdict.broken_indexes):
+        rows = split(gate.publishable(staged), judged, broken).where(F.size("_reasons") > 0).collect()
+        assert {row["id"]: row["_reasons"] for row in rows} == {
+            3: ["size values to be between [0, ]"],
+            9: ["size: not a number: 'x'"],
+        }
+        assert len(rows) == verdict.quarantined_rows
+
+
+def test_every_member_of_a_group_of_equals_leaves(spark: SparkSession) -> None:
+    rows = [(1, "a"), (1, "b"), (2, "c"), (None, "d"), (None, "e")]
+    frame = spark.createDataFrame(rows, "id int, name string").coalesce(1)
+    rule = {
+        "type": "expect_column_values_to_be_unique",
+        "kwargs": {"column": "id", "mostly": 0.3},
+        "severity": "critical",
+    }
+    verdict, found = judge(frame, suite(rule))
+    assert (found.broken, found.considered, found.action) == (2, 3, "quarantine")
+    leaving = split(frame, suite(rule)).where(F.size("_reasons") > 0).collect()
+    assert sorted(row["name"] for row in leaving) == ["a", "b"]
+    assert verdict.quarantined_rows == 2
+
+
+def test_a_rule_that_cannot_be_evaluated_blocks_whatever_its_severity(staged: DataFrame) -> None:
+    rule = {
+        "type": "expect_column_mean_to_be_between",
+        "kwargs": {"column": "state", "min_value": 0},
+        "severity": "info",
+    }
+    verdict, found = judge(staged, suite(rule))
+    assert (found.action, verdict.passed) == ("block", False)
+    assert found.observed
+
+
+def test_different_counts_give_no_verdict(staged: DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = gate.count
+
+    def miscount(frame: DataFrame, judged: Suite) -> gate.Counts:
+        right = count(frame, judged)
+        return gate.Counts(right.rows, right.malformed, right.quarantined, {0: 2}, right.considered)
+
+    monkeypatch.setattr(gate, "count", miscount)
+    with pytest.raises(GateInconsistencyError, match="1 broken rows; the row split counts 2 of 9"):
+        judge(staged, suite(size_between("critical", 0.5)))
+
+
+def test_a_count_of_none_that_great_expectations_does_not_share_gives_no_verdict(
+    staged: DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = gate.Counts(rows=10, malformed=0, quarantined=0, broken={0: 0}, considered={0: 9})
+    monkeypatch.setattr(gate, "count", lambda frame, judged: nothing)
+    # Allowed or not: one broken row is one that publishing would let through.
+    with pytest.raises(GateInconsistencyError, match="failed"):
+        judge(staged, suite(size_between("critical", 0.5)))
+
+
+def test_a_rule_about_a_missing_column_names_it(staged: DataFrame) -> None:
+    rule = {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "colour"}}
+    with pytest.raises(ContractError, match=r"'things'.*expectation 0.*no column colour"):
+        judge(staged, suite(rule))
+
+
+@pytest.fixture
+def job(staged: DataFrame, tmp_path: Path) -> dict[str, Any]:
+    """Arguments of the job on a staged Delta table."""
+    lake = f"file://{tmp_path}/lake"
+    uri = f"{lake}/staging/silver.things/r1"
+    staged.write.format("delta").save(uri)
+    return {
+        "lake_root": lake,
+        "table": "silver.things",
+        "staged_uri": uri,
+        "staged_version": 0,
+        "run": "r1",
+        "docs_root": str(tmp_path / "docs"),
+    }
+
+
+def verdict_file(job: dict[str, Any]) -> Path:
+    return Path(job["lake_root"].removeprefix("file://")) / "staging/silver.things/r1__verdict.json"
+
+
+def test_the_job_leaves_its_verdict_and_its_page(spark: SparkSession, job: dict[str, Any]) -> None:
+    data = suite(size_between("critical", 0.8), rows_at_least("warning", 11)).source
+    result = quality_gate.run(spark, quality_gate.Args(**job, suite=data))
+    assert result.passed
+    assert json.loads(verdict_file(job).read_text()) == result.model_dump(mode="json")
+    assert result.docs_page == "silver.things/r1-v0.html"
+    page = (Path(job["docs_root"]) / result.docs_page).read_text()
+    assert "size values to be between [0, ]" in page
+    assert "11.11%" in page
+    assert result.docs_page in (Path(job["docs_root"]) / "index.html").read_text()
+
+
+def test_a_failed_gate_says_what_broke_and_where_to_look(spark: SparkSession, job: dict[str, Any]) -> None:
+    data = suite(size_between("critical", 0.95), rows_at_least("critical", 11)).source
+    with pytest.raises(QualityGateError) as refusal:
+        quality_gate.run(spark, quality_gate.Args(**job, suite=data))
+    message = str(refusal.value)
+    assert "silver.things is left as it was" in message
+    assert "size values to be between [0, ]: 1 of 9 rows break it (11.11%, allowed 5.00%)" in message
+    assert "table row count to be between [11, ]: observed 10" in message
+    assert "silver.things/r1-v0.html" in message
+    assert json.loads(verdict_file(job).read_text())["passed"] is False
+    assert (Path(job["docs_root"]) / "silver.things/r1-v0.html").exists()
+
+
+def test_an_attempt_that_cannot_judge_takes_the_earlier_verdict_away(
+    spark: SparkSession, job: dict[str, Any]
+) -> None:
+    data = suite(rows_at_least("critical", 1)).source
+    quality_gate.run(spark, quality_gate.Args(**job, suite=data))
+    assert verdict_file(job).exists()
+    broken = {**data, "expectations": [{"type": "expect_no_such_thing", "kwargs": {}}]}
+    with pytest.raises(ContractError, match=r"'things'.*expectation 0.*expect_no_such_thing"):
+        quality_gate.run(spark, quality_gate.Args(**job, suite=broken))
+    assert not verdict_file(job).exists()
