@@ -5,7 +5,6 @@ plan -> extract (mapped) -> land -> load_bronze -> transform -> quality_gate -> 
 
 from __future__ import annotations
 
-from calendar import monthrange
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -99,12 +98,11 @@ def _build(contract: Contract) -> None:
         published,
         arguments={
             "load": contract.load,
-            "partitions": field(landed, "partitions"),
             "partition_column": contract.partition.column if contract.partition else None,
             "contract_version": contract.version,
             "watermark": field(landed, "watermark_high"),
         },
-        suite_parameters=field(landed, "suite_parameters"),
+        partitions=field(landed, "partitions"),
     )
 
 
@@ -139,23 +137,7 @@ def land(dataset: str, fetched: Any) -> dict[str, Any]:
     partitions = sorted({file.partition for file in files if file.partition})
     known = _watermark(catalog.contract(dataset), context)
     manifest = _landing(dataset, context).commit(partitions, files, watermark_low=known)
-    return {
-        "partitions": partitions,
-        "watermark_high": manifest.watermark_high,
-        "files": len(files),
-        "suite_parameters": _period(partitions),
-    }
-
-
-def _period(partitions: list[str]) -> dict[str, str | int]:
-    """First and last day of the run's months, and the days in them: what a suite may ask about."""
-    if not partitions:
-        return {}
-    first = datetime.strptime(min(partitions), "%Y-%m").date()
-    following = datetime.strptime(max(partitions), "%Y-%m").date().replace(day=28) + timedelta(days=4)
-    last = following.replace(day=1) - timedelta(days=1)
-    lengths = (monthrange(int(name[:4]), int(name[5:]))[1] for name in partitions)
-    return {"first_date": first.isoformat(), "last_date": last.isoformat(), "days": sum(lengths)}
+    return {"partitions": partitions, "watermark_high": manifest.watermark_high, "files": len(files)}
 
 
 def _watermark(contract: Contract, context: Context) -> str | None:

@@ -131,11 +131,8 @@ def score_dag(name: str) -> DAG:
             spec.predictions_table,
             scored,
             catalog.table_asset(spec.predictions_table),
-            arguments={
-                "load": field(checked, "load"),
-                "partitions": field(checked, "partitions"),
-                "partition_column": spec.partition_column,
-            },
+            arguments={"load": field(checked, "load"), "partition_column": spec.partition_column},
+            partitions=field(checked, "partitions"),
         )
     return dag
 

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from millstream.quality.verdict import page_name
 from millstream.settings import Settings
 from millstream_airflow import catalog
 from millstream_airflow.operators import SparkJobOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset, Context, XComArg
+
+
+class GateOperator(SparkJobOperator):
+    """Judge a staged table; its Data Docs page is linked above all when the gate fails."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(job="quality_gate", **kwargs)
+
+    def job_arguments(self, context: Context) -> dict[str, Any]:
+        arguments = super().job_arguments(context)
+        page = page_name(arguments["table"], arguments["run"], arguments["staged_version"])
+        self.links["Data Docs"] = catalog.data_docs_url(page)
+        return arguments
 
 
 class PublishOperator(SparkJobOperator):
@@ -48,12 +62,12 @@ def publish_staged(
     staged: SparkJobOperator,
     published: Asset,
     arguments: dict[str, Any],
-    suite_parameters: Any = None,
+    partitions: Any = (),
 ) -> PublishOperator:
     """Add quality_gate and publish behind the task that staged `table`; returns the publish task.
 
-    `staged` returns `staged_uri`, `staged_version`, `rows` and `inputs`; `suite_parameters` stand in the
-    suite where it says `$PARAMETER`.
+    `staged` returns `staged_uri`, `staged_version`, `rows` and `inputs`; `partitions` are the run's, empty
+    for a whole table.
     """
     suite = table.partition(".")[2]
     judged = {
@@ -61,13 +75,12 @@ def publish_staged(
         "staged_uri": field(staged.output, "staged_uri"),
         "staged_version": field(staged.output, "staged_version"),
     }
-    gate = SparkJobOperator(
+    gate = GateOperator(
         task_id="quality_gate",
-        job="quality_gate",
         suite=suite,
         arguments={
             **judged,
-            "parameters": {} if suite_parameters is None else suite_parameters,
+            "partitions": partitions,
             "docs_root": str(Settings().home / "data_docs"),
         },
         doc_md=f"Judges the staged rows by `expectations/{suite}.json`. Fails closed.",
@@ -80,6 +93,7 @@ def publish_staged(
             **judged,
             "rows_read": field(staged.output, "rows"),
             "inputs": field(staged.output, "inputs"),
+            "partitions": partitions,
             **arguments,
         },
         doc_md=f"Good rows to `{table}`, broken ones to `{table}_quarantine`, counts into the commit.",
