@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from millstream.contract import Contract
 from millstream.errors import ConfigurationError, SourceDataError, SourceUnavailableError
 from millstream.extract.files import FilesExtractor

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+
 from millstream.errors import ClusterError, ConfigurationError, SourceDataError
 from millstream.lake.storage import Storage
 from millstream.landing import Landing, in_memory, latest_manifest, read_manifest, run_key, verify
