@@ -8,7 +8,6 @@ from millstream.ml.spec import Candidate, ModelSpec, TabularFeatures, TimeSplit
 NUMBERS = (
     "sched_hour",
     "distance_mi",
-    "origin_hour_flights",
     "dest_lat_deg",
     "dest_lon_deg",
     "dest_alt_ft",
@@ -24,13 +23,11 @@ NUMBERS = (
     "origin_delay_2h_min",
     "origin_late_share_2h",
     "origin_overdue",
-    "landed_late_share_3h",
-    "aircraft_delay_min",
     "aircraft_gap_h",
+    "aircraft_waiting",
+    "aircraft_delay_min",
     "aircraft_arrival_delay_min",
-    "carrier_late_share_28d",
     "flight_delay_56d_min",
-    "hour_late_share_28d",
 )
 
 SPEC = ModelSpec(
@@ -42,7 +39,7 @@ SPEC = ModelSpec(
     key=("month", "flight_date", "carrier", "flight", "origin", "dest"),
     features=TabularFeatures(
         numbers=NUMBERS,
-        categories=("carrier", "origin", "dest", "weekday", "sched_hour", "plane_engine"),
+        categories=("carrier", "origin", "weekday", "sched_hour", "plane_engine"),
         tree_categories=("carrier", "origin", "weekday"),
     ),
     split=TimeSplit(column="month", train_until="2013-07", validate_until="2013-09"),

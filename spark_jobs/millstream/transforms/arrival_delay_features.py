@@ -13,14 +13,13 @@ as in https://docs.databricks.com/aws/en/machine-learning/feature-store/time-ser
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyspark.sql import Column, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from millstream.transforms import column
+from millstream.transforms import Reference, column
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -38,6 +37,7 @@ DELAY_FLOOR_MIN, DELAY_CEILING_MIN = -60.0, 120.0
 _MINUTE_S = 60
 _DAY_S = 86_400
 _RECENT_S = 10 * _MINUTE_S
+_DEPARTURE_POINTS = 12
 _OVERDUE_FROM_S = 15 * _MINUTE_S
 # A flight that has not left three hours after its time was probably cancelled; nobody tells us when.
 _OVERDUE_POINTS = 18
@@ -63,7 +63,6 @@ SCHEMA = StructType(
         column("sched_hour", "int", "Local hour of the scheduled departure, 0-23"),
         column("weekday", "int", "Local day of the week, 1 = Sunday"),
         column("distance_mi", "double", "Distance between the airports, miles"),
-        column("origin_hour_flights", "bigint", "Departures scheduled from the origin in the same hour"),
         column("dest_lat_deg", "double", "Latitude of the destination, degrees north"),
         column("dest_lon_deg", "double", "Longitude of the destination, degrees east"),
         column("dest_alt_ft", "int", "Altitude of the destination, feet"),
@@ -82,52 +81,17 @@ SCHEMA = StructType(
         column(
             "origin_overdue", "bigint", "Flights at the origin 15 minutes to 3 hours overdue at the cutoff"
         ),
-        column(
-            "landed_late_share_3h", "double", "Share late of all landings within 3 hours before the cutoff"
-        ),
         column("aircraft_gap_h", "double", "Hours since the plane's previous scheduled departure, up to 20"),
         column("aircraft_waiting", "int", "1 = that departure had not happened at the cutoff"),
         column("aircraft_delay_min", "double", "Its departure delay, if departed before the cutoff, minutes"),
         column("aircraft_arrival_delay_min", "double", "Its arrival delay, if landed before it, minutes"),
         column(
-            "carrier_late_share_28d", "double", "Share late of the carrier's landings, same origin, 28 days"
-        ),
-        column(
             "flight_delay_56d_min", "double", "Mean arrival delay of this flight number in 56 days, minutes"
         ),
-        column("hour_late_share_28d", "double", "Share late of landings from this origin and hour, 28 days"),
     ]
 )
+REFERENCES: dict[str, Reference] = {}
 CHECKS = {f"{LABEL}_is_0_or_1": f"{LABEL} IS NULL OR {LABEL} IN (0, 1)"}
-
-
-@dataclass(frozen=True)
-class Rolling:
-    """Sums over the last `points` grid points, up to the one at which a flight asks.
-
-    keys: columns that a flight shares with the events it looks at; step_s: the grid's step in seconds;
-    sums: output column -> column of the events.
-    """
-
-    keys: tuple[str, ...]
-    step_s: int
-    points: int
-    sums: dict[str, str]
-
-
-AFTER_DEPARTURES = (
-    Rolling(
-        ("origin",),
-        _RECENT_S,
-        12,
-        {"origin_departed_2h": "happened", "_origin_late": "late", "_origin_delay": "delay"},
-    ),
-)
-AFTER_LANDINGS = (
-    Rolling((), _RECENT_S, 18, {"_landed_3h": "happened", "_late_3h": "late"}),
-    Rolling(("origin", "carrier"), _DAY_S, 28, {"_carrier_landed": "happened", "_carrier_late": "late"}),
-    Rolling(("origin", "sched_hour"), _DAY_S, 28, {"_hour_landed": "happened", "_hour_late": "late"}),
-)
 
 
 def features(silver: dict[str, DataFrame]) -> DataFrame:
@@ -136,24 +100,31 @@ def features(silver: dict[str, DataFrame]) -> DataFrame:
     Args:
         silver: the tables of `INPUTS` by name ("flights", "weather", "planes", "airports", "airlines").
     """
-    flights = _with_event_times(silver["flights"], silver["airports"])
-    departures = _events(flights, "dep_s", "dep_delay_min")
-    landings = _events(flights, "arr_s", "arr_delay_min")
-    rows = _with_aircraft_history(flights)
-    rows = _with_flight_history(rows)
-    for rolling in AFTER_DEPARTURES:
-        rows = _with_rolling(rows, flights, departures, rolling)
-    for rolling in AFTER_LANDINGS:
-        rows = _with_rolling(rows, flights, landings, rolling)
-    rows = _with_overdue(rows, flights)
-    rows = _with_origin_traffic(rows, flights)
+    flights = _with_schedule(silver["flights"])
+    rows = _with_destination(flights, silver["airports"])
+    rows = _with_flight_history(_with_aircraft_history(rows))
+    rows = _with_origin_state(rows, flights)
     rows = _with_weather(rows, silver["weather"])
     rows = _with_planes_and_airlines(rows, silver["planes"], silver["airlines"])
     return rows.select(*_output(), "_source_row_id")
 
 
-def _with_event_times(flights: DataFrame, airports: DataFrame) -> DataFrame:
-    """Adds the destination, what the schedule tells, and times as seconds since 1970 (UTC)."""
+def _with_schedule(flights: DataFrame) -> DataFrame:
+    """Adds what the schedule tells, and times as seconds since 1970 (UTC)."""
+    sched_s = F.unix_seconds("sched_dep_utc")
+    return flights.withColumns(
+        {
+            "sched_hour": F.hour("sched_dep_local"),
+            "weekday": F.dayofweek("flight_date"),
+            "sched_s": sched_s,
+            "cutoff_s": sched_s - LEAD_S,
+            "dep_s": F.unix_seconds("dep_utc"),
+        }
+    )
+
+
+def _with_destination(flights: DataFrame, airports: DataFrame) -> DataFrame:
+    """Adds the destination's place and, from its time zone, when the flight landed (`arr_s`)."""
     places = airports.select(
         F.col("faa").alias("dest"),
         F.col("lat").alias("dest_lat_deg"),
@@ -161,60 +132,28 @@ def _with_event_times(flights: DataFrame, airports: DataFrame) -> DataFrame:
         F.col("alt_ft").alias("dest_alt_ft"),
         F.col("tzone").alias("_zone"),
     )
-    sched_s = F.unix_seconds("sched_dep_utc")
-    timed = (
-        flights.join(F.broadcast(places), "dest", "left")
-        .join(F.broadcast(_zone_offsets(flights, places)), ["_zone", "flight_date"], "left")
-        .withColumns(
-            {
-                "sched_hour": F.hour("sched_dep_local"),
-                "weekday": F.dayofweek("flight_date"),
-                "sched_s": sched_s,
-                "cutoff_s": sched_s - LEAD_S,
-                "dep_s": F.unix_seconds("dep_utc"),
-            }
-        )
-    )
-    return timed.withColumn("arr_s", _landing_time())
-
-
-def _zone_offsets(flights: DataFrame, places: DataFrame) -> DataFrame:
-    """Seconds that each time zone is ahead of UTC, by flight date: asking once a day is fast.
-
-    Where clocks change, the smaller of the two: it puts a landing an hour too late rather than too early.
-    """
-    days = flights.select("flight_date").distinct()
-    midnight = F.unix_seconds(F.col("flight_date").cast("timestamp"))
-    around = [midnight, midnight + 2 * _DAY_S]
-    ahead = [
-        F.unix_seconds(F.from_utc_timestamp(F.timestamp_seconds(at), F.col("_zone"))) - at for at in around
-    ]
-    zones = places.select("_zone").where("_zone IS NOT NULL").distinct()
-    return days.crossJoin(F.broadcast(zones)).select(
-        "_zone", "flight_date", F.least(*ahead).alias("_ahead_s")
-    )
+    return flights.join(F.broadcast(places), "dest", "left").withColumn("arr_s", _landing_time())
 
 
 def _landing_time() -> Column:
     """The first moment after the departure at which clocks at the destination show `arr_time` (HHMM).
 
-    Null, that is never known, where the destination's zone is unknown.
+    Null, that is never known, where the destination's zone is unknown. Where clocks change within a day of
+    the departure the smaller offset is taken: rather an hour too late than known too early.
     """
-    departed = F.col("dep_s") + F.col("_ahead_s")
+    ahead = [
+        F.unix_seconds(F.from_utc_timestamp(moment, F.col("_zone"))) - F.unix_seconds(moment)
+        for moment in (F.col("dep_utc"), F.col("dep_utc") + F.expr("INTERVAL 1 DAY"))
+    ]
+    offset = F.least(*ahead)
+    departed = F.col("dep_s") + offset
     clock_s = (F.floor(F.col("arr_time") / 100) * 60 + F.col("arr_time") % 100) * _MINUTE_S
     same_day = departed - departed % _DAY_S + clock_s
-    return same_day + F.when(same_day < departed, _DAY_S).otherwise(0) - F.col("_ahead_s")
+    return same_day + F.when(same_day < departed, _DAY_S).otherwise(0) - offset
 
 
-def _events(flights: DataFrame, at: str, delay: str) -> DataFrame:
-    """Departures or landings: whose (the keys), when (`event_s`), and `happened` 1, `late` 0/1, `delay`."""
-    return flights.where(F.col(at).isNotNull() & F.col(delay).isNotNull()).select(
-        *("carrier", "origin", "sched_hour"),
-        F.col(at).alias("event_s"),
-        F.lit(1).alias("happened"),
-        (F.col(delay) > LATE_MIN).cast("int").alias("late"),
-        _bounded(delay).alias("delay"),
-    )
+def _late(delay: str) -> Column:
+    return (F.col(delay) > LATE_MIN).cast("int")
 
 
 def _bounded(delay: str) -> Column:
@@ -231,26 +170,65 @@ def _asked_at(step_s: int) -> Column:
     return (F.ceil(F.col("cutoff_s") / step_s) - 1).cast("bigint")
 
 
-def _with_rolling(rows: DataFrame, flights: DataFrame, events: DataFrame, rolling: Rolling) -> DataFrame:
-    """Adds the sums of `rolling`; what is asked comes from `flights`, because a plan that used the growing
-    `rows` twice at every step would double with each one."""
-    keys = list(rolling.keys)
-    point = _asked_at(rolling.step_s)
-    asked = flights.select(*keys, point.alias("_point")).distinct().withColumn("_asked", F.lit(True))
-    happened = (
-        events.withColumn("_point", _known_at("event_s", rolling.step_s))
-        .groupBy(*keys, "_point")
-        .agg(*[F.sum(column).alias(name) for name, column in rolling.sums.items()])
+def _with_origin_state(rows: DataFrame, flights: DataFrame) -> DataFrame:
+    """Adds the origin's departures within 2 hours, and how many flights are overdue there.
+
+    A flight is overdue from 15 minutes to 3 hours after its time, or until it departs. Whether it has
+    departed by a grid point is known at that point, whatever it does later.
+    """
+    overdue_from = F.ceil((F.col("sched_s") + _OVERDUE_FROM_S) / _RECENT_S).cast("bigint")
+    departed_at = _known_at("dep_s", _RECENT_S)
+    overdue_until = F.least(overdue_from + _OVERDUE_POINTS, departed_at)
+    nothing = {"departed": F.lit(0), "late": F.lit(0), "delay": F.lit(0.0), "overdue": F.lit(0)}
+
+    def event(at: Column, **measures: Column) -> Column:
+        return F.struct(
+            at.alias("_point"), *(value.alias(name) for name, value in {**nothing, **measures}.items())
+        )
+
+    departure = F.when(
+        F.col("dep_s").isNotNull() & F.col("dep_delay_min").isNotNull(),
+        event(
+            departed_at,
+            departed=F.lit(1),
+            late=_late("dep_delay_min"),
+            delay=_bounded("dep_delay_min"),
+        ),
     )
-    frame = Window.partitionBy(*keys).orderBy("_point").rangeBetween(1 - rolling.points, 0)
-    sums = (
-        asked.unionByName(happened, allowMissingColumns=True)
-        .withColumns({name: F.coalesce(F.sum(name).over(frame), F.lit(0)) for name in rolling.sums})
+    becomes_overdue = F.when(overdue_from < overdue_until, event(overdue_from, overdue=F.lit(1)))
+    no_longer = F.when(overdue_from < overdue_until, event(overdue_until, overdue=F.lit(-1)))
+    changes = (
+        flights.select("origin", F.inline(F.array_compact(F.array(departure, becomes_overdue, no_longer))))
+        .groupBy("origin", "_point")
+        .agg(*[F.sum(name).alias(f"_{name}") for name in nothing])
+    )
+    by_point = Window.partitionBy("origin").orderBy("_point")
+    recent = by_point.rangeBetween(1 - _DEPARTURE_POINTS, 0)
+    so_far = by_point.rangeBetween(Window.unboundedPreceding, 0)
+    # What is asked comes from `flights`: a plan that used the growing `rows` twice would double.
+    asked = flights.select("origin", _asked_at(_RECENT_S).alias("_point")).distinct()
+    state = (
+        asked.withColumn("_asked", F.lit(True))
+        .unionByName(changes, allowMissingColumns=True)
+        .select(
+            "origin",
+            "_point",
+            "_asked",
+            *[
+                F.coalesce(F.sum(name).over(recent), F.lit(0)).alias(name)
+                for name in ("_departed", "_late", "_delay")
+            ],
+            F.coalesce(F.sum("_overdue").over(so_far), F.lit(0)).alias("_overdue"),
+        )
         .where("_asked")
         .drop("_asked")
     )
-    # Grid points times a few keys: small whatever the number of flights, so the wide rows are not shuffled.
-    return rows.withColumn("_point", point).join(F.broadcast(sums), [*keys, "_point"], "left").drop("_point")
+    # Grid points times a few airports: small whatever the number of flights, so the flights are not shuffled.
+    return (
+        rows.withColumn("_point", _asked_at(_RECENT_S))
+        .join(F.broadcast(state), ["origin", "_point"], "left")
+        .drop("_point")
+    )
 
 
 def _with_aircraft_history(flights: DataFrame) -> DataFrame:
@@ -302,35 +280,6 @@ def _with_flight_history(rows: DataFrame) -> DataFrame:
     return rows.withColumn("flight_delay_56d_min", F.avg(delay).over(earlier))
 
 
-def _with_overdue(rows: DataFrame, flights: DataFrame) -> DataFrame:
-    """Adds how many flights of the origin should have left 15 minutes ago or more and have not.
-
-    Whether a flight has left by a grid point is known at that point, whatever it does later.
-    """
-    first = F.ceil((F.col("sched_s") + _OVERDUE_FROM_S) / _RECENT_S).cast("bigint")
-    last = F.least(first + _OVERDUE_POINTS, _known_at("dep_s", _RECENT_S) - 1)
-    overdue = (
-        flights.select("origin", first.alias("_first"), last.alias("_last"))
-        .where("_first <= _last")
-        .select("origin", F.explode(F.sequence("_first", "_last")).alias("_point"))
-        .groupBy("origin", "_point")
-        .agg(F.count("*").alias("_overdue"))
-    )
-    return (
-        rows.withColumn("_point", _asked_at(_RECENT_S))
-        .join(F.broadcast(overdue), ["origin", "_point"], "left")
-        .withColumn("origin_overdue", F.coalesce("_overdue", F.lit(0)))
-        .drop("_point", "_overdue")
-    )
-
-
-def _with_origin_traffic(rows: DataFrame, flights: DataFrame) -> DataFrame:
-    traffic = flights.groupBy("origin", "flight_date", "sched_hour").agg(
-        F.count("*").alias("origin_hour_flights")
-    )
-    return rows.join(F.broadcast(traffic), ["origin", "flight_date", "sched_hour"], "left")
-
-
 def _with_weather(rows: DataFrame, weather: DataFrame) -> DataFrame:
     """Adds the latest observation at the origin before the cutoff, at most `_WEATHER_HOURS` old."""
     measured = ("precip_in", "visib_mi", "wind_speed_mph", "wind_gust_mph", "humid_pct", "pressure_mb")
@@ -344,7 +293,9 @@ def _with_weather(rows: DataFrame, weather: DataFrame) -> DataFrame:
         .agg(F.max_by(F.struct(*measured), "_observed_s").alias("_weather"))
     )
     return (
-        rows.withColumn("_point", _asked_at(3600)).join(latest, ["origin", "_point"], "left").drop("_point")
+        rows.withColumn("_point", _asked_at(3600))
+        .join(F.broadcast(latest), ["origin", "_point"], "left")
+        .drop("_point")
     )
 
 
@@ -358,7 +309,7 @@ def _output() -> list[Column]:
     """`SCHEMA`'s columns in its order and types; those without an expression are already there by name."""
     made = {
         "cutoff_utc": F.timestamp_seconds("cutoff_s"),
-        LABEL: (F.col("arr_delay_min") > LATE_MIN).cast("int"),
+        LABEL: _late("arr_delay_min"),
         "airline": F.coalesce("_airline", "carrier"),
         "plane_age_years": F.year("flight_date") - F.col("_built"),
         "plane_seats": F.col("seats"),
@@ -369,11 +320,10 @@ def _output() -> list[Column]:
         "wx_gust_mph": F.col("_weather.wind_gust_mph"),
         "wx_humid_pct": F.col("_weather.humid_pct"),
         "wx_pressure_mb": F.col("_weather.pressure_mb"),
-        "origin_delay_2h_min": F.try_divide("_origin_delay", "origin_departed_2h"),
-        "origin_late_share_2h": F.try_divide("_origin_late", "origin_departed_2h"),
-        "landed_late_share_3h": F.try_divide("_late_3h", "_landed_3h"),
-        "carrier_late_share_28d": F.try_divide("_carrier_late", "_carrier_landed"),
-        "hour_late_share_28d": F.try_divide("_hour_late", "_hour_landed"),
+        "origin_departed_2h": F.col("_departed"),
+        "origin_delay_2h_min": F.try_divide("_delay", "_departed"),
+        "origin_late_share_2h": F.try_divide("_late", "_departed"),
+        "origin_overdue": F.col("_overdue"),
     }
     return [
         made.get(field.name, F.col(field.name)).cast(field.dataType).alias(field.name) for field in SCHEMA
