@@ -1,0 +1,24 @@
+"""Our row predicates against unmodified Great Expectations, in the same run, over Spark Connect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from gate_parity import FRAMES, assert_parity
+from pyspark.sql import SparkSession
+
+from millstream import sessions
+from millstream.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def spark(server: Settings) -> Iterator[SparkSession]:
+    with sessions.connect(server.connect_url, "parity/1", [], tag="parity") as session:
+        yield session
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("name", FRAMES)
+def test_both_count_the_same_rows(spark: SparkSession, name: str) -> None:
+    assert_parity(spark, name)
