@@ -138,7 +138,7 @@ class Script:
     def build_features(self) -> None:
         names = ("flights", "weather", "planes", "airports", "airlines")
         self.write("features", features({name: self.table(name) for name in names}))
-        self.check("features", label="arrived_late IN (0, 1)", share="landed_late_share_3h BETWEEN 0 AND 1")
+        self.check("features", label="arrived_late IN (0, 1)", share="origin_late_share_2h BETWEEN 0 AND 1")
 
     def train(self, spec: ModelSpec) -> None:
         source = self.table("features" if spec.partition_column else "docstrings")
