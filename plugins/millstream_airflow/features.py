@@ -20,8 +20,8 @@ DOC = """
 Made from {inputs}, each read at one pinned version.
 
 Any of them triggers this DAG, because some change rarely: waiting for all of them would wait for ever.
-Nothing is done when the table was already made from the present versions, or when one of them has never been
-published.
+Nothing is done when the table was already made from the present versions by the present code, or when one of
+them has never been published.
 """
 
 
@@ -66,7 +66,8 @@ def changed_inputs(table: str, inputs: list[str]) -> dict[str, int]:
     absent = [name for name, version in versions.items() if version is None]
     if absent:
         raise AirflowSkipException(f"not published yet: {', '.join(absent)}")
-    made_from = next((entry.inputs for entry in ledger.entries(TableRef.parse(table), root)), None)
-    if made_from == versions and not get_current_context()["params"]["force"]:
-        raise AirflowSkipException(f"{table} was already made from these versions: {versions}")
+    latest = next(iter(ledger.entries(TableRef.parse(table), root)), None)
+    made = latest is not None and (latest.inputs, latest.code_version) == (versions, catalog.code_version())
+    if made and not get_current_context()["params"]["force"]:
+        raise AirflowSkipException(f"{table} was already made from these versions by this code: {versions}")
     return {name: version for name, version in versions.items() if version is not None}
