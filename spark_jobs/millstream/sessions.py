@@ -43,25 +43,33 @@ def connect(url: str, attempt: str, earlier: list[str], tag: str) -> Iterator[Sp
         ClusterError: the server cannot be reached, or an earlier operation does not end in time.
     """
     _require_listening(url)
+    with _connect_mode():
+        try:
+            for name in earlier:
+                end_operations(url, name)
+            spark = _open(url, attempt)
+            spark.addTag(tag)
+        except ClusterError:
+            raise
+        except Exception as error:
+            raise _no_answer(url, error) from error
+        try:
+            yield spark
+        except BaseException:
+            # A closed session can no longer be asked what still runs in it, so end that first.
+            _end(spark, attempt, END_TIMEOUT_S)
+            raise
+        finally:
+            spark.stop()
+
+
+@contextmanager
+def _connect_mode() -> Iterator[None]:
+    """PySpark sets this variable for good, and a later classic session in the process would be refused."""
     before = os.environ.get(_MODE)
     try:
-        for name in earlier:
-            end_operations(url, name)
-        spark = _open(url, attempt)
-        spark.addTag(tag)
-    except ClusterError:
-        raise
-    except Exception as error:
-        raise _no_answer(url, error) from error
-    try:
-        yield spark
-    except BaseException:
-        # A closed session can no longer be asked what still runs in it, so end that first.
-        _end(spark, attempt, END_TIMEOUT_S)
-        raise
+        yield
     finally:
-        spark.stop()
-        # PySpark leaves this set, and a classic session in the same process would then be refused.
         if before is None:
             os.environ.pop(_MODE, None)
 
@@ -76,13 +84,14 @@ def end_operations(url: str, attempt: str, timeout_s: float = END_TIMEOUT_S) -> 
     Returns: ids of the operations that were interrupted.
     Raises: ClusterError when they have not ended after `timeout_s` seconds.
     """
-    spark = _open(url, attempt)
-    try:
-        return _end(spark, attempt, timeout_s)
-    except Exception as error:
-        if "SESSION_CLOSED" in str(error):
-            return []
-        raise
+    with _connect_mode():
+        spark = _open(url, attempt)
+        try:
+            return _end(spark, attempt, timeout_s)
+        except Exception as error:
+            if "SESSION_CLOSED" in str(error):
+                return []
+            raise
 
 
 def _require_listening(url: str) -> None:
