@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -48,3 +49,4 @@ def api(settings: Settings) -> Iterator[AirflowApi]:
             yield client
     finally:
         down(settings, print)
+        shutil.rmtree(settings.home, ignore_errors=True)
