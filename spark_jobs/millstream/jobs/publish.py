@@ -86,7 +86,7 @@ def run(spark: SparkSession, args: Args) -> Result:
     entry.check_conservation(args.rows_read)
     _agree_with_gate(entry, verdict)
 
-    changed = _differs(entry, table, args.lake_root)
+    changed = _differs(entry, table, args.lake_root) and _adds_anything(spark, staged, table, args, entry)
     if changed:
         _publish_quarantine(spark, staged, table, columns, args, entry)
         _publish_rows(spark, staged, table, columns, args, entry)
@@ -225,6 +225,22 @@ def _differs(entry: ledger.Entry, table: TableRef, lake_root: str) -> bool:
         if earlier.watermark != entry.watermark:
             return True
     return False
+
+
+def _adds_anything(
+    spark: SparkSession, staged: DataFrame, table: TableRef, args: Args, entry: ledger.Entry
+) -> bool:
+    """False when the table has every row of an increment already.
+
+    Watermarks are inclusive, so that no row with the last timestamp is missed: each increment brings back
+    the rows at the boundary, and these must not make a new version of the table.
+    """
+    if args.load != "watermark" or entry.quarantined or ledger.version(table, args.lake_root) is None:
+        return True
+    columns = [name for name in _published_columns(table).fieldNames() if name != SOURCE_ROW_ID]
+    good = staged.where(_is_good()).select(*columns)
+    present = spark.read.format("delta").load(table.uri(args.lake_root)).select(*columns)
+    return not good.exceptAll(present).isEmpty()
 
 
 def _commit(args: Args, table: TableRef, entry: ledger.Entry) -> Commit:
