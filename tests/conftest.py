@@ -5,9 +5,15 @@ from __future__ import annotations
 import os
 import sys
 
+import pytest
+
 from millstream.settings import CHECKOUT
 
 # Spark starts its Python workers by name; the `python3` of the PATH may be another one.
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 os.environ.setdefault("AIRFLOW_HOME", str(CHECKOUT / ".millstream" / "airflow"))
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write tests/dags/golden anew")
