@@ -12,6 +12,8 @@ tools=$home/bootstrap
 # Installers keep their caches and temporary files inside the checkout.
 export UV_CACHE_DIR="$home/cache/uv" UV_PYTHON_INSTALL_DIR="$home/python" UV_PYTHON_INSTALL_BIN=0
 export PIP_CACHE_DIR="$home/cache/pip" PIP_DISABLE_PIP_VERSION_CHECK=1 TMPDIR="$home/tmp"
+# A company that signs its own certificates has them in the system's store.
+export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-true}"
 unset VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH || :
 
 say() { echo "bootstrap: $*" >&2; }
