@@ -20,10 +20,11 @@ from millstream.errors import ClusterError, ConfigurationError
 from millstream.lake.storage import Storage
 from millstream.landing import run_key
 from millstream.settings import Settings
-from millstream_airflow import catalog
+from millstream_airflow import catalog, lineage
 from millstream_airflow.links import DataDocsLink, MlflowLink, SparkLink
 
 if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Connection, Context
 
 # How many earlier tries of a task are looked for on the Connect server.
@@ -75,6 +76,8 @@ class SparkJobOperator(SparkSubmitOperator):
         self.mlflow_conn_id = mlflow_conn_id
         self.skip_if = skip_if
         self.links: dict[str, str] = {}
+        self.read: dict[str, int] = {}
+        self.written: dict[str, int] = {}
 
     def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override]
         if self.skip_if == "True":
@@ -92,8 +95,19 @@ class SparkJobOperator(SparkSubmitOperator):
                 "spark_connect or spark"
             )
         self._note_links(result)
+        self.read, self.written = lineage.tables_read(arguments, result), lineage.tables_written(result)
         self.log.info("result: %s", json.dumps(result)[:4000])
         return result
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
+        """Tables read and written with their versions; called by the OpenLineage listener."""
+        from airflow.providers.openlineage.extractors import OperatorLineage
+
+        root = Settings().lake_root
+        return OperatorLineage(
+            inputs=[lineage.dataset(table, version, root) for table, version in self.read.items()],
+            outputs=[lineage.dataset(table, version, root) for table, version in self.written.items()],
+        )
 
     def job_arguments(self, context: Context) -> dict[str, Any]:
         """All arguments that the job is called with; the golden files are made from these."""

@@ -173,6 +173,12 @@ class AirflowApi:
         )  # fmt: skip
         return [line if isinstance(line, dict) else {"event": str(line)} for line in answer["content"]]
 
+    def links(self, task: Task) -> dict[str, str]:
+        """The task's links to other tools, by their names."""
+        path = f"/api/v2/dags/{task.dag_id}/dagRuns/{task.run_id}/taskInstances/{task.task_id}/links"
+        answer = self._request("GET", path, params={"map_index": task.map_index})
+        return {name: url for name, url in answer["extra_link_entries"].items() if url}
+
     def address(self, task: Task) -> str:
         """The task's page in the web UI."""
         mapped = f"/mapped/{task.map_index}" if task.map_index >= 0 else ""

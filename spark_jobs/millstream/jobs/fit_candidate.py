@@ -1,5 +1,6 @@
 """Fit one candidate: choose its settings on the validation part, refit on train and validation together.
 
+The encoders learn from the train part alone, so that a refit differs from its trial in the rows only.
 The test part is not touched here. Every trial is a nested run in MLflow.
 """
 
@@ -8,14 +9,14 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from pyspark.ml import Pipeline
+from pyspark.ml import Pipeline, PipelineModel
 from pyspark.sql import DataFrame, SparkSession
 
 from millstream.jobs import JobModel
 from millstream.lake.tables import TableRef
 from millstream.ml import metrics, tracking
-from millstream.ml.dataset import LABEL, PART, labelled, part, require_rows
-from millstream.ml.pipelines import encoders, estimator, inputs
+from millstream.ml.dataset import LABEL, PART, labelled, ordered, part, persisted, require_rows
+from millstream.ml.pipelines import VECTOR, encoders, estimator, inputs
 from millstream.ml.scoring import scored_pairs
 from millstream.ml.spec import Candidate, ModelSpec, Params
 from millstream.models import model_spec
@@ -51,10 +52,14 @@ def run(spark: SparkSession, args: Args) -> Result:
     candidate = spec.candidate(args.candidate)
     mlflow = tracking.connect(spec.name)
     began = time.monotonic()
-    rows = labelled(_input_rows(spark, spec, args), spec)
-    counts = {row[PART]: row["count"] for row in rows.groupBy(PART).count().collect()}
-    require_rows(counts, spec)
-    with tracking.failures(), mlflow.start_run(run_name=f"{candidate.name} {args.run}") as active:
+    labelled_rows = labelled(_input_rows(spark, spec, args), spec)
+    with (
+        persisted(inputs(ordered(labelled_rows, spec), spec, LABEL, PART)) as rows,
+        tracking.failures(),
+        mlflow.start_run(run_name=f"{candidate.name} {args.run}") as active,
+    ):
+        counts = {row[PART]: row["count"] for row in rows.groupBy(PART).count().collect()}
+        require_rows(counts, spec)
         mlflow.set_tags(
             {
                 "millstream.training": args.run,
@@ -64,10 +69,14 @@ def run(spark: SparkSession, args: Args) -> Result:
             }
         )
         mlflow.log_params({f"rows_{name}": count for name, count in sorted(counts.items())})
-        best, pairs = _tune(mlflow, rows, spec, candidate)
-        model = _fit(rows, spec, candidate, best)
+        encoder = Pipeline(stages=encoders(spec, candidate)).fit(part(rows, "train"))
+        encoded = encoder.transform(part(rows, "train", "validate")).select(LABEL, PART, VECTOR)
+        # Every fit goes over its rows several times.
+        with persisted(encoded) as matrix:
+            best, pairs = _tune(mlflow, matrix, spec, candidate)
+            refitted = estimator(spec, candidate, best).fit(matrix)
         uri = _model_uri(args)
-        model.write().overwrite().save(uri)
+        PipelineModel([*encoder.stages, refitted]).write().overwrite().save(uri)
         found = metrics.summary(pairs)
         mlflow.log_params(best)
         mlflow.log_metrics({f"validation_{name}": value for name, value in found.items()})
@@ -98,32 +107,16 @@ def _model_uri(args: Args) -> str:
     return f"{args.lake_root.rstrip('/')}/models/{args.model}/{args.run}/{args.candidate}"
 
 
-def _tune(mlflow: Any, rows: DataFrame, spec: ModelSpec, candidate: Candidate) -> tuple[Params, Any]:
+def _tune(mlflow: Any, matrix: DataFrame, spec: ModelSpec, candidate: Candidate) -> tuple[Params, Any]:
     """The setting with the highest validation AUC-ROC, and its (label, score) pairs."""
-    train = inputs(part(rows, spec, "train"), spec, LABEL)
-    encoder = Pipeline(stages=encoders(spec, candidate)).fit(train)
-    # Encoded once for all settings; the server frees it with the session at the latest.
-    vectors = encoder.transform(train).select(LABEL, "features").persist()
-    validate = encoder.transform(inputs(part(rows, spec, "validate"), spec, LABEL))
-    validate = validate.select(LABEL, "features").persist()
+    train, validate = part(matrix, "train"), part(matrix, "validate")
     trials: list[tuple[float, Params, Any]] = []
-    try:
-        for number, params in enumerate(candidate.grid, start=1):
-            with mlflow.start_run(run_name=f"{candidate.name} trial {number}", nested=True):
-                fitted = estimator(spec, candidate, params).fit(vectors)
-                pairs = scored_pairs(validate, fitted)
-                found = metrics.summary(pairs)
-                mlflow.log_params(params)
-                mlflow.log_metrics({f"validation_{name}": value for name, value in found.items()})
-                trials.append((found["auc_roc"], params, pairs))
-    finally:
-        vectors.unpersist()
-        validate.unpersist()
+    for number, params in enumerate(candidate.grid, start=1):
+        with mlflow.start_run(run_name=f"{candidate.name} trial {number}", nested=True):
+            pairs = scored_pairs(validate, estimator(spec, candidate, params).fit(train))
+            found = metrics.summary(pairs)
+            mlflow.log_params(params)
+            mlflow.log_metrics({f"validation_{name}": value for name, value in found.items()})
+            trials.append((found["auc_roc"], params, pairs))
     _, best, pairs = max(trials, key=lambda trial: trial[0])
     return best, pairs
-
-
-def _fit(rows: DataFrame, spec: ModelSpec, candidate: Candidate, params: Params) -> Any:
-    """The whole pipeline, fitted on train and validation together."""
-    stages = [*encoders(spec, candidate), estimator(spec, candidate, params)]
-    return Pipeline(stages=stages).fit(inputs(part(rows, spec, "train", "validate"), spec, LABEL))

@@ -21,7 +21,7 @@ from millstream.jobs.fit_candidate import Result as Fitted
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.ml import metrics, plots, promotion, tracking
-from millstream.ml.dataset import LABEL, labelled, part
+from millstream.ml.dataset import LABEL, labelled, ordered, part
 from millstream.ml.pipelines import feature_names, inputs
 from millstream.ml.scoring import scored_pairs
 from millstream.ml.spec import ModelSpec
@@ -64,7 +64,7 @@ def run(spark: SparkSession, args: Args) -> Result:
     best = max((Fitted.model_validate(one) for one in args.candidates), key=_validation_auc)
     mlflow = tracking.connect(spec.name)
     model = PipelineModel.load(best.model_uri)
-    test = inputs(part(_rows(spark, spec, args), spec, "test"), spec, LABEL).persist()
+    test = inputs(ordered(part(_rows(spark, spec, args), "test"), spec), spec, LABEL).persist()
     with tracking.failures(), mlflow.start_run(run_id=best.mlflow_run_id) as active:
         scored = _score_test_part(mlflow, test, model)
         found = metrics.summary(scored)
@@ -75,7 +75,7 @@ def run(spark: SparkSession, args: Args) -> Result:
             mlflow,
             spec,
             promotion.Contender(uri, found["auc_roc"], _tags(args, spec, best, found)),
-            lambda champion: metrics.summary(scored_pairs(test, champion))["auc_roc"],
+            test,
             args.state_dir,
         )
         url = tracking.run_url(active.info.experiment_id, active.info.run_id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 from pyspark.sql import Column, DataFrame, Window
@@ -28,10 +30,24 @@ def labelled(rows: DataFrame, spec: ModelSpec) -> DataFrame:
     return found.withColumn(PART, _part(spec))
 
 
-def part(rows: DataFrame, spec: ModelSpec, *names: Part) -> DataFrame:
-    """The rows of the named parts, ordered: MLlib's results depend on the order of the rows."""
-    chosen = rows.where(F.col(PART).isin(*names))
-    return chosen.repartition(2, spec.row_id).sortWithinPartitions(spec.row_id)
+def ordered(rows: DataFrame, spec: ModelSpec) -> DataFrame:
+    """`rows` in an order of their own, because MLlib's results depend on the order of the rows."""
+    return rows.repartition(2, spec.row_id).sortWithinPartitions(spec.row_id)
+
+
+@contextmanager
+def persisted(rows: DataFrame) -> Iterator[DataFrame]:
+    """`rows`, computed once while the context lasts; a server that outlives its client gets the room back."""
+    kept = rows.persist()
+    try:
+        yield kept
+    finally:
+        kept.unpersist()
+
+
+def part(rows: DataFrame, *names: Part) -> DataFrame:
+    """The rows of the named parts."""
+    return rows.where(F.col(PART).isin(*names))
 
 
 def require_rows(counts: dict[str, int], spec: ModelSpec) -> None:

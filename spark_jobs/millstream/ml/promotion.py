@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from pyspark.sql import DataFrame
 
+from millstream.ml import metrics
+from millstream.ml.scoring import scored_pairs
 from millstream.ml.spec import ModelSpec
 from millstream.ml.tracking import CHALLENGER, CHAMPION
 
@@ -33,41 +35,61 @@ class Decision:
     champion_version: int
 
 
-def decide(
-    mlflow: Any,
-    spec: ModelSpec,
-    contender: Contender,
-    auc_of: Callable[[Any], float],
-    state_dir: str,
-) -> Decision:
+def decide(mlflow: Any, spec: ModelSpec, contender: Contender, test: DataFrame, state_dir: str) -> Decision:
     """Register the contender, and make it champion only if it beats the present one by the margin.
 
     MLflow's aliases are last-writer-wins, so reading the champion and moving the alias happen under one
-    lock; `auc_of` scores a model on the rows that gave the contender's AUC.
+    lock. `test` are the rows that gave the contender's AUC. The version says why before the alias moves, and
+    a retry takes up the version that an attempt left behind: a person never meets an unexplained champion.
     """
     client = mlflow.MlflowClient()
     Path(state_dir).mkdir(parents=True, exist_ok=True)
     with FileLock(Path(state_dir) / f"promote-{spec.name}.lock", timeout=LOCK_TIMEOUT_S):
         champion = _champion(client, spec.name)
-        version = mlflow.register_model(contender.uri, spec.name, tags=contender.tags)
-        number = int(version.version)
-        if champion is None:
-            won, reason = True, f"first version: test AUC-ROC {contender.auc:.4f}"
-        else:
-            present = _present_auc(mlflow, champion, auc_of)
-            won = contender.auc > present + spec.margin
-            reason = (
-                f"test AUC-ROC {contender.auc:.4f} against {present:.4f} of version {champion.version} "
-                f"on the same rows; margin {spec.margin}"
-            )
-        alias = CHAMPION if won else CHALLENGER
-        client.set_registered_model_alias(spec.name, alias, str(number))
-        client.update_model_version(
-            spec.name, str(number), description=f"{alias.capitalize()}: {reason}. {_origin(contender)}"
+        version = _left_behind(client, spec.name, contender) or mlflow.register_model(
+            contender.uri, spec.name, tags=contender.tags
         )
-        client.set_model_version_tag(spec.name, str(number), "decision", f"{alias}: {reason}")
+        if champion is not None and champion.version == version.version:
+            won, reason = True, champion.tags["decision"].removeprefix(f"{CHAMPION}: ")
+        else:
+            won, reason = _compare(mlflow, spec, contender, champion, test)
+        alias = CHAMPION if won else CHALLENGER
         client.update_registered_model(spec.name, description=spec.description)
-    return Decision(number, alias, reason, number if won else int(champion.version))
+        client.update_model_version(
+            spec.name, version.version, description=f"{alias.capitalize()}: {reason}. {_origin(contender)}"
+        )
+        client.set_model_version_tag(spec.name, version.version, "decision", f"{alias}: {reason}")
+        client.set_registered_model_alias(spec.name, alias, version.version)
+    return Decision(int(version.version), alias, reason, int((version if won else champion).version))
+
+
+def _left_behind(client: Any, name: str, contender: Contender) -> Any:
+    """The version that an earlier attempt of this training registered, if there is one."""
+    found = client.search_model_versions(
+        f"name = '{name}' and run_id = '{contender.tags['mlflow_run_id']}'", max_results=1
+    )
+    return found[0] if found else None
+
+
+def _compare(
+    mlflow: Any, spec: ModelSpec, contender: Contender, champion: Any, test: DataFrame
+) -> tuple[bool, str]:
+    """Whether the contender becomes champion, and why."""
+    ours = f"test AUC-ROC {contender.auc:.4f}"
+    if champion is None:
+        return True, f"first version: {ours}"
+    uri = f"models:/{champion.name}/{champion.version}"
+    missing = set(mlflow.models.get_model_info(uri).signature.inputs.input_names()) - set(test.columns)
+    if missing:
+        columns = ", ".join(sorted(missing))
+        return True, f"{ours}; version {champion.version} asks for columns that are gone: {columns}"
+    with tempfile.TemporaryDirectory(prefix="mlflow-") as scratch:
+        model = mlflow.spark.load_model(uri, dfs_tmpdir=scratch)
+        present = metrics.summary(scored_pairs(test, model))["auc_roc"]
+    reason = (
+        f"{ours} against {present:.4f} of version {champion.version} on the same rows; margin {spec.margin}"
+    )
+    return contender.auc > present + spec.margin, reason
 
 
 def _champion(client: Any, name: str) -> Any:
@@ -79,12 +101,6 @@ def _champion(client: Any, name: str) -> Any:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
-
-
-def _present_auc(mlflow: Any, champion: Any, auc_of: Callable[[Any], float]) -> float:
-    with tempfile.TemporaryDirectory(prefix="mlflow-") as scratch:
-        model = mlflow.spark.load_model(f"models:/{champion.name}/{champion.version}", dfs_tmpdir=scratch)
-        return auc_of(model)
 
 
 def _origin(contender: Contender) -> str:

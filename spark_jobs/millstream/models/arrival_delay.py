@@ -48,8 +48,8 @@ SPEC = ModelSpec(
             "logistic_regression",
             "logistic_regression",
             (
-                {"regParam": 0.001, "elasticNetParam": 0.5, "maxIter": 40},
-                {"regParam": 0.01, "elasticNetParam": 0.1, "maxIter": 40},
+                {"regParam": 0.001, "elasticNetParam": 0.5, "maxIter": 25},
+                {"regParam": 0.01, "elasticNetParam": 0.1, "maxIter": 25},
             ),
         ),
         Candidate(
@@ -61,16 +61,16 @@ SPEC = ModelSpec(
             "random_forest",
             "random_forest",
             (
-                {"numTrees": 30, "maxDepth": 8, "minInstancesPerNode": 50},
-                {"numTrees": 30, "maxDepth": 10, "minInstancesPerNode": 50},
+                {"numTrees": 20, "maxDepth": 8, "minInstancesPerNode": 50},
+                {"numTrees": 20, "maxDepth": 10, "minInstancesPerNode": 50},
             ),
         ),
         Candidate(
             "gradient_boosted_trees",
             "gradient_boosted_trees",
             (
-                {"maxIter": 30, "maxDepth": 4, "stepSize": 0.15, "minInstancesPerNode": 100},
-                {"maxIter": 30, "maxDepth": 5, "stepSize": 0.1, "minInstancesPerNode": 100},
+                {"maxIter": 20, "maxDepth": 4, "stepSize": 0.2, "minInstancesPerNode": 100},
+                {"maxIter": 20, "maxDepth": 5, "stepSize": 0.2, "minInstancesPerNode": 100},
             ),
         ),
     ),

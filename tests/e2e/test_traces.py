@@ -1,0 +1,73 @@
+"""What a run leaves for people to follow: links on its tasks, and lineage with table versions."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+from test_one_month import carry
+
+from millstream import ledger
+from millstream.lake.tables import TableRef
+from millstream.settings import Settings
+from millstream_stack.airflow_api import AirflowApi, Task
+from millstream_stack.credentials import load_or_create
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def tasks(api: AirflowApi) -> dict[str, Task]:
+    _, found = carry(api, "ingest_airlines")
+    return {task.task_id: task for task in found if task.dag_id == "ingest_airlines"}
+
+
+def test_every_spark_task_links_to_its_session(api: AirflowApi, tasks: dict[str, Task]) -> None:
+    for name in ("load_bronze", "transform", "quality_gate", "publish"):
+        page = httpx.get(api.links(tasks[name])["Spark"], timeout=60)
+        assert page.is_success
+        # The session's page lists the queries that ran in it.
+        assert "Session ID" in page.text, name
+        assert "SQL Properties" in page.text, name
+
+
+def test_the_gate_links_to_its_page_of_data_docs(
+    api: AirflowApi, tasks: dict[str, Task], settings: Settings
+) -> None:
+    link = api.links(tasks["quality_gate"])["Data Docs"]
+    assert httpx.get(link, timeout=60).status_code == httpx.codes.UNAUTHORIZED
+    credentials = load_or_create(settings)
+    login = {"username": credentials.airflow_user, "password": credentials.airflow_password}
+    token = httpx.post(f"{settings.airflow_url}/auth/token", json=login, timeout=60).json()["access_token"]
+    page = httpx.get(link, headers={"Authorization": f"Bearer {token}"}, timeout=60)
+    assert page.is_success
+    assert "silver.airlines" in page.text
+
+
+def test_lineage_names_tables_with_their_versions(settings: Settings, tasks: dict[str, Task]) -> None:
+    events = _completed(settings, "ingest_airlines.publish")
+    assert events
+    version = ledger.version(TableRef.parse("silver.airlines"), settings.lake_root)
+    (silver,) = events[-1]["outputs"]
+    assert silver["name"].endswith("/lake/silver/airlines")
+    assert silver["namespace"] == "file"
+    assert silver["facets"]["version"]["datasetVersion"] == str(version)
+    bronze = ledger.version(TableRef.parse("bronze.airlines"), settings.lake_root)
+    assert {one["name"].rpartition("/lake/")[2]: one["facets"]["version"]["datasetVersion"]
+            for one in events[-1]["inputs"]} == {"bronze/airlines": str(bronze)}  # fmt: skip
+
+
+def test_no_event_carries_a_password(settings: Settings, tasks: dict[str, Task]) -> None:
+    credentials = load_or_create(settings)
+    written = (settings.home / "lineage" / "events.jsonl").read_text()
+    assert settings.lake_root.removeprefix("file://") in written
+    for secret in (credentials.airflow_password, credentials.mlflow_password):
+        assert secret not in written
+
+
+def _completed(settings: Settings, job: str) -> list[dict[str, Any]]:
+    lines = (settings.home / "lineage" / "events.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    return [event for event in events if event["job"]["name"] == job and event["eventType"] == "COMPLETE"]

@@ -1,0 +1,114 @@
+"""No feature knows what happened at or after a flight's cutoff: changing all of it changes nothing."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from chain import contract_of
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from millstream.models import model_spec
+from millstream.transforms import arrival_delay_features as target
+from millstream.transforms import transform_of
+from millstream.transforms.typed import typed
+from millstream_demo import reference
+
+MONTH = "3"  # clocks change in it
+# Both are the cutoff of flights that leave an hour later; the first lies on the day when clocks change.
+MOMENTS = ("2013-03-10 18:00:00", "2013-03-21 21:30:00")
+DATASETS = ("flights", "weather", "planes", "airports", "airlines")
+
+
+@pytest.fixture(scope="module")
+def silver(spark: SparkSession) -> Iterator[dict[str, DataFrame]]:
+    tables = {name: _silver(spark, name).persist() for name in DATASETS}
+    yield tables
+    for table in tables.values():
+        table.unpersist()
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_what_happens_after_the_cutoff_changes_no_feature(silver: dict[str, DataFrame], moment: str) -> None:
+    at = F.lit(datetime.fromisoformat(moment).replace(tzinfo=UTC))
+    as_it_was = _features(silver)
+    otherwise = _features(
+        {**silver, "flights": _flights_otherwise(silver, at), "weather": _weather_otherwise(silver, at)}
+    )
+    known = F.col("cutoff_utc") <= at
+
+    assert as_it_was.where(F.col("cutoff_utc") == at).count() > 0
+    before, changed = as_it_was.where(known), otherwise.where(known)
+    assert before.exceptAll(changed).count() == 0
+    assert before.count() == changed.count()
+    # The later flights do see it, or the comparison above would show nothing.
+    assert as_it_was.where(~known).exceptAll(otherwise.where(~known)).count() > 1_000
+
+
+@pytest.mark.spark
+def test_the_model_reads_only_features(silver: dict[str, DataFrame]) -> None:
+    spec = model_spec("arrival_delay")
+    offered = set(target.features(silver).columns) - {spec.label, "cutoff_utc"}
+    used = {*spec.features.numbers, *spec.features.categories, *spec.features.tree_categories}
+    assert used <= offered
+    assert not used & {"month", "flight_date"}, "the season is a trap"
+
+
+def _features(silver: dict[str, DataFrame]) -> DataFrame:
+    return target.features(silver).drop(target.LABEL)
+
+
+def _silver(spark: SparkSession, dataset: str) -> DataFrame:
+    """The reference data of one month, through the dataset's own contract and transform."""
+    contract = contract_of(dataset)
+    lines = [
+        {name: row[name] for name in contract.column_names}
+        for row in _reference_rows(dataset)
+        if row.get("month", MONTH) == MONTH
+    ]
+    raw = spark.createDataFrame(
+        [(*row.values(), dataset, str(number)) for number, row in enumerate(lines)],
+        ", ".join(f"`{name}` string" for name in (*contract.column_names, "_source_file", "_source_row")),
+    ).withColumns({"_record_error": F.lit(None).cast("string"), "_record": F.lit(None).cast("string")})
+    module = transform_of(dataset)
+    return module.transform(typed(raw, contract)).dropDuplicates(list(module.KEY))
+
+
+def _reference_rows(dataset: str) -> list[dict[str, str]]:
+    if dataset == "flights":
+        return list(csv.DictReader(line.decode() for line in reference.flight_lines()))
+    return reference.rows(f"{dataset}.csv")
+
+
+def _flights_otherwise(silver: dict[str, DataFrame], at: Column) -> DataFrame:
+    """Flights where all that happened at or after `at` went differently.
+
+    A flight has certainly not landed before its departure plus its time in the air.
+    """
+    departed_later = F.col("dep_utc") >= at
+    landed_later = F.timestamp_seconds(F.unix_seconds("dep_utc") + F.col("air_time_min") * 60) >= at
+    cancelled = departed_later & (F.col("flight") % 5 == 0)
+    clock = F.floor(F.col("arr_time") / 100) * 60 + F.col("arr_time") % 100 + 53
+    later = {
+        "dep_utc": F.when(cancelled, None).when(departed_later, F.col("dep_utc") + F.expr("INTERVAL 3 HOUR")),
+        "dep_delay_min": F.when(cancelled, None).when(departed_later, F.col("dep_delay_min") + 180),
+        "arr_delay_min": F.when(cancelled, None).when(landed_later, 60 - F.col("arr_delay_min")),
+        "arr_time": F.when(cancelled, None).when(
+            landed_later, (F.floor(clock / 60) % 24 * 100 + clock % 60).cast("int")
+        ),
+    }
+    touched = departed_later | landed_later
+    return silver["flights"].withColumns(
+        {name: F.when(touched, value).otherwise(F.col(name)) for name, value in later.items()}
+    )
+
+
+def _weather_otherwise(silver: dict[str, DataFrame], at: Column) -> DataFrame:
+    measured = ("precip_in", "visib_mi", "wind_speed_mph", "wind_gust_mph", "humid_pct", "pressure_mb")
+    return silver["weather"].withColumns(
+        {name: F.when(F.col("observed_utc") >= at, 77.0).otherwise(F.col(name)) for name in measured}
+    )

@@ -1,0 +1,308 @@
+"""Training against a real MLflow server: fitted, tested once, registered, promoted; and when MLflow is down.
+
+The rows are the docstrings of a few installed libraries, enough for both labels in every part of the split.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from mlflow.models import infer_signature
+from mlflow_server import MlflowServer
+from pyspark.ml import PipelineModel
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from millstream import jobs
+from millstream.errors import SourceDataError, TrackingError
+from millstream.ml import promotion
+from millstream.ml.dataset import PART, labelled, ordered, part
+from millstream.ml.pipelines import inputs
+from millstream.models import model_spec
+from millstream_demo.docstrings import docstrings_of, public_modules
+
+pytestmark = pytest.mark.spark
+
+LIBRARIES = ("pyspark", "click", "httpx", "jinja2", "networkx", "sqlalchemy")
+MODEL = "big_data_text"
+SPEC = model_spec(MODEL)
+(CANDIDATE,) = SPEC.candidates
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    running = MlflowServer(tmp_path_factory.mktemp("mlflow"))
+    running.start()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("MLFLOW_TRACKING_URI", running.url)
+        yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def lake(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A lake whose `silver.docstrings` holds the docstrings of `LIBRARIES`."""
+    folder = tmp_path_factory.mktemp("lake")
+    found = [
+        {**record, "_source_row_id": record["qualified_name"]}
+        for module, path in public_modules()
+        if module.partition(".")[0] in LIBRARIES
+        for record in docstrings_of(module, Path(path))
+    ]
+    rows = spark.createDataFrame(pd.DataFrame(found)).dropDuplicates(["qualified_name"])
+    rows.write.format("delta").save(f"file://{folder}/silver/docstrings")
+    return f"file://{folder}"
+
+
+class Training:
+    """The jobs of one training run, as its DAG calls them."""
+
+    def __init__(self, spark: SparkSession, lake: str, run: str) -> None:
+        self.spark, self.lake, self.run = spark, lake, run
+        self.common = {
+            "lake_root": lake,
+            "run": run,
+            "model": MODEL,
+            "input_version": 0,
+            "code_version": "test",
+        }
+
+    def fit(self) -> dict[str, Any]:
+        return jobs.execute(self.spark, "fit_candidate", {**self.common, "candidate": CANDIDATE.name})
+
+    def register(self, *fitted: dict[str, Any]) -> dict[str, Any]:
+        locks = f"{self.lake.removeprefix('file://')}/locks"
+        arguments = {**self.common, "candidates": list(fitted), "state_dir": locks}
+        return jobs.execute(self.spark, "register_model", arguments)
+
+
+@pytest.fixture(scope="module")
+def fitted(spark: SparkSession, lake: str, server: MlflowServer) -> dict[str, Any]:
+    return Training(spark, lake, "first").fit()
+
+
+@pytest.fixture(scope="module")
+def registered(spark: SparkSession, lake: str, fitted: dict[str, Any]) -> dict[str, Any]:
+    return Training(spark, lake, "first").register(fitted)
+
+
+@pytest.fixture(scope="module")
+def rows(spark: SparkSession, lake: str) -> DataFrame:
+    return labelled(spark.read.format("delta").load(f"{lake}/silver/docstrings"), SPEC)
+
+
+@pytest.fixture(scope="module")
+def tested(rows: DataFrame) -> Iterator[DataFrame]:
+    kept = inputs(ordered(part(rows, "test"), SPEC), SPEC, "label").persist()
+    yield kept
+    kept.unpersist()
+
+
+def test_no_module_and_no_text_stands_on_both_sides(rows: DataFrame) -> None:
+    for column in ("module", "docstring"):
+        parts = rows.groupBy(column).agg({PART: "collect_set"}).toDF(column, "parts")
+        assert parts.where("size(parts) > 1").count() == 0, column
+    assert rows.count() == rows.select("docstring").distinct().count()
+    assert {row[PART] for row in rows.select(PART).distinct().collect()} == {"train", "validate", "test"}
+
+
+def test_every_trial_is_a_nested_run_and_the_best_one_wins(fitted: dict[str, Any]) -> None:
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name(MODEL)
+    trials = client.search_runs(
+        [experiment.experiment_id], f"tags.mlflow.parentRunId = '{fitted['mlflow_run_id']}'"
+    )
+    assert len(trials) == len(CANDIDATE.grid)
+    best = max(trials, key=lambda trial: trial.data.metrics["validation_auc_roc"])
+    assert best.data.metrics["validation_auc_roc"] == fitted["validation"]["auc_roc"]
+    assert {name: float(value) for name, value in best.data.params.items()} == fitted["params"]
+
+
+def test_the_fit_depends_on_nothing_in_the_test_part(
+    spark: SparkSession, lake: str, fitted: dict[str, Any], rows: DataFrame, tmp_path: Path
+) -> None:
+    source = spark.read.format("delta").load(f"{lake}/silver/docstrings")
+    unique = source.groupBy("docstring").count().where("count = 1").select("docstring")
+    hidden = (
+        part(rows, "test").join(unique, "docstring").select("qualified_name", F.lit(True).alias("hidden"))
+    )
+    garbled = source.join(hidden, "qualified_name", "left").withColumn(
+        "docstring",
+        F.when(F.col("hidden"), F.concat(F.lit("garbled "), "qualified_name")).otherwise(F.col("docstring")),
+    )
+    assert garbled.where("hidden").count() > 100
+    garbled.drop("hidden").write.format("delta").save(f"file://{tmp_path}/silver/docstrings")
+
+    again = Training(spark, f"file://{tmp_path}", "garbled").fit()
+    assert again["validation"] == fitted["validation"]
+    ours, theirs = (PipelineModel.load(one["model_uri"]).stages[-1] for one in (again, fitted))
+    assert (ours.coefficients, ours.intercept) == (theirs.coefficients, theirs.intercept)
+
+
+def test_the_registry_says_where_a_version_comes_from(
+    registered: dict[str, Any], fitted: dict[str, Any]
+) -> None:
+    client = MlflowClient()
+    version = client.get_model_version_by_alias(MODEL, "champion")
+    assert int(version.version) == registered["version"] == registered["champion_version"]
+    assert version.tags["input.silver.docstrings"] == "0"
+    assert version.tags["code_version"] == "test"
+    assert version.tags["test_auc_roc"] == f"{registered['test']['auc_roc']:.4f}"
+    assert version.description.startswith("Champion: first version")
+
+    run = client.get_run(fitted["mlflow_run_id"])
+    assert [(one.dataset.name, one.dataset.digest) for one in run.inputs.dataset_inputs] == [
+        ("silver.docstrings", "v0")
+    ]
+    assert {"auc_roc", "auc_pr", "log_loss", "brier", "calibration_error"} <= {
+        name.removeprefix("test_") for name in run.data.metrics if name.startswith("test_")
+    }
+    plots = {Path(one.path).stem for one in client.list_artifacts(run.info.run_id, "plots")}
+    assert plots == {"roc", "precision_recall", "calibration", "importance"}
+    info = mlflow.models.get_model_info(f"models:/{MODEL}@champion")
+    assert info.signature.inputs.input_names() == ["docstring"]
+    assert info.saved_input_example_info is not None
+    # Better than chance by far, or something between the text and the score is broken.
+    assert registered["test"]["auc_roc"] > 0.8
+
+
+def test_a_retry_of_register_takes_up_the_version_it_left_behind(
+    spark: SparkSession, lake: str, fitted: dict[str, Any], registered: dict[str, Any]
+) -> None:
+    again = Training(spark, lake, "first").register(fitted)
+    assert again["version"] == registered["version"]
+    assert again["reason"] == registered["reason"]
+    assert len(MlflowClient().search_model_versions(f"name = '{MODEL}'")) == 1
+
+
+def test_one_that_is_no_better_becomes_challenger(
+    spark: SparkSession, lake: str, registered: dict[str, Any]
+) -> None:
+    second = Training(spark, lake, "second")
+    result = second.register(second.fit())
+    assert (result["alias"], result["champion_version"]) == ("challenger", registered["version"])
+    assert f"of version {registered['version']} on the same rows" in result["reason"]
+    client = MlflowClient()
+    assert int(client.get_model_version_by_alias(MODEL, "challenger").version) == result["version"]
+    assert int(client.get_model_version_by_alias(MODEL, "champion").version) == registered["version"]
+
+
+def test_predictions_are_the_champions(
+    spark: SparkSession, lake: str, registered: dict[str, Any], rows: DataFrame
+) -> None:
+    arguments = {
+        "lake_root": lake,
+        "run": "scoring",
+        "model": MODEL,
+        "input_version": 0,
+        "model_version": registered["version"],
+    }
+    result = jobs.execute(spark, "score_model", arguments)
+    predictions = spark.read.format("delta").load(result["staged_uri"])
+    assert result["rows"] == spark.read.format("delta").load(f"{lake}/silver/docstrings").count()
+    assert predictions.where("probability BETWEEN 0 AND 1").count() == result["rows"]
+    assert predictions.where("predicted != (probability >= threshold)").count() == 0
+    assert predictions.select("model_version").distinct().collect()[0][0] == registered["version"]
+
+
+class _Race:
+    """Contenders with a chosen AUC, for a registered model of their own."""
+
+    def __init__(self, model: PipelineModel, tested: DataFrame, locks: Path) -> None:
+        self.spec = dataclasses.replace(SPEC, name="race")
+        self.model, self.tested, self.locks = model, tested, str(locks)
+        mlflow.set_experiment(self.spec.name)
+
+    def contender(self, auc: float, **renamed: str) -> promotion.Contender:
+        example = self.tested.drop("label").limit(2).toPandas().rename(columns=renamed)
+        with mlflow.start_run() as run:
+            logged = mlflow.spark.log_model(
+                self.model,
+                artifact_path="model",
+                signature=infer_signature(example, pd.DataFrame({"prediction": [0.0]})),
+                pip_requirements=["pyspark"],
+                dfs_tmpdir=self.locks,
+            )
+        tags = {"mlflow_run_id": run.info.run_id, "candidate": "x", "code_version": "test"}
+        return promotion.Contender(str(logged.model_uri), auc, tags)
+
+    def decide(self, contender: promotion.Contender) -> promotion.Decision:
+        return promotion.decide(mlflow, self.spec, contender, self.tested, self.locks)
+
+    def champion(self) -> int:
+        return int(MlflowClient().get_model_version_by_alias(self.spec.name, "champion").version)
+
+
+@pytest.fixture
+def race(fitted: dict[str, Any], tested: DataFrame, tmp_path: Path) -> Iterator[_Race]:
+    yield _Race(PipelineModel.load(fitted["model_uri"]), tested, tmp_path)
+    MlflowClient().delete_registered_model("race")
+
+
+def test_promotions_at_once_come_one_after_the_other(race: _Race) -> None:
+    contenders = [race.contender(2.0 + step) for step in range(3)]
+    with ThreadPoolExecutor(len(contenders)) as pool:
+        decisions = list(pool.map(race.decide, contenders))
+    # Any contender here is far better than what its champion scores, so each in turn becomes champion.
+    assert {decision.alias for decision in decisions} == {"champion"}
+    last = max(decisions, key=lambda decision: decision.version)
+    assert race.champion() == last.version
+    for decision in sorted(decisions, key=lambda decision: decision.version)[1:]:
+        assert f"of version {decision.version - 1} on the same rows" in decision.reason
+
+
+def test_a_champion_that_asks_for_columns_that_are_gone_is_replaced(race: _Race) -> None:
+    race.decide(race.contender(0.9, docstring="renamed_since"))
+    decision = race.decide(race.contender(0.1))
+    assert decision.alias == "champion"
+    assert "version 1 asks for columns that are gone: renamed_since" in decision.reason
+
+
+def test_an_attempt_that_died_before_the_alias_moved_is_finished(race: _Race) -> None:
+    contender = race.contender(0.9)
+    mlflow.register_model(contender.uri, race.spec.name, tags=contender.tags)
+    decision = race.decide(contender)
+    assert (decision.version, decision.alias) == (1, "champion")
+
+
+def test_a_missing_part_is_told_before_anything_is_fitted(
+    spark: SparkSession, server: MlflowServer, tmp_path: Path, lake: str
+) -> None:
+    one_module = (
+        spark.read.format("delta").load(f"{lake}/silver/docstrings").where("library = 'click'").limit(1)
+    )
+    one_module.write.format("delta").save(f"file://{tmp_path}/silver/docstrings")
+    with pytest.raises(
+        SourceDataError, match=r"no labelled rows for the part\(s\).*Ingest the missing period"
+    ):
+        Training(spark, f"file://{tmp_path}", "empty").fit()
+
+
+def test_without_mlflow_a_person_is_told_and_a_retry_heals(
+    spark: SparkSession, lake: str, server: MlflowServer, registered: dict[str, Any]
+) -> None:
+    versions = len(MlflowClient().search_model_versions(f"name = '{MODEL}'"))
+    third = Training(spark, lake, "third")
+    server.stop()
+    try:
+        with pytest.raises(TrackingError, match=r"does not answer.*make status.*Nothing was registered"):
+            third.fit()
+    finally:
+        server.start()
+    fitted = third.fit()
+    server.stop()
+    try:
+        with pytest.raises(TrackingError, match="does not answer"):
+            third.register(fitted)
+    finally:
+        server.start()
+    assert len(MlflowClient().search_model_versions(f"name = '{MODEL}'")) == versions
+    assert third.register(fitted)["version"] == versions + 1
