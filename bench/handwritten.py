@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pyspark.ml import Pipeline
+from pyspark.ml import Pipeline, PipelineModel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from millstream.ml import metrics
-from millstream.ml.dataset import LABEL, labelled, part
-from millstream.ml.pipelines import encoders, estimator, inputs
+from millstream.ml.dataset import LABEL, PART, labelled, ordered, part
+from millstream.ml.pipelines import VECTOR, encoders, estimator, inputs
 from millstream.ml.scoring import SCORE, scored_pairs, with_score
 from millstream.ml.spec import ModelSpec
 from millstream.models import model_spec
@@ -145,7 +145,7 @@ class Script:
         rows = labelled(source, spec)
         fitted = [self.fit(rows, spec, candidate) for candidate in spec.candidates]
         _, model, name = max(fitted, key=lambda one: one[0])
-        test = scored_pairs(inputs(part(rows, spec, "test"), spec, LABEL), model)
+        test = scored_pairs(inputs(ordered(part(rows, "test"), spec), spec, LABEL), model)
         print(spec.name, name, metrics.summary(test), file=sys.stderr)
         key = list(dict.fromkeys([spec.row_id, *spec.key]))
         scored = with_score(inputs(source, spec, *key), model).select(*key, SCORE)
@@ -154,21 +154,18 @@ class Script:
 
     def fit(self, rows: DataFrame, spec: ModelSpec, candidate: Any) -> tuple[float, Any, str]:
         began = time.monotonic()
-        train = inputs(part(rows, spec, "train"), spec, LABEL)
-        encoder = Pipeline(stages=encoders(spec, candidate)).fit(train)
-        vectors = encoder.transform(train).select(LABEL, "features").persist()
-        validate = encoder.transform(inputs(part(rows, spec, "validate"), spec, LABEL))
-        validate = validate.select(LABEL, "features").persist()
+        used = inputs(ordered(rows, spec), spec, LABEL, PART).persist()
+        encoder = Pipeline(stages=encoders(spec, candidate)).fit(part(used, "train"))
+        matrix = encoder.transform(part(used, "train", "validate")).select(LABEL, PART, VECTOR).persist()
         trials = []
         for params in candidate.grid:
-            model = estimator(spec, candidate, params).fit(vectors)
-            trials.append((metrics.summary(scored_pairs(validate, model))["auc_roc"], params))
-        vectors.unpersist()
-        validate.unpersist()
+            model = estimator(spec, candidate, params).fit(part(matrix, "train"))
+            found = metrics.summary(scored_pairs(part(matrix, "validate"), model))
+            trials.append((found["auc_roc"], params))
         area, params = max(trials, key=lambda trial: trial[0])
-        stages = [*encoders(spec, candidate), estimator(spec, candidate, params)]
-        whole = inputs(part(rows, spec, "train", "validate"), spec, LABEL)
-        model = Pipeline(stages=stages).fit(whole)
+        model = PipelineModel([*encoder.stages, estimator(spec, candidate, params).fit(matrix)])
+        matrix.unpersist()
+        used.unpersist()
         model.write().overwrite().save(f"file://{self.out}/models/{spec.name}/{candidate.name}")
         print(spec.name, candidate.name, round(area, 4), f"{time.monotonic() - began:.1f} s", file=sys.stderr)
         return area, model, candidate.name

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 MLFLOW = "mlflow_default"
+TRAINING_POOL = "training"
 MONTH_OR_NOTHING: dict[str, Any] = {"type": ["null", "string"], "pattern": r"^\d{4}-(0[1-9]|1[0-2])$"}
 
 TRAIN_DOC = """
@@ -88,6 +89,7 @@ def train_dag(name: str) -> DAG:
         fitted = SparkJobOperator.partial(
             task_id="fit_candidate",
             job="fit_candidate",
+            pool=TRAINING_POOL,
             mlflow_conn_id=MLFLOW,
             arguments=common,
             map_index_template="{{ task.more_arguments['candidate'] }}",

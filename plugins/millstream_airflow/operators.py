@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Connection, Context
 
+# Jobs share the cluster's cores: more of them at once only make each slower.
+SPARK_POOL = "spark"
 # How many earlier tries of a task are looked for on the Connect server.
 EARLIER_TRIES = 5
 
@@ -64,10 +66,11 @@ class SparkJobOperator(SparkSubmitOperator):
         conn_id: str = "spark_connect",
         mlflow_conn_id: str | None = None,
         skip_if: str = "",
+        pool: str = SPARK_POOL,
         **kwargs: Any,
     ) -> None:
         # Each field of the result is an XCom of its own, so that a later task can ask for just one.
-        super().__init__(conn_id=conn_id, name=job, multiple_outputs=True, **kwargs)
+        super().__init__(conn_id=conn_id, name=job, pool=pool, multiple_outputs=True, **kwargs)
         self.job = job
         self.arguments = arguments or {}
         self.more_arguments = more_arguments or {}

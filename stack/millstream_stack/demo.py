@@ -39,9 +39,9 @@ def run_demo(settings: Settings) -> int:
         expected = {path.stem for path in (settings.root / "dags").glob("*.py")}
         dags = wait_for_dags(api, expected, PARSE_TIMEOUT_S)
         moment = datetime.now(UTC)
-        triggered = [_trigger(api, dags[name]) for name in sorted(dags) if name.startswith(INGEST_PREFIX)]
+        triggered = start_ingests(api, dags)
         with Progress(screen) as progress:
-            runs, tasks = follow(api, moment, {run.key for run in triggered}, progress.show)
+            runs, tasks = follow(api, moment, triggered, progress.show)
         failed = [run for run in runs if run.state == "failed"]
         for run in failed:
             _explain(api, run, tasks, screen)
@@ -53,6 +53,11 @@ def run_demo(settings: Settings) -> int:
         f"{verdict}[/] in {duration(time.monotonic() - began)}. The stack stays up: make down stops it."
     )
     return 0 if succeeded else 1
+
+
+def start_ingests(api: AirflowApi, dags: dict[str, dict[str, Any]]) -> set[tuple[str, str]]:
+    """Triggers every ingest DAG, which sets off all the others; returns the runs' keys."""
+    return {_trigger(api, dags[name]).key for name in sorted(dags) if name.startswith(INGEST_PREFIX)}
 
 
 def _trigger(api: AirflowApi, dag: dict[str, Any]) -> Run:

@@ -13,8 +13,10 @@ from airflow.sdk import DAG
 
 from millstream.errors import PermanentError, TransientError
 from millstream.settings import CHECKOUT
+from millstream_stack.airflow_setup import POOLS
 
 DATASETS = {path.stem for path in (CHECKOUT / "dags" / "datasets").glob("*.yaml")}
+SPARK_OPERATORS = {"SparkJobOperator", "GateOperator", "PublishOperator", "RegisterOperator"}
 EXPECTED = {f"ingest_{dataset}" for dataset in DATASETS} | {
     "build_features",
     "train_arrival_delay",
@@ -49,6 +51,13 @@ def test_every_dag_says_what_it_is_and_whose(dags: list[DAG]) -> None:
         assert not dag.catchup, dag.dag_id
         for task in dag.tasks:
             assert task.owner != "airflow", f"{dag.dag_id}.{task.task_id}"
+
+
+def test_spark_tasks_wait_in_a_pool_that_the_stack_creates(dags: list[DAG]) -> None:
+    created = {name for name, _, _ in POOLS} - {"default_pool"}
+    jobs = [task for dag in dags for task in dag.tasks if getattr(task, "task_type", "") in SPARK_OPERATORS]
+    assert len(jobs) > len(dags)
+    assert {task.pool for task in jobs} == created
 
 
 def test_every_param_has_a_type_and_a_description(dags: list[DAG]) -> None:

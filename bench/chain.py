@@ -1,0 +1,143 @@
+"""The whole chain under Airflow against one hand-written PySpark script that does the same work.
+
+    stack/run python -m bench.chain --runs 3
+
+Each run of the chain has a stack, a lake and a registry of its own, and is timed from the first trigger to
+the end of the last task; the stack is up by then, as it is for anyone who uses it. Each run of the script is
+a new process, timed as a whole. The two take turns. The sources are published before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from millstream.settings import CHECKOUT, Settings
+from millstream_demo.sources import prepare_sources
+from millstream_stack.airflow_api import AirflowApi, Task, wait_for_dags
+from millstream_stack.credentials import load_or_create
+from millstream_stack.demo import PARSE_TIMEOUT_S, follow, start_ingests
+from millstream_stack.lifecycle import down, up
+
+PORTS = ("airflow_port", "mlflow_port", "connect_port", "spark_ui_port", "sources_port")
+SCRATCH = CHECKOUT / ".millstream" / "bench"
+
+
+def platform(number: int) -> dict[str, Any]:
+    """Seconds of the chain, and of each of its tasks."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in PORTS]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        ports = {name: one.getsockname()[1] for name, one in zip(PORTS, sockets, strict=True)}
+    home = SCRATCH / str(number)
+    settings = Settings(home=home, lake_root=f"file://{home}/lake", **ports)
+    shutil.copytree(SCRATCH / "demo", home / "demo")
+    try:
+        up(settings, _say)
+        credentials = load_or_create(settings)
+        with AirflowApi(settings.airflow_url, credentials.airflow_user, credentials.airflow_password) as api:
+            expected = {path.stem for path in (settings.root / "dags").glob("*.py")}
+            dags = wait_for_dags(api, expected, PARSE_TIMEOUT_S)
+            moment, began = datetime.now(UTC), time.monotonic()
+            runs, tasks = follow(api, moment, start_ingests(api, dags), lambda runs, tasks: None)
+            seconds = time.monotonic() - began
+        failed = [run.dag_id for run in runs if run.state != "success"]
+        if failed:
+            raise SystemExit(f"these runs failed, so there is nothing to compare: {failed}; see {home}/logs")
+        return {"seconds": round(seconds, 1), "tasks": _seconds_by_task(tasks)}
+    finally:
+        down(settings, _say)
+        shutil.rmtree(home / "lake", ignore_errors=True)
+
+
+def _seconds_by_task(tasks: list[Task]) -> dict[str, float]:
+    total: dict[str, float] = defaultdict(float)
+    for task in tasks:
+        if task.started and task.ended and task.state == "success":
+            total[f"{task.dag_id}.{task.task_id}"] += (task.ended - task.started).total_seconds()
+    return {name: round(seconds, 1) for name, seconds in sorted(total.items())}
+
+
+def script(number: int) -> dict[str, float]:
+    """Seconds of the script as a process, and of each of its steps."""
+    out = SCRATCH / f"script-{number}"
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, str(CHECKOUT / "bench" / "handwritten.py"), str(SCRATCH / "demo"), str(out)],
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    seconds = round(time.monotonic() - began, 1)
+    shutil.rmtree(out)
+    steps: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return {**steps, "process": seconds}
+
+
+def report(chains: list[dict[str, Any]], scripts: list[dict[str, float]]) -> str:
+    """The runs, their medians, their ratio, and where the chain's time goes, as Markdown."""
+    chain, hand = [run["seconds"] for run in chains], [run["process"] for run in scripts]
+    ratio = statistics.median(chain) / statistics.median(hand)
+    steps = sorted({name for run in chains for name in run["tasks"]})
+    lines = [
+        f"{os.cpu_count()} cores, {len(chains)} runs each, taking turns.",
+        "",
+        "| | runs (s) | median (s) |",
+        "|---|---|---:|",
+        f"| chain under Airflow | {', '.join(map(str, chain))} | {statistics.median(chain):.1f} |",
+        f"| hand-written script | {', '.join(map(str, hand))} | {statistics.median(hand):.1f} |",
+        f"| ratio | | {ratio:.2f} |",
+        "",
+        "| task | median (s) |",
+        "|---|---:|",
+        *(
+            f"| {name} | {statistics.median(run['tasks'].get(name, 0) for run in chains):.1f} |"
+            for name in steps
+        ),
+        "",
+        "| step of the script | median (s) |",
+        "|---|---:|",
+        *(f"| {name} | {statistics.median(run[name] for run in scripts):.1f} |" for name in scripts[0]),
+    ]
+    return "\n".join(lines)
+
+
+def run(runs: int = 3) -> str:
+    """Measure and return the report."""
+    shutil.rmtree(SCRATCH, ignore_errors=True)
+    for line in prepare_sources(_folder(SCRATCH / "demo")):
+        _say(line)
+    chains, scripts = [], []
+    for number in range(runs):
+        scripts.append(script(number))
+        _say(f"script {number + 1}: {scripts[-1]}")
+        chains.append(platform(number))
+        _say(f"chain {number + 1}: {chains[-1]}")
+    return report(chains, scripts)
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=3)
+    print(run(parser.parse_args().runs))
