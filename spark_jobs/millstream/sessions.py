@@ -92,6 +92,10 @@ def end_operations(url: str, attempt: str, timeout_s: float = END_TIMEOUT_S) -> 
             if "SESSION_CLOSED" in str(error):
                 return []
             raise
+        finally:
+            # Open clients call their server when the process ends, for ten minutes if it has gone. The
+            # session itself stays: it is the earlier attempt's.
+            spark.client.close()
 
 
 def _require_listening(url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+from pyspark.sql.connect.client import SparkConnectClient
 
 from millstream.settings import CHECKOUT, Settings
 from millstream_stack.spark_server import spark_connect_command, write_spark_properties
@@ -50,6 +52,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     try:
         _wait_for_port(settings.connect_port, process)
         yield settings
+        # An open client would call the server for minutes when the tests' process ends.
+        clients = [found for found in gc.get_objects() if isinstance(found, SparkConnectClient)]
+        assert clients
+        assert all(client.is_closed for client in clients)
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         try:
