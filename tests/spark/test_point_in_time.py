@@ -93,17 +93,18 @@ def _flights_otherwise(silver: dict[str, DataFrame], at: Column) -> DataFrame:
     landed_later = F.timestamp_seconds(F.unix_seconds("dep_utc") + F.col("air_time_min") * 60) >= at
     cancelled = departed_later & (F.col("flight") % 5 == 0)
     clock = F.floor(F.col("arr_time") / 100) * 60 + F.col("arr_time") % 100 + 53
-    later = {
-        "dep_utc": F.when(cancelled, None).when(departed_later, F.col("dep_utc") + F.expr("INTERVAL 3 HOUR")),
-        "dep_delay_min": F.when(cancelled, None).when(departed_later, F.col("dep_delay_min") + 180),
-        "arr_delay_min": F.when(cancelled, None).when(landed_later, 60 - F.col("arr_delay_min")),
-        "arr_time": F.when(cancelled, None).when(
-            landed_later, (F.floor(clock / 60) % 24 * 100 + clock % 60).cast("int")
-        ),
+    arrival = (F.floor(clock / 60) % 24 * 100 + clock % 60).cast("int")
+    otherwise = {
+        "dep_utc": (departed_later, F.col("dep_utc") + F.expr("INTERVAL 3 HOUR")),
+        "dep_delay_min": (departed_later, F.col("dep_delay_min") + 180),
+        "arr_delay_min": (landed_later, 60 - F.col("arr_delay_min")),
+        "arr_time": (landed_later, arrival),
     }
-    touched = departed_later | landed_later
     return silver["flights"].withColumns(
-        {name: F.when(touched, value).otherwise(F.col(name)) for name, value in later.items()}
+        {
+            name: F.when(cancelled, None).when(touched, value).otherwise(F.col(name))
+            for name, (touched, value) in otherwise.items()
+        }
     )
 
 
