@@ -100,5 +100,5 @@ def test_register(tmp_path, land, dataset, watermark):
     assert manifest.watermark_high == watermark
 
 
-def test_every_contract_is_tried_here():
-    assert {path.stem for path in CONTRACTS.glob("*.yaml")} == {*ROWS, "docstrings"}
+def test_every_dataset_of_the_demo_has_a_contract():
+    assert {*ROWS, "docstrings"} <= {path.stem for path in CONTRACTS.glob("*.yaml")}

@@ -8,6 +8,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from millstream.jobs import JobModel
+from millstream.lake.reading import read_at
 from millstream.lake.staging import write_staged
 from millstream.lake.tables import TableRef
 from millstream.lake.writing import require_writer
@@ -36,9 +37,7 @@ def run(spark: SparkSession, args: Args) -> Result:
     target = TableRef.parse(args.table)
     module = importlib.import_module(f"millstream.transforms.{target.name}")
     inputs = {
-        TableRef.parse(table).name: spark.read.format("delta")
-        .option("versionAsOf", version)
-        .load(TableRef.parse(table).uri(args.lake_root))
+        TableRef.parse(table).name: read_at(spark, table, args.lake_root, version)
         for table, version in args.inputs.items()
     }
     rows = module.features(inputs).withColumn("_partition", F.col(module.PARTITION))

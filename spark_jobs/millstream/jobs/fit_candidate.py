@@ -13,7 +13,7 @@ from pyspark.ml import Pipeline, PipelineModel
 from pyspark.sql import DataFrame, SparkSession
 
 from millstream.jobs import JobModel
-from millstream.lake.tables import TableRef
+from millstream.lake.reading import read_at
 from millstream.ml import metrics, tracking
 from millstream.ml.dataset import LABEL, PART, labelled, ordered, part, persisted, require_rows
 from millstream.ml.pipelines import VECTOR, encoders, estimator, inputs
@@ -52,7 +52,7 @@ def run(spark: SparkSession, args: Args) -> Result:
     candidate = spec.candidate(args.candidate)
     mlflow = tracking.connect(spec.name)
     began = time.monotonic()
-    labelled_rows = labelled(_input_rows(spark, spec, args), spec)
+    labelled_rows = labelled(read_at(spark, spec.input_table, args.lake_root, args.input_version), spec)
     with (
         persisted(inputs(ordered(labelled_rows, spec), spec, LABEL, PART)) as rows,
         tracking.failures(),
@@ -96,11 +96,6 @@ def run(spark: SparkSession, args: Args) -> Result:
         mlflow_run_id=active.info.run_id,
         mlflow_url=tracking.run_url(active.info.experiment_id, active.info.run_id),
     )
-
-
-def _input_rows(spark: SparkSession, spec: ModelSpec, args: Args) -> DataFrame:
-    uri = TableRef.parse(spec.input_table).uri(args.lake_root)
-    return spark.read.format("delta").option("versionAsOf", args.input_version).load(uri)
 
 
 def _model_uri(args: Args) -> str:

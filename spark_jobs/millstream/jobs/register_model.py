@@ -18,8 +18,8 @@ from pyspark.sql import DataFrame, SparkSession
 from millstream.errors import ReadBackError
 from millstream.jobs import JobModel
 from millstream.jobs.fit_candidate import Result as Fitted
+from millstream.lake.reading import read_at
 from millstream.lake.storage import Storage
-from millstream.lake.tables import TableRef
 from millstream.ml import metrics, plots, promotion, tracking
 from millstream.ml.dataset import LABEL, labelled, ordered, part
 from millstream.ml.pipelines import feature_names, inputs
@@ -64,7 +64,8 @@ def run(spark: SparkSession, args: Args) -> Result:
     best = max((Fitted.model_validate(one) for one in args.candidates), key=_validation_auc)
     mlflow = tracking.connect(spec.name)
     model = PipelineModel.load(best.model_uri)
-    test = inputs(ordered(part(_rows(spark, spec, args), "test"), spec), spec, LABEL).persist()
+    rows = labelled(read_at(spark, spec.input_table, args.lake_root, args.input_version), spec)
+    test = inputs(ordered(part(rows, "test"), spec), spec, LABEL).persist()
     with tracking.failures(), mlflow.start_run(run_id=best.mlflow_run_id) as active:
         scored = _score_test_part(mlflow, test, model)
         found = metrics.summary(scored)
@@ -106,11 +107,6 @@ def _remember(args: Args, result: Result) -> None:
 
 def _validation_auc(fitted: Fitted) -> float:
     return fitted.validation["auc_roc"]
-
-
-def _rows(spark: SparkSession, spec: ModelSpec, args: Args) -> DataFrame:
-    uri = TableRef.parse(spec.input_table).uri(args.lake_root)
-    return labelled(spark.read.format("delta").option("versionAsOf", args.input_version).load(uri), spec)
 
 
 def _score_test_part(mlflow: Any, test: DataFrame, model: Any) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 
 from millstream.errors import ConfigurationError
 from millstream.jobs import JobModel
+from millstream.lake.reading import read_at
 from millstream.lake.staging import SOURCE_ROW_ID, WHOLE, write_staged
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
@@ -62,8 +63,7 @@ def run(spark: SparkSession, args: Args) -> Result:
 
 
 def _rows(spark: SparkSession, spec: ModelSpec, args: Args) -> DataFrame:
-    uri = TableRef.parse(spec.input_table).uri(args.lake_root)
-    rows = spark.read.format("delta").option("versionAsOf", args.input_version).load(uri)
+    rows = read_at(spark, spec.input_table, args.lake_root, args.input_version)
     if not args.partitions:
         return rows
     if spec.partition_column is None:

@@ -15,6 +15,7 @@ from millstream import ledger
 from millstream.contract import Contract
 from millstream.jobs import JobModel
 from millstream.jobs.load_bronze import bronze_condition, check_landed_columns, landed_rows
+from millstream.lake.reading import read_at
 from millstream.lake.staging import write_staged
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
@@ -126,12 +127,8 @@ def _with_references_checked(
         if table not in versions:
             rows = rows.withColumn(flag, F.lit(None).cast("boolean"))
             continue
-        known = (
-            spark.read.format("delta")
-            .option("versionAsOf", versions[table])
-            .load(TableRef.parse(table).uri(lake_root))
-            .select(F.col(other).alias(f"{flag}_key"))
-        )
+        looked_up = read_at(spark, table, lake_root, versions[table])
+        known = looked_up.select(F.col(other).alias(f"{flag}_key"))
         rows = (
             rows.join(F.broadcast(known), F.col(own) == F.col(f"{flag}_key"), "left")
             .withColumn(flag, F.when(F.col(own).isNotNull(), F.col(f"{flag}_key").isNotNull()))
