@@ -3,10 +3,10 @@ RUN := stack/run
 STACK := $(RUN) python -m millstream_stack
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs sql test e2e lint bench clean
+.PHONY: help demo up down status logs sql test test-faults e2e lint bench clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z0-9]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 demo: ## Run the whole chain: sources to lake to model to predictions, with live progress
 	@$(STACK) demo
@@ -30,6 +30,9 @@ sql: ## Query the lake: make sql Q="select count(*) from silver.flights"
 
 test: ## Run the tests
 	@$(RUN) pytest
+
+test-faults: ## Kill servers at every point, many seeds each (SEEDS=20), and write the table of cases
+	@$(RUN) pytest tests/fault --fault-seeds $(or $(SEEDS),20) --fault-report .millstream/faults.md
 
 e2e: ## Run the test that carries one month of flights through the real stack
 	@$(RUN) pytest tests/e2e

@@ -17,3 +17,5 @@ os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write tests/dags/golden anew")
+    parser.addoption("--fault-seeds", type=int, default=0, help="seeds of each fault case; 0: a quick part")
+    parser.addoption("--fault-report", help="write the table of fault cases to this file")

@@ -62,7 +62,7 @@ def changed_inputs(table: str, inputs: list[str]) -> dict[str, int]:
     from millstream import ledger
 
     root = catalog.lake_root()
-    versions = {name: ledger.version(TableRef.parse(name), root) for name in inputs}
+    versions = {name: ledger.published_version(TableRef.parse(name), root) for name in inputs}
     absent = [name for name, version in versions.items() if version is None]
     if absent:
         raise AirflowSkipException(f"not published yet: {', '.join(absent)}")

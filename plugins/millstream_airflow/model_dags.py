@@ -147,7 +147,7 @@ def check_training_input(name: str) -> int:
     from millstream import ledger
 
     spec = model_spec(name)
-    version = ledger.version(TableRef.parse(spec.input_table), catalog.lake_root())
+    version = ledger.published_version(TableRef.parse(spec.input_table), catalog.lake_root())
     if version is None:
         raise AirflowSkipException(f"{spec.input_table} has not been published yet")
     path = f"models/{name}/latest.json"
@@ -167,7 +167,7 @@ def check_scoring_input(name: str) -> dict[str, Any]:
 
     spec = model_spec(name)
     params = get_current_context()["params"]
-    version = ledger.version(TableRef.parse(spec.input_table), catalog.lake_root())
+    version = ledger.published_version(TableRef.parse(spec.input_table), catalog.lake_root())
     if version is None:
         raise AirflowSkipException(f"{spec.input_table} has not been published yet")
     champion = champion_version(name)

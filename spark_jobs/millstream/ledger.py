@@ -81,6 +81,18 @@ def version(table: TableRef, lake_root: str) -> int | None:
     return None if delta is None else int(delta.version())
 
 
+def published_version(table: TableRef, lake_root: str) -> int | None:
+    """The version at which to read a published table; None before its first publish.
+
+    A table is created empty, one commit before its first rows: whoever read that version would take it for a
+    source that has nothing.
+    """
+    delta = _open(table, lake_root)
+    if delta is None or not any(_entry(commit) for commit in delta.history()):
+        return None
+    return int(delta.version())
+
+
 def entries(table: TableRef, lake_root: str, limit: int | None = None) -> list[Entry]:
     """The table's accounts, newest first; empty when there is no such table."""
     delta = _open(table, lake_root)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import shutil
-import zipfile
 from datetime import date, datetime
 from pathlib import Path
 
 import pytest
-from chain import FLIGHTS_HEADER, Chain, contract_of, small_suite
+from chain import Chain, contract_of, month_zip, small_suite
 from pyspark.sql import SparkSession
 
+from millstream import ledger
 from millstream.errors import ConservationError, LakeWriterError, QualityGateError, SupersededError
 from millstream.lake.tables import TableRef
-from millstream.lake.writing import Commit, replace
+from millstream.lake.writing import Commit, TableDefinition, create_table, replace
+from millstream.transforms import transform_of
 
 POSITIVE_DISTANCE = {
     "type": "expect_column_values_to_be_between",
@@ -22,13 +22,6 @@ POSITIVE_DISTANCE = {
     "severity": "critical",
     "meta": {},
 }
-
-
-def month_zip(*rows: str) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive:
-        archive.writestr("flights.csv", "\n".join([FLIGHTS_HEADER, *rows, ""]))
-    return stream.getvalue()
 
 
 # Four rows of the real file, its first of January and one cancelled flight.
@@ -73,6 +66,18 @@ def test_flights_typed_with_utc_beside_local_times(flights: Chain) -> None:
     assert row["_source_row_id"].endswith("flights_2013-01.csv.zip#1")
     cancelled = flights.rows().where("flight = 4308").collect()[0]
     assert (cancelled["cancelled"], cancelled["dep_utc"], cancelled["arr_delay_min"]) == (True, None, None)
+
+
+def test_a_table_that_was_only_created_counts_as_not_published(flights: Chain, spark: SparkSession) -> None:
+    planes = TableRef.parse("silver.planes")
+    create_table(spark, planes.uri(flights.root), TableDefinition(transform_of("planes").SCHEMA, "Planes"))
+    assert ledger.version(planes, flights.root) == 0
+    assert ledger.published_version(planes, flights.root) is None
+    flights.land("r1", ["2013-01"])
+    staged = flights.stage("r1")
+    assert "silver.planes" not in staged["inputs"]
+    found = spark.read.format("delta").load(staged["staged_uri"])
+    assert found.where("_ref_plane IS NULL").count() == staged["rows"] > 0
 
 
 def test_broken_rows_are_kept_with_reasons_and_every_row_is_accounted_for(flights: Chain) -> None:

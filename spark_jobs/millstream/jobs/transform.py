@@ -112,9 +112,9 @@ def _file_order() -> tuple[Column, Column]:
 
 
 def _referenced(transform: Transform, lake_root: str) -> dict[str, int]:
-    """Versions of the referenced tables that exist."""
+    """Versions of the referenced tables that have been published."""
     names = {table for _, table, _ in transform.REFERENCES.values()}
-    versions = {name: ledger.version(TableRef.parse(name), lake_root) for name in sorted(names)}
+    versions = {name: ledger.published_version(TableRef.parse(name), lake_root) for name in sorted(names)}
     return {name: version for name, version in versions.items() if version is not None}
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,14 @@ def small_suite(*expectations: dict[str, Any]) -> dict[str, Any]:
     return {"name": "small", "expectations": list(expectations), "meta": {"malformed_mostly": 0.1}}
 
 
+def month_zip(*rows: str, header: str = FLIGHTS_HEADER) -> bytes:
+    """A month of flights as its source delivers it."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("flights.csv", "\n".join([header, *rows, ""]))
+    return stream.getvalue()
+
+
 class Chain:
     """One lake, one dataset, files from `drop`."""
 
@@ -68,10 +78,15 @@ class Chain:
         landing.commit(partitions, files)
 
     def stage(self, run: str, mode: str = "elt") -> dict[str, Any]:
-        contract = self.contract.model_dump(mode="json")
         if mode == "elt":
-            self.job("load_bronze", run, contract=contract)
-        return self.job("transform", run, contract=contract, mode=mode)
+            self.load_bronze(run)
+        return self.transform(run, mode)
+
+    def load_bronze(self, run: str) -> dict[str, Any]:
+        return self.job("load_bronze", run, contract=self.contract.model_dump(mode="json"))
+
+    def transform(self, run: str, mode: str = "elt") -> dict[str, Any]:
+        return self.job("transform", run, contract=self.contract.model_dump(mode="json"), mode=mode)
 
     def judge(self, run: str, staged: dict[str, Any]) -> dict[str, Any]:
         return self.job("quality_gate", run, **self._judged(staged), suite=self.suite)

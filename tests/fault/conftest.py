@@ -1,0 +1,45 @@
+"""One killable server for the whole folder, and how many seeds each case gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from harness import Server, compile_log_store
+from report import Report
+
+# Where a commit is stopped: in every Delta log that a run writes, before or after its rename.
+# `lost`: it lands, and its reply is lost.
+LOGS = (
+    "bronze/flights/_delta_log",
+    "staging/silver.flights",
+    "silver/flights_quarantine/_delta_log",
+    "silver/flights/_delta_log",
+)
+POINTS = ("before", "after", "lost")
+QUICK = (("before", LOGS[3]), ("after", LOGS[2]))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    seeds = metafunc.config.getoption("--fault-seeds")
+    if "seed" in metafunc.fixturenames:
+        metafunc.parametrize("seed", range(max(1, seeds)))
+    if "point" in metafunc.fixturenames:
+        every = [(point, log) for log in LOGS for point in POINTS]
+        metafunc.parametrize(("point", "log"), every if seeds else QUICK)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    running = Server(tmp_path_factory.mktemp("fault"), compile_log_store(tmp_path_factory.mktemp("classes")))
+    running.start()
+    yield running
+    running.kill()
+
+
+@pytest.fixture(scope="session")
+def report(pytestconfig: pytest.Config) -> Iterator[Report]:
+    table = Report()
+    yield table
+    if path := pytestconfig.getoption("--fault-report"):
+        table.write(path)

@@ -1,0 +1,219 @@
+"""A Connect server that is killed on purpose, and a chain of jobs that Airflow's rules carry through it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyspark
+from chain import Chain
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+
+from millstream import ledger, sessions
+from millstream.errors import PermanentError
+from millstream.lake.tables import TableRef
+from millstream.settings import CHECKOUT, Settings
+from millstream_stack.spark_server import properties_path, spark_connect_command, write_spark_properties
+
+UP_TIMEOUT_S = 180.0
+REACHED_TIMEOUT_S = 180.0
+TRIES = 4
+STEPS = ("load_bronze", "transform", "quality_gate", "publish")
+
+
+def compile_log_store(target: Path) -> Path:
+    """Compile the log store with the Scala compiler that pyspark brings; returns the folder of classes."""
+    jars = [Path(pyspark.__file__).parent / "jars" / "*", Settings().home / "jars" / "*"]
+    java = Path(os.environ["JAVA_HOME"]) / "bin" / "java"
+    source = Path(__file__).with_name("PausingLogStore.scala")
+    subprocess.run(
+        [str(java), "-cp", ":".join(map(str, jars)), "scala.tools.nsc.Main", "-usejavacp", "-d", str(target),
+         str(source)],
+        check=True,
+    )  # fmt: skip
+    return target
+
+
+class Server:
+    """The stack's Spark Connect server, with a log store that stops on demand."""
+
+    def __init__(self, home: Path, classes: Path) -> None:
+        with ExitStack() as held:
+            ports = [held.enter_context(socket.socket()) for _ in range(2)]
+            for one in ports:
+                one.bind(("127.0.0.1", 0))
+            connect_port, spark_ui_port = (one.getsockname()[1] for one in ports)
+        self.settings = Settings(
+            root=CHECKOUT,
+            home=home,
+            lake_root=f"file://{home}/lake",
+            spark_driver_memory="1500m",
+            connect_port=connect_port,
+            spark_ui_port=spark_ui_port,
+        )
+        self.points = home / "points"
+        for folder in (self.points, home / "tmp", home / "spark", home / "spark-events"):
+            folder.mkdir()
+        write_spark_properties(self.settings)
+        with properties_path(self.settings).open("a") as more:
+            # The last of several entries counts.
+            more.write(f"spark.driver.extraClassPath {classes}:{CHECKOUT}/.millstream/jars/*\n")
+            more.write("spark.delta.logStore.file.impl millstream.fault.PausingLogStore\n")
+            more.write(
+                "spark.driver.extraJavaOptions -XX:-UsePerfData -XX:TieredStopAtLevel=1 -Duser.timezone=UTC "
+                f"-Djava.io.tmpdir={home}/tmp -Dmillstream.fault.dir={self.points}\n"
+            )
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with (self.settings.home / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                spark_connect_command(self.settings),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "SPARK_LOCAL_IP": "127.0.0.1"},
+                start_new_session=True,
+            )
+        until(self.listens, UP_TIMEOUT_S, "the Connect server to listen")
+
+    def listens(self) -> bool:
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            return probe.connect_ex(("127.0.0.1", self.settings.connect_port)) == 0
+
+    def kill(self) -> None:
+        """SIGKILL to the JVM (and the launcher's shell), and nothing left when this returns."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait(30)
+            self._process = None
+
+    def arm(self, point: str, part: str) -> None:
+        """Stop at the next log entry whose path contains `part`: `before` or `after` it, or `lost`."""
+        (self.points / "reached").unlink(missing_ok=True)
+        waiting = self.points / "arm.new"
+        waiting.write_text(f"{point} {part}")
+        waiting.rename(self.points / "arm")
+
+    def reached(self) -> bool:
+        return (self.points / "reached").exists()
+
+
+@dataclass
+class Journal:
+    """What happened to one run."""
+
+    tries: dict[str, int] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    # Rows of the table as a reader saw them while the server was dead.
+    seen: list[int] = field(default_factory=list)
+    killed_at: float | None = None
+    recovered_at: float | None = None
+
+    @property
+    def recovery_s(self) -> float:
+        """Seconds from the kill to the end of the run; 0 when it hit nothing."""
+        if self.killed_at is None or self.recovered_at is None or not self.failures:
+            return 0.0
+        return self.recovered_at - self.killed_at
+
+
+def carry(server: Server, chain: Chain, run: str, months: list[str], journal: Journal) -> dict[str, Any]:
+    """The run's steps in order, each tried again after a failure that is not permanent, as tasks are."""
+    results: dict[str, dict[str, Any]] = {}
+    calls: dict[str, Callable[[], dict[str, Any]]] = {
+        "load_bronze": lambda: chain.load_bronze(run),
+        "transform": lambda: chain.transform(run),
+        "quality_gate": lambda: chain.judge(run, results["transform"]),
+        "publish": lambda: chain.publish(run, results["transform"], months),
+    }
+    for step in STEPS:
+        results[step] = _tried(server, chain, f"{run}/{step}", calls[step], journal)
+    journal.recovered_at = time.monotonic()
+    return results["publish"]
+
+
+def _tried(
+    server: Server, chain: Chain, task: str, call: Callable[[], dict[str, Any]], journal: Journal
+) -> dict[str, Any]:
+    for number in range(1, TRIES + 1):
+        journal.tries[task] = number
+        earlier = [f"{task}/{before}" for before in range(1, number)]
+        try:
+            until(server.listens, UP_TIMEOUT_S, "the server to come back")
+            with sessions.connect(
+                server.settings.connect_url, f"{task}/{number}", earlier, tag="fault"
+            ) as spark:
+                chain.spark = spark
+                return call()
+        except PermanentError:
+            raise
+        except Exception as error:
+            journal.failures.append(f"{task} try {number}: {type(error).__name__}")
+    raise AssertionError(f"{task} failed {TRIES} times: {journal.failures}")
+
+
+class Killer(threading.Thread):
+    """Kills the server when `when` says so, looks at the table, and starts the server again."""
+
+    def __init__(
+        self, server: Server, table: TableRef, lake_root: str, journal: Journal, when: Callable[[], bool]
+    ) -> None:
+        super().__init__(daemon=True)
+        self.server, self.table, self.lake_root = server, table, lake_root
+        self.journal, self.when = journal, when
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            until(self.when, REACHED_TIMEOUT_S, "the moment to kill")
+            self.server.kill()
+            self.journal.killed_at = time.monotonic()
+            self.journal.seen.append(len(rows_of(self.table, self.lake_root)))
+            self.server.start()
+        except BaseException as error:
+            self.error = error
+
+    def end(self) -> None:
+        self.join(REACHED_TIMEOUT_S + UP_TIMEOUT_S)
+        assert not self.is_alive()
+        if self.error is not None:
+            raise self.error
+
+
+def after_seconds(seconds: float) -> Callable[[], bool]:
+    """True from `seconds` after now on: the fault is a moment in time, not a condition."""
+    moment = time.monotonic() + seconds
+    return lambda: time.monotonic() >= moment
+
+
+def rows_of(table: TableRef, lake_root: str) -> list[str]:
+    """Source row ids of the published table, read without Spark; empty when there is no table."""
+    try:
+        found = DeltaTable(table.uri(lake_root)).to_pyarrow_table(columns=["_source_row_id"])
+    except TableNotFoundError:
+        return []
+    ids: list[str] = found.column(0).to_pylist()
+    return ids
+
+
+def account(table: TableRef, lake_root: str) -> ledger.Entry:
+    return ledger.entries(table, lake_root)[0]
+
+
+def until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
+    """Wait for a condition, with a bound."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {timeout_s:.0f} s for {what}"
+        time.sleep(0.02)

@@ -1,0 +1,42 @@
+"""The table of fault cases: what was done how often, and what it cost."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass
+class Outcome:
+    """One case with one seed."""
+
+    recovery_s: float
+    lost: int
+    doubled: int
+    hit: bool = True
+
+
+@dataclass
+class Report:
+    """Outcomes by case."""
+
+    cases: dict[str, list[Outcome]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, case: str, outcome: Outcome) -> None:
+        self.cases[case].append(outcome)
+
+    def write(self, path: str) -> None:
+        lines = [
+            "| case | runs | hit | lost | doubled | recovery, median (s) | longest (s) |",
+            "|---|---:|---:|---:|---:|---:|---:|",
+        ]
+        for case, outcomes in self.cases.items():
+            times = [one.recovery_s for one in outcomes if one.hit] or [0.0]
+            lines.append(
+                f"| {case} | {len(outcomes)} | {sum(one.hit for one in outcomes)} | "
+                f"{sum(one.lost for one in outcomes)} | {sum(one.doubled for one in outcomes)} | "
+                f"{statistics.median(times):.1f} | {max(times):.1f} |"
+            )
+        Path(path).write_text("\n".join(lines) + "\n")
