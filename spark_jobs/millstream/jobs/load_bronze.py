@@ -49,7 +49,7 @@ def run(spark: SparkSession, args: Args) -> Result:
         .observe(counted, F.count(F.lit(1)).alias("rows"))
     )
     _replace_partitions(rows, table.uri(args.lake_root), contract, manifest, args.run)
-    version = table_version(spark, table.uri(args.lake_root))
+    version = table_version(table.uri(args.lake_root))
     return Result(table=str(table), version=version, rows=int(counted.get["rows"]), added_columns=added)
 
 

@@ -92,7 +92,7 @@ def run(spark: SparkSession, args: Args) -> Result:
         _publish_rows(spark, staged, table, columns, args, entry)
     return Result(
         table=args.table,
-        version=table_version(spark, table.uri(args.lake_root)),
+        version=table_version(table.uri(args.lake_root)),
         changed=changed,
         read=entry.read,
         written=entry.written,

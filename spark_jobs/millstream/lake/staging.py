@@ -45,7 +45,7 @@ def write_staged(rows: DataFrame, uri: str) -> Staged:
     complete = rows.withColumns(missing) if missing else rows
     staged = complete.observe(counted, F.count(F.lit(1)).alias("rows"))
     replace_schema_too(staged, uri)
-    return Staged(uri=uri, version=table_version(rows.sparkSession, uri), rows=int(counted.get["rows"]))
+    return Staged(uri=uri, version=table_version(uri), rows=int(counted.get["rows"]))
 
 
 def replace_schema_too(rows: DataFrame, uri: str) -> None:

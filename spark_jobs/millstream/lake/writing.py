@@ -60,10 +60,14 @@ def create_table(spark: SparkSession, uri: str, definition: TableDefinition) -> 
     )
     spark.sql(
         f"CREATE TABLE IF NOT EXISTS delta.`{uri}` ({columns}) USING delta{partitioning} "
-        f"COMMENT {_literal(definition.comment)}"
+        f"COMMENT {_literal(definition.comment)}{_constraints(definition.checks)}"
     )
-    for name, condition in definition.checks.items():
-        spark.sql(f"ALTER TABLE delta.`{uri}` ADD CONSTRAINT {name} CHECK ({condition})")
+
+
+def _constraints(checks: dict[str, str]) -> str:
+    """CHECK constraints as properties, so that the commit which makes the table makes them too."""
+    properties = [f"'delta.constraints.{name}' = {_literal(check)}" for name, check in checks.items()]
+    return f" TBLPROPERTIES ({', '.join(properties)})" if properties else ""
 
 
 def table_exists(uri: str) -> bool:
@@ -73,11 +77,11 @@ def table_exists(uri: str) -> bool:
     return bool(DeltaTable.is_deltatable(uri))
 
 
-def table_version(spark: SparkSession, uri: str) -> int:
-    """The present version of the table at `uri`."""
-    row = spark.sql(f"DESCRIBE HISTORY delta.`{uri}` LIMIT 1").select("version").first()
-    assert row is not None
-    return int(row["version"])
+def table_version(uri: str) -> int:
+    """The present version of the table at `uri`; asks no Spark."""
+    from deltalake import DeltaTable
+
+    return int(DeltaTable(uri).version())
 
 
 def replace(rows: DataFrame, uri: str, condition: str | None, commit: Commit | None = None) -> None:
@@ -101,7 +105,7 @@ def replace(rows: DataFrame, uri: str, condition: str | None, commit: Commit | N
             raise _superseded(uri, error) from error
         raise
     if commit is not None:
-        _require_landed(rows.sparkSession, uri, commit)
+        _require_landed(uri, commit)
 
 
 def merge(rows: DataFrame, uri: str, key: tuple[str, ...], changed: str, commit: Commit) -> None:
@@ -127,13 +131,14 @@ def merge(rows: DataFrame, uri: str, key: tuple[str, ...], changed: str, commit:
     finally:
         for name in settings:
             spark.conf.unset(name)
-    _require_landed(spark, uri, commit)
+    _require_landed(uri, commit)
 
 
-def _require_landed(spark: SparkSession, uri: str, commit: Commit) -> None:
+def _require_landed(uri: str, commit: Commit) -> None:
     """Delta skips in silence a write whose `txnVersion` it has seen; silence must not pass for success."""
-    history = spark.sql(f"DESCRIBE HISTORY delta.`{uri}` LIMIT 50").select("userMetadata").collect()
-    if commit.metadata not in {row["userMetadata"] for row in history}:
+    from deltalake import DeltaTable
+
+    if commit.metadata not in {entry.get("userMetadata") for entry in DeltaTable(uri).history(50)}:
         raise _superseded(uri)
 
 

@@ -22,8 +22,8 @@ SPEC = ModelSpec(
             "logistic_regression",
             "logistic_regression",
             (
-                {"regParam": 0.0005, "elasticNetParam": 0.0, "maxIter": 40},
-                {"regParam": 0.005, "elasticNetParam": 0.0, "maxIter": 40},
+                {"regParam": 0.0005, "elasticNetParam": 0.0, "maxIter": 20},
+                {"regParam": 0.005, "elasticNetParam": 0.0, "maxIter": 20},
             ),
         ),
     ),
