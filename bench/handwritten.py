@@ -104,11 +104,10 @@ class Script:
         self.write("bronze_weather", self.spark.createDataFrame(weather))
         with sqlite3.connect(self.data / "source.db") as database:
             for name in ("planes", "airlines"):
-                rows = pd.read_sql_query(f"SELECT * FROM {name}", database, dtype=str)
-                self.write(
-                    f"bronze_{name}",
-                    self.spark.createDataFrame(rows.astype(object).where(rows.notna(), None)),
-                )
+                found = database.execute(f"SELECT * FROM {name}")
+                columns = ", ".join(f"`{column[0]}` string" for column in found.description)
+                rows = [tuple(None if value is None else str(value) for value in row) for row in found]
+                self.write(f"bronze_{name}", self.spark.createDataFrame(rows, columns))
         airports = self.spark.read.format("xml").option("rowTag", "airport").option("inferSchema", False)
         self.write("bronze_airports", airports.load(str(drop / "airports" / "airports.xml")))
         texts = self.spark.read.json(str(drop / "docstrings" / "docstrings.jsonl.gz"))
@@ -157,9 +156,12 @@ class Script:
         used = inputs(ordered(rows, spec), spec, LABEL, PART).persist()
         encoder = Pipeline(stages=encoders(spec, candidate)).fit(part(used, "train"))
         matrix = encoder.transform(part(used, "train", "validate")).select(LABEL, PART, VECTOR).persist()
+        train = part(matrix, "train").sample(spec.trial_share, spec.seed)
         trials = []
         for params in candidate.grid:
-            model = estimator(spec, candidate, params).fit(part(matrix, "train"))
+            model = estimator(spec, candidate, params).fit(
+                part(matrix, "train").sample(spec.trial_share, spec.seed)
+            )
             found = metrics.summary(scored_pairs(part(matrix, "validate"), model))
             trials.append((found["auc_roc"], params))
         area, params = max(trials, key=lambda trial: trial[0])

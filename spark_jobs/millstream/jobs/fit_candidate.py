@@ -104,7 +104,8 @@ def _model_uri(args: Args) -> str:
 
 def _tune(mlflow: Any, matrix: DataFrame, spec: ModelSpec, candidate: Candidate) -> tuple[Params, Any]:
     """The setting with the highest validation AUC-ROC, and its (label, score) pairs."""
-    train, validate = part(matrix, "train"), part(matrix, "validate")
+    train = part(matrix, "train").sample(spec.trial_share, spec.seed)
+    validate = part(matrix, "validate")
     trials: list[tuple[float, Params, Any]] = []
     for number, params in enumerate(candidate.grid, start=1):
         with mlflow.start_run(run_name=f"{candidate.name} trial {number}", nested=True):

@@ -63,6 +63,7 @@ class ModelSpec:
     label: SQL over the input table, 1 or 0; rows where it is null are not used for training.
     key: columns that the predictions carry over from the input.
     margin: AUC-ROC by which a challenger must beat the champion on the same test rows.
+    trial_share: share of the train rows (0 to 1) that the settings are tried on; the refit takes all of them.
     """
 
     name: str
@@ -77,6 +78,7 @@ class ModelSpec:
     predictions_table: str
     partition_column: str | None = None
     margin: float = 0.002
+    trial_share: float = 1.0
     seed: int = 20130101
     distinct_on: str | None = field(
         default=None, metadata={"help": "column whose equal values may stand on one side only, once"}

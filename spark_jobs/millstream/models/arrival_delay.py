@@ -43,6 +43,8 @@ SPEC = ModelSpec(
         tree_categories=("carrier", "origin", "weekday"),
     ),
     split=TimeSplit(column="month", train_until="2013-07", validate_until="2013-09"),
+    # Some 60,000 rows order the settings as 190,000 do, at a third of the cost.
+    trial_share=1 / 3,
     candidates=(
         Candidate(
             "logistic_regression",
@@ -69,8 +71,8 @@ SPEC = ModelSpec(
             "gradient_boosted_trees",
             "gradient_boosted_trees",
             (
-                {"maxIter": 20, "maxDepth": 4, "stepSize": 0.2, "minInstancesPerNode": 100},
-                {"maxIter": 20, "maxDepth": 5, "stepSize": 0.2, "minInstancesPerNode": 100},
+                {"maxIter": 20, "maxDepth": 4, "stepSize": 0.2, "subsamplingRate": 0.5},
+                {"maxIter": 20, "maxDepth": 5, "stepSize": 0.2, "subsamplingRate": 0.5},
             ),
         ),
     ),
