@@ -10,6 +10,8 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, BinaryIO, cast
 
 from fsspec.core import url_to_fs
@@ -17,6 +19,15 @@ from fsspec.core import url_to_fs
 from millstream.errors import ClusterError, ConfigurationError
 
 SUPPORTED_SCHEMES = ("file",)
+
+
+@dataclass(frozen=True)
+class File:
+    """A file below the lake's root."""
+
+    path: str
+    bytes: int
+    modified: datetime
 
 
 class Storage:
@@ -46,6 +57,15 @@ class Storage:
                 return []
             return sorted(
                 str(path).rpartition("/")[2] for path in self._fs.ls(self._at(folder), detail=False)
+            )
+
+    def files(self, path: str) -> tuple[File, ...]:
+        """The file at `path`, or all files below that folder; none when there is nothing."""
+        with storage_failures(path):
+            found = self._fs.find(self._at(path), detail=True)
+            return tuple(
+                File(str(name).removeprefix(f"{self._base}/"), one["size"], self._fs.modified(name))
+                for name, one in found.items()
             )
 
     @contextmanager
