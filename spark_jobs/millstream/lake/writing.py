@@ -16,6 +16,9 @@ from millstream.errors import LakeWriterError, SupersededError
 # inside one JVM only (https://docs.delta.io/latest/delta-storage.html), so a second writer can lose commits.
 WRITER_CONF = "spark.millstream.lakeWriter"
 
+# Accounts are in the log's commits, and a pinned version is read through them: the log is never cleaned.
+KEEP_LOG = {"delta.enableExpiredLogCleanup": "false"}
+
 
 def require_writer(spark: SparkSession, lake_root: str) -> None:
     """Raise LakeWriterError when `spark` is not the one process that may write this lake."""
@@ -60,10 +63,18 @@ def create_table(spark: SparkSession, uri: str, definition: TableDefinition) -> 
     )
     spark.sql(
         f"CREATE TABLE IF NOT EXISTS delta.`{uri}` ({columns}) USING delta{partitioning} "
-        f"COMMENT {_literal(definition.comment)}"
+        f"COMMENT {_literal(definition.comment)} TBLPROPERTIES ({_properties(KEEP_LOG)})"
     )
     for name, condition in definition.checks.items():
         spark.sql(f"ALTER TABLE delta.`{uri}` ADD CONSTRAINT {name} CHECK ({condition})")
+
+
+def keep_log(spark: SparkSession, uri: str) -> None:
+    """Turn off the clean-up of the table's log, if it is on; also for tables that Spark made by itself."""
+    present = spark.sql(f"DESCRIBE DETAIL delta.`{uri}`").select("properties").first()
+    assert present is not None
+    if not KEEP_LOG.items() <= present["properties"].items():
+        spark.sql(f"ALTER TABLE delta.`{uri}` SET TBLPROPERTIES ({_properties(KEEP_LOG)})")
 
 
 def table_exists(uri: str) -> bool:
@@ -150,6 +161,10 @@ def _column_ddl(column: StructField) -> str:
     return f"`{column.name}` {column.dataType.simpleString()}{null}" + (
         f" COMMENT {_literal(comment)}" if comment else ""
     )
+
+
+def _properties(properties: dict[str, str]) -> str:
+    return ", ".join(f"{_literal(name)} = {_literal(value)}" for name, value in properties.items())
 
 
 def _literal(text: str) -> str:
