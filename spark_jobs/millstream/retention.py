@@ -74,7 +74,7 @@ def _remove(storage: Storage, paths: Iterable[str], before: datetime, dry_run: b
     found = Removed()
     for path in paths:
         files = storage.files(path)
-        old = all(file.modified < before for file in files)
+        old = bool(files) and all(file.modified < before for file in files)
         found = found.plus(files, old)
         if old and not dry_run:
             storage.remove(path)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, BinaryIO, cast
@@ -62,11 +62,13 @@ class Storage:
     def files(self, path: str) -> tuple[File, ...]:
         """The file at `path`, or all files below that folder; none when there is nothing."""
         with storage_failures(path):
-            found = self._fs.find(self._at(path), detail=True)
-            return tuple(
-                File(str(name).removeprefix(f"{self._base}/"), one["size"], self._fs.modified(name))
-                for name, one in found.items()
-            )
+            found = []
+            for name, one in self._fs.find(self._at(path), detail=True).items():
+                # Another task may have removed it meanwhile: then it is not there.
+                with suppress(FileNotFoundError):
+                    modified = self._fs.modified(name)
+                    found.append(File(str(name).removeprefix(f"{self._base}/"), one["size"], modified))
+            return tuple(found)
 
     @contextmanager
     def reading(self, path: str) -> Iterator[BinaryIO]:
