@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import BinaryIO, Literal
@@ -258,16 +258,17 @@ def verify(storage: Storage, manifest: Manifest) -> None:
 
     Raises: SourceDataError naming every object that is missing or has other bytes than were received.
     """
-    if damaged := damaged_files(storage, manifest):
+    if damaged := damaged_files(storage, manifest.files):
         raise SourceDataError(
             f"{manifest.dataset}: landed files are missing or not as received: {', '.join(damaged)}; "
             f"clear the extract task of run {manifest.run} to land them again"
         )
 
 
-def damaged_files(storage: Storage, manifest: Manifest) -> list[str]:
-    """Paths of the landed objects of a manifest that are missing or have other bytes than were received."""
-    return sorted({file.path for file in manifest.files if not _is_intact(storage, file)})
+def damaged_files(storage: Storage, files: Iterable[LandedFile]) -> list[str]:
+    """Paths of landed objects that are missing or have other bytes than were received; each is read once."""
+    received = {(file.path, file.size, file.sha256): file for file in files}
+    return sorted({file.path for file in received.values() if not _is_intact(storage, file)})
 
 
 def _folder(dataset: str) -> str:

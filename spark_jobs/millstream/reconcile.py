@@ -99,19 +99,16 @@ def event_of(entry: ledger.Entry) -> dict[str, Any]:
 
 
 def _landing(storage: Storage, manifests: list[Manifest]) -> list[Difference]:
-    damaged = {
-        (manifest.dataset, path): manifest.run
-        for manifest in manifests
-        if manifest.removed_at is None
-        for path in damaged_files(storage, manifest)
-    }
+    kept = [manifest for manifest in manifests if manifest.removed_at is None]
+    landed_by = {path: manifest.run for manifest in kept for path in manifest.paths}
     return [
         Difference(
             subject=path,
-            text=f"missing, or not as run {run} received it; clear extract of that run to fetch it again",
+            text=f"missing, or not as run {landed_by[path]} received it; clear extract of that run to fetch "
+            "it again",
             remedy="person",
         )
-        for (_, path), run in sorted(damaged.items())
+        for path in damaged_files(storage, [file for manifest in kept for file in manifest.files])
     ]
 
 

@@ -92,7 +92,7 @@ def test_landed_bytes_go_once_published_unless_a_newer_run_names_them(lake: str)
 
     manifest = read_manifest(storage, "flights", "r1")
     assert manifest.removed_at == NOW
-    assert damaged_files(storage, manifest) == [alone]
+    assert damaged_files(storage, manifest.files) == [alone]
     assert remove_landed(lake, "flights", LIMIT, NOW).removed_files == 0
 
 
