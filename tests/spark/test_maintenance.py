@@ -10,6 +10,7 @@ from chain import Chain, contract_of, small_suite
 from ledger_tables import publish
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 from test_ingest_chain import AA1141, B6725, POSITIVE_DISTANCE, UA1545, month_zip
 
 from millstream import ledger
@@ -103,6 +104,18 @@ def test_small_files_are_put_together_and_nothing_else_changes(flights: Chain) -
     settled = flights.version()
     maintain(flights, WEEK)
     assert flights.version() == settled
+
+
+def test_a_folder_that_only_a_pinned_version_reads_keeps_what_that_needs(flights: Chain) -> None:
+    for month in ("2013-01", "2013-01", "2013-02"):
+        rows = flights.spark.range(3).coalesce(1).withColumn("month", F.lit(month))
+        rows.write.format("delta").mode("overwrite").partitionBy("month").save(
+            flights.table.uri(flights.root)
+        )
+    would = maintain(flights, 0, [0], dry_run=True)[str(flights.table)]
+    found = maintain(flights, 0, [0])[str(flights.table)]
+    assert (would["removed"], found["removed"], found["after"]["stored"]) == (1, 1, 2)
+    assert len(content(flights, 0)) == len(content(flights, 2)) == 3
 
 
 def test_a_broken_table_keeps_no_other_from_being_maintained(flights: Chain) -> None:

@@ -141,7 +141,8 @@ def _vacuum(spark: SparkSession, table: TableRef, known: list[File], args: Args)
         f"VACUUM delta.`{uri}` USING INVENTORY (SELECT * FROM {_INVENTORY}) "
         f"RETAIN {args.retention_hours} HOURS" + (" DRY RUN" if args.dry_run else "")
     ).collect()
-    return len({row["path"] for row in answer} - {location}) if args.dry_run else 0
+    # A dry run also names folders, which only go when they are empty; a real one names the table.
+    return len({_name(row["path"]) for row in answer} & {_name(file.path) for file in known})
 
 
 def _pinned(table: TableRef, args: Args) -> tuple[set[str], set[int]]:
