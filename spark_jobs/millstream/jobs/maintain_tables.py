@@ -91,6 +91,8 @@ def _settings(spark: SparkSession, args: Args) -> Iterator[None]:
         "spark.databricks.delta.optimize.minFileSize": str(_target(args)),
         # It forbids less than a week. What runs need is less, and the DAG's param does not go below that.
         "spark.databricks.delta.retentionDurationCheck.enabled": "false",
+        # It would add two versions to every table each time; this job's result says more.
+        "spark.databricks.delta.vacuum.logging.enabled": "false",
     }
     for name, value in settings.items():
         spark.conf.set(name, value)
