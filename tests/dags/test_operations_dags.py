@@ -72,9 +72,7 @@ def test_what_no_event_repairs_fails_the_run(lake: str) -> None:
     write(lake, "silver.planes", 2)
     differences, told = compared(planes=event("silver.planes", 0))
     assert told == []
-    with pytest.raises(
-        ReconciliationError, match=r"need a person:\n- silver\.planes: version 1"
-    ):
+    with pytest.raises(ReconciliationError, match=r"need a person:\n- silver\.planes: version 1"):
         report.function(differences)
 
 
