@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import DAG, CronTriggerTimetable, Param, get_current_context, task
+from airflow.sdk import DAG, Param, get_current_context, task
 
 from millstream.settings import Settings
 from millstream_airflow import catalog
 from millstream_airflow.notifier import RunNotifier
 from millstream_airflow.operators import SparkJobOperator
 from millstream_airflow.retries import TASK_ARGS
+from millstream_airflow.schedules import at_next
 
 # A run reads versions and staged tables of its own start. Every DAG's deadline is far below a day
 # (tests/dags/test_dag_policy.py), so what is older than that no run reads.
@@ -34,9 +35,7 @@ def maintenance_dag() -> DAG:
         dag_id="maintain_lake",
         description="Compact tables, remove old versions, staged tables and event logs",
         doc_md=DOC,
-        # By the clock: the first run comes at the next time, not when the DAG is first seen.
-        schedule=CronTriggerTimetable("0 4 * * 0", timezone="UTC"),
-        start_date=datetime(2013, 1, 1, tzinfo=UTC),
+        schedule=at_next("0 4 * * 0"),
         catchup=False,
         max_active_runs=1,
         tags=["operations"],

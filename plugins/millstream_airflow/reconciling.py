@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import DAG, AssetAlias, CronTriggerTimetable, get_current_context, task
+from airflow.sdk import DAG, AssetAlias, get_current_context, task
 
 from millstream.errors import ReconciliationError
 from millstream_airflow import catalog
 from millstream_airflow.notifier import RunNotifier
 from millstream_airflow.operators import SparkJobOperator
 from millstream_airflow.retries import TASK_ARGS
+from millstream_airflow.schedules import at_next
 
 # Assets as outlets would tell of every table every day; through an alias only lost events are told.
 REPAIRED = AssetAlias("millstream.repaired")
@@ -34,9 +35,7 @@ def reconcile_dag(tables: tuple[str, ...]) -> DAG:
         dag_id="reconcile",
         description="Compare sources, landing, tables, ledger and asset events; repair lost events",
         doc_md=DOC,
-        # By the clock: the first run comes at the next time, not when the DAG is first seen.
-        schedule=CronTriggerTimetable("0 5 * * *", timezone="UTC"),
-        start_date=datetime(2013, 1, 1, tzinfo=UTC),
+        schedule=at_next("0 5 * * *"),
         catchup=False,
         max_active_runs=1,
         tags=["operations"],

@@ -12,6 +12,7 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk.api.datamodels._generated import AssetResponse
 from airflow.sdk.execution_time.comms import AssetEventResult
 from airflow.sdk.execution_time.context import OutletEventAccessors, set_current_context
+from airflow.serialization.serialized_objects import DagSerialization
 from ledger_tables import publish, write
 
 from millstream.errors import ReconciliationError
@@ -74,6 +75,16 @@ def test_what_no_event_repairs_fails_the_run(lake: str) -> None:
     assert told == []
     with pytest.raises(ReconciliationError, match=r"need a person:\n- silver\.planes: version 1"):
         report.function(differences)
+
+
+@pytest.mark.parametrize("name", ["reconcile", "maintain_lake"])
+def test_the_first_run_waits_for_its_time(name: str) -> None:
+    """A new stack has better things to do than to maintain an empty lake."""
+    found = DagBag(str(CHECKOUT / "dags")).dags[name]
+    dag = DagSerialization.from_dict(DagSerialization.to_dict(found))
+    due = dag.next_dagrun_info(last_automated_run_info=None)
+    assert due is not None
+    assert due.run_after > datetime.now(UTC)
 
 
 def test_params_reach_the_maintenance_job_as_numbers() -> None:
