@@ -159,9 +159,7 @@ class Script:
         train = part(matrix, "train").sample(spec.trial_share, spec.seed)
         trials = []
         for params in candidate.grid:
-            model = estimator(spec, candidate, params).fit(
-                part(matrix, "train").sample(spec.trial_share, spec.seed)
-            )
+            model = estimator(spec, candidate, params).fit(train)
             found = metrics.summary(scored_pairs(part(matrix, "validate"), model))
             trials.append((found["auc_roc"], params))
         area, params = max(trials, key=lambda trial: trial[0])

@@ -34,6 +34,11 @@ def suite(name: str) -> dict[str, Any]:
     return loaded
 
 
+def datasets() -> list[str]:
+    """Names of all datasets that have a contract."""
+    return sorted(path.stem for path in (dags_folder() / "datasets").glob("*.yaml"))
+
+
 @cache
 def table_asset(table: str) -> Asset:
     """The asset of a lake table, for example `silver.flights`."""

@@ -67,7 +67,13 @@ def changed_inputs(table: str, inputs: list[str]) -> dict[str, int]:
     if absent:
         raise AirflowSkipException(f"not published yet: {', '.join(absent)}")
     latest = next(iter(ledger.entries(TableRef.parse(table), root)), None)
-    made = latest is not None and (latest.inputs, latest.code_version) == (versions, catalog.code_version())
+    made = (
+        latest is not None
+        and latest.code_version == catalog.code_version()
+        and all(
+            ledger.unchanged_since(TableRef.parse(name), root, latest.inputs.get(name)) for name in inputs
+        )
+    )
     if made and not get_current_context()["params"]["force"]:
-        raise AirflowSkipException(f"{table} was already made from these versions by this code: {versions}")
+        raise AirflowSkipException(f"{table} was already made from these rows by this code: {versions}")
     return {name: version for name, version in versions.items() if version is not None}

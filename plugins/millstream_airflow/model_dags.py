@@ -10,7 +10,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import DAG, AssetAny, BaseHook, Param, get_current_context, task
+from airflow.sdk import DAG, AssetAny, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from millstream.contract import months
@@ -23,12 +23,12 @@ from millstream_airflow import catalog
 from millstream_airflow.notifier import RunNotifier
 from millstream_airflow.operators import SparkJobOperator
 from millstream_airflow.publishing import field, publish_staged
+from millstream_airflow.registry import MLFLOW, champion_version
 from millstream_airflow.retries import TASK_ARGS
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-MLFLOW = "mlflow_default"
 TRAINING_POOL = "training"
 MONTH_OR_NOTHING: dict[str, Any] = {"type": ["null", "string"], "pattern": r"^\d{4}-(0[1-9]|1[0-2])$"}
 
@@ -153,7 +153,10 @@ def check_training_input(name: str) -> int:
     path = f"models/{name}/latest.json"
     storage = Storage(catalog.lake_root())
     latest = json.loads(storage.read(path)) if storage.exists(path) else {}
-    same = (latest.get("input_version"), latest.get("code_version")) == (version, catalog.code_version())
+    same_rows = ledger.unchanged_since(
+        TableRef.parse(spec.input_table), catalog.lake_root(), latest.get("input_version")
+    )
+    same = same_rows and latest.get("code_version") == catalog.code_version()
     if same and not get_current_context()["params"]["force"]:
         raise AirflowSkipException(
             f"version {latest['version']} was already trained on {spec.input_table} v{version} by this code"
@@ -175,41 +178,19 @@ def check_scoring_input(name: str) -> dict[str, Any]:
         raise AirflowSkipException(f"model {name} has no champion yet: run train_{name}")
     start, end = params.get("start"), params.get("end")
     partitions = months(str(start or end), str(end or start)) if start or end else []
-    made_from = {spec.input_table: version, f"model.{name}": champion}
     table = TableRef.parse(spec.predictions_table)
-    done = next((entry.inputs for entry in ledger.entries(table, catalog.lake_root())), None)
-    if done == made_from and not partitions and not params["force"]:
-        raise AirflowSkipException(f"{table} was already made from {made_from}")
+    done = next((entry.inputs for entry in ledger.entries(table, catalog.lake_root())), {})
+    same_rows = ledger.unchanged_since(
+        TableRef.parse(spec.input_table), catalog.lake_root(), done.get(spec.input_table)
+    )
+    if same_rows and done.get(f"model.{name}") == champion and not partitions and not params["force"]:
+        raise AirflowSkipException(f"{table} was already made from these rows by this model: {done}")
     return {
         "input_version": version,
         "model_version": champion,
         "partitions": partitions,
         "load": "partition" if partitions else "full",
     }
-
-
-def champion_version(name: str) -> int | None:
-    """The registry's present champion of model `name`. Raises TrackingError when MLflow does not answer."""
-    import httpx
-
-    from millstream.errors import TrackingError
-
-    connection = BaseHook.get_connection(MLFLOW)
-    url = f"{connection.schema or 'http'}://{connection.host}:{connection.port}"
-    try:
-        answer = httpx.get(
-            f"{url}/api/2.0/mlflow/registered-models/alias",
-            params={"name": name, "alias": "champion"},
-            auth=(connection.login or "", connection.password or ""),
-            timeout=30,
-        )
-    except httpx.HTTPError as error:
-        raise TrackingError(f"MLflow at {url} does not answer: {error}; see `make status`") from error
-    if answer.is_success:
-        return int(answer.json()["model_version"]["version"])
-    if answer.json().get("error_code") in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-        return None
-    raise TrackingError(f"MLflow at {url} answered {answer.status_code}: {answer.text[:300]}")
 
 
 def _score_params(spec: ModelSpec) -> dict[str, Param]:

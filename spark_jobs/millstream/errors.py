@@ -49,6 +49,10 @@ class ConservationError(PermanentError):
     """Rows read do not equal rows written + quarantined + deduplicated: nothing was published."""
 
 
+class ReconciliationError(PermanentError):
+    """Sources, landing, tables, ledger and events do not agree, and only a person can tell why."""
+
+
 class LakeWriterError(PermanentError):
     """A second process tried to write Delta tables on a local folder."""
 

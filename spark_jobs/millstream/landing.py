@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import BinaryIO, Literal
@@ -64,6 +64,9 @@ class Manifest(BaseModel):
     files: tuple[LandedFile, ...]
     watermark_low: str | None = Field(default=None, description="Records from here on were asked for.")
     watermark_high: str | None = Field(default=None, description="Where the next run may start.")
+    removed_at: datetime | None = Field(
+        default=None, description="When retention removed the files that only this run and older ones name."
+    )
 
     @property
     def path(self) -> str:
@@ -149,7 +152,7 @@ class Landing:
             watermark_low=watermark_low,
             watermark_high=max(watermarks, default=watermark_low),
         )
-        self._storage.write(manifest.path, manifest.model_dump_json(indent=2).encode())
+        replace_manifest(self._storage, manifest)
         self._storage.remove(self._notes)
         return manifest
 
@@ -226,6 +229,11 @@ def read_manifest(storage: Storage, dataset: str, run: str) -> Manifest:
     return _parse(storage, path)
 
 
+def replace_manifest(storage: Storage, manifest: Manifest) -> None:
+    """Write a manifest, in one step."""
+    storage.write(manifest.path, manifest.model_dump_json(indent=2).encode())
+
+
 def manifests_of(storage: Storage, dataset: str) -> list[Manifest]:
     """All manifests of a dataset, oldest first."""
     folder = f"{_folder(dataset)}/_manifests"
@@ -250,12 +258,17 @@ def verify(storage: Storage, manifest: Manifest) -> None:
 
     Raises: SourceDataError naming every object that is missing or has other bytes than were received.
     """
-    damaged = [file.path for file in manifest.files if not _is_intact(storage, file)]
-    if damaged:
+    if damaged := damaged_files(storage, manifest.files):
         raise SourceDataError(
             f"{manifest.dataset}: landed files are missing or not as received: {', '.join(damaged)}; "
             f"clear the extract task of run {manifest.run} to land them again"
         )
+
+
+def damaged_files(storage: Storage, files: Iterable[LandedFile]) -> list[str]:
+    """Paths of landed objects that are missing or have other bytes than were received; each is read once."""
+    received = {(file.path, file.size, file.sha256): file for file in files}
+    return sorted({file.path for file in received.values() if not _is_intact(storage, file)})
 
 
 def _folder(dataset: str) -> str:

@@ -7,6 +7,7 @@ all. They are read back here from the table's history, without Spark.
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,6 +17,8 @@ from millstream.lake.tables import TableRef
 
 # Delta operations that change rows. OPTIMIZE, VACUUM and changes of properties do not.
 CONTENT_CHANGES = frozenset({"WRITE", "MERGE", "DELETE", "UPDATE", "RESTORE", "TRUNCATE", "STREAMING UPDATE"})
+# Delta operations of maintenance: the same rows in other files, or other properties.
+MAINTENANCE = frozenset({"OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES"})
 
 
 class PartitionCounts(BaseModel):
@@ -25,8 +28,13 @@ class PartitionCounts(BaseModel):
     written: int
     quarantined: int
     deduplicated: int
+    late: int = Field(default=0, description="came after their window had closed; none in a batch")
     content_hash: str = Field(description="order-independent hash of the published rows")
     quarantine_hash: str = Field(default="0", description="the same of the quarantined rows")
+
+    @property
+    def accounted(self) -> int:
+        return self.written + self.quarantined + self.deduplicated + self.late
 
 
 class Entry(BaseModel):
@@ -46,6 +54,7 @@ class Entry(BaseModel):
     watermark: str | None = None
     # Known only once read back from the table's history.
     version: int | None = None
+    operation: str | None = None
     committed_at: str | None = None
 
     @property
@@ -64,13 +73,23 @@ class Entry(BaseModel):
     def deduplicated(self) -> int:
         return sum(counts.deduplicated for counts in self.partitions.values())
 
+    @property
+    def late(self) -> int:
+        return sum(counts.late for counts in self.partitions.values())
+
+    @property
+    def committed(self) -> datetime:
+        """When the commit was made; known once read back."""
+        return datetime.fromtimestamp(int(self.committed_at or 0) / 1000, UTC)
+
     def check_conservation(self, rows_read: int) -> None:
         """Raise ConservationError unless every one of `rows_read` source rows is accounted for."""
-        accounted = self.written + self.quarantined + self.deduplicated
+        accounted = sum(counts.accounted for counts in self.partitions.values())
         if not rows_read == self.read == accounted:
             raise ConservationError(
                 f"{self.table}: {rows_read} rows were read from the source but written {self.written} + "
-                f"quarantined {self.quarantined} + deduplicated {self.deduplicated} = {accounted}. "
+                f"quarantined {self.quarantined} + deduplicated {self.deduplicated} + late {self.late} = "
+                f"{accounted}. "
                 "Nothing was published; the staged table is kept for inspection"
             )
 
@@ -93,13 +112,26 @@ def published_version(table: TableRef, lake_root: str) -> int | None:
     return int(delta.version())
 
 
+def history(table: TableRef, lake_root: str, limit: int | None = None) -> list[dict[str, Any]]:
+    """The table's commits, newest first; empty when there is no such table."""
+    delta = _open(table, lake_root)
+    return [] if delta is None else list(delta.history(limit))
+
+
+def unchanged_since(table: TableRef, lake_root: str, version: int | None) -> bool:
+    """Whether the table's rows are still those of `version`: maintenance makes versions of its own."""
+    commits = history(table, lake_root)
+    if version is None or not commits or version > commits[0]["version"]:
+        return False
+    later = (commit for commit in commits if commit["version"] > version)
+    return all(commit.get("operation") in MAINTENANCE for commit in later)
+
+
 def entries(table: TableRef, lake_root: str, limit: int | None = None) -> list[Entry]:
     """The table's accounts, newest first; empty when there is no such table."""
-    delta = _open(table, lake_root)
-    if delta is None:
-        return []
-    found = (_entry(commit) for commit in delta.history(limit))
-    return [entry for entry in found if entry is not None]
+    found = (_entry(commit) for commit in history(table, lake_root, limit))
+    # A table's quarantine carries a copy of the account.
+    return [entry for entry in found if entry is not None and entry.table == str(table)]
 
 
 def latest_by_partition(table: TableRef, lake_root: str) -> dict[str, tuple[Entry, PartitionCounts]]:
@@ -108,9 +140,8 @@ def latest_by_partition(table: TableRef, lake_root: str) -> dict[str, tuple[Entr
     Goes back no further than the last change that was not a publish (a restore, a delete by hand): what
     was accounted for before it may no longer be so.
     """
-    delta = _open(table, lake_root)
     newest: dict[str, tuple[Entry, PartitionCounts]] = {}
-    for commit in [] if delta is None else delta.history():
+    for commit in history(table, lake_root):
         entry = _entry(commit)
         if entry is None:
             if commit.get("operation") in CONTENT_CHANGES:
@@ -131,7 +162,7 @@ def _open(table: TableRef, lake_root: str) -> Any:
     from deltalake.exceptions import TableNotFoundError
 
     try:
-        return DeltaTable(table.uri(lake_root), without_files=True)
+        return DeltaTable(table.uri(lake_root))
     except TableNotFoundError:
         return None
 
@@ -144,5 +175,10 @@ def _entry(commit: dict[str, Any]) -> Entry | None:
     if not isinstance(data, dict) or data.get("kind") != "millstream.publish":
         return None
     return Entry.model_validate(
-        {**data, "version": commit.get("version"), "committed_at": str(commit.get("timestamp"))}
+        {
+            **data,
+            "version": commit.get("version"),
+            "operation": commit.get("operation"),
+            "committed_at": str(commit.get("timestamp")),
+        }
     )

@@ -69,6 +69,17 @@ def run_sql(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_reconcile(settings: Settings, _: argparse.Namespace) -> int:
+    """Exit status 1 when a difference needs a person."""
+    from millstream_stack.airflow_api import AirflowApi
+    from millstream_stack.reconcile import reconcile
+
+    settings = running_settings(settings)
+    credentials = load_or_create(settings)
+    with AirflowApi(settings.airflow_url, credentials.airflow_user, credentials.airflow_password) as api:
+        return 0 if reconcile(settings, api, console()) else 1
+
+
 def run_clean(settings: Settings, _: argparse.Namespace) -> int:
     down(settings, console().print)
     remove_data(settings)
@@ -98,6 +109,9 @@ def parser() -> argparse.ArgumentParser:
     command("demo", run_demo_chain, "run the whole chain on the reference data, with live progress")
     sql = command("sql", run_sql, "query lake tables by name")
     sql.add_argument("query", nargs="?", default="")
+    command(
+        "reconcile", run_reconcile, "compare landing, tables, ledger and asset events; repair lost events"
+    )
     command("clean", run_clean, "stop the stack and remove its data; what was installed stays")
     logs = command("logs", run_logs, "show the end of the services' logs")
     logs.add_argument("service", nargs="?")

@@ -152,6 +152,16 @@ class AirflowApi:
     def assets(self) -> list[dict[str, Any]]:
         return list(self._pages("/api/v2/assets", "assets"))
 
+    def asset_events(self, asset_id: int) -> list[dict[str, Any]]:
+        """Every event of an asset, oldest first."""
+        return list(
+            self._pages("/api/v2/assets/events", "asset_events", asset_id=asset_id, order_by="timestamp")
+        )
+
+    def tell(self, asset_id: int, extra: dict[str, Any]) -> None:
+        """Makes an event of the asset, as a task that publishes it does."""
+        self._request("POST", "/api/v2/assets/events", json={"asset_id": asset_id, "extra": extra})
+
     def asset_events_wait_for(self, dag_id: str) -> bool:
         """Whether the DAG has asset events from which no run has been made yet."""
         answer = self._client.get(f"/api/v2/dags/{dag_id}/assets/queuedEvents")

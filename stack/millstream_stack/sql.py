@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from millstream import jobs
 from millstream.errors import ClusterError
-from millstream.lake.tables import TableRef
+from millstream.lake.tables import ZONES, TableRef
 from millstream.settings import Settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-ZONES = ("bronze", "silver", "gold")
-NAMED = re.compile(r"\b(bronze|silver|gold)\s*\.\s*`?(\w+)", re.IGNORECASE)
+NAMED = re.compile(rf"\b({'|'.join(ZONES)})\s*\.\s*`?(\w+)", re.IGNORECASE)
+LEDGER = "ops.ledger"
 ROW_LIMIT = 200
 
 
@@ -43,7 +44,10 @@ def run_query(settings: Settings, query: str, screen: Console) -> None:
             f"the Spark Connect server at {settings.connect_url} does not answer: start it with `make up`"
         ) from error
     try:
-        _register(spark, settings.lake_root, tables_named(query))
+        named = tables_named(query)
+        if LEDGER in map(str, named):
+            jobs.execute(spark, "rebuild_ledger", {"lake_root": settings.lake_root, "run": "sql"})
+        _register(spark, settings.lake_root, named)
         answer = spark.sql(query)
         _print(answer.columns, answer.limit(ROW_LIMIT + 1).collect(), screen)
     except PySparkException as error:

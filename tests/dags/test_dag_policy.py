@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,15 @@ from airflow.sdk import DAG
 
 from millstream.errors import PermanentError, TransientError
 from millstream.settings import CHECKOUT
+from millstream_airflow.maintenance import LEAST_HOURS
 from millstream_stack.airflow_setup import POOLS
 
 DATASETS = {path.stem for path in (CHECKOUT / "dags" / "datasets").glob("*.yaml")}
 SPARK_OPERATORS = {"SparkJobOperator", "GateOperator", "PublishOperator", "RegisterOperator"}
 EXPECTED = {f"ingest_{dataset}" for dataset in DATASETS} | {
     "build_features",
+    "maintain_lake",
+    "reconcile",
     "train_arrival_delay",
     "score_arrival_delay",
     "train_big_data_text",
@@ -90,6 +94,23 @@ def test_what_publishes_is_behind_a_gate(dags: list[DAG]) -> None:
         assert "quality_gate" in task.upstream_task_ids
         assert task.trigger_rule == "all_success"
         assert task.outlets
+
+
+def test_every_published_table_is_reconciled(bag: DagBag, dags: list[DAG]) -> None:
+    published = {
+        asset.name
+        for dag in dags
+        for task in dag.tasks
+        if task.task_id == "publish"
+        for asset in task.outlets
+    }
+    compared = {asset.name for asset in bag.dags["reconcile"].get_task("compare").inlets}
+    assert compared == published
+
+
+def test_no_run_lasts_as_long_as_what_it_reads_is_kept(dags: list[DAG]) -> None:
+    for dag in dags:
+        assert dag.dagrun_timeout < timedelta(hours=LEAST_HOURS), dag.dag_id
 
 
 def test_one_stem_for_contract_transform_suite_and_dag() -> None:

@@ -6,6 +6,7 @@ After a wanted change: `stack/run pytest tests/dags --update-golden`, then read 
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from millstream_airflow.operators import SparkJobOperator
 
 GOLDEN = Path(__file__).with_name("golden")
 CODE_VERSION = "abc1234"
+PARAM = re.compile(r"\{\{ params\.(\w+) \}\}")
 
 # What earlier tasks would hand over, by the name of the field.
 FROM_EARLIER_TASKS: dict[str, Any] = {
@@ -40,6 +42,7 @@ FROM_EARLIER_TASKS: dict[str, Any] = {
 # What only a mapped task or a run knows.
 RETURNED: dict[tuple[str, str], Any] = {
     ("changed_inputs", "return_value"): {"silver.flights": 2},
+    ("pins", "return_value"): {"silver.flights": [1]},
     ("fit_candidate", "return_value"): [{"candidate": "decision_tree"}],
 }
 
@@ -92,6 +95,15 @@ def submission(task: SparkJobOperator, monkeypatch: pytest.MonkeyPatch) -> dict[
     return {"job": task.job, "arguments": task.job_arguments(context)}
 
 
+def with_params(task: SparkJobOperator, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments as a run with the DAG's own defaults would render them."""
+    asked = {name: PARAM.fullmatch(str(value)) for name, value in arguments.items()}
+    return {
+        name: task.dag.params[match[1]] if (match := asked[name]) else value
+        for name, value in arguments.items()
+    }
+
+
 def shown(found: dict[str, Any]) -> str:
     """As in the golden file: contract and suite by their names, this checkout as `<checkout>`."""
     arguments = dict(found["arguments"])
@@ -113,10 +125,7 @@ def test_a_task_submits_what_its_golden_file_says_and_its_job_can_read_it(
         path.write_text(shown(found))
     assert shown(found) == path.read_text()
 
-    arguments = found["arguments"]
-    if "{{" in str(arguments.get("mode")):
-        arguments["mode"] = "elt"
-    jobs.parse(found["job"], arguments)
+    jobs.parse(found["job"], with_params(TASKS[name], found["arguments"]))
 
 
 def test_no_golden_file_is_left_over() -> None:

@@ -16,6 +16,7 @@ from millstream_stack.sql import tables_named
             ["silver.flights", "silver.planes"],
         ),
         ("select * from gold.`arrival_delay_features`", ["gold.arrival_delay_features"]),
+        ("select * from ops.ledger", ["ops.ledger"]),
         ("select a.b, notsilver.c, 'bronze' from x", []),
         ("describe history silver.flights_quarantine", ["silver.flights_quarantine"]),
     ],

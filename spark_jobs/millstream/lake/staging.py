@@ -48,8 +48,10 @@ def write_staged(rows: DataFrame, uri: str) -> Staged:
     return Staged(uri=uri, version=table_version(uri), rows=int(counted.get["rows"]))
 
 
-def replace_schema_too(rows: DataFrame, uri: str) -> None:
-    rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(uri)
+def replace_schema_too(rows: DataFrame, uri: str, metadata: str = "") -> None:
+    """Replace table and schema; `metadata` becomes the commit's `userMetadata`."""
+    writer = rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
+    writer.option("userMetadata", metadata).save(uri)
 
 
 def read_staged(spark: SparkSession, uri: str, version: int) -> DataFrame:

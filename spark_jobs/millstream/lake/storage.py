@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, BinaryIO, cast
 
 from fsspec.core import url_to_fs
@@ -17,6 +19,15 @@ from fsspec.core import url_to_fs
 from millstream.errors import ClusterError, ConfigurationError
 
 SUPPORTED_SCHEMES = ("file",)
+
+
+@dataclass(frozen=True)
+class File:
+    """A file below the lake's root."""
+
+    path: str
+    bytes: int
+    modified: datetime
 
 
 class Storage:
@@ -47,6 +58,17 @@ class Storage:
             return sorted(
                 str(path).rpartition("/")[2] for path in self._fs.ls(self._at(folder), detail=False)
             )
+
+    def files(self, path: str) -> tuple[File, ...]:
+        """The file at `path`, or all files below that folder; none when there is nothing."""
+        with storage_failures(path):
+            found = []
+            for name, one in self._fs.find(self._at(path), detail=True).items():
+                # Another task may have removed it meanwhile: then it is not there.
+                with suppress(FileNotFoundError):
+                    modified = self._fs.modified(name)
+                    found.append(File(str(name).removeprefix(f"{self._base}/"), one["size"], modified))
+            return tuple(found)
 
     @contextmanager
     def reading(self, path: str) -> Iterator[BinaryIO]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from millstream.errors import ConfigurationError
 
-Zone = Literal["bronze", "silver", "gold"]
+# `ops` holds what the platform knows of itself; it is made from the other zones and can be made again.
+Zone = Literal["bronze", "silver", "gold", "ops"]
+ZONES: tuple[str, ...] = get_args(Zone)
 NAME = re.compile(r"^[a-z][a-z0-9_]{0,100}$")
 RUN_KEY = re.compile(r"^[A-Za-z0-9._-]{1,200}$")
 
@@ -37,7 +39,8 @@ class TableRef(BaseModel):
             return cls(zone=zone, name=name)
         except ValueError:
             raise ConfigurationError(
-                f"not a lake table: {text!r}; expected bronze.<name>, silver.<name> or gold.<name>"
+                f"not a lake table: {text!r}; expected <zone>.<name>, for example silver.flights; "
+                f"zones are {', '.join(ZONES)}"
             ) from None
 
     @property

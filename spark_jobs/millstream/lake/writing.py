@@ -16,6 +16,9 @@ from millstream.errors import LakeWriterError, SupersededError
 # inside one JVM only (https://docs.delta.io/latest/delta-storage.html), so a second writer can lose commits.
 WRITER_CONF = "spark.millstream.lakeWriter"
 
+# Accounts are in the log's commits, and a pinned version is read through them: the log is never cleaned.
+KEEP_LOG = {"delta.enableExpiredLogCleanup": "false"}
+
 
 def require_writer(spark: SparkSession, lake_root: str) -> None:
     """Raise LakeWriterError when `spark` is not the one process that may write this lake."""
@@ -55,19 +58,23 @@ def create_table(spark: SparkSession, uri: str, definition: TableDefinition) -> 
     if table_exists(uri):
         return
     columns = ", ".join(_column_ddl(column) for column in definition.schema.fields)
+    # Constraints are set as properties, so that the commit which makes the table makes them too.
+    constraints = {f"delta.constraints.{name}": check for name, check in definition.checks.items()}
     partitioning = (
         f" PARTITIONED BY ({', '.join(definition.partition_by)})" if definition.partition_by else ""
     )
     spark.sql(
         f"CREATE TABLE IF NOT EXISTS delta.`{uri}` ({columns}) USING delta{partitioning} "
-        f"COMMENT {_literal(definition.comment)}{_constraints(definition.checks)}"
+        f"COMMENT {_literal(definition.comment)} TBLPROPERTIES ({_properties({**KEEP_LOG, **constraints})})"
     )
 
 
-def _constraints(checks: dict[str, str]) -> str:
-    """CHECK constraints as properties, so that the commit which makes the table makes them too."""
-    properties = [f"'delta.constraints.{name}' = {_literal(check)}" for name, check in checks.items()]
-    return f" TBLPROPERTIES ({', '.join(properties)})" if properties else ""
+def keep_log(spark: SparkSession, uri: str) -> None:
+    """Turn off the clean-up of the table's log, if it is on; also for tables that Spark made by itself."""
+    present = spark.sql(f"DESCRIBE DETAIL delta.`{uri}`").select("properties").first()
+    assert present is not None
+    if not KEEP_LOG.items() <= present["properties"].items():
+        spark.sql(f"ALTER TABLE delta.`{uri}` SET TBLPROPERTIES ({_properties(KEEP_LOG)})")
 
 
 def table_exists(uri: str) -> bool:
@@ -155,6 +162,10 @@ def _column_ddl(column: StructField) -> str:
     return f"`{column.name}` {column.dataType.simpleString()}{null}" + (
         f" COMMENT {_literal(comment)}" if comment else ""
     )
+
+
+def _properties(properties: dict[str, str]) -> str:
+    return ", ".join(f"{_literal(name)} = {_literal(value)}" for name, value in properties.items())
 
 
 def _literal(text: str) -> str:

@@ -71,7 +71,8 @@ def input_versions(spec: ModelSpec, lake_root: str, version: int) -> dict[str, i
     """The input table's version, and those of every table that it was made from, by its own account."""
     versions = {spec.input_table: version}
     for entry in ledger.entries(TableRef.parse(spec.input_table), lake_root):
-        if entry.version == version:
+        # A later version without an account of its own has the same rows: maintenance made it.
+        if entry.version is not None and entry.version <= version:
             versions.update(entry.inputs)
             break
     return versions

@@ -1,0 +1,69 @@
+"""MLflow's model registry, asked by plain HTTP: MLflow's own client takes seconds to import."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseHook
+
+from millstream.errors import TrackingError
+
+if TYPE_CHECKING:
+    import httpx
+
+MLFLOW = "mlflow_default"
+TIMEOUT_S = 30
+PAGE = 1000
+# A model version carries for each table that it was trained on the tag `input.<table>` with the version.
+INPUT_TAG = "input."
+NONE_SUCH = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+
+
+def champion_version(name: str) -> int | None:
+    """The registry's present champion of model `name`. Raises TrackingError when MLflow does not answer."""
+    answer = _ask("registered-models/alias", {"name": name, "alias": "champion"})
+    if not answer.is_success and any(code in answer.text for code in NONE_SUCH):
+        return None
+    return int(_content(answer)["model_version"]["version"])
+
+
+def pinned_versions() -> dict[str, list[int]]:
+    """For each table the versions that registered models were trained on, or that these were made from.
+
+    Raises TrackingError when MLflow does not answer: without the pins nothing may be deleted.
+    """
+    pins: defaultdict[str, set[int]] = defaultdict(set)
+    query: dict[str, Any] = {"max_results": PAGE}
+    while True:
+        page = _content(_ask("model-versions/search", query))
+        for version in page.get("model_versions", ()):
+            for tag in version.get("tags", ()):
+                if tag["key"].startswith(INPUT_TAG):
+                    pins[tag["key"].removeprefix(INPUT_TAG)].add(int(tag["value"]))
+        if not (token := page.get("next_page_token")):
+            return {table: sorted(versions) for table, versions in sorted(pins.items())}
+        query["page_token"] = token
+
+
+def _ask(path: str, query: dict[str, Any]) -> httpx.Response:
+    import httpx
+
+    connection = BaseHook.get_connection(MLFLOW)
+    url = f"{connection.schema or 'http'}://{connection.host}:{connection.port}"
+    try:
+        return httpx.get(
+            f"{url}/api/2.0/mlflow/{path}",
+            params=query,
+            auth=(connection.login or "", connection.password or ""),
+            timeout=TIMEOUT_S,
+        )
+    except httpx.HTTPError as error:
+        raise TrackingError(f"MLflow at {url} does not answer: {error}; see `make status`") from error
+
+
+def _content(answer: httpx.Response) -> dict[str, Any]:
+    if not answer.is_success:
+        raise TrackingError(f"MLflow answered {answer.url} with {answer.status_code}: {answer.text[:300]}")
+    found: dict[str, Any] = answer.json()
+    return found

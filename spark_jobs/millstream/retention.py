@@ -1,0 +1,112 @@
+"""What runs leave behind, and when it goes: staged tables, landed bytes, Spark's event logs.
+
+Everything here may be run twice, beside anything else, and be cut off at any point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from millstream import ledger
+from millstream.lake.storage import File, Storage
+from millstream.lake.tables import TableRef
+from millstream.landing import Manifest, manifests_of, replace_manifest
+
+
+class Removed(BaseModel):
+    """What was there and what of it was (in a dry run: would be) removed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    files: int = 0
+    bytes: int = 0
+    removed_files: int = 0
+    removed_bytes: int = 0
+
+    def plus(self, files: Iterable[File], removed: bool) -> Removed:
+        count, size = 0, 0
+        for file in files:
+            count, size = count + 1, size + file.bytes
+        return Removed(
+            files=self.files + count,
+            bytes=self.bytes + size,
+            removed_files=self.removed_files + count * removed,
+            removed_bytes=self.removed_bytes + size * removed,
+        )
+
+
+def remove_staged(lake_root: str, before: datetime, dry_run: bool = False) -> Removed:
+    """Staged tables and verdicts that nothing has touched since `before`.
+
+    Every DAG run has a deadline: with `before` further back than the longest of them their runs have ended.
+    """
+    storage = Storage(lake_root)
+    folders = [f"staging/{table}" for table in storage.list("staging")]
+    return _remove(
+        storage, [f"{folder}/{name}" for folder in folders for name in storage.list(folder)], before, dry_run
+    )
+
+
+def remove_event_logs(storage: Storage, before: datetime, dry_run: bool = False) -> Removed:
+    """Spark's event logs that nothing has been written to since `before`; `storage` is their folder.
+
+    A server that runs for months rolls its log, so its older files go while it writes the newest.
+    """
+    folders = [name for name in storage.list("") if name.startswith("eventlog_v2_")]
+    rolled = [
+        f"{folder}/{name}"
+        for folder in folders
+        for name in storage.list(folder)
+        if name.startswith("events_")
+    ]
+    single = [name for name in storage.list("") if name not in folders]
+    found = _remove(storage, [*rolled, *single], before, dry_run)
+    for folder in folders:
+        if not dry_run and not any(name.startswith("events_") for name in storage.list(folder)):
+            storage.remove(folder)
+    return found
+
+
+def _remove(storage: Storage, paths: Iterable[str], before: datetime, dry_run: bool) -> Removed:
+    found = Removed()
+    for path in paths:
+        files = storage.files(path)
+        old = bool(files) and all(file.modified < before for file in files)
+        found = found.plus(files, old)
+        if old and not dry_run:
+            storage.remove(path)
+    return found
+
+
+def remove_landed(
+    lake_root: str, dataset: str, before: datetime, now: datetime, dry_run: bool = False
+) -> Removed:
+    """Bytes that landed before `before`, whose rows are published, and that no other run needs.
+
+    The manifest stays, and says so. The same bytes fetched again are landed again.
+    """
+    storage = Storage(lake_root)
+    table = TableRef(zone="silver", name=dataset)
+    published = {entry.run for entry in ledger.entries(table, lake_root)}
+    manifests = manifests_of(storage, dataset)
+    old = [one for one in manifests if one.created_at < before and one.key in published]
+    needed = {path for one in manifests if one not in old for path in one.paths}
+    found = Removed()
+    for path in sorted({path for manifest in manifests for path in manifest.paths}):
+        gone = path not in needed
+        found = found.plus(storage.files(path), gone)
+    for manifest in [] if dry_run else old:
+        _forget(storage, manifest, needed, now)
+    return found
+
+
+def _forget(storage: Storage, manifest: Manifest, needed: set[str], now: datetime) -> None:
+    removed = [path for path in manifest.paths if path not in needed]
+    # Said first: bytes that are gone without a word would look damaged.
+    if removed and manifest.removed_at is None:
+        replace_manifest(storage, manifest.model_copy(update={"removed_at": now}))
+    for path in removed:
+        storage.remove(path)

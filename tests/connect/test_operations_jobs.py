@@ -1,0 +1,48 @@
+"""The platform's own jobs over Connect, as its DAGs and `make sql` run them."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from ledger_tables import publish
+from rich.console import Console
+
+from millstream import jobs, sessions
+from millstream.lake.storage import Storage
+from millstream.settings import Settings
+from millstream_stack.sql import run_query
+
+
+@pytest.fixture
+def lake(server: Settings, tmp_path: Path) -> Settings:
+    return server.model_copy(update={"lake_root": f"file://{tmp_path}/lake"})
+
+
+def answer(settings: Settings, query: str) -> str:
+    screen = io.StringIO()
+    run_query(settings, query, Console(file=screen, width=200))
+    return screen.getvalue()
+
+
+def test_make_sql_asks_a_ledger_that_is_up_to_date(lake: Settings) -> None:
+    query = "select run, rows_read - rows_written as missing from ops.ledger order by committed_at"
+    publish(lake.lake_root, "silver.flights", "first_run", read=9, quarantined=7)
+    assert "first_run │ 7" in answer(lake, query)
+    publish(lake.lake_root, "silver.flights", "second_run", read=9, deduplicated=4)
+    assert "second_run │ 4" in answer(lake, query)
+
+
+def test_operations_jobs_over_connect(lake: Settings) -> None:
+    root = lake.lake_root
+    for run in ("r1", "r2", "r3"):
+        publish(root, "silver.flights", run, read=3)
+    arguments = {"lake_root": root, "run": "m", "retention_hours": 0, "target_file_mb": 1}
+    with sessions.connect(lake.connect_url, "maintenance/1", [], tag="m") as spark:
+        (found,) = jobs.execute(spark, "maintain_tables", {**arguments, "pins": {"silver.flights": [0]}})[
+            "tables"
+        ]
+    assert (found["before"]["stored"], found["removed"], found["pinned"]) == (3, 1, [0])
+    files = Storage(root).files("silver/flights")
+    assert sum(file.path.endswith(".parquet") for file in files) == 2

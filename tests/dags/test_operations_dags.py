@@ -1,0 +1,109 @@
+"""The tasks of `reconcile` and `maintain_lake`, on a lake of the test's own."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk.api.datamodels._generated import AssetResponse
+from airflow.sdk.execution_time.comms import AssetEventResult
+from airflow.sdk.execution_time.context import OutletEventAccessors, set_current_context
+from airflow.serialization.serialized_objects import DagSerialization
+from ledger_tables import publish, write
+
+from millstream.errors import ReconciliationError
+from millstream.settings import CHECKOUT
+from millstream_airflow import catalog
+from millstream_airflow.maintenance import clean_up
+from millstream_airflow.reconciling import REPAIRED, compare, report
+
+TABLES = ["silver.flights", "silver.planes"]
+
+
+@pytest.fixture
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("MILLSTREAM_HOME", str(tmp_path))
+    monkeypatch.setenv("MILLSTREAM_LAKE_ROOT", f"file://{tmp_path}/lake")
+    return f"file://{tmp_path}/lake"
+
+
+def event(table: str, version: int) -> AssetEventResult:
+    asset = catalog.table_asset(table)
+    return AssetEventResult(
+        id=1,
+        timestamp=datetime(2026, 1, 1, tzinfo=UTC),
+        extra={"version": version, "changed": True},
+        asset=AssetResponse(name=asset.name, uri=asset.uri, group=asset.group),
+        created_dagruns=[],
+        source_run_id="r1",
+    )
+
+
+def compared(**events: AssetEventResult) -> tuple[list[dict[str, Any]], list[tuple[str, Any]]]:
+    """The differences, and what was told again: table and version."""
+    inlets = {catalog.table_asset(table): [] for table in TABLES} | {
+        catalog.table_asset(f"silver.{name}"): [one] for name, one in events.items()
+    }
+    outlets = OutletEventAccessors()
+    context: Any = {"inlet_events": inlets, "outlet_events": outlets}
+    with set_current_context(context):
+        differences = compare.function(TABLES)
+    told = [(one.dest_asset_key.name, one.extra["version"]) for one in outlets[REPAIRED].asset_alias_events]
+    return differences, told
+
+
+def test_exactly_the_lost_events_are_told_again(lake: str) -> None:
+    for table in TABLES:
+        publish(lake, table, "r1", read=3)
+    differences, told = compared(planes=event("silver.planes", 0))
+    assert told == [("silver.flights", 0)]
+    assert [found["remedy"] for found in differences] == ["event"]
+    assert report.function(differences) == 1
+
+    again, told = compared(planes=event("silver.planes", 0), flights=event("silver.flights", 0))
+    assert (again, told) == ([], [])
+
+
+def test_what_no_event_repairs_fails_the_run(lake: str) -> None:
+    publish(lake, "silver.planes", "r1", read=3)
+    write(lake, "silver.planes", 2)
+    differences, told = compared(planes=event("silver.planes", 0))
+    assert told == []
+    with pytest.raises(ReconciliationError, match=r"need a person:\n- silver\.planes: version 1"):
+        report.function(differences)
+
+
+@pytest.mark.parametrize("name", ["reconcile", "maintain_lake"])
+def test_the_first_run_waits_for_its_time(name: str) -> None:
+    """A new stack has better things to do than to maintain an empty lake."""
+    found = DagBag(str(CHECKOUT / "dags")).dags[name]
+    dag = DagSerialization.from_dict(DagSerialization.to_dict(found))
+    due = dag.next_dagrun_info(last_automated_run_info=None)
+    assert due is not None
+    assert due.run_after > datetime.now(UTC)
+
+
+def test_params_reach_the_maintenance_job_as_numbers() -> None:
+    task = DagBag(str(CHECKOUT / "dags")).dags["maintain_lake"].get_task("maintain_tables")
+    asked = {name: value for name, value in task.arguments.items() if name != "pins"}
+    params = {"retention_hours": 48, "target_file_mb": 64, "dry_run": True}
+    assert task.render_template(asked, {"params": params}) == params
+
+
+def test_clean_up_says_what_it_removed(lake: str, tmp_path: Path) -> None:
+    staged = tmp_path / "lake" / "staging" / "silver.planes" / "r1" / "part.parquet"
+    staged.parent.mkdir(parents=True)
+    staged.write_bytes(b"12345")
+    long_ago = (datetime.now(UTC) - timedelta(days=20)).timestamp()
+    os.utime(staged, (long_ago, long_ago))
+    params = {"staging_days": 14, "event_log_days": 30, "landing_days": 365, "dry_run": False}
+    context: Any = {"params": params}
+    with set_current_context(context):
+        found = clean_up.function()
+    assert found["staging"] == {"files": 1, "bytes": 5, "removed_files": 1, "removed_bytes": 5}
+    assert not staged.exists()
+    assert {f"landing.{dataset}" for dataset in catalog.datasets()} < set(found)

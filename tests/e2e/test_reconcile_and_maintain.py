@@ -1,0 +1,86 @@
+"""Reconcile and maintenance on the real stack, after the month of `test_one_month.py`."""
+
+from __future__ import annotations
+
+import io
+import sqlite3
+from typing import Any
+
+import pytest
+from rich.console import Console
+from test_one_month import carry, lake_rows
+
+from millstream import ledger
+from millstream.lake.tables import TableRef
+from millstream.settings import Settings
+from millstream_stack.airflow_api import AirflowApi
+from millstream_stack.reconcile import reconcile
+from millstream_stack.sql import run_query
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
+
+PLANES = TableRef.parse("silver.planes")
+
+
+def events(api: AirflowApi, table: TableRef) -> list[dict[str, Any]]:
+    (asset,) = [asset for asset in api.assets() if asset["name"] == str(table)]
+    return api.asset_events(asset["id"])
+
+
+def lose_events(settings: Settings, table: TableRef) -> None:
+    """As a metadata database restored from an old backup would."""
+    database = sqlite3.connect(settings.home / "airflow" / "airflow.db", timeout=60)
+    database.execute("PRAGMA foreign_keys = ON")
+    with database:
+        database.execute(
+            "DELETE FROM asset_event WHERE asset_id IN (SELECT id FROM asset WHERE name = ?)", (str(table),)
+        )
+    database.close()
+
+
+def reconciled(settings: Settings, api: AirflowApi) -> str:
+    screen = io.StringIO()
+    assert reconcile(settings, api, Console(file=screen, width=200)), screen.getvalue()
+    return screen.getvalue()
+
+
+def test_after_a_month_all_agree(api: AirflowApi, settings: Settings) -> None:
+    assert "agree" in reconciled(settings, api)
+
+
+def test_a_lost_event_is_told_again_by_the_dag_and_its_reader_finds_nothing_new(
+    api: AirflowApi, settings: Settings
+) -> None:
+    lose_events(settings, PLANES)
+    assert events(api, PLANES) == []
+    _, tasks = carry(api, "reconcile")
+    (event,) = events(api, PLANES)
+    assert event["extra"]["version"] == ledger.version(PLANES, settings.lake_root)
+    assert event["extra"]["repaired"]
+    assert event["source_dag_id"] == "reconcile"
+    states = {(task.dag_id, task.task_id): task.state for task in tasks}
+    assert states["build_features", "build"] == "skipped"
+    assert "agree" in reconciled(settings, api)
+
+
+def test_a_lost_event_is_told_again_by_hand(api: AirflowApi, settings: Settings) -> None:
+    lose_events(settings, PLANES)
+    assert "told the readers of silver.planes again" in reconciled(settings, api)
+    assert len(events(api, PLANES)) == 1
+    assert "agree" in reconciled(settings, api)
+
+
+def test_maintenance_leaves_every_row_and_starts_nothing(api: AirflowApi, settings: Settings) -> None:
+    before = sorted(map(str, lake_rows(settings, "silver.flights")))
+    _, tasks = carry(api, "maintain_lake")
+    assert {task.dag_id for task in tasks} == {"maintain_lake"}
+    assert sorted(map(str, lake_rows(settings, "silver.flights"))) == before
+    assert "agree" in reconciled(settings, api)
+
+
+def test_the_ledger_answers(settings: Settings) -> None:
+    screen = io.StringIO()
+    query = "select table, sum(rows_written) as written from ops.ledger group by table order by table"
+    run_query(settings, query, Console(file=screen, width=200))
+    assert "silver.flights" in screen.getvalue()
+    assert "27004" in screen.getvalue()

@@ -1,0 +1,71 @@
+"""Accounts read back from table histories."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+from ledger_tables import publish, write
+
+from millstream import ledger
+from millstream.errors import ConservationError
+from millstream.jobs import rebuild_ledger
+from millstream.lake.tables import TableRef
+
+TABLE = TableRef.parse("silver.flights")
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> str:
+    return f"file://{tmp_path}/lake"
+
+
+def test_maintenance_leaves_the_rows_unchanged_and_a_write_does_not(lake: str) -> None:
+    first = publish(lake, str(TABLE), "r1", read=3)
+    DeltaTable(TABLE.uri(lake)).alter.set_table_properties({"delta.appendOnly": "false"})
+    assert ledger.version(TABLE, lake) == first + 1
+    assert ledger.unchanged_since(TABLE, lake, first)
+    write(lake, str(TABLE), 3)
+    assert not ledger.unchanged_since(TABLE, lake, first)
+
+
+@pytest.mark.parametrize("version", [None, 7])
+def test_a_version_that_is_not_there_is_not_what_the_table_has(lake: str, version: int | None) -> None:
+    assert not ledger.unchanged_since(TABLE, lake, version)
+    publish(lake, str(TABLE), "r1", read=3)
+    assert not ledger.unchanged_since(TABLE, lake, version)
+
+
+def test_the_ledger_has_a_line_for_each_run_table_and_partition(lake: str) -> None:
+    publish(lake, "silver.flights", "r1", read=9, partition="2013-01", quarantined=2, deduplicated=1)
+    publish(lake, "silver.flights", "r2", read=4, partition="2013-02", late=1)
+    publish(lake, "gold.arrival_delay_features", "r3", read=6, inputs={"silver.flights": 1})
+    write(lake, "bronze.flights", 3)
+    names = rebuild_ledger.SCHEMA.fieldNames()
+    lines = [dict(zip(names, line, strict=True)) for line in rebuild_ledger.lines(lake)]
+    assert [(line["table"], line["run"], line["partition"], line["version"]) for line in lines] == [
+        ("silver.flights", "r2", "2013-02", 1),
+        ("silver.flights", "r1", "2013-01", 0),
+        ("gold.arrival_delay_features", "r3", "all", 0),
+    ]
+    parts = ("rows_written", "rows_quarantined", "rows_deduplicated", "rows_late")
+    assert [tuple(line[part] for part in parts) for line in lines] == [
+        (3, 0, 0, 1),
+        (6, 2, 1, 0),
+        (6, 0, 0, 0),
+    ]
+    assert all(line["rows_read"] == sum(line[part] for part in parts) for line in lines)
+    assert lines[2]["inputs"] == {"silver.flights": 1}
+
+
+def test_a_row_that_is_nowhere_stops_the_run() -> None:
+    counts = ledger.PartitionCounts(
+        read=5, written=2, quarantined=1, deduplicated=1, late=1, content_hash="1"
+    )
+    account = ledger.Entry(
+        table=str(TABLE), run="r", partitions={"all": counts}, verdict={}, suite_version="s", code_version="c"
+    )
+    account.check_conservation(5)
+    with pytest.raises(ConservationError, match="6 rows were read from the source but written 2"):
+        account.check_conservation(6)

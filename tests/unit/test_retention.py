@@ -1,0 +1,109 @@
+"""What runs leave behind goes when it is old, and nothing else does."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from ledger_tables import publish
+
+from millstream.lake.storage import Storage
+from millstream.landing import Landing, damaged_files, in_memory, read_manifest
+from millstream.retention import remove_event_logs, remove_landed, remove_staged
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+LIMIT = NOW - timedelta(days=14)
+
+
+def write(path: Path, age: timedelta, content: bytes = b"12345") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    moment = (NOW - age).timestamp()
+    os.utime(path, (moment, moment))
+    return path
+
+
+def test_staged_tables_go_when_nothing_in_them_is_new(tmp_path: Path) -> None:
+    staging = tmp_path / "staging" / "silver.flights"
+    old = write(staging / "r1" / "part.parquet", timedelta(days=20))
+    verdict = write(staging / "r1__verdict.json", timedelta(days=20))
+    retried = write(staging / "r2" / "_delta_log" / "0.json", timedelta(days=20))
+    write(staging / "r2" / "_delta_log" / "1.json", timedelta(days=1))
+
+    told = remove_staged(f"file://{tmp_path}", LIMIT, dry_run=True)
+    assert old.exists()
+    assert remove_staged(f"file://{tmp_path}", LIMIT) == told
+    assert (told.files, told.bytes, told.removed_files, told.removed_bytes) == (4, 20, 2, 10)
+    assert not old.parent.exists()
+    assert not verdict.exists()
+    assert retried.exists()
+
+
+def test_an_empty_lake_has_nothing_to_remove(tmp_path: Path) -> None:
+    assert remove_staged(f"file://{tmp_path}", LIMIT).files == 0
+
+
+def test_event_logs_of_ended_servers_go_and_the_running_one_keeps_its_newest(tmp_path: Path) -> None:
+    ended, running = tmp_path / "eventlog_v2_local-1", tmp_path / "eventlog_v2_local-2"
+    write(ended / "events_1_local-1", timedelta(days=20))
+    write(ended / "appstatus_local-1", timedelta(days=20))
+    rolled = write(running / "events_1_local-2", timedelta(days=20))
+    newest = write(running / "events_2_local-2", timedelta(hours=1))
+    status = write(running / "appstatus_local-2.inprogress", timedelta(days=20))
+
+    found = remove_event_logs(Storage(f"file://{tmp_path}"), LIMIT)
+
+    assert (found.removed_files, found.removed_bytes) == (2, 10)
+    assert not ended.exists()
+    assert not rolled.exists()
+    assert newest.exists()
+    assert status.exists()
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> str:
+    return f"file://{tmp_path}/lake"
+
+
+def land(lake: str, run: str, moment: datetime, **contents: bytes) -> list[str]:
+    landing = Landing(Storage(lake), "flights", run, now=lambda: moment)
+    files = [landing.land(name, name, in_memory(content)) for name, content in contents.items()]
+    landing.commit([], files)
+    return [file.path for file in files]
+
+
+def test_landed_bytes_go_once_published_unless_a_newer_run_names_them(lake: str) -> None:
+    storage = Storage(lake)
+    shared, alone = land(lake, "r1", LIMIT - timedelta(days=9), shared=b"same", alone=b"first")
+    (unpublished,) = land(lake, "r2", LIMIT - timedelta(days=8), failed=b"broken")
+    assert land(lake, "r3", LIMIT + timedelta(days=1), shared=b"same") == [shared]
+    publish(lake, "silver.flights", "r1", read=2)
+    publish(lake, "silver.flights", "r3", read=1)
+
+    told = remove_landed(lake, "flights", LIMIT, NOW, dry_run=True)
+    assert storage.exists(alone)
+    assert remove_landed(lake, "flights", LIMIT, NOW) == told
+    assert (told.files, told.removed_files, told.removed_bytes) == (3, 1, 5)
+    assert not storage.exists(alone)
+    assert storage.exists(shared)
+    assert storage.exists(unpublished)
+
+    manifest = read_manifest(storage, "flights", "r1")
+    assert manifest.removed_at == NOW
+    assert damaged_files(storage, manifest.files) == [alone]
+    assert remove_landed(lake, "flights", LIMIT, NOW).removed_files == 0
+
+
+def test_a_removal_that_was_cut_off_is_finished_by_the_next(lake: str) -> None:
+    storage = Storage(lake)
+    (path,) = land(lake, "r1", LIMIT - timedelta(days=9), alone=b"first")
+    publish(lake, "silver.flights", "r1", read=1)
+    content = storage.read(path)
+    remove_landed(lake, "flights", LIMIT, NOW)
+    storage.write(path, content)
+
+    assert remove_landed(lake, "flights", LIMIT, NOW + timedelta(days=7)).removed_files == 1
+    assert not storage.exists(path)
+    assert read_manifest(storage, "flights", "r1").removed_at == NOW
