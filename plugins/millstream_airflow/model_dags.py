@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import DAG, AssetAny, BaseHook, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from millstream.contract import months
+from millstream.contract import MONTH_PATTERN, months
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.ml.spec import ModelSpec
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 MLFLOW = "mlflow_default"
-MONTH_OR_NOTHING: dict[str, Any] = {"type": ["null", "string"], "pattern": r"^\d{4}-(0[1-9]|1[0-2])$"}
+MONTH_OR_NOTHING: dict[str, Any] = {"type": ["null", "string"], "pattern": MONTH_PATTERN}
 
 TRAIN_DOC = """
 ### Train `{name}`

@@ -60,7 +60,7 @@ def create_table(spark: SparkSession, uri: str, definition: TableDefinition) -> 
     )
     spark.sql(
         f"CREATE TABLE IF NOT EXISTS delta.`{uri}` ({columns}) USING delta{partitioning} "
-        f"COMMENT {_literal(definition.comment)}"
+        f"COMMENT {literal(definition.comment)}"
     )
     for name, condition in definition.checks.items():
         spark.sql(f"ALTER TABLE delta.`{uri}` ADD CONSTRAINT {name} CHECK ({condition})")
@@ -148,9 +148,10 @@ def _column_ddl(column: StructField) -> str:
     null = "" if column.nullable else " NOT NULL"
     comment = column.metadata.get("comment")
     return f"`{column.name}` {column.dataType.simpleString()}{null}" + (
-        f" COMMENT {_literal(comment)}" if comment else ""
+        f" COMMENT {literal(comment)}" if comment else ""
     )
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
+    """`text` as a SQL string literal of Spark's, whatever it holds."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
