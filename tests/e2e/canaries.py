@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -39,7 +39,8 @@ def files(*roots: Path, without: Path | None = None) -> Iterator[Text]:
     for root in roots:
         for path in [root, *root.rglob("*")]:
             if path.is_file() and not (without and path.is_relative_to(without)):
-                yield str(path), path.read_bytes() + unpacked(path)
+                with suppress(FileNotFoundError):  # services remove their temporary files meanwhile
+                    yield str(path), path.read_bytes() + unpacked(path)
 
 
 def unpacked(path: Path) -> bytes:

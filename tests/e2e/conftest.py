@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import secrets
@@ -53,6 +54,8 @@ def canaries(settings: Settings, credentials: Credentials) -> Iterator[dict[str,
             if connection["conn_type"] != "sqlite":
                 planted[variable] = connection.setdefault("password", secrets.token_urlsafe(24))
                 patch.setenv(variable, json.dumps(connection))
+        login = f"{credentials.mlflow_user}:{credentials.mlflow_password}"
+        planted["MLflow's login, as HTTP sends it"] = base64.b64encode(login.encode()).decode()
         planted["AIRFLOW_VAR_CANARY"] = secrets.token_urlsafe(24)
         patch.setenv("AIRFLOW_VAR_CANARY", planted["AIRFLOW_VAR_CANARY"])
         yield planted
