@@ -61,7 +61,7 @@ class HttpSource(_Strict):
     kind: Literal["http"]
     connection: Identifier
     format: Literal["json"] = "json"
-    endpoint: str = Field(pattern=r"^/")
+    endpoint: str = Field(pattern=r"^/[^?#\s[:cntrl:]]*$")
     page_size: int = Field(default=1000, ge=1, le=100_000)
     records_key: Identifier = "results"
     since_param: Identifier | None = None

@@ -154,6 +154,17 @@ def test_a_contracts_files_lie_below_the_connections_folder(path: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "endpoint", ["evil.invalid", "/x?to=//evil.invalid", "/x#y", "/a b", "/a\n", "/a\x00", ""]
+)
+def test_a_contracts_endpoint_is_a_path(endpoint: str) -> None:
+    source = {"kind": "http", "connection": "demo_weather_api", "endpoint": endpoint}
+    data = contract(load="full", partition=None)
+    Contract.from_dict({**data, "source": {**source, "endpoint": "/v1/weather"}}, origin="good")
+    with pytest.raises(ContractError):
+        Contract.from_dict({**data, "source": source}, origin="hostile")
+
+
+@pytest.mark.parametrize(
     "table", ["flights; DROP TABLE x", "flights WHERE 1=1", 'a"b', "a.b.c", "flights\n", "(SELECT 1)", ""]
 )
 def test_a_contracts_table_is_a_name(table: str) -> None:
