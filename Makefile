@@ -3,7 +3,7 @@ RUN := stack/run
 STACK := $(RUN) python -m millstream_stack
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs sql reconcile test test-faults e2e lint bench clean
+.PHONY: help demo up down status logs sql reconcile test test-faults e2e lint audit bench clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -44,6 +44,10 @@ lint: ## Check style and types
 	@$(RUN) ruff check
 	@$(RUN) ruff format --check
 	@$(RUN) mypy
+
+# Strict, because a package that could not be asked about would otherwise count as one without weaknesses.
+audit: ## Ask PyPI's advisory database about every locked package (needs pypi.org)
+	@$(RUN) pip-audit --strict --requirement requirements.txt --require-hashes --disable-pip --progress-spinner off
 
 bench: ## Measure the chain against hand-written scripts (see bench/README.md)
 	@$(RUN) python -m bench

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import DAG, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from millstream.contract import Contract, months
+from millstream.contract import MONTH_PATTERN, Contract, months
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.landing import Landing, run_key
@@ -23,8 +23,6 @@ from millstream_airflow.retries import TASK_ARGS
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-MONTH_PATTERN = r"^\d{4}-(0[1-9]|1[0-2])$"
 
 DOC = """
 ### {dataset}

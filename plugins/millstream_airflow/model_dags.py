@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import DAG, AssetAny, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from millstream.contract import months
+from millstream.contract import MONTH_PATTERN, months
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.ml.spec import ModelSpec
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 TRAINING_POOL = "training"
-MONTH_OR_NOTHING: dict[str, Any] = {"type": ["null", "string"], "pattern": r"^\d{4}-(0[1-9]|1[0-2])$"}
+MONTH_OR_NOTHING: dict[str, Any] = {"type": ["null", "string"], "pattern": MONTH_PATTERN}
 
 TRAIN_DOC = """
 ### Train `{name}`

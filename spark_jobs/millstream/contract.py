@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from millstream.errors import ContractError
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+# Digits are spelled out, because `\d` takes those of every script.
+MONTH_PATTERN = r"^[1-9][0-9]{3}-(0[1-9]|1[0-2])$"
 ColumnType = Literal["string", "int", "bigint", "double", "boolean", "date", "timestamp"]
 DriftPolicy = Literal["evolve", "freeze", "quarantine"]
 
@@ -59,7 +61,7 @@ class HttpSource(_Strict):
     kind: Literal["http"]
     connection: Identifier
     format: Literal["json"] = "json"
-    endpoint: str = Field(pattern=r"^/")
+    endpoint: str = Field(pattern=r"^/[^?#\s[:cntrl:]]*$")
     page_size: int = Field(default=1000, ge=1, le=100_000)
     records_key: Identifier = "results"
     since_param: Identifier | None = None
@@ -85,7 +87,7 @@ class Partition(_Strict):
 
     grain: Literal["month"] = "month"
     column: Identifier = "month"
-    start: str = Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$", description="first month the source has")
+    start: str = Field(pattern=MONTH_PATTERN, description="first month the source has")
 
 
 class Drift(_Strict):
@@ -189,13 +191,16 @@ def _problem(origin: str, detail: Any) -> str:
     return f"  {origin}: {field}: {detail['msg']}{shown}"
 
 
-MONTH = re.compile(r"^\d{4}-(0[1-9]|1[0-2])$")
+def is_month(text: str) -> bool:
+    """Whether `text` is a month, 'YYYY-MM'."""
+    # Python's `$` also holds before a line break at the end; fullmatch does not.
+    return re.fullmatch(MONTH_PATTERN, text) is not None
 
 
 def months(start: str, end: str) -> list[str]:
     """All months from `start` to `end`, both included, as 'YYYY-MM'. Raises ContractError on a bad range."""
     for value in (start, end):
-        if not MONTH.match(value):
+        if not is_month(value):
             raise ContractError(f"a month is written YYYY-MM, found {value!r}")
     if end < start:
         raise ContractError(f"the range ends before it starts: {start} to {end}")

@@ -61,6 +61,10 @@ class ReadBackError(PermanentError):
     """The model in the artifact store does not score as the one that was logged."""
 
 
+class ArtifactDigestError(PermanentError):
+    """A stored model is not, byte for byte, the one that was registered: it was not served."""
+
+
 class SupersededError(PermanentError):
     """A newer attempt has already published what this one was about to publish."""
 

@@ -75,6 +75,11 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"MILLSTREAM_LAKE_ROOT is {self.lake_root!r}: expected a URI such as file:///data/lake or hdfs://host:8020/lake"
             )
+        if unsafe := sorted(set("`'\"\\") & set(self.lake_root)):
+            raise ValueError(
+                f"MILLSTREAM_LAKE_ROOT is {self.lake_root!r}: {' '.join(unsafe)} cannot stand in a "
+                "query; move the checkout, or set MILLSTREAM_HOME"
+            )
         users: dict[int, str] = {}
         for field in sorted(name for name in type(self).model_fields if name.endswith("_port")):
             port = getattr(self, field)

@@ -42,8 +42,8 @@ def create_tables() -> None:
     initdb()
 
 
-def ensure_login(user: str, password: str) -> None:
-    """Creates the administrator, or gives it the present password."""
+def ensure_login(user: str, password: str, role: str = "Admin") -> None:
+    """Creates the user with one of Airflow's roles (Viewer, User, Op, Admin), or renews its password."""
     from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
 
     with get_application_builder() as builder:
@@ -52,8 +52,8 @@ def ensure_login(user: str, password: str) -> None:
         if found is not None:
             security.reset_password(found.id, password)
             return
-        role = security.find_role("Admin")
-        if not security.add_user(user, "Millstream", "Admin", f"{user}@localhost", role, password):
+        given = security.find_role(role)
+        if not security.add_user(user, "Millstream", role, f"{user}@localhost", given, password):
             raise RuntimeError(f"Airflow's login manager did not create the user {user!r}")
 
 

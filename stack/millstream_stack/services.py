@@ -16,6 +16,8 @@ from millstream_stack.environment import (
 from millstream_stack.health import Health, airflow_component, http_answers, port_answers
 from millstream_stack.spark_server import spark_connect_command
 
+AIRFLOW_SECRETS = ("AIRFLOW_CONN_", "AIRFLOW_VAR_")
+
 
 @dataclass(frozen=True)
 class Service:
@@ -115,12 +117,14 @@ def _airflow_services(settings: Settings, python: str) -> list[Service]:
 def service_environment(name: str, settings: Settings, credentials: Credentials) -> dict[str, str]:
     """The whole environment of one service: each gets the secrets it needs and no others."""
     environment = stack_environment(settings, credentials)
+    # What the caller gave to Airflow: it wins over the stack's own, and no other service gets it.
+    given = {name: environment.pop(name) for name in list(environment) if name.startswith(AIRFLOW_SECRETS)}
     if name == "airflow-api-server":
         arguments = "millstream_stack.airflow_setup.SQLITE_SERVER_CONNECT_ARGS"
-        airflow = airflow_environment(settings, credentials)
+        airflow = airflow_environment(settings, credentials) | given
         return environment | airflow | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS": arguments}
     if name.startswith("airflow-"):
-        return environment | airflow_environment(settings, credentials)
+        return environment | airflow_environment(settings, credentials) | given
     if name == "mlflow":
         return environment | mlflow_environment(settings, credentials)
     if name == "demo-sources":

@@ -35,6 +35,8 @@ def spark_properties(settings: Settings) -> dict[str, str]:
         "spark.connect.grpc.binding.address": settings.host,
         "spark.connect.grpc.binding.port": str(settings.connect_port),
         "spark.ui.port": str(settings.spark_ui_port),
+        # The UI asks for no login, and any page open in a browser of this machine can send it a request.
+        "spark.ui.killEnabled": "false",
         # A taken port is an error to be seen, not a reason to serve the UI somewhere else.
         "spark.port.maxRetries": "0",
         "spark.ui.showConsoleProgress": "false",

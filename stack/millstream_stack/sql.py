@@ -1,4 +1,4 @@
-"""`make sql`: any lake table by its name, over the Spark Connect server."""
+"""`make sql`: any lake table by its name, over the Spark Connect server; to look, not to change."""
 
 from __future__ import annotations
 
@@ -20,12 +20,25 @@ if TYPE_CHECKING:
 NAMED = re.compile(rf"\b({'|'.join(ZONES)})\s*\.\s*`?(\w+)", re.IGNORECASE)
 LEDGER = "ops.ledger"
 ROW_LIMIT = 200
+# Commands that only tell; every other command is refused.
+TELLING = re.compile(r"\s*(describe|desc|show|explain)\b", re.IGNORECASE)
 
 
 def tables_named(query: str) -> list[TableRef]:
     """The lake tables a query names, each once."""
     found = {f"{zone.lower()}.{name.lower()}" for zone, name in NAMED.findall(query)}
     return [TableRef.parse(name) for name in sorted(found)]
+
+
+def read_only(query: str) -> str:
+    """The same query in a form in which Spark refuses everything that changes data or tables.
+
+    Inside parentheses Spark takes queries only, and one statement only.
+    """
+    if TELLING.match(query):
+        return query
+    # A comment at the query's end must not swallow the parenthesis.
+    return f"SELECT * FROM (\n{query.strip().rstrip(';')}\n)"
 
 
 def run_query(settings: Settings, query: str, screen: Console) -> None:
@@ -48,7 +61,7 @@ def run_query(settings: Settings, query: str, screen: Console) -> None:
         if LEDGER in map(str, named):
             jobs.execute(spark, "rebuild_ledger", {"lake_root": settings.lake_root, "run": "sql"})
         _register(spark, settings.lake_root, named)
-        answer = spark.sql(query)
+        answer = spark.sql(read_only(query))
         _print(answer.columns, answer.limit(ROW_LIMIT + 1).collect(), screen)
     except PySparkException as error:
         raise ClusterError(str(error).strip()) from error

@@ -390,6 +390,24 @@ def test_wrong_address_is_not_tried_again(source, lake, answer):
     assert attempt.pauses == []
 
 
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "//evil.invalid/x",
+        "/@evil.invalid/x",
+        "/../x",
+        "/\\evil.invalid",
+        "/:80/x",
+    ],
+)
+def test_hostile_endpoint_of_a_contract_leads_to_no_other_server(source, lake, endpoint):
+    told = {**weather().source.model_dump(), "endpoint": endpoint}
+    with pytest.raises(ConfigurationError, match="404"):
+        Try(source, lake, contract=weather(source=told)).land()
+
+    assert len(source.asked) == 1
+
+
 def test_refused_request_shows_the_servers_reason(source, lake):
     source.answers = [Response("limit must be at most 2", status_code=422)]
     with pytest.raises(SourceDataError, match=r"the request was refused \(422 .*\): limit must be at most 2"):

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
+import secrets
 import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+from canaries import ArgumentWatch
 
 from millstream.settings import CHECKOUT, Settings
 from millstream_stack.airflow_api import AirflowApi, wait_for_dags
-from millstream_stack.credentials import load_or_create
+from millstream_stack.credentials import Credentials, load_or_create
+from millstream_stack.environment import airflow_connections
 from millstream_stack.lifecycle import down, up
 
 PORTS = ("airflow_port", "mlflow_port", "connect_port", "spark_ui_port", "sources_port")
@@ -34,10 +39,39 @@ def settings() -> Settings:
 
 
 @pytest.fixture(scope="session")
-def api(settings: Settings) -> Iterator[AirflowApi]:
+def credentials(settings: Settings) -> Credentials:
+    return load_or_create(settings)
+
+
+@pytest.fixture(scope="session")
+def canaries(settings: Settings, credentials: Credentials) -> Iterator[dict[str, str]]:
+    """Every secret that the stack is given, by what holds it; a connection that needs none gets one too."""
+    planted = {name: value for name, value in credentials.model_dump().items() if not name.endswith("_user")}
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, text in airflow_connections(settings, credentials).items():
+            connection = json.loads(text)
+            # SQLite knows no login: its connection is the name of a file.
+            if connection["conn_type"] != "sqlite":
+                planted[variable] = connection.setdefault("password", secrets.token_urlsafe(24))
+                patch.setenv(variable, json.dumps(connection))
+        login = f"{credentials.mlflow_user}:{credentials.mlflow_password}"
+        planted["MLflow's login, as HTTP sends it"] = base64.b64encode(login.encode()).decode()
+        planted["AIRFLOW_VAR_CANARY"] = secrets.token_urlsafe(24)
+        patch.setenv("AIRFLOW_VAR_CANARY", planted["AIRFLOW_VAR_CANARY"])
+        yield planted
+
+
+@pytest.fixture(scope="session")
+def arguments(canaries: dict[str, str]) -> Iterator[ArgumentWatch]:
+    """The arguments of all processes, from before the stack's start."""
+    with ArgumentWatch() as watch:
+        yield watch
+
+
+@pytest.fixture(scope="session")
+def api(settings: Settings, credentials: Credentials, arguments: ArgumentWatch) -> Iterator[AirflowApi]:
     try:
         up(settings, print)
-        credentials = load_or_create(settings)
         with AirflowApi(
             settings.airflow_url, credentials.airflow_user, credentials.airflow_password
         ) as client:

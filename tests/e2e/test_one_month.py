@@ -6,32 +6,20 @@ import csv
 import io
 import zipfile
 from collections import Counter
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from carried import carry
 from deltalake import DeltaTable
 
 from millstream import ledger
 from millstream.lake.tables import TableRef
 from millstream.settings import Settings
-from millstream_stack.airflow_api import AirflowApi, Run, Task
-from millstream_stack.demo import follow
+from millstream_stack.airflow_api import AirflowApi
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 DIMENSIONS = ("airlines", "airports", "planes", "weather")
-
-
-def carry(api: AirflowApi, *dags: str, conf: dict[str, Any] | None = None) -> tuple[list[Run], list[Task]]:
-    """Trigger the DAGs as the web UI does and follow everything that comes of it."""
-    moment = datetime.now(UTC)
-    triggered = {api.trigger(dag, conf or {}).key for dag in dags}
-    runs, tasks = follow(api, moment, triggered, lambda runs, tasks: None)
-    failed = [(task.label, api.log(task)[-8:]) for task in tasks if task.state == "failed"]
-    assert not failed
-    assert [run.state for run in runs if run.key in triggered] == ["success"] * len(dags)
-    return runs, tasks
 
 
 def source_rows(settings: Settings) -> list[dict[str, str]]:

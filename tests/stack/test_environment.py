@@ -142,3 +142,16 @@ def test_the_code_version_is_the_commit_and_whether_files_differ_from_it(
     assert code_version(tmp_path) == commit
     (tmp_path / "file").write_text("two")
     assert code_version(tmp_path) == f"{commit}-dirty"
+
+
+def test_what_the_caller_gives_to_airflow_wins_and_reaches_airflow_only(
+    settings: Settings, credentials: Credentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"AIRFLOW_CONN_SPARK_DEFAULT": "spark://yarn", "AIRFLOW_VAR_KEY": "a secret of the caller's"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+
+    for service in services(settings):
+        environment = service_environment(service.name, settings, credentials)
+        expected = given if service.name.startswith("airflow-") else {}
+        assert {name: environment[name] for name in given if name in environment} == expected

@@ -13,7 +13,7 @@ from typing import BinaryIO, Literal, cast
 
 from pydantic import BaseModel, ConfigDict
 
-from millstream.contract import MONTH, Contract, FilesSource
+from millstream.contract import Contract, FilesSource, is_month
 from millstream.errors import ConfigurationError, SourceDataError, SourceUnavailableError
 from millstream.extract.formats import check_file
 from millstream.landing import LandedFile, Landing
@@ -76,7 +76,7 @@ class FilesExtractor:
     def _slices(self, partitions: Sequence[str]) -> list[FileSlice]:
         if PLACEHOLDER not in self._source.path:
             return [FileSlice(path=self._source.path)]
-        wrong = [partition for partition in partitions if not MONTH.match(partition)]
+        wrong = [partition for partition in partitions if not is_month(partition)]
         if wrong:
             raise ConfigurationError(
                 f"{self._contract.dataset}: a partition is written YYYY-MM, found {', '.join(wrong)}"

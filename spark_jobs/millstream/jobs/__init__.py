@@ -7,26 +7,70 @@ A job never knows where it runs. The same code is called over Spark Connect by t
 from __future__ import annotations
 
 import importlib
-import re
 from types import ModuleType
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
+from millstream.contract import is_month
 from millstream.errors import ConfigurationError
-
-NAME = re.compile(r"^[a-z][a-z0-9_]*$")
+from millstream.lake.tables import NAME, WHOLE, TableRef, is_run_key
 
 
 class JobModel(BaseModel):
-    """Base of every job's `Args` and `Result`: JSON in, JSON out, no unknown field."""
+    """Base of every job's `Args` and `Result`: JSON in, JSON out, no unknown field.
+
+    Arguments come from DAG params and XComs, which people can write. What becomes a path in the lake or a
+    part of a query is therefore checked here, in whichever job a field of that name stands.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("run", check_fields=False)
+    @classmethod
+    def _names_a_run(cls, run: str) -> str:
+        if not is_run_key(run):
+            raise ValueError(f"not a run key: {run!r}; see millstream.landing.run_key")
+        return run
+
+    @field_validator("table", check_fields=False)
+    @classmethod
+    def _names_a_table(cls, table: str) -> str:
+        return str(TableRef.parse(table))
+
+    @field_validator("partitions", check_fields=False)
+    @classmethod
+    def _are_months(cls, partitions: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        wrong = [name for name in partitions or () if name != WHOLE and not is_month(name)]
+        if wrong:
+            raise ValueError(f"not months: {wrong}; expected YYYY-MM")
+        return partitions
+
+    @field_validator("partition_column", check_fields=False)
+    @classmethod
+    def _names_a_column(cls, column: str | None) -> str | None:
+        if column is not None and not NAME.fullmatch(column):
+            raise ValueError(f"not a column's name: {column!r}")
+        return column
+
+    @model_validator(mode="after")
+    def _staged_in_this_lake(self) -> Self:
+        root, uri = getattr(self, "lake_root", None), getattr(self, "staged_uri", None)
+        if root is None or uri is None:
+            return self
+        table, _, run = uri.removeprefix(f"{root.rstrip('/')}/staging/").partition("/")
+        try:
+            own = TableRef.parse(table).staging_uri(root, run)
+        except ConfigurationError:
+            own = None
+        if own != uri:
+            raise ValueError(f"staged_uri: {uri!r} is no staged table of the lake {root}")
+        return self
 
 
 def load(name: str) -> ModuleType:
     """The module of job `name`. Raises ConfigurationError when there is none."""
-    if NAME.match(name):
+    if NAME.fullmatch(name):
         try:
             return importlib.import_module(f"millstream.jobs.{name}")
         except ModuleNotFoundError as error:

@@ -75,7 +75,7 @@ def run(spark: SparkSession, args: Args) -> Result:
         with persisted(encoded) as matrix:
             best, pairs = _tune(mlflow, matrix, spec, candidate)
             refitted = estimator(spec, candidate, best).fit(matrix)
-        uri = _model_uri(args)
+        uri = candidate_uri(args.lake_root, args.model, args.run, args.candidate)
         PipelineModel([*encoder.stages, refitted]).write().overwrite().save(uri)
         found = metrics.summary(pairs)
         mlflow.log_params(best)
@@ -98,8 +98,9 @@ def run(spark: SparkSession, args: Args) -> Result:
     )
 
 
-def _model_uri(args: Args) -> str:
-    return f"{args.lake_root.rstrip('/')}/models/{args.model}/{args.run}/{args.candidate}"
+def candidate_uri(lake_root: str, model: str, run: str, candidate: str) -> str:
+    """Where a training keeps the fitted pipeline of a candidate."""
+    return f"{lake_root.rstrip('/')}/models/{model}/{run}/{candidate}"
 
 
 def _tune(mlflow: Any, matrix: DataFrame, spec: ModelSpec, candidate: Candidate) -> tuple[Params, Any]:

@@ -14,7 +14,7 @@ from millstream.jobs import JobModel
 from millstream.lake.staging import WHOLE
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
-from millstream.lake.writing import require_writer, table_version
+from millstream.lake.writing import literal, require_writer, table_version
 from millstream.landing import Manifest, read_manifest
 
 
@@ -75,9 +75,9 @@ def landed_rows(spark: SparkSession, contract: Contract, lake_root: str, manifes
 def bronze_condition(contract: Contract, manifest: Manifest, run: str) -> str:
     """SQL that holds for exactly the bronze rows of this run."""
     if contract.load == "watermark":
-        return f"_ingest_run = '{run}'"
+        return f"_ingest_run = {literal(run)}"
     if contract.load == "partition":
-        return f"_partition IN ({', '.join(repr(name) for name in sorted(manifest.partitions))})"
+        return f"_partition IN ({', '.join(literal(name) for name in sorted(manifest.partitions))})"
     return f"_partition = '{WHOLE}'"
 
 

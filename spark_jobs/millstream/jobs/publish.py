@@ -24,6 +24,7 @@ from millstream.lake.writing import (
     Commit,
     TableDefinition,
     create_table,
+    literal,
     merge,
     replace,
     require_writer,
@@ -253,7 +254,7 @@ def _commit(args: Args, table: TableRef, entry: ledger.Entry) -> Commit:
 def _condition(args: Args, column: str) -> str | None:
     if not args.partitions:
         return None
-    return f"{column} IN ({', '.join(repr(name) for name in args.partitions)})"
+    return f"{column} IN ({', '.join(literal(name) for name in args.partitions)})"
 
 
 def _publish_rows(
@@ -305,7 +306,7 @@ def _publish_quarantine(
         F.lit(entry.suite_version).alias("_suite_version"),
     )
     create_table(spark, uri, _quarantine_definition(table, columns))
-    condition = f"_run = '{args.run}'" if args.load == "watermark" else _condition(args, "_partition")
+    condition = f"_run = {literal(args.run)}" if args.load == "watermark" else _condition(args, "_partition")
     replace(broken, uri, condition, _commit(args, table.quarantine, entry))
 
 

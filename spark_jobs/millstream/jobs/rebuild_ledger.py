@@ -82,7 +82,7 @@ def run(spark: SparkSession, args: Args) -> Result:
     changed = not newest or newest[0].get("userMetadata") != digest
     if changed:
         replace_schema_too(spark.createDataFrame(found, SCHEMA).coalesce(1), uri, metadata=digest)
-    return Result(table=str(LEDGER), version=table_version(spark, uri), lines=len(found), changed=changed)
+    return Result(table=str(LEDGER), version=table_version(uri), lines=len(found), changed=changed)
 
 
 def lines(lake_root: str) -> list[tuple[Any, ...]]:

@@ -9,18 +9,20 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame, SparkSession
 
-from millstream.errors import ReadBackError
+from millstream.errors import ConfigurationError, ReadBackError
 from millstream.jobs import JobModel
 from millstream.jobs.fit_candidate import Result as Fitted
+from millstream.jobs.fit_candidate import candidate_uri
 from millstream.lake.reading import read_at
 from millstream.lake.storage import Storage
-from millstream.ml import metrics, plots, promotion, tracking
+from millstream.ml import digest, metrics, plots, promotion, tracking
 from millstream.ml.dataset import LABEL, labelled, ordered, part
 from millstream.ml.pipelines import feature_names, inputs
 from millstream.ml.scoring import scored_pairs
@@ -62,6 +64,7 @@ class Result(JobModel):
 def run(spark: SparkSession, args: Args) -> Result:
     spec = model_spec(args.model)
     best = max((Fitted.model_validate(one) for one in args.candidates), key=_validation_auc)
+    _require_own(best, args)
     mlflow = tracking.connect(spec.name)
     model = PipelineModel.load(best.model_uri)
     rows = labelled(read_at(spark, spec.input_table, args.lake_root, args.input_version), spec)
@@ -72,13 +75,9 @@ def run(spark: SparkSession, args: Args) -> Result:
         _log_figures(mlflow, spec, best, model, scored, found)
         uri = _log_model(mlflow, spec, model, test)
         _check_read_back(mlflow, uri, model, test)
-        decision = promotion.decide(
-            mlflow,
-            spec,
-            promotion.Contender(uri, found["auc_roc"], _tags(args, spec, best, found)),
-            test,
-            args.state_dir,
-        )
+        tags = {**_tags(args, spec, best, found), digest.TAG: _stored_digest(mlflow, uri)}
+        contender = promotion.Contender(uri, found["auc_roc"], tags)
+        decision = promotion.decide(mlflow, spec, contender, test, args.state_dir)
         url = tracking.run_url(active.info.experiment_id, active.info.run_id)
     result = Result(
         model=spec.name,
@@ -171,6 +170,19 @@ def _check_read_back(mlflow: Any, uri: str, model: Any, test: DataFrame) -> None
         ours, theirs = scored_pairs(rows, model), scored_pairs(rows, stored)
     if not ours.equals(theirs):
         raise ReadBackError(f"{uri}: the stored model scores {CHECKED_ROWS} test rows differently")
+
+
+def _require_own(best: Fitted, args: Args) -> None:
+    """Raise ConfigurationError unless the candidate lies where this training has put its own."""
+    if best.model_uri != candidate_uri(args.lake_root, args.model, args.run, best.candidate):
+        raise ConfigurationError(f"not a candidate of this training: {best.model_uri}")
+
+
+def _stored_digest(mlflow: Any, uri: str) -> str:
+    """Digest of the pipeline's files as they are stored."""
+    with tempfile.TemporaryDirectory(prefix="mlflow-") as scratch:
+        fetched = Path(mlflow.artifacts.download_artifacts(uri, dst_path=scratch))
+        return digest.tree_digest(fetched / "sparkml")
 
 
 def _tags(args: Args, spec: ModelSpec, best: Fitted, found: dict[str, float]) -> dict[str, str]:

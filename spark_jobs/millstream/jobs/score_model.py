@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from pyspark.ml import PipelineModel
@@ -16,7 +17,7 @@ from millstream.lake.staging import SOURCE_ROW_ID, WHOLE, write_staged
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.lake.writing import require_writer
-from millstream.ml import tracking
+from millstream.ml import digest, tracking
 from millstream.ml.pipelines import inputs
 from millstream.ml.scoring import SCORE, with_score
 from millstream.ml.spec import ModelSpec
@@ -49,7 +50,7 @@ def run(spark: SparkSession, args: Args) -> Result:
     mlflow = tracking.connect(spec.name)
     with tracking.failures():
         version = mlflow.MlflowClient().get_model_version(spec.name, str(args.model_version))
-        model = PipelineModel.load(_in_lake(mlflow, spec, args))
+        model = PipelineModel.load(_in_lake(mlflow, spec, version.tags, args))
     threshold = float(version.tags.get("threshold", 0.5))
     predictions = _predictions(_rows(spark, spec, args), spec, model, threshold, args)
     target = TableRef.parse(spec.predictions_table)
@@ -71,8 +72,8 @@ def _rows(spark: SparkSession, spec: ModelSpec, args: Args) -> DataFrame:
     return rows.where(F.col(spec.partition_column).isin(*args.partitions))
 
 
-def _in_lake(mlflow: object, spec: ModelSpec, args: Args) -> str:
-    """The registered pipeline, copied once from the artifact store to where Spark can read it."""
+def _in_lake(mlflow: object, spec: ModelSpec, tags: Mapping[str, str], args: Args) -> str:
+    """The registered pipeline, checked and copied once from the artifact store to where Spark can read it."""
     storage = Storage(args.lake_root)
     folder = f"models/{spec.name}/registered/{args.model_version}"
     if not storage.exists(f"{folder}/_COPIED"):
@@ -83,6 +84,7 @@ def _in_lake(mlflow: object, spec: ModelSpec, args: Args) -> str:
                 )
             )
             pipeline = fetched / "sparkml"
+            digest.require_registered(pipeline, tags, f"{spec.name} version {args.model_version}")
             for file in sorted(path for path in pipeline.rglob("*") if path.is_file()):
                 storage.write(f"{folder}/{file.relative_to(pipeline).as_posix()}", file.read_bytes())
         storage.write(f"{folder}/_COPIED", b"")

@@ -12,8 +12,16 @@ from millstream.errors import ConfigurationError
 # `ops` holds what the platform knows of itself; it is made from the other zones and can be made again.
 Zone = Literal["bronze", "silver", "gold", "ops"]
 ZONES: tuple[str, ...] = get_args(Zone)
-NAME = re.compile(r"^[a-z][a-z0-9_]{0,100}$")
-RUN_KEY = re.compile(r"^[A-Za-z0-9._-]{1,200}$")
+# The one partition of a table that is not cut.
+WHOLE = "all"
+NAME = re.compile(r"[a-z][a-z0-9_]{0,100}")
+# No dot in front: `.` would be the folder that holds the runs, and `..` the one above it.
+RUN_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
+
+
+def is_run_key(text: str) -> bool:
+    """Whether `text` can name a run in the lake, as `millstream.landing.run_key` makes such names."""
+    return RUN_KEY.fullmatch(text) is not None and ".." not in text
 
 
 class TableRef(BaseModel):
@@ -27,7 +35,7 @@ class TableRef(BaseModel):
     @field_validator("name")
     @classmethod
     def _safe_name(cls, name: str) -> str:
-        if not NAME.match(name):
+        if not NAME.fullmatch(name):
             raise ValueError("a table's name is lower case letters, digits and _")
         return name
 
@@ -53,7 +61,7 @@ class TableRef(BaseModel):
 
     def staging_uri(self, lake_root: str, run: str) -> str:
         """Where run `run` materialises this table. Raises ConfigurationError on an unsafe run key."""
-        if not RUN_KEY.match(run) or ".." in run:
+        if not is_run_key(run):
             raise ConfigurationError(f"not a run key: {run!r}; see millstream.landing.run_key")
         return f"{lake_root.rstrip('/')}/staging/{self}/{run}"
 

@@ -65,7 +65,7 @@ def create_table(spark: SparkSession, uri: str, definition: TableDefinition) -> 
     )
     spark.sql(
         f"CREATE TABLE IF NOT EXISTS delta.`{uri}` ({columns}) USING delta{partitioning} "
-        f"COMMENT {_literal(definition.comment)} TBLPROPERTIES ({_properties({**KEEP_LOG, **constraints})})"
+        f"COMMENT {literal(definition.comment)} TBLPROPERTIES ({_properties({**KEEP_LOG, **constraints})})"
     )
 
 
@@ -160,13 +160,14 @@ def _column_ddl(column: StructField) -> str:
     null = "" if column.nullable else " NOT NULL"
     comment = column.metadata.get("comment")
     return f"`{column.name}` {column.dataType.simpleString()}{null}" + (
-        f" COMMENT {_literal(comment)}" if comment else ""
+        f" COMMENT {literal(comment)}" if comment else ""
     )
 
 
 def _properties(properties: dict[str, str]) -> str:
-    return ", ".join(f"{_literal(name)} = {_literal(value)}" for name, value in properties.items())
+    return ", ".join(f"{literal(name)} = {literal(value)}" for name, value in properties.items())
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
+    """`text` as a SQL string literal of Spark's, whatever it holds."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -1,0 +1,20 @@
+"""DAG runs triggered as a person would, and followed to their end."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from millstream_stack.airflow_api import AirflowApi, Run, Task
+from millstream_stack.demo import follow
+
+
+def carry(api: AirflowApi, *dags: str, conf: dict[str, Any] | None = None) -> tuple[list[Run], list[Task]]:
+    """Trigger the DAGs as the web UI does and follow everything that comes of it."""
+    moment = datetime.now(UTC)
+    triggered = {api.trigger(dag, conf or {}).key for dag in dags}
+    runs, tasks = follow(api, moment, triggered, lambda runs, tasks: None)
+    failed = [(task.label, api.log(task)[-8:]) for task in tasks if task.state == "failed"]
+    assert not failed
+    assert [run.state for run in runs if run.key in triggered] == ["success"] * len(dags)
+    return runs, tasks
