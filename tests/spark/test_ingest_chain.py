@@ -191,8 +191,11 @@ def test_references_tell_found_missing_and_not_yet_known(flights: Chain, spark: 
     unknown = spark.read.format("delta").load(flights.stage("r1")["staged_uri"])
     assert unknown.where("_ref_plane IS NOT NULL").count() == 0
 
-    planes = TableRef(zone="silver", name="planes").uri(flights.root)
-    spark.createDataFrame([("N14228",), ("N18120",)], "tailnum string").write.format("delta").save(planes)
+    account = ledger.Entry(
+        table="silver.planes", run="p1", partitions={}, verdict={}, suite_version="1", code_version="test"
+    )
+    known = spark.createDataFrame([("N14228",), ("N18120",)], "tailnum string").write.format("delta")
+    known.option("userMetadata", account.model_dump_json()).save(f"{flights.root}/silver/planes")
     staged = flights.stage("r1")
     found = spark.read.format("delta").load(staged["staged_uri"]).collect()
     assert {row["flight"]: row["_ref_plane"] for row in found} == {
