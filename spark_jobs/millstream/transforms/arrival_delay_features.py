@@ -326,5 +326,7 @@ def _output() -> list[Column]:
         "origin_overdue": F.col("_overdue"),
     }
     return [
-        made.get(field.name, F.col(field.name)).cast(field.dataType).alias(field.name) for field in SCHEMA
+        # By name: over Connect a string type as an object becomes `string collate UTF8_BINARY` in the table.
+        made.get(field.name, F.col(field.name)).cast(field.dataType.simpleString()).alias(field.name)
+        for field in SCHEMA
     ]
