@@ -24,9 +24,6 @@ def spark_properties(settings: Settings) -> dict[str, str]:
                 # garbage, much of it concurrent marking set off by the metaspace growing from 21 MB.
                 "-XX:+UseParallelGC",
                 "-XX:MetaspaceSize=256m",
-                "-XX:Tier4InvocationThreshold=50000",
-                "-XX:Tier4MinInvocationThreshold=6000",
-                "-XX:Tier4CompileThreshold=100000",
                 f"-Djava.io.tmpdir={home}/tmp",
                 f"-Dderby.system.home={home}/spark",
                 "-Duser.timezone=UTC",
