@@ -118,6 +118,12 @@ def registry(browser: Browser, settings: Settings, login: Credentials) -> bytes:
     page.set_default_timeout(TIMEOUT_MS)
     page.goto(f"{settings.mlflow_url}/#/models/{MODEL}")
     page.get_by_text("champion").first.wait_for()
+    # The version's own page has room for its description: why it is champion.
+    page.get_by_role("link", name="Version").first.click()
+    page.get_by_text("Champion:").first.wait_for()
+    assistant = page.get_by_label("Close", exact=False)
+    if assistant.count():
+        assistant.first.click()
     return settled(page)
 
 

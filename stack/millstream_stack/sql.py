@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,8 @@ def run_query(settings: Settings, query: str, screen: Console) -> None:
     from pyspark.errors import PySparkException
     from pyspark.sql.connect.session import SparkSession as ConnectSession
 
+    # It would print each error a second time, as JSON.
+    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
     try:
         spark: Any = ConnectSession.builder.remote(settings.connect_url).create()
     except Exception as error:
@@ -64,7 +67,8 @@ def run_query(settings: Settings, query: str, screen: Console) -> None:
         answer = spark.sql(read_only(query))
         _print(answer.columns, answer.limit(ROW_LIMIT + 1).collect(), screen)
     except PySparkException as error:
-        raise ClusterError(str(error).strip()) from error
+        # The message alone: what follows is of use to those who write Spark.
+        raise ClusterError(str(error).partition("JVM stacktrace")[0].strip()) from error
     finally:
         spark.stop()
 

@@ -20,6 +20,8 @@ TRAINING_TAG = "millstream.training"
 # Tags that a training sets on the run of each of its candidates.
 TRAINING_TAG = "millstream.training"
 CANDIDATE_TAG = "candidate"
+# The ones that a person compares first; MLflow has them all.
+SHOWN_METRICS = ("auc_roc", "auc_pr", "log_loss", "calibration_error")
 
 
 def summarise(
@@ -64,14 +66,16 @@ def newest_candidates(runs: Iterable[ModelRun]) -> list[ModelRun]:
 
 def _candidates_table(model: str, candidates: list[ModelRun]) -> Table:
     """A row for each candidate. Only the best is scored on the test part: the others lack its metrics."""
-    names = sorted({name for run in candidates for name in run.metrics})
-    shown = [name for name in names if name.startswith(("validation_", "test_"))]
     table = Table(title=f"Candidates of {model}", title_justify="left")
-    table.add_column("candidate")
-    for name in shown:
-        table.add_column(name.replace("_", " "), justify="right")
+    table.add_column("candidate", no_wrap=True)
+    for part in ("validation", "test"):
+        for name in SHOWN_METRICS:
+            table.add_column(f"{part}\n{name.replace('_', ' ')}", justify="right")
     for run in candidates:
-        values = (f"{run.metrics[name]:.4f}" if name in run.metrics else "" for name in shown)
+        found = (
+            run.metrics.get(f"{part}_{name}") for part in ("validation", "test") for name in SHOWN_METRICS
+        )
+        values = ("" if value is None else f"{value:.4f}" for value in found)
         table.add_row(run.tags.get(CANDIDATE_TAG, run.name), *values)
     return table
 

@@ -142,8 +142,8 @@ def test_candidates_and_champion_are_shown(screen: Console) -> None:
 
     assert print_models(api, ["arrival_delay"], screen)
 
-    assert cells(screen, "random_forest") == ["random_forest", "0.7012", "0.7100"]
-    assert cells(screen, "decision_tree") == ["decision_tree", "", "0.6500"]
+    assert cells(screen, "random_forest") == ["random_forest", "0.7100", "", "", "", "0.7012", "", "", ""]
+    assert cells(screen, "decision_tree") == ["decision_tree", "0.6500", *[""] * 7]
     assert "arrival_delay: the champion is version 3" in shown(screen)
     assert "http://mlflow/#/models/arrival_delay/versions/3" in shown(screen)
     assert "better by 0.012 AUC-ROC than version 2" in shown(screen)
