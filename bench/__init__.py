@@ -1,0 +1,1 @@
+"""Benchmarks: what the platform costs against hand-written scripts that do the same work."""

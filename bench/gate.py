@@ -1,0 +1,235 @@
+"""The quality gate against one hand-written aggregation of the same checks.
+
+    python -m bench.gate [--rows 10000000] [--runs 3]
+
+Both judge the same staged Delta table: the real flights of 2013, repeated with later years until there are
+enough rows, some of them with an impossible delay, under the real suite `expectations/flights.json`. The
+gate's time includes Great Expectations, the row split's own counts, the comparison of both, and finding the
+rows to quarantine as publishing does. Runs alternate, after one warm-up of each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import zipfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from bench import machine
+from bench.spark_counts import Measured, measure
+from millstream.contract import Contract
+from millstream.lake.staging import read_staged, write_staged
+from millstream.quality.gate import publishable, run_gate
+from millstream.quality.predicates import REASONS, split
+from millstream.quality.suite import Suite
+from millstream.settings import CHECKOUT, Settings
+from millstream.transforms import flights
+from millstream.transforms.typed import typed
+from millstream_demo.reference import reference_file
+
+TITLE = "Gate"
+ROWS, RUNS = 10_000_000, 3
+BROKEN_EVERY, BROKEN_DELAY_MIN = 100_000, 99_999.0
+
+# For each rule of the suite: rows that break it, rows over which the share is taken.
+ALL, FLOWN = "true", "NOT cancelled"
+CHECKS = {
+    2: ("flight_date NOT BETWEEN '{first_date}' AND '{last_date}'", ALL),
+    5: ("dest IS NULL", ALL),
+    6: ("dest NOT RLIKE '^[A-Z0-9]{{3}}$'", "dest IS NOT NULL"),
+    7: ("origin NOT IN ('EWR', 'JFK', 'LGA')", ALL),
+    8: ("carrier NOT RLIKE '^[A-Z0-9]{{2}}$'", ALL),
+    9: ("flight NOT BETWEEN 1 AND 9999", ALL),
+    10: ("sched_dep_utc IS NULL", ALL),
+    11: ("distance_mi NOT BETWEEN 1 AND 12500", "distance_mi IS NOT NULL"),
+    12: ("dep_delay_min NOT BETWEEN -120 AND 2880", "dep_delay_min IS NOT NULL"),
+    13: ("arr_delay_min NOT BETWEEN -180 AND 2880", "arr_delay_min IS NOT NULL"),
+    14: ("air_time_min NOT BETWEEN 5 AND 1200", "air_time_min IS NOT NULL"),
+    15: ("sched_arr_time NOT BETWEEN 1 AND 2400", "sched_arr_time IS NOT NULL"),
+    16: ("arr_time NOT BETWEEN 1 AND 2400", "arr_time IS NOT NULL"),
+    17: (f"{FLOWN} AND dep_utc IS NULL", FLOWN),
+    18: (f"{FLOWN} AND arr_delay_min IS NULL", FLOWN),
+    19: ("cancelled AND dep_utc IS NOT NULL", "cancelled"),
+    20: ("cancelled AND arr_delay_min IS NOT NULL", "cancelled"),
+    21: ("cancelled", "cancelled IS NOT NULL"),
+    22: ("tailnum IS NULL", ALL),
+    23: ("tailnum NOT RLIKE '^N[0-9A-Z]{{1,5}}$'", "tailnum IS NOT NULL"),
+    24: ("NOT _ref_plane", "_ref_plane IS NOT NULL"),
+    25: ("NOT _ref_dest", "_ref_dest IS NOT NULL"),
+    26: ("NOT _ref_origin", "_ref_origin IS NOT NULL"),
+    27: ("NOT _ref_airline", "_ref_airline IS NOT NULL"),
+    28: ("_ref_plane IS NULL", ALL),
+    29: ("_ref_dest IS NULL", ALL),
+    30: ("_ref_airline IS NULL", ALL),
+}
+KEY_RULE = 1
+BY_HAND = """
+    SELECT count(*) AS rows, count_if(size(_malformed) > 0) AS malformed,
+           max(flight_date) AS last, count(DISTINCT flight_date) AS days, {counts},
+           (SELECT coalesce(sum(size), 0) FROM
+               (SELECT count(*) AS size FROM staged WHERE NOT _duplicate
+                GROUP BY flight_date, carrier, flight, origin HAVING count(*) > 1)) AS repeated
+    FROM staged WHERE NOT _duplicate
+"""
+
+
+class Bench:
+    """One staged table and the two ways to judge it."""
+
+    def __init__(self, spark: SparkSession, scratch: Path, rows: int) -> None:
+        self.spark = spark
+        staged = write_staged(_flights(spark, scratch, rows), f"file://{scratch}/staged")
+        self.staged = read_staged(spark, staged.uri, staged.version)
+        self.staged.createOrReplaceTempView("staged")
+        self.rows = staged.rows
+        found = self.staged.agg(F.min("flight_date"), F.max("flight_date"), F.countDistinct("flight_date"))
+        first, last, days = found.collect()[0]
+        parameters = {"first_date": str(first), "last_date": str(last), "days": days}
+        data = json.loads((CHECKOUT / "expectations" / "flights.json").read_text(encoding="utf-8"))
+        self.suite = Suite.from_dict(data, parameters)
+        judged_here = {KEY_RULE, *CHECKS}
+        assert judged_here == {rule.index for rule in self.suite.rules if rule.level == "row"}, "other rules"
+        counts = ", ".join(
+            f"count_if({broken}) AS broken_{index}, count_if({of}) AS of_{index}"
+            for index, (broken, of) in CHECKS.items()
+        )
+        self.sql = BY_HAND.format(counts=counts.format(**parameters))
+
+    def by_hand(self) -> dict[int, int]:
+        found = self.spark.sql(self.sql).collect()[0].asDict()
+        return {KEY_RULE: found["repeated"], **{index: found[f"broken_{index}"] for index in CHECKS}}
+
+    def by_gate(self) -> dict[int, int]:
+        verdict, _ = run_gate(self.staged, self.suite, table="silver.flights", run="bench")
+        assert verdict.passed, verdict.reason
+        judged = split(publishable(self.staged), self.suite, verdict.broken_indexes)
+        assert judged.where(F.size(REASONS) > 0).count() == verdict.quarantined_rows > 0
+        return {
+            rule.index: rule.broken
+            for rule in verdict.rules
+            if rule.index is not None and rule.level == "row"
+        }
+
+    def compare(self, runs: int) -> dict[str, list[Measured]]:
+        hand, gate = self.by_hand(), self.by_gate()
+        assert hand == gate, {
+            index: (hand[index], gate[index]) for index in hand if hand[index] != gate[index]
+        }
+        found: dict[str, list[Measured]] = {"by hand": [], "gate": []}
+        for _ in range(runs):
+            found["by hand"].append(measure(self.spark, self.by_hand))
+            found["gate"].append(measure(self.spark, self.by_gate))
+        return found
+
+
+def _session(scratch: Path) -> SparkSession:
+    jars = sorted(str(jar) for jar in (Settings().home / "jars").glob("*.jar"))
+    return (
+        SparkSession.builder.master("local[2]")
+        .config("spark.driver.memory", "4g")
+        .config("spark.jars", ",".join(jars))
+        .config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
+        .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.sql.shuffle.partitions", "2")
+        .config("spark.databricks.delta.snapshotPartitions", "2")
+        .config("spark.sql.warehouse.dir", str(scratch / "warehouse"))
+        .config("spark.local.dir", str(scratch / "spark"))
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
+        .getOrCreate()
+    )
+
+
+def _flights(spark: SparkSession, scratch: Path, rows: int) -> DataFrame:
+    """Rows as the `transform` job stages them; copy number n of a flight is n years later."""
+    with zipfile.ZipFile(reference_file("flights.csv.zip")) as archive:
+        archive.extract("flights.csv", scratch)
+    contract = Contract.load_file(CHECKOUT / "dags" / "datasets" / "flights.yaml")
+    source = spark.read.option("header", True).csv(f"file://{scratch}/flights.csv")
+    source = source.withColumns(
+        {
+            "_source_file": F.lit("flights.csv"),
+            "_source_row": F.monotonically_increasing_id(),
+            "_record": F.lit(None).cast("string"),
+            "_record_error": F.lit(None).cast("string"),
+        }
+    )
+    once = flights.transform(typed(source, contract)).cache()
+    copies = -(-rows // once.count())
+    later = spark.range(copies, numPartitions=2).select(F.col("id").cast("int").alias("_years"))
+    found = once.crossJoin(later)
+    shifted = {
+        name: (F.col(name) + F.make_ym_interval("_years")).cast(found.schema[name].dataType)
+        for name in ("flight_date", "sched_dep_local", "sched_dep_utc", "dep_utc")
+    }
+    impossible = F.xxhash64("_source_row_id", "_years") % BROKEN_EVERY == 0
+    found = found.withColumns(
+        {
+            **shifted,
+            "dep_delay_min": F.when(impossible, F.lit(BROKEN_DELAY_MIN)).otherwise(F.col("dep_delay_min")),
+        }
+    ).withColumn("month", F.date_format("flight_date", "yyyy-MM"))
+    for flag, (own, table, other) in flights.REFERENCES.items():
+        path = f"file://{reference_file(table.removeprefix('silver.') + '.csv')}"
+        known = spark.read.option("header", True).csv(path).select(F.col(other).alias("_known")).distinct()
+        found = (
+            found.join(F.broadcast(known), F.col(own) == F.col("_known"), "left")
+            .withColumn(flag, F.when(F.col(own).isNotNull(), F.col("_known").isNotNull()))
+            .drop("_known")
+        )
+    return found.drop("_years")
+
+
+def run(rows: int = ROWS, runs: int = RUNS) -> dict[str, Any]:
+    """Build the table, time both, and return figures for `markdown`."""
+    home = Settings().home / "tmp"
+    home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home) as scratch:
+        spark = _session(Path(scratch))
+        try:
+            bench = Bench(spark, Path(scratch), rows)
+            found = bench.compare(runs)
+        finally:
+            spark.stop()
+    medians = {name: statistics.median(one.seconds for one in each) for name, each in found.items()}
+    return {
+        "machine": machine.describe(),
+        "rows": bench.rows,
+        "rules": len(bench.suite.rules),
+        "runs": {name: [asdict(one) for one in each] for name, each in found.items()},
+        "medians": medians,
+        "ratio": round(medians["gate"] / medians["by hand"], 2),
+    }
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The result as a table for bench/README.md."""
+    lines = [
+        f"{result['machine']}; Spark local[2], 4 GiB; {result['rows']:,} rows, {result['rules']} rules.",
+        "",
+        "| | runs, s | median, s | Spark jobs | scans of the table |",
+        "|---|---|---|---|---|",
+    ]
+    for name, each in result["runs"].items():
+        seconds = " ".join(f"{one['seconds']:.2f}" for one in each)
+        counts = [" ".join(map(str, sorted({one[kind] for one in each}))) for kind in ("jobs", "scans")]
+        lines.append(f"| {name} | {seconds} | {result['medians'][name]:.2f} | {counts[0]} | {counts[1]} |")
+    return "\n".join([*lines, "", f"Ratio of the medians: {result['ratio']:.2f}."])
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--runs", type=int, default=RUNS)
+    asked = parser.parse_args()
+    print(markdown(run(asked.rows, asked.runs)))
