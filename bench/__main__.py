@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 
-BENCHMARKS = ("gate",)
+BENCHMARKS = ("chain", "gate")
 
 
 def main() -> None:

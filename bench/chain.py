@@ -1,6 +1,6 @@
 """The whole chain under Airflow against one hand-written PySpark script that does the same work.
 
-    stack/run python -m bench.chain --runs 3
+    stack/run python -m bench chain        or        stack/run python -m bench.chain --runs 3
 
 Each run of the chain has a stack, a lake and a registry of its own, and is timed from the first trigger to
 the end of the last task; the stack is up by then, as it is for anyone who uses it. Each run of the script is
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import socket
 import statistics
@@ -24,6 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench import machine
 from millstream.settings import CHECKOUT, Settings
 from millstream_demo.sources import prepare_sources
 from millstream_stack.airflow_api import AirflowApi, Task, wait_for_dags
@@ -32,6 +32,7 @@ from millstream_stack.demo import PARSE_TIMEOUT_S, follow, start_ingests
 from millstream_stack.lifecycle import down, up
 
 PORTS = ("airflow_port", "mlflow_port", "connect_port", "spark_ui_port", "sources_port")
+TITLE = "Chain"
 SCRATCH = CHECKOUT / ".millstream" / "bench"
 
 
@@ -86,13 +87,14 @@ def script(number: int) -> dict[str, float]:
     return {**steps, "process": seconds}
 
 
-def report(chains: list[dict[str, Any]], scripts: list[dict[str, float]]) -> str:
+def markdown(result: dict[str, Any]) -> str:
     """The runs, their medians, their ratio, and where the chain's time goes, as Markdown."""
+    chains, scripts = result["chains"], result["scripts"]
     chain, hand = [run["seconds"] for run in chains], [run["process"] for run in scripts]
     ratio = statistics.median(chain) / statistics.median(hand)
     steps = sorted({name for run in chains for name in run["tasks"]})
     lines = [
-        f"{os.cpu_count()} cores, {len(chains)} runs each, taking turns.",
+        f"{machine.describe()}; {len(chains)} runs each, taking turns.",
         "",
         "| | runs (s) | median (s) |",
         "|---|---|---:|",
@@ -114,8 +116,8 @@ def report(chains: list[dict[str, Any]], scripts: list[dict[str, float]]) -> str
     return "\n".join(lines)
 
 
-def run(runs: int = 3) -> str:
-    """Measure and return the report."""
+def run(runs: int = 3) -> dict[str, Any]:
+    """Every run of both: seconds, and seconds of each task or step."""
     shutil.rmtree(SCRATCH, ignore_errors=True)
     for line in prepare_sources(_folder(SCRATCH / "demo")):
         _say(line)
@@ -125,7 +127,7 @@ def run(runs: int = 3) -> str:
         _say(f"script {number + 1}: {scripts[-1]}")
         chains.append(platform(number))
         _say(f"chain {number + 1}: {chains[-1]}")
-    return report(chains, scripts)
+    return {"chains": chains, "scripts": scripts}
 
 
 def _folder(path: Path) -> Path:
@@ -140,4 +142,4 @@ def _say(line: str) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=3)
-    print(run(parser.parse_args().runs))
+    print(markdown(run(parser.parse_args().runs)))
