@@ -26,6 +26,10 @@ class MlflowServer:
             self._port = int(probe.getsockname()[1])
 
     @property
+    def artifacts(self) -> Path:
+        return self._folder / "artifacts"
+
+    @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 
@@ -33,7 +37,7 @@ class MlflowServer:
         command = [
             *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self._port)),
             *("--workers", "1", "--backend-store-uri", f"sqlite:///{self._folder}/mlflow.db"),
-            *("--artifacts-destination", f"file://{self._folder}/artifacts"),
+            *("--artifacts-destination", f"file://{self.artifacts}"),
         ]
         with (self._folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(

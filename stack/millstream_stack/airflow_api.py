@@ -134,6 +134,11 @@ class AirflowApi:
         # Asked twice it would start two runs.
         return _run(self._request("POST", path, repeatable=False, json=body))
 
+    def clear_failed(self, run: Run) -> None:
+        """Has a run's failed tasks, and what waits for them, done again, as the web UI's button does."""
+        body = {"dag_run_id": run.run_id, "only_failed": True, "dry_run": False}
+        self._request("POST", f"/api/v2/dags/{run.dag_id}/clearTaskInstances", repeatable=False, json=body)
+
     def runs_since(self, moment: datetime) -> list[Run]:
         """Runs that became due at or after `moment`, oldest first."""
         since = moment.isoformat()
@@ -187,7 +192,7 @@ class AirflowApi:
         """The task's links to other tools, by their names."""
         path = f"/api/v2/dags/{task.dag_id}/dagRuns/{task.run_id}/taskInstances/{task.task_id}/links"
         answer = self._request("GET", path, params={"map_index": task.map_index})
-        return {name: url for name, url in answer["extra_link_entries"].items() if url}
+        return {name: url for name, url in answer["extra_links"].items() if url}
 
     def address(self, task: Task) -> str:
         """The task's page in the web UI."""

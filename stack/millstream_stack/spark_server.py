@@ -24,6 +24,8 @@ def spark_properties(settings: Settings) -> dict[str, str]:
                 # garbage, much of it concurrent marking set off by the metaspace growing from 21 MB.
                 "-XX:+UseParallelGC",
                 "-XX:MetaspaceSize=256m",
+                # Out of memory it would go on without the threads that died; dead it is started again.
+                "-XX:+ExitOnOutOfMemoryError",
                 f"-Djava.io.tmpdir={home}/tmp",
                 f"-Dderby.system.home={home}/spark",
                 "-Duser.timezone=UTC",

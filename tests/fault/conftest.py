@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from harness import Server, compile_log_store
+from month import Month
 from report import Report
 
 # Where a commit is stopped: in every Delta log that a run writes, before or after its rename.
@@ -35,6 +37,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running.start()
     yield running
     running.kill()
+
+
+@pytest.fixture
+def month(server: Server, tmp_path: Path) -> Month:
+    return Month(server, tmp_path)
 
 
 @pytest.fixture(scope="session")

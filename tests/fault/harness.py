@@ -70,10 +70,13 @@ class Server:
             more.write(f"spark.driver.extraClassPath {classes}:{CHECKOUT}/.millstream/jars/*\n")
             more.write("spark.delta.logStore.file.impl millstream.fault.PausingLogStore\n")
             more.write(
-                "spark.driver.extraJavaOptions -XX:-UsePerfData -XX:TieredStopAtLevel=1 -Duser.timezone=UTC "
+                "spark.driver.extraJavaOptions -XX:-UsePerfData -XX:TieredStopAtLevel=1 "
+                "-XX:+ExitOnOutOfMemoryError -Duser.timezone=UTC "
                 f"-Djava.io.tmpdir={home}/tmp -Dmillstream.fault.dir={self.points}\n"
             )
         self._process: subprocess.Popen[bytes] | None = None
+        # Of the last process that has ended.
+        self.exit_code: int | None = None
 
     def start(self) -> None:
         with (self.settings.home / "server.log").open("ab") as log:
@@ -94,9 +97,14 @@ class Server:
     def kill(self) -> None:
         """SIGKILL to the JVM (and the launcher's shell), and nothing left when this returns."""
         if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait(30)
+            if not self.ended():
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self.exit_code = self._process.wait(30)
             self._process = None
+
+    def ended(self) -> bool:
+        """Whether the process has gone by itself."""
+        return self._process is not None and self._process.poll() is not None
 
     def arm(self, point: str, part: str) -> None:
         """Stop at the next log entry whose path contains `part`: `before` or `after` it, or `lost`."""
@@ -115,6 +123,7 @@ class Journal:
 
     tries: dict[str, int] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
     # Rows of the table as a reader saw them while the server was dead.
     seen: list[int] = field(default_factory=list)
     killed_at: float | None = None
@@ -138,7 +147,8 @@ def carry(server: Server, chain: Chain, run: str, months: list[str], journal: Jo
         "publish": lambda: chain.publish(run, results["transform"], months),
     }
     for step in STEPS:
-        results[step] = _tried(server, chain, f"{run}/{step}", calls[step], journal)
+        # With the lake, because a session's name is never used twice on one server.
+        results[step] = _tried(server, chain, f"{chain.root}/{run}/{step}", calls[step], journal)
     journal.recovered_at = time.monotonic()
     return results["publish"]
 
@@ -160,6 +170,7 @@ def _tried(
             raise
         except Exception as error:
             journal.failures.append(f"{task} try {number}: {type(error).__name__}")
+            journal.messages.append(str(error))
     raise AssertionError(f"{task} failed {TRIES} times: {journal.failures}")
 
 

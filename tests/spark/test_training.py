@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from millstream import jobs
-from millstream.errors import SourceDataError, TrackingError
-from millstream.ml import promotion
+from millstream.errors import ArtifactDigestError, SourceDataError, TrackingError
+from millstream.ml import digest, promotion
 from millstream.ml.dataset import PART, labelled, ordered, part
 from millstream.ml.pipelines import inputs
 from millstream.models import model_spec
@@ -213,6 +214,51 @@ def test_predictions_are_the_champions(
     assert predictions.select("model_version").distinct().collect()[0][0] == registered["version"]
 
 
+def largest(folder: Path) -> Path:
+    return max(folder.rglob("*.parquet"), key=lambda path: path.stat().st_size)
+
+
+@contextmanager
+def tampered(server: MlflowServer, run_id: str) -> Iterator[None]:
+    """Within the block one byte of the run's stored pipeline is another."""
+    store = MlflowClient().get_run(run_id).info.artifact_uri.partition("mlflow-artifacts:/")[2]
+    victim = max(
+        (server.artifacts / store).rglob("sparkml/**/*.parquet"), key=lambda path: path.stat().st_size
+    )
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    try:
+        yield
+    finally:
+        victim.write_bytes(whole)
+
+
+def test_a_tampered_model_is_not_served(
+    spark: SparkSession, lake: str, registered: dict[str, Any], server: MlflowServer, tmp_path: Path
+) -> None:
+    arguments = {
+        "run": "tampered",
+        "model": MODEL,
+        "input_version": 0,
+        "model_version": registered["version"],
+    }
+    rows = spark.read.format("delta").load(f"{lake}/silver/docstrings")
+    root = f"file://{tmp_path}"
+    rows.write.format("delta").save(f"{root}/silver/docstrings")
+    with (
+        tampered(server, registered["mlflow_run_id"]),
+        pytest.raises(ArtifactDigestError, match="were changed after it was registered, and are not served"),
+    ):
+        jobs.execute(spark, "score_model", {"lake_root": root, **arguments})
+    assert jobs.execute(spark, "score_model", {"lake_root": root, **arguments})["rows"] == rows.count()
+
+    copy = largest(tmp_path / "models")
+    copy.write_bytes(b"changed in the lake")
+    again = jobs.execute(spark, "score_model", {"lake_root": root, **arguments, "run": "again"})
+    assert again["rows"] == rows.count()
+    assert copy.read_bytes() != b"changed in the lake"
+
+
 class _Race:
     """Contenders with a chosen AUC, for a registered model of their own."""
 
@@ -231,8 +277,9 @@ class _Race:
                 pip_requirements=["pyspark"],
                 dfs_tmpdir=self.locks,
             )
+        uri = str(logged.model_uri)
         tags = {"mlflow_run_id": run.info.run_id, "candidate": "x", "code_version": "test"}
-        return promotion.Contender(str(logged.model_uri), auc, tags)
+        return promotion.Contender(uri, auc, {**tags, digest.TAG: digest.stored(mlflow, uri)})
 
     def decide(self, contender: promotion.Contender) -> promotion.Decision:
         return promotion.decide(mlflow, self.spec, contender, self.tested, self.locks)
@@ -264,6 +311,15 @@ def test_a_champion_that_asks_for_columns_that_are_gone_is_replaced(race: _Race)
     decision = race.decide(race.contender(0.1))
     assert decision.alias == "champion"
     assert "version 1 asks for columns that are gone: renamed_since" in decision.reason
+
+
+def test_a_champion_whose_files_have_changed_is_replaced(race: _Race, server: MlflowServer) -> None:
+    first = race.contender(0.9)
+    race.decide(first)
+    with tampered(server, first.tags["mlflow_run_id"]):
+        decision = race.decide(race.contender(0.1))
+    assert (decision.version, decision.alias) == (2, "champion")
+    assert "were changed after it was registered" in decision.reason
 
 
 def test_an_attempt_that_died_before_the_alias_moved_is_finished(race: _Race) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from millstream.errors import ArtifactDigestError
+from millstream.lake.storage import Storage
 from millstream.ml.digest import TAG, require_registered, tree_digest
 
 FILES = {
@@ -16,6 +17,10 @@ FILES = {
     "stages/0_a/data.parquet": b"PAR1\x00",
     "x": b"",
 }
+
+
+def at(folder: Path) -> tuple[Storage, str]:
+    return Storage(folder.parent.as_uri()), folder.name
 
 
 def write(folder: Path, files: dict[str, bytes] = FILES) -> Path:
@@ -31,8 +36,8 @@ def test_a_copy_has_the_same_digest_whatever_its_place_and_times(tmp_path: Path)
     os.utime(copy / "x", (0, 0))
     (copy / "empty").mkdir()
 
-    assert tree_digest(copy) == tree_digest(original)
-    require_registered(copy, {TAG: tree_digest(original)}, "arrival_delay version 1")
+    assert tree_digest(*at(copy)) == tree_digest(*at(original))
+    require_registered(*at(copy), {TAG: tree_digest(*at(original))}, "arrival_delay version 1")
 
 
 def flip_a_bit(folder: Path) -> None:
@@ -62,16 +67,16 @@ def remove(folder: Path) -> None:
 @pytest.mark.parametrize("tamper", [flip_a_bit, swap_two_contents, rename, add_an_empty_file, remove])
 def test_a_changed_model_is_refused(tmp_path: Path, tamper: Callable[[Path], None]) -> None:
     folder = write(tmp_path)
-    registered = {TAG: tree_digest(folder)}
+    registered = {TAG: tree_digest(*at(folder))}
     tamper(folder)
 
     with pytest.raises(ArtifactDigestError, match=r"arrival_delay version 1: its files .* are not served"):
-        require_registered(folder, registered, "arrival_delay version 1")
+        require_registered(*at(folder), registered, "arrival_delay version 1")
 
 
 def test_a_model_without_a_digest_or_without_files_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactDigestError, match="no tag artifact_sha256"):
-        require_registered(write(tmp_path / "model"), {}, "arrival_delay version 1")
+        require_registered(*at(write(tmp_path / "model")), {}, "arrival_delay version 1")
     (tmp_path / "none").mkdir()
     with pytest.raises(ArtifactDigestError, match="no file"):
-        require_registered(tmp_path / "none", {TAG: "00"}, "arrival_delay version 1")
+        require_registered(*at(tmp_path / "none"), {TAG: "00"}, "arrival_delay version 1")

@@ -6,10 +6,11 @@ lacks.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import tempfile
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -75,7 +76,7 @@ def run(spark: SparkSession, args: Args) -> Result:
         _log_figures(mlflow, spec, best, model, scored, found)
         uri = _log_model(mlflow, spec, model, test)
         _check_read_back(mlflow, uri, model, test)
-        tags = {**_tags(args, spec, best, found), digest.TAG: _stored_digest(mlflow, uri)}
+        tags = {**_tags(args, spec, best, found), digest.TAG: digest.stored(mlflow, uri)}
         contender = promotion.Contender(uri, found["auc_roc"], tags)
         decision = promotion.decide(mlflow, spec, contender, test, args.state_dir)
         url = tracking.run_url(active.info.experiment_id, active.info.run_id)
@@ -148,11 +149,15 @@ def _log_model(mlflow: Any, spec: ModelSpec, model: Any, test: DataFrame) -> str
 
     example = test.drop(LABEL).limit(EXAMPLE_ROWS).toPandas()
     prediction = pd.DataFrame({"prediction": [0.0]})
+    run_id = mlflow.active_run().info.run_id
+    earlier = {item.path for item in mlflow.MlflowClient().list_artifacts(run_id)}
+    # Files have random names, so a second try in the same folder would mix two models.
+    free = next(name for name in _model_folders() if name not in earlier)
     with tempfile.TemporaryDirectory(prefix="mlflow-") as scratch:
         os.environ["MLFLOW_DFS_TMP"] = scratch
         logged = mlflow.spark.log_model(
             model,
-            artifact_path="model",
+            artifact_path=free,
             signature=infer_signature(example, prediction),
             input_example=example,
             dfs_tmpdir=scratch,
@@ -160,6 +165,11 @@ def _log_model(mlflow: Any, spec: ModelSpec, model: Any, test: DataFrame) -> str
         )
     mlflow.set_tag("millstream.model", spec.name)
     return str(logged.model_uri)
+
+
+def _model_folders() -> Iterator[str]:
+    yield "model"
+    yield from (f"model_try_{number}" for number in itertools.count(2))
 
 
 def _check_read_back(mlflow: Any, uri: str, model: Any, test: DataFrame) -> None:
@@ -176,13 +186,6 @@ def _require_own(best: Fitted, args: Args) -> None:
     """Raise ConfigurationError unless the candidate lies where this training has put its own."""
     if best.model_uri != candidate_uri(args.lake_root, args.model, args.run, best.candidate):
         raise ConfigurationError(f"not a candidate of this training: {best.model_uri}")
-
-
-def _stored_digest(mlflow: Any, uri: str) -> str:
-    """Digest of the pipeline's files as they are stored."""
-    with tempfile.TemporaryDirectory(prefix="mlflow-") as scratch:
-        fetched = Path(mlflow.artifacts.download_artifacts(uri, dst_path=scratch))
-        return digest.tree_digest(fetched / "sparkml")
 
 
 def _tags(args: Args, spec: ModelSpec, best: Fitted, found: dict[str, float]) -> dict[str, str]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
-from pathlib import Path
+from typing import Any
 
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame, SparkSession
@@ -50,7 +49,7 @@ def run(spark: SparkSession, args: Args) -> Result:
     mlflow = tracking.connect(spec.name)
     with tracking.failures():
         version = mlflow.MlflowClient().get_model_version(spec.name, str(args.model_version))
-        model = PipelineModel.load(_in_lake(mlflow, spec, version.tags, args))
+        model = PipelineModel.load(_in_lake(mlflow, version, args.lake_root))
     threshold = float(version.tags.get("threshold", 0.5))
     predictions = _predictions(_rows(spark, spec, args), spec, model, threshold, args)
     target = TableRef.parse(spec.predictions_table)
@@ -72,23 +71,18 @@ def _rows(spark: SparkSession, spec: ModelSpec, args: Args) -> DataFrame:
     return rows.where(F.col(spec.partition_column).isin(*args.partitions))
 
 
-def _in_lake(mlflow: object, spec: ModelSpec, tags: Mapping[str, str], args: Args) -> str:
-    """The registered pipeline, checked and copied once from the artifact store to where Spark can read it."""
-    storage = Storage(args.lake_root)
-    folder = f"models/{spec.name}/registered/{args.model_version}"
-    if not storage.exists(f"{folder}/_COPIED"):
+def _in_lake(mlflow: Any, version: Any, lake_root: str) -> str:
+    """The registered pipeline, copied from the artifact store to the lake unless it is there."""
+    storage = Storage(lake_root)
+    folder = f"models/{version.name}/registered/{version.version}"
+    if not storage.files(folder) or digest.tree_digest(storage, folder) != version.tags.get(digest.TAG):
         with tempfile.TemporaryDirectory(prefix="mlflow-") as scratch:
-            fetched = Path(
-                mlflow.artifacts.download_artifacts(  # type: ignore[attr-defined]
-                    f"models:/{spec.name}/{args.model_version}", dst_path=scratch
-                )
-            )
-            pipeline = fetched / "sparkml"
-            digest.require_registered(pipeline, tags, f"{spec.name} version {args.model_version}")
-            for file in sorted(path for path in pipeline.rglob("*") if path.is_file()):
-                storage.write(f"{folder}/{file.relative_to(pipeline).as_posix()}", file.read_bytes())
-        storage.write(f"{folder}/_COPIED", b"")
-    return f"{args.lake_root.rstrip('/')}/{folder}"
+            fetched = Storage(digest.fetch(mlflow, version, scratch))
+            storage.remove(folder)
+            for file in fetched.files(digest.PIPELINE):
+                name = file.path.removeprefix(f"{digest.PIPELINE}/")
+                storage.write(f"{folder}/{name}", fetched.read(file.path))
+    return f"{lake_root.rstrip('/')}/{folder}"
 
 
 def _predictions(

@@ -1,37 +1,43 @@
 """Whether a stored model is still what was registered: one SHA-256 over all of its files.
 
-The digest is taken when a version is registered, kept as its tag, and asked for before the version is served.
+The digest is taken when a version is registered, kept as its tag, and asked for before the version is served
+or compared with.
 """
 
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from millstream.errors import ArtifactDigestError
+from millstream.lake.storage import Storage
 
 TAG = "artifact_sha256"
+# Where MLflow's Spark flavour keeps the pipeline in a logged model.
+PIPELINE = "sparkml"
 
 
-def tree_digest(folder: Path) -> str:
+def tree_digest(storage: Storage, folder: str) -> str:
     """SHA-256, in hex, of the folder's files: their names below it, in order, and their bytes.
 
     Empty folders, times and access rights do not count. Raises ArtifactDigestError when there is no file.
     """
-    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    if not files:
+    names = sorted(file.path.removeprefix(f"{folder}/") for file in storage.files(folder))
+    if not names:
         raise ArtifactDigestError(f"{folder}: there is no file to take a digest of")
     whole = hashlib.sha256()
-    for name in sorted(files):
+    for name in names:
         # Digests of a fixed length: what belongs to a name cannot pass for a part of the content.
         whole.update(hashlib.sha256(name.encode()).digest())
-        with files[name].open("rb") as stream:
-            whole.update(hashlib.file_digest(stream, "sha256").digest())
+        with storage.reading(f"{folder}/{name}") as stream:
+            whole.update(hashlib.file_digest(stream, "sha256").digest())  # type: ignore[arg-type]
     return whole.hexdigest()
 
 
-def require_registered(folder: Path, tags: Mapping[str, str], model: str) -> None:
+def require_registered(storage: Storage, folder: str, tags: Mapping[str, str], model: str) -> None:
     """Raise ArtifactDigestError unless the files in `folder` are those that `model` was registered with.
 
     `model` names the version in words, `tags` are its tags in the registry.
@@ -42,9 +48,28 @@ def require_registered(folder: Path, tags: Mapping[str, str], model: str) -> Non
             f"{model} has no tag {TAG}, so nobody can tell whether its files are as registered: it was not "
             "registered by this platform; train again"
         )
-    found = tree_digest(folder)
+    found = tree_digest(storage, folder)
     if found != expected:
         raise ArtifactDigestError(
             f"{model}: its files have the digest {found}, registered was {expected}: they were changed after "
             "it was registered, and are not served"
         )
+
+
+def stored(mlflow: Any, uri: str) -> str:
+    """Digest of a logged model's pipeline as the artifact store has it."""
+    with tempfile.TemporaryDirectory(prefix="mlflow-") as scratch:
+        fetched = Path(mlflow.artifacts.download_artifacts(uri, dst_path=scratch))
+        return tree_digest(Storage(fetched.resolve().as_uri()), PIPELINE)
+
+
+def fetch(mlflow: Any, version: Any, into: str) -> str:
+    """Bring a registered version (MLflow's ModelVersion) below the folder `into`.
+
+    Returns: the URI of the folder that it was brought to; the pipeline is in `PIPELINE` there.
+    Raises: ArtifactDigestError unless it is what was registered.
+    """
+    name = f"{version.name}/{version.version}"
+    fetched = Path(mlflow.artifacts.download_artifacts(f"models:/{name}", dst_path=into)).resolve().as_uri()
+    require_registered(Storage(fetched), PIPELINE, version.tags, f"{version.name} version {version.version}")
+    return fetched

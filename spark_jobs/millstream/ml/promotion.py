@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 
-from millstream.ml import metrics
+from millstream.errors import ArtifactDigestError
+from millstream.ml import digest, metrics
 from millstream.ml.scoring import scored_pairs
 from millstream.ml.spec import ModelSpec
 from millstream.ml.tracking import CHALLENGER, CHAMPION
@@ -84,7 +86,11 @@ def _compare(
         columns = ", ".join(sorted(missing))
         return True, f"{ours}; version {champion.version} asks for columns that are gone: {columns}"
     with tempfile.TemporaryDirectory(prefix="mlflow-") as scratch:
-        model = mlflow.spark.load_model(uri, dfs_tmpdir=scratch)
+        try:
+            fetched = digest.fetch(mlflow, champion, scratch)
+        except ArtifactDigestError as error:
+            return True, f"{ours}; {error}"
+        model = PipelineModel.load(f"{fetched}/{digest.PIPELINE}")
         present = metrics.summary(scored_pairs(test, model))["auc_roc"]
     reason = (
         f"{ours} against {present:.4f} of version {champion.version} on the same rows; margin {spec.margin}"

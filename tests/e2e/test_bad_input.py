@@ -1,0 +1,47 @@
+"""A delivery that cannot be read, as the person in the web UI meets it: message, unchanged table, cure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from carried import carry
+
+from millstream import ledger
+from millstream.lake.tables import TableRef
+from millstream.settings import Settings
+from millstream_stack.airflow_api import AirflowApi
+from millstream_stack.demo import error_lines, follow
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+AIRPORTS = TableRef.parse("silver.airports")
+
+
+def test_a_broken_file_is_named_on_its_task_and_clearing_heals(api: AirflowApi, settings: Settings) -> None:
+    carry(api, "ingest_airports")
+    before = ledger.version(AIRPORTS, settings.lake_root)
+    assert before is not None
+    source = settings.home / "demo" / "drop" / "airports" / "airports.xml"
+    whole = source.read_bytes()
+    moment = datetime.now(UTC)
+    source.write_bytes(whole[: len(whole) // 2])
+    try:
+        triggered = {api.trigger("ingest_airports", {}).key}
+        (run,), tasks = follow(api, moment, triggered, lambda runs, tasks: None)
+    finally:
+        source.write_bytes(whole)
+
+    assert run.state == "failed"
+    (culprit,) = [task for task in tasks if task.state == "failed"]
+    shown = "\n".join(error_lines(api.log(culprit)))
+    assert "airports.xml is not well-formed XML" in shown
+    assert "Nothing was landed. Ask the source's owner for the file again, then clear the task" in shown
+    assert culprit.try_number == 1, "what cannot be read now cannot be read a minute later"
+    assert ledger.version(AIRPORTS, settings.lake_root) == before
+
+    api.clear_failed(run)
+    (run,), tasks = follow(api, moment, triggered, lambda runs, tasks: None)
+    assert run.state == "success"
+    assert {task.task_id: task.state for task in tasks}["publish"] == "success"
+    assert ledger.version(AIRPORTS, settings.lake_root) == before

@@ -1,0 +1,79 @@
+"""A delivery with good, broken and repeated rows, and what must hold whatever happens while it is carried."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from pathlib import Path
+
+from chain import Chain, contract_of, month_zip, small_suite
+from harness import Journal, Server, account, carry, rows_of
+from report import Outcome, Report
+
+from millstream.lake.tables import TableRef
+from millstream_demo import reference
+
+MONTH = "2013-01"
+OLD, NEW, BROKEN, REPEATED = 200, 400, 7, 5
+
+KEPT_DISTANCE = {
+    "type": "expect_column_values_to_be_between",
+    "kwargs": {"column": "distance_mi", "min_value": 1, "mostly": 0.9},
+    "severity": "critical",
+    "meta": {},
+}
+
+
+class Month:
+    """A lake of its own whose January holds `OLD` flights, and a delivery that replaces them."""
+
+    def __init__(self, server: Server, folder: Path) -> None:
+        self.server = server
+        self.chain = Chain(None, folder, contract_of("flights"), small_suite(KEPT_DISTANCE))  # type: ignore[arg-type]
+        lines = [line.decode().strip() for line in itertools.islice(reference.flight_lines(), NEW + 1)]
+        self.header, self.lines = lines[0], lines[1:]
+        self.deliver(self.lines[:OLD])
+        self.land("old")
+        carry(server, self.chain, "old", [MONTH], Journal())
+        self.deliver(
+            [*map(_broken, self.lines[:BROKEN]), *self.lines[BROKEN:NEW], *self.lines[NEW - REPEATED : NEW]]
+        )
+
+    @property
+    def root(self) -> str:
+        return self.chain.root
+
+    def deliver(self, lines: list[str], month: str = MONTH) -> None:
+        self.chain.put(f"flights/flights_{month}.csv.zip", month_zip(*lines, header=self.header))
+
+    def lines_of(self, month: int, number: int) -> list[str]:
+        """The first flights of a month of 2013."""
+        wanted = (
+            line.decode().strip() for line in reference.flight_lines() if line.startswith(b"2013,%d," % month)
+        )
+        return list(itertools.islice(wanted, number))
+
+    def land(self, run: str) -> None:
+        self.chain.land(run, [MONTH])
+
+    def judge(self, case: str, journal: Journal, report: Report) -> None:
+        """What must hold after any fault: every row accounted for, once."""
+        table = TableRef.parse("silver.flights")
+        published = rows_of(table, self.root)
+        kept = rows_of(table.quarantine, self.root)
+        counts = account(table, self.root)
+        doubled = sum(count - 1 for count in Counter([*published, *kept]).values())
+        lost = (NEW + REPEATED) - (len(set(published)) + len(set(kept)) + counts.deduplicated)
+        report.add(case, Outcome(journal.recovery_s, lost, doubled, hit=bool(journal.failures)))
+        assert (lost, doubled) == (0, 0), journal
+        assert counts.read == NEW + REPEATED
+        assert (counts.written, counts.quarantined, counts.deduplicated) == (NEW - BROKEN, BROKEN, REPEATED)
+        assert len(published) == NEW - BROKEN
+        assert set(journal.seen) <= {OLD, NEW - BROKEN}, "a reader saw a table that was neither old nor new"
+
+
+def _broken(line: str) -> str:
+    """The same flight with a negative distance."""
+    values = line.split(",")
+    values[15] = f"-{values[15]}"
+    return ",".join(values)

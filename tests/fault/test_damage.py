@@ -1,0 +1,147 @@
+"""Full disks, damaged files, a server out of memory: loud at once, whole afterwards."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from harness import Journal, Killer, Server, carry, rows_of, until
+from month import MONTH, OLD, Month
+from pyspark.sql import SparkSession
+from report import Report
+
+from millstream import sessions
+from millstream.lake.tables import TableRef
+
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(900)]
+
+DISK_BYTES = 16 << 20
+NOTICED_TIMEOUT_S = 300.0
+FLIGHTS = TableRef.parse("silver.flights")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, small enough to be filled."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a file system needs root")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "millstream-fault", str(disk)]
+    subprocess.run(mount, check=True)
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def fill(disk: Path, leave: int) -> Path:
+    """A file that takes all of the disk but `leave` bytes."""
+    space = os.statvfs(disk)
+    ballast = disk / "ballast"
+    ballast.write_bytes(b"\0" * max(0, space.f_bavail * space.f_frsize - leave))
+    return ballast
+
+
+def when(condition: Callable[[], bool], then: Callable[[], None]) -> threading.Thread:
+    """Do something as soon as the condition holds."""
+
+    def watch() -> None:
+        until(condition, NOTICED_TIMEOUT_S, "the fault to be noticed")
+        then()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_full_disk(server: Server, small_disk: Path, report: Report, seed: int) -> None:
+    month = Month(server, small_disk)
+    journal = Journal()
+    month.land("new")
+    ballast = fill(small_disk, leave=random.Random(seed).randrange(0, 256 << 10))
+
+    def make_room() -> None:
+        journal.seen.append(len(rows_of(FLIGHTS, month.root)))
+        ballast.unlink()
+
+    freed = when(lambda: bool(journal.failures), make_room)
+    carry(server, month.chain, "new", [MONTH], journal)
+    if journal.failures:
+        freed.join(NOTICED_TIMEOUT_S)
+    assert any("No space left on device" in failure for failure in journal.messages) or not journal.failures
+    month.judge("a full disk under the lake", journal, report)
+    ballast.unlink(missing_ok=True)
+
+
+def flip_a_byte(file: Path) -> None:
+    whole = bytearray(file.read_bytes())
+    whole[len(whole) // 2] ^= 0xFF
+    file.write_bytes(whole)
+
+
+def data_files(table: TableRef, root: str) -> list[Path]:
+    folder = Path(table.uri(root).removeprefix("file://"))
+    return [path for path in folder.rglob("*.parquet") if "_delta_log" not in path.parts]
+
+
+def test_a_damaged_bronze_file_stops_the_run_and_loading_again_heals(
+    server: Server, month: Month, report: Report
+) -> None:
+    journal = Journal()
+    month.land("new")
+    with sessions.connect(server.settings.connect_url, f"{month.root}/load", [], tag="fault") as spark:
+        month.chain.spark = spark
+        old = set(data_files(TableRef.parse("bronze.flights"), month.root))
+        month.chain.load_bronze("new")
+        for file in set(data_files(TableRef.parse("bronze.flights"), month.root)) - old:
+            # Past its header, so that the file passes for Parquet until its pages are read.
+            file.write_bytes(file.read_bytes()[:8] + bytes(file.stat().st_size - 8))
+        with pytest.raises(Exception, match=r"(?i)parquet|corrupt"):
+            month.chain.transform("new")
+    assert len(rows_of(FLIGHTS, month.root)) == OLD
+    carry(server, month.chain, "new", [MONTH], journal)
+    month.judge("a damaged file in bronze", journal, report)
+
+
+def test_a_damaged_landed_file_stops_the_run_and_landing_again_heals(
+    server: Server, month: Month, report: Report
+) -> None:
+    journal = Journal()
+    month.land("new")
+    landed = Path(month.root.removeprefix("file://")).glob("landing/flights/partition=*/*.zip")
+    flip_a_byte(max(landed, key=lambda file: file.stat().st_mtime_ns))
+    with sessions.connect(server.settings.connect_url, f"{month.root}/load", [], tag="fault") as spark:
+        month.chain.spark = spark
+        with pytest.raises(Exception, match=r"(?i)checksum|zip|crc|invalid"):
+            month.chain.load_bronze("new")
+    assert len(rows_of(FLIGHTS, month.root)) == OLD
+    month.land("new")
+    carry(server, month.chain, "new", [MONTH], journal)
+    month.judge("a damaged file in landing", journal, report)
+
+
+def test_a_server_out_of_memory_dies_and_its_run_goes_on(
+    server: Server, month: Month, report: Report
+) -> None:
+    journal = Journal()
+    month.land("new")
+    killer = Killer(server, FLIGHTS, month.root, journal, server.ended)
+    killer.start()
+    with sessions.connect(server.settings.connect_url, f"{month.root}/hungry", [], tag="fault") as spark:
+        threading.Thread(target=_eat, args=(spark,), daemon=True).start()
+        carry(server, month.chain, "new", [MONTH], journal)
+        killer.end()
+    assert server.exit_code not in (0, -signal.SIGKILL), "it did not end by itself"
+    month.judge("a server out of memory", journal, report)
+
+
+def _eat(spark: SparkSession) -> None:
+    """More than the server's memory, in one row."""
+    with suppress(Exception):
+        spark.sql("SELECT collect_list(repeat('x', 10000000)) FROM range(0, 100000, 1, 1)").collect()
