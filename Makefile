@@ -35,7 +35,7 @@ test: ## Run the tests
 	@$(RUN) pytest
 
 test-faults: ## Kill servers at every point, many seeds each (SEEDS=20), and write the table of cases
-	@$(RUN) pytest tests/fault --fault-seeds $(or $(SEEDS),20) --fault-report .millstream/faults.md
+	@$(RUN) pytest tests/fault tests/e2e/test_faults.py --fault-seeds $(or $(SEEDS),20) --fault-report .millstream/faults.md
 
 e2e: ## Run the test that carries one month of flights through the real stack
 	@$(RUN) pytest tests/e2e

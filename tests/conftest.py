@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 
 import pytest
+from fault_report import Report
 
 from millstream.settings import CHECKOUT
 
@@ -19,3 +21,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write tests/dags/golden anew")
     parser.addoption("--fault-seeds", type=int, default=0, help="seeds of each fault case; 0: a quick part")
     parser.addoption("--fault-report", help="write the table of fault cases to this file")
+
+
+@pytest.fixture(scope="session")
+def report(pytestconfig: pytest.Config) -> Iterator[Report]:
+    """The table of fault cases, written at the end where `--fault-report` says."""
+    table = Report()
+    yield table
+    if path := pytestconfig.getoption("--fault-report"):
+        table.write(path)

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from harness import Server, compile_log_store
 from month import Month
-from report import Report
 
 # Where a commit is stopped: in every Delta log that a run writes, before or after its rename.
 # `lost`: it lands, and its reply is lost.
@@ -42,11 +41,3 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def month(server: Server, tmp_path: Path) -> Month:
     return Month(server, tmp_path)
-
-
-@pytest.fixture(scope="session")
-def report(pytestconfig: pytest.Config) -> Iterator[Report]:
-    table = Report()
-    yield table
-    if path := pytestconfig.getoption("--fault-report"):
-        table.write(path)

@@ -7,8 +7,8 @@ from collections import Counter
 from pathlib import Path
 
 from chain import Chain, contract_of, month_zip, small_suite
+from fault_report import Outcome, Report
 from harness import Journal, Server, account, carry, rows_of
-from report import Outcome, Report
 
 from millstream.lake.tables import TableRef
 from millstream_demo import reference

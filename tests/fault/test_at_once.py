@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 from chain import Chain
+from fault_report import Outcome, Report
 from harness import Journal, Server, carry, rows_of
 from month import BROKEN, MONTH, NEW, REPEATED, Month
-from report import Outcome, Report
 
 from millstream import jobs, ledger, sessions
 from millstream.errors import SupersededError

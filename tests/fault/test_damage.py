@@ -12,10 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from fault_report import Report
 from harness import Journal, Killer, Server, carry, rows_of, until
 from month import MONTH, OLD, Month
 from pyspark.sql import SparkSession
-from report import Report
 
 from millstream import sessions
 from millstream.lake.tables import TableRef

@@ -10,9 +10,9 @@ import random
 import time
 
 import pytest
+from fault_report import Report
 from harness import Journal, Killer, Server, after_seconds, carry
 from month import MONTH, Month
-from report import Report
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(900)]
 

@@ -1,0 +1,158 @@
+"""Processes of the stack killed under a running DAG: the run goes on by itself and its month is whole.
+
+Every case ingests a month that the lake does not have yet, so there is something to lose.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+
+import psutil
+import pytest
+from carried import carry
+from deltalake import DeltaTable
+from fault_report import Outcome, Report
+
+from millstream import ledger
+from millstream.errors import ClusterError
+from millstream.lake.tables import TableRef
+from millstream.settings import Settings
+from millstream_stack.airflow_api import AirflowApi, Run
+from millstream_stack.credentials import Credentials
+from millstream_stack.demo import follow
+from millstream_stack.lifecycle import supervisor_of, up
+from millstream_stack.processes import strays
+
+pytestmark = [pytest.mark.fault, pytest.mark.e2e, pytest.mark.timeout(1200)]
+
+FLIGHTS = TableRef.parse("silver.flights")
+BEGUN_TIMEOUT_S = 240.0
+DATABASE_DOWN_S = 60.0
+MONTHS = iter(f"2013-{month:02}" for month in range(1, 13))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def references(api: AirflowApi) -> None:
+    """Flights refer to them; the features wait for all of them, and are not what is asked here."""
+    api.pause("build_features")
+    carry(api, *(f"ingest_{name}" for name in ("airlines", "airports", "planes")))
+
+
+class Wounded:
+    """One month on its way, and what became of it."""
+
+    def __init__(self, api: AirflowApi, settings: Settings, report: Report) -> None:
+        self.api, self.settings, self.report = api, settings, report
+        self.month = next(MONTHS)
+        self.began = datetime.now(UTC)
+        self.run = api.trigger("ingest_flights", {"start": self.month, "end": self.month})
+
+    def until(self, task: str, *states: str) -> None:
+        deadline = time.monotonic() + BEGUN_TIMEOUT_S
+        while not any(
+            one.task_id == task and one.state in states
+            for one in self.api.tasks_since(self.began)
+            if one.run_id == self.run.run_id
+        ):
+            assert time.monotonic() < deadline, f"{task} was not {states} in time"
+            time.sleep(0.2)
+
+    def judge(self, case: str, hurt: Callable[[], None]) -> None:
+        """Hurt, follow the run to its end, and count its month by source row id."""
+        moment = time.monotonic()
+        hurt()
+        run = self.ended()
+        seconds = time.monotonic() - moment
+        assert run.state == "success", case
+        counted = ledger.latest_by_partition(FLIGHTS, self.settings.lake_root)[self.month][1]
+        table = DeltaTable(FLIGHTS.uri(self.settings.lake_root))
+        ids = table.to_pyarrow_table(columns=["_source_row_id"], partitions=[("month", "=", self.month)])[
+            "_source_row_id"
+        ].to_pylist()
+        doubled = sum(count - 1 for count in Counter(ids).values())
+        lost = counted.read - counted.quarantined - counted.deduplicated - len(set(ids))
+        self.report.add(case, Outcome(seconds, lost, doubled))
+        assert counted.read > 20_000
+        assert (lost, doubled) == (0, 0)
+
+    def ended(self) -> Run:
+        while True:
+            up(self.settings, print)
+            try:
+                runs, _ = follow(self.api, self.began, {self.run.key}, lambda runs, tasks: None)
+            except ClusterError as error:
+                # The API itself may be what was killed: `up` returns when it answers again.
+                print(error)
+            else:
+                return next(run for run in runs if run.key == self.run.key)
+
+
+@pytest.fixture
+def wounded(api: AirflowApi, settings: Settings, report: Report) -> Wounded:
+    return Wounded(api, settings, report)
+
+
+@pytest.fixture
+def kill(settings: Settings, credentials: Credentials) -> Callable[..., None]:
+    """SIGKILL to services and all that they have started; without names, to all of them at once."""
+
+    def now(*names: str) -> None:
+        states = supervisor_of(settings, credentials).states()
+        victims = [psutil.Process(one.pid) for one in states if one.pid and (not names or one.name in names)]
+        assert len(victims) >= max(1, len(names))
+        for process in [*victims, *(child for one in victims for child in one.children(recursive=True))]:
+            process.kill()
+
+    return now
+
+
+def test_the_process_of_a_task(wounded: Wounded, settings: Settings, credentials: Credentials) -> None:
+    wounded.until("transform", "running")
+
+    def hurt() -> None:
+        ours = strays(settings.home, supervisor_of(settings, credentials).session)
+        workers = [one for one in ours if "airflow worker" in " ".join(one.cmdline())]
+        assert workers
+        for one in workers:
+            one.kill()
+
+    wounded.judge("the process that runs a task", hurt)
+
+
+def test_the_scheduler(wounded: Wounded, kill: Callable[..., None]) -> None:
+    wounded.until("transform", "running")
+    wounded.judge("the scheduler, with its tasks", lambda: kill("airflow-scheduler"))
+
+
+def test_the_spark_server(wounded: Wounded, kill: Callable[..., None]) -> None:
+    wounded.until("publish", "running")
+    wounded.judge("the Spark Connect server, while a DAG publishes", lambda: kill("spark-connect"))
+
+
+def test_the_api(wounded: Wounded, kill: Callable[..., None]) -> None:
+    wounded.until("load_bronze", "running")
+    wounded.judge("Airflow's API server", lambda: kill("airflow-api-server"))
+
+
+def test_everything_at_once(wounded: Wounded, kill: Callable[..., None]) -> None:
+    wounded.until("transform", "running")
+    wounded.judge("every service at once", kill)
+
+
+def test_the_metadata_database_for_a_minute(wounded: Wounded, settings: Settings) -> None:
+    wounded.until("load_bronze", "running")
+
+    def hurt() -> None:
+        path = settings.home / "airflow" / "airflow.db"
+        with closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as database:
+            # Nobody else reads or writes while this transaction lasts.
+            database.execute("BEGIN EXCLUSIVE")
+            time.sleep(DATABASE_DOWN_S)
+            database.execute("ROLLBACK")
+
+    wounded.judge("the metadata database locked for a minute", hurt)
