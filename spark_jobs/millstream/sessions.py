@@ -78,24 +78,27 @@ def end_operations(url: str, attempt: str, timeout_s: float = END_TIMEOUT_S) -> 
     """Interrupt what `attempt`'s session still runs on the server and wait until it has really ended.
 
     Interrupting only asks; a commit that is under way may still land, so this waits until the server
-    reports no operation of that session as running or terminating. A session that was closed in the
-    regular way has nothing left to end.
+    reports no operation of that session as running or terminating. Then the session is closed: should its
+    client still be alive, it can begin nothing more. A session that was closed before has nothing to end.
 
     Returns: ids of the operations that were interrupted.
     Raises: ClusterError when they have not ended after `timeout_s` seconds.
     """
     with _connect_mode():
         spark = _open(url, attempt)
+        spark.release_session_on_close = False
         try:
-            return _end(spark, attempt, timeout_s)
+            interrupted = _end(spark, attempt, timeout_s)
+            spark.release_session_on_close = True
         except Exception as error:
             if "SESSION_CLOSED" in str(error):
                 return []
             raise
         finally:
-            # Open clients call their server when the process ends, for ten minutes if it has gone. The
-            # session itself stays: it is the earlier attempt's.
-            spark.client.close()
+            # Open clients call their server when the process ends, for ten minutes if it has gone; and one
+            # that is closed but not stopped stays the active session, so that no later one becomes it.
+            spark.stop()
+        return interrupted
 
 
 def _require_listening(url: str) -> None:

@@ -18,6 +18,19 @@ from millstream.errors import ClusterError
 from millstream.settings import Settings
 
 BOUND_S = 120.0
+# A client that was taken for dead: it begins something after its successor has started.
+ZOMBIE = """
+import sys
+from millstream import sessions
+with sessions.connect(sys.argv[1], sys.argv[2], [], tag="zombie") as spark:
+    spark.range(1).collect()
+    print("here", flush=True)
+    sys.stdin.readline()
+    try:
+        print(spark.range(1).collect())
+    except Exception as error:
+        print(error)
+"""
 
 
 def running_jobs(server: Settings) -> int:
@@ -54,6 +67,25 @@ def test_a_retry_ends_the_killed_clients_write_before_it_writes(server: Settings
         assert [row["writer"] for row in spark.read.format("delta").load(uri).collect()] == ["new"]
         history = spark.sql(f"DESCRIBE HISTORY delta.`{uri}`").collect()
     assert [row["version"] for row in history] == [0], "the killed client's commit must never land"
+
+
+def test_a_retry_has_the_active_session_and_the_earlier_client_can_begin_nothing_more(
+    server: Settings,
+) -> None:
+    first, second = "dag/run/zombie/-1/1", "dag/run/zombie/-1/2"
+    zombie = subprocess.Popen(
+        [sys.executable, "-c", ZOMBIE, server.connect_url, first],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert zombie.stdout is not None
+    assert zombie.stdout.readline() == "here\n"
+    with sessions.connect(server.connect_url, second, [first], tag="retry") as spark:
+        # Libraries that are given a frame only, Great Expectations among them, ask for the active session.
+        assert type(spark).getActiveSession() is spark
+        answer, _ = zombie.communicate("go on\n", timeout=BOUND_S)
+    assert "SESSION_CLOSED" in answer
 
 
 def test_what_a_failing_client_leaves_is_ended_before_its_session_closes(server: Settings) -> None:

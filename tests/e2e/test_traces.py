@@ -30,7 +30,7 @@ def test_every_spark_task_links_to_its_session(api: AirflowApi, tasks: dict[str,
         assert page.is_success
         # The session's page lists the queries that ran in it.
         assert "Session ID" in page.text, name
-        assert "SQL Properties" in page.text, name
+        assert "Request Statistics" in page.text, name
 
 
 def test_the_gate_links_to_its_page_of_data_docs(

@@ -39,5 +39,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
+def connected_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PySpark keeps its mode in the environment, which the threads of a test share."""
+    monkeypatch.setenv("SPARK_CONNECT_MODE_ENABLED", "1")
+
+
+@pytest.fixture
 def month(server: Server, tmp_path: Path) -> Month:
     return Month(server, tmp_path)

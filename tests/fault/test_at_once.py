@@ -21,15 +21,9 @@ from millstream import jobs, ledger, sessions
 from millstream.errors import SupersededError
 from millstream.lake.tables import TableRef
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(900), pytest.mark.usefixtures("connected_threads")]
 
 NEXT_MONTH = "2013-02"
-
-
-@pytest.fixture(autouse=True)
-def connected(monkeypatch: pytest.MonkeyPatch) -> None:
-    """PySpark keeps its mode in the environment, which the threads of a test share."""
-    monkeypatch.setenv("SPARK_CONNECT_MODE_ENABLED", "1")
 
 
 def at_once(*work: Callable[[], Any]) -> list[Any]:

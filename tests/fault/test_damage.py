@@ -15,7 +15,6 @@ import pytest
 from fault_report import Report
 from harness import Journal, Killer, Server, carry, rows_of, until
 from month import MONTH, OLD, Month
-from pyspark.sql import SparkSession
 
 from millstream import sessions
 from millstream.lake.tables import TableRef
@@ -126,6 +125,7 @@ def test_a_damaged_landed_file_stops_the_run_and_landing_again_heals(
     month.judge("a damaged file in landing", journal, report)
 
 
+@pytest.mark.usefixtures("connected_threads")
 def test_a_server_out_of_memory_dies_and_its_run_goes_on(
     server: Server, month: Month, report: Report
 ) -> None:
@@ -133,15 +133,17 @@ def test_a_server_out_of_memory_dies_and_its_run_goes_on(
     month.land("new")
     killer = Killer(server, FLIGHTS, month.root, journal, server.ended)
     killer.start()
-    with sessions.connect(server.settings.connect_url, f"{month.root}/hungry", [], tag="fault") as spark:
-        threading.Thread(target=_eat, args=(spark,), daemon=True).start()
-        carry(server, month.chain, "new", [MONTH], journal)
-        killer.end()
+    threading.Thread(target=_eat, args=(server, month), daemon=True).start()
+    carry(server, month.chain, "new", [MONTH], journal)
+    killer.end()
     assert server.exit_code not in (0, -signal.SIGKILL), "it did not end by itself"
     month.judge("a server out of memory", journal, report)
 
 
-def _eat(spark: SparkSession) -> None:
+def _eat(server: Server, month: Month) -> None:
     """More than the server's memory, in one row."""
-    with suppress(Exception):
+    with (
+        suppress(Exception),
+        sessions.connect(server.settings.connect_url, f"{month.root}/hungry", [], tag="fault") as spark,
+    ):
         spark.sql("SELECT collect_list(repeat('x', 10000000)) FROM range(0, 100000, 1, 1)").collect()
