@@ -3,7 +3,7 @@ RUN := stack/run
 STACK := $(RUN) python -m millstream_stack
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs sql reconcile test test-faults e2e lint audit bench clean
+.PHONY: help demo up down status logs sql expectations reconcile test test-faults e2e lint audit bench clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -27,6 +27,10 @@ logs: ## Show the end of the services' logs (S=mlflow for one of them, N=200 for
 sql: export Q := $(Q)
 sql: ## Query the lake: make sql Q="select count(*) from silver.flights"
 	@$(STACK) sql "$$Q"
+
+expectations: export DATASET := $(DATASET)
+expectations: ## Propose an expectation suite from a dataset's rows: make expectations DATASET=flights
+	@$(STACK) expectations "$$DATASET"
 
 reconcile: ## Compare landing, tables, ledger and asset events; repair lost events
 	@$(STACK) reconcile

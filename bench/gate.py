@@ -3,9 +3,11 @@
     python -m bench.gate [--rows 10000000] [--runs 3]
 
 Both judge the same staged Delta table: the real flights of 2013, repeated with later years until there are
-enough rows, some of them with an impossible delay, under the real suite `expectations/flights.json`. The
-gate's time includes Great Expectations, the row split's own counts, the comparison of both, and finding the
-rows to quarantine as publishing does. Runs alternate, after one warm-up of each.
+enough rows, some of them with an impossible delay, under the real suite `expectations/flights.json`. By hand
+is one SQL statement with the same counts, table-level figures and the key's uniqueness, on Spark's defaults.
+The gate is `run_gate`: counts, Great Expectations' verdicts, and examples of broken values. Finding the rows
+to quarantine, which publishing does, is timed beside it. All agree on every rule. Runs alternate, after one
+warm-up of each.
 """
 
 from __future__ import annotations
@@ -107,25 +109,29 @@ class Bench:
         return {KEY_RULE: found["repeated"], **{index: found[f"broken_{index}"] for index in CHECKS}}
 
     def by_gate(self) -> dict[int, int]:
-        verdict, _ = run_gate(self.staged, self.suite, table="silver.flights", run="bench")
-        assert verdict.passed, verdict.reason
-        judged = split(publishable(self.staged), self.suite, verdict.broken_indexes)
-        assert judged.where(F.size(REASONS) > 0).count() == verdict.quarantined_rows > 0
+        self.verdict, _ = run_gate(self.staged, self.suite, table="silver.flights", run="bench")
+        assert self.verdict.passed, self.verdict.reason
         return {
             rule.index: rule.broken
-            for rule in verdict.rules
+            for rule in self.verdict.rules
             if rule.index is not None and rule.level == "row"
         }
 
+    def split(self) -> None:
+        judged = split(publishable(self.staged), self.suite, self.verdict.broken_indexes)
+        assert judged.where(F.size(REASONS) > 0).count() == self.verdict.quarantined_rows > 0
+
     def compare(self, runs: int) -> dict[str, list[Measured]]:
         hand, gate = self.by_hand(), self.by_gate()
+        self.split()
         assert hand == gate, {
             index: (hand[index], gate[index]) for index in hand if hand[index] != gate[index]
         }
-        found: dict[str, list[Measured]] = {"by hand": [], "gate": []}
+        works = {"by hand": self.by_hand, "gate": self.by_gate, "rows to quarantine": self.split}
+        found: dict[str, list[Measured]] = {name: [] for name in works}
         for _ in range(runs):
-            found["by hand"].append(measure(self.spark, self.by_hand))
-            found["gate"].append(measure(self.spark, self.by_gate))
+            for name, work in works.items():
+                found[name].append(measure(self.spark, work))
         return found
 
 
@@ -209,6 +215,7 @@ def run(rows: int = ROWS, runs: int = RUNS) -> dict[str, Any]:
         "runs": {name: [asdict(one) for one in each] for name, each in found.items()},
         "medians": medians,
         "ratio": round(medians["gate"] / medians["by hand"], 2),
+        "with_split": round((medians["gate"] + medians["rows to quarantine"]) / medians["by hand"], 2),
     }
 
 
@@ -224,7 +231,11 @@ def markdown(result: dict[str, Any]) -> str:
         seconds = " ".join(f"{one['seconds']:.2f}" for one in each)
         counts = [" ".join(map(str, sorted({one[kind] for one in each}))) for kind in ("jobs", "scans")]
         lines.append(f"| {name} | {seconds} | {result['medians'][name]:.2f} | {counts[0]} | {counts[1]} |")
-    return "\n".join([*lines, "", f"Ratio of the medians: {result['ratio']:.2f}."])
+    told = (
+        f"Gate against by hand, ratio of the medians: {result['ratio']:.2f}; with finding the rows to "
+        f"quarantine {result['with_split']:.2f}."
+    )
+    return "\n".join([*lines, "", told])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Expectation cases and data on which our row predicates are compared with unmodified Great Expectations."""
+"""Expectation cases and data on which the gate's findings are compared with unmodified Great Expectations."""
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import date, datetime
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from millstream.quality.counting import Counts, count
+from millstream.quality.examples import WANTED, examples
 from millstream.quality.gate import within
-from millstream.quality.predicates import breaks, considered, repeats
+from millstream.quality.predicates import breaks, considered
 from millstream.quality.suite import Suite
 
 SCHEMA = "k int, a int, b int, s string, t string, d double, f boolean, day date, at timestamp"
@@ -49,7 +52,8 @@ def null(column: str, is_null: bool = True) -> dict[str, Any]:
     return {"type": "nullity", "column": {"name": column}, "is_null": is_null}
 
 
-def case(kind: str, dirty: int, **kwargs: Any) -> tuple[dict[str, Any], int]:
+def case(kind: str, dirty: Any, **kwargs: Any) -> tuple[dict[str, Any], Any]:
+    """An expectation, and what it finds on dirty data: broken rows, or the value that it looks at."""
     return {"type": f"expect_{kind}", "kwargs": kwargs, "severity": "warning"}, dirty
 
 
@@ -143,40 +147,73 @@ CASES = [
     ),
     case("multicolumn_values_to_be_equal", 4, column_list=["a", "b"]),
     case("select_column_values_to_be_unique_within_record", 2, column_list=["a", "b", "k"]),
+    case("table_row_count_to_be_between", 7, min_value=1, max_value=6),
+    case("table_row_count_to_be_between", 3, min_value=1, row_condition=where("f", "==", True)),
+    case("table_row_count_to_equal", 7, value=7),
+    case("column_max_to_be_between", 9, column="a", max_value=8),
+    case("column_max_to_be_between", 1, column="a", max_value=8, row_condition=where("s", "==", "N1")),
+    case("column_max_to_be_between", None, column="d", max_value=1000),
+    case("column_max_to_be_between", "2014-01-01", column="day", min_value="2013-12-31"),
+    case("column_max_to_be_between", "2014-01-01 00:00:00", column="at", min_value="2014-01-01 00:00:00"),
+    case("column_min_to_be_between", -1, column="a", min_value=-1, strict_min=True),
+    case("column_mean_to_be_between", 3.8, column="a", min_value=3, max_value=3.8),
+    case("column_mean_to_be_between", 3.0, column="a", max_value=3, row_condition=where("k", "<", 3)),
+    case("column_unique_value_count_to_be_between", 4, column="a", max_value=4),
+    case(
+        "column_unique_value_count_to_be_between",
+        2,
+        column="t",
+        min_value=3,
+        row_condition=where("f", "==", False),
+    ),
 ]
 SUITE = {"name": "parity", "expectations": [expectation for expectation, _ in CASES]}
 
 
 def assert_parity(spark: SparkSession, name: str) -> None:
-    """Both count the same rows of the frame `name`; on dirty data also as worked out by hand."""
+    """Both say the same of the frame `name`; on dirty data also what was worked out by hand."""
     df = spark.createDataFrame(FRAMES[name], SCHEMA).coalesce(1)
     suite = Suite.from_dict(SUITE)
-    ours, theirs = _our_counts(df, suite), _their_findings(df)
+    counts = count(df, suite)
+    ours, theirs = _our_results(df, suite, counts), _their_results(df)
+    flagged = _flagged(df, suite)
     assert len(theirs) == len(CASES)
     for rule in suite.rules:
-        broken, of = ours[rule.index]
-        found = theirs[rule.index]
         told = f"{name}: {rule.label} {rule.kwargs}"
+        found = theirs[rule.index]
         assert not found.exception_info.get("raised_exception"), told
-        # With no row to look at Great Expectations counts None.
-        assert (found.result["unexpected_count"] or 0) == broken, told
-        assert found.success == within(broken, of, rule.mostly), told
-        if rule.checks_uniqueness:
-            assert repeats(df, rule) == (broken, of), told
+        assert ours[rule.index] == (found.success, _comparable(found.result)), told
+        if rule.splittable:
+            broken, of = counts.broken[rule.index], counts.considered[rule.index]
+            assert (found.result["unexpected_count"] or 0) == broken, told
+            assert found.success == within(broken, of, rule.mostly), told
+            assert flagged[rule.index] == (broken, of), told
         if name == "dirty":
-            assert broken == CASES[rule.index][1], told
+            looked_at = found.result["unexpected_count" if rule.splittable else "observed_value"]
+            assert _plain(looked_at) == CASES[rule.index][1], told
 
 
-def _our_counts(df: DataFrame, suite: Suite) -> list[tuple[int, int]]:
+def _our_results(df: DataFrame, suite: Suite, counts: Counts) -> dict[int, Any]:
+    from millstream.quality.validation import configured, decide
+
+    # Without a frame nothing can be evaluated any more: all is decided from the counts.
+    shown = examples(df, suite, counts.broken)
+    findings = decide(None, suite, configured(suite), counts, shown)  # type: ignore[arg-type]
+    return {index: (found.success, _comparable(found.result.result)) for index, found in findings.items()}
+
+
+def _flagged(df: DataFrame, suite: Suite) -> dict[int, tuple[int, int]]:
+    """Broken and considered rows, flagged row by row as for the split."""
+    rules = [rule for rule in suite.rules if rule.splittable]
     flags = df.select(
-        *(breaks(rule).cast("int").alias(f"broken_{rule.index}") for rule in suite.rules),
-        *(considered(rule).cast("int").alias(f"of_{rule.index}") for rule in suite.rules),
+        *(breaks(rule).cast("int").alias(f"broken_{rule.index}") for rule in rules),
+        *(considered(rule).cast("int").alias(f"of_{rule.index}") for rule in rules),
     )
     row = flags.agg(*(F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in flags.columns)).collect()[0]
-    return [(row[f"broken_{rule.index}"], row[f"of_{rule.index}"]) for rule in suite.rules]
+    return {rule.index: (row[f"broken_{rule.index}"], row[f"of_{rule.index}"]) for rule in rules}
 
 
-def _their_findings(df: DataFrame) -> dict[int, Any]:
+def _their_results(df: DataFrame) -> dict[int, Any]:
     """Great Expectations by its public interface, in its default manner."""
     import great_expectations as gx
 
@@ -188,6 +225,27 @@ def _their_findings(df: DataFrame) -> dict[int, Any]:
     ]
     results = batch.validate(
         gx.ExpectationSuite(name="parity", expectations=expectations),
-        result_format={"result_format": "BASIC", "partial_unexpected_count": 0},
+        result_format={"result_format": "SUMMARY", "partial_unexpected_count": WANTED},
     )
     return {result.expectation_config.meta["case"]: result for result in results.results}
+
+
+def _comparable(result: dict[str, Any]) -> dict[str, Any]:
+    """A result without what is no finding: the order of examples, null as an example, and that Great
+    Expectations counts None where there is no row to look at."""
+    kept = {key: _plain(value) for key, value in result.items()}
+    if "unexpected_count" in kept:
+        kept["unexpected_count"] = kept["unexpected_count"] or 0
+    if "partial_unexpected_list" in kept:
+        kept["partial_unexpected_list"] = sorted(
+            (one for one in kept["partial_unexpected_list"] if one is not None), key=repr
+        )
+    if "partial_unexpected_counts" in kept:
+        valued = [one for one in kept["partial_unexpected_counts"] if one["value"] is not None]
+        kept["partial_unexpected_counts"] = sorted(valued, key=repr)
+    return kept
+
+
+def _plain(value: Any) -> Any:
+    """`value` as JSON has it, so that dates are text and NaN equals NaN."""
+    return json.loads(json.dumps(value, default=str), parse_constant=str)

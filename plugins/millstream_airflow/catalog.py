@@ -27,7 +27,8 @@ def suite(name: str) -> dict[str, Any]:
         loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ContractError(
-            f"{path.name}: table {name} has no suite in expectations/: without one nothing is published"
+            f"{path.name}: table {name} has no suite in expectations/: without one nothing is published; "
+            f"for a dataset, `make expectations DATASET={name}` proposes one"
         ) from error
     except ValueError as error:
         raise ContractError(f"{path.name}: is not JSON: {error}") from error

@@ -42,7 +42,7 @@ class QualityGateError(PermanentError):
 
 
 class GateInconsistencyError(QualityGateError):
-    """Great Expectations and the row split count different rows: nothing was published."""
+    """Great Expectations decides otherwise than the counted rows do: nothing was published."""
 
 
 class ConservationError(PermanentError):

@@ -69,6 +69,16 @@ def run_sql(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_expectations(settings: Settings, arguments: argparse.Namespace) -> int:
+    from millstream_stack.expectations import propose_suite
+
+    if not arguments.dataset.strip():
+        print("name a dataset: make expectations DATASET=flights", file=sys.stderr)
+        return 2
+    propose_suite(running_settings(settings), arguments.dataset, console())
+    return 0
+
+
 def run_reconcile(settings: Settings, _: argparse.Namespace) -> int:
     """Exit status 1 when a difference needs a person."""
     from millstream_stack.airflow_api import AirflowApi
@@ -109,6 +119,10 @@ def parser() -> argparse.ArgumentParser:
     command("demo", run_demo_chain, "run the whole chain on the reference data, with live progress")
     sql = command("sql", run_sql, "query lake tables by name")
     sql.add_argument("query", nargs="?", default="")
+    expectations = command(
+        "expectations", run_expectations, "propose an expectation suite from a dataset's rows"
+    )
+    expectations.add_argument("dataset", nargs="?", default="")
     command(
         "reconcile", run_reconcile, "compare landing, tables, ledger and asset events; repair lost events"
     )

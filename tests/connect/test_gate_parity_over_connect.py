@@ -1,4 +1,4 @@
-"""Our row predicates against unmodified Great Expectations, in the same run, over Spark Connect."""
+"""The gate's findings against unmodified Great Expectations, in the same run, over Spark Connect."""
 
 from __future__ import annotations
 

@@ -1,47 +1,29 @@
-"""The quality gate: Great Expectations' verdict on a staged table, checked against the row split.
+"""The quality gate: Great Expectations' verdict on a staged table, from counts that are taken once.
 
-Great Expectations evaluates exactly the staged rows that publishing would take. Our own aggregation counts
-first, so Great Expectations is asked for examples (one job a rule) only where rows are broken, and evaluates
-each rule once. Both counts must agree on every rule, else the gate fails closed.
+Judged are exactly the staged rows that publishing would take. Our row predicates count them, Great
+Expectations decides from the counts. That both mean the same rows is proven beforehand (tests/gate_parity.py)
+and, for the rows that leave, afterwards: publishing counts again what it splits.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from millstream.errors import GateInconsistencyError
-from millstream.quality.predicates import (
-    MALFORMED,
-    REASONS,
-    breaks,
-    considered,
-    repeats,
-    require_columns,
-    split,
-)
+from millstream.quality.counting import Counts, count
+from millstream.quality.examples import examples
+from millstream.quality.predicates import MALFORMED, require_columns
 from millstream.quality.suite import Rule, Suite
 from millstream.quality.verdict import Action, RuleVerdict, Verdict
 
 if TYPE_CHECKING:
-    from millstream.quality.validation import Detail, Finding
+    from millstream.quality.validation import Finding
 
 DUPLICATE = "_duplicate"
 READABLE = "every value can be read as its column's type"
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Rows of one frame: all, malformed, to be quarantined; per rule index broken and considered."""
-
-    rows: int
-    malformed: int
-    quarantined: int
-    broken: dict[int, int]
-    considered: dict[int, int]
 
 
 def publishable(staged: DataFrame) -> DataFrame:
@@ -59,16 +41,18 @@ def run_gate(
     Returns: the verdict, and Great Expectations' results for Data Docs.
 
     Raises:
-        ContractError: the suite names a column that the staged table lacks.
-        GateInconsistencyError: Great Expectations' counts differ from ours.
+        ContractError: the suite names a column that the staged table lacks, or Great Expectations does not
+            take one of its expectations.
+        GateInconsistencyError: Great Expectations decides otherwise than the counts do.
     """
     # Great Expectations takes seconds to import: only the process that validates pays for it.
-    from millstream.quality.validation import validate
+    from millstream.quality.validation import configured, decide
 
     frame = publishable(staged)
     require_columns(frame, suite.rules, suite.name)
+    configurations = configured(suite)
     counts = count(frame, suite)
-    findings = validate(frame, suite, {rule.index: _detail(rule, counts) for rule in suite.rules})
+    findings = decide(frame, suite, configurations, counts, examples(frame, suite, counts.broken))
     rules = [_judge(rule, findings[rule.index], counts) for rule in suite.rules]
     if MALFORMED in frame.columns:
         rules.insert(0, _judge_malformed(counts, suite.meta.malformed_mostly))
@@ -87,53 +71,6 @@ def run_gate(
         parameters=suite.parameters,
     )
     return verdict, [findings[rule.index] for rule in suite.rules]
-
-
-def count(frame: DataFrame, suite: Suite) -> Counts:
-    """Count broken and considered rows of every splittable rule.
-
-    One action over `frame`, one for each uniqueness rule, and one more only when a critical one of those is
-    broken, to count the rows that leave. (One action for all by a cross join of their results sends
-    Catalyst's constraint propagation out of memory on a suite of twenty rules, Spark 4.2.)
-    """
-    rules = [rule for rule in suite.rules if rule.splittable]
-    plain = [rule for rule in rules if not rule.checks_uniqueness]
-    malformed = F.size(F.col(MALFORMED)) > 0 if MALFORMED in frame.columns else F.lit(False)
-    # An array, because a chain of ORs over twenty rules keeps Catalyst's boolean simplification busy for
-    # minutes (Spark 4.2).
-    broken_critical = [breaks(rule) for rule in plain if rule.severity == "critical"]
-    leaving = F.array_contains(F.array(malformed, *broken_critical), True)
-    sums = [F.count(F.lit(1)).alias("rows"), F.count_if(malformed).alias("malformed")]
-    sums.append(F.count_if(leaving).alias("leaving"))
-    for rule in plain:
-        sums.append(F.count_if(breaks(rule)).alias(f"broken_{rule.index}"))
-        sums.append(F.count_if(considered(rule)).alias(f"of_{rule.index}"))
-    found = frame.agg(*sums).collect()[0].asDict()
-    for rule in rules:
-        if rule.checks_uniqueness:
-            found[f"broken_{rule.index}"], found[f"of_{rule.index}"] = repeats(frame, rule)
-    broken = {rule.index: found[f"broken_{rule.index}"] for rule in rules}
-    repeated = any(rule.checks_uniqueness and broken[rule.index] for rule in suite.quarantining)
-    return Counts(
-        rows=found["rows"],
-        malformed=found["malformed"],
-        quarantined=_leaving(frame, suite, broken) if repeated else found["leaving"],
-        broken=broken,
-        considered={rule.index: found[f"of_{rule.index}"] for rule in rules},
-    )
-
-
-def _detail(rule: Rule, counts: Counts) -> Detail:
-    if rule.splittable and counts.broken[rule.index] == 0:
-        return "none_broken"
-    # Twenty nulls are no examples.
-    null_check = rule.expectation_type == "expect_column_values_to_not_be_null"
-    return "counts" if null_check or rule.level == "table" else "examples"
-
-
-def _leaving(frame: DataFrame, suite: Suite, broken: dict[int, int]) -> int:
-    indexes = [index for index, rows in broken.items() if rows]
-    return split(frame, suite, indexes).where(F.size(REASONS) > 0).count()
 
 
 def _judge(rule: Rule, finding: Finding, counts: Counts) -> RuleVerdict:
@@ -178,9 +115,9 @@ def _must_agree(rule: Rule, finding: Finding, broken: int, of: int) -> None:
         theirs = "not counted" if finding.broken is None else f"{finding.broken} broken rows"
         raise GateInconsistencyError(
             f"{rule.label} ({rule.expectation_type}): Great Expectations says "
-            f"{'passed' if finding.success else 'failed'}, {theirs}; the row split counts {broken} of {of}. "
-            "Nothing was published. The staged table changed under the gate, or this expectation's predicate "
-            "in millstream.quality.predicates is wrong for this data"
+            f"{'passed' if finding.success else 'failed'}, {theirs}; the row predicates count {broken} of "
+            f"{of}. Nothing was published. This expectation's predicate in millstream.quality.predicates is "
+            "wrong for this data, or Great Expectations has changed what it decides from"
         )
 
 

@@ -92,6 +92,10 @@ class Rule(BaseModel):
         return self.expectation_type in UNIQUENESS
 
     @property
+    def checks_null(self) -> bool:
+        return self.expectation_type == "expect_column_values_to_not_be_null"
+
+    @property
     def columns(self) -> list[str]:
         """The columns that the rule is about, without those of its row condition."""
         single = [self.kwargs[key] for key in ("column", "column_A", "column_B") if key in self.kwargs]

@@ -1,14 +1,20 @@
-"""Great Expectations, run on a Spark DataFrame without caching it. Importing this module costs seconds."""
+"""Great Expectations' verdict on counted rows. Importing this module costs seconds.
+
+An expectation asks for metrics and decides from their values. Those that `counting` has are handed to it;
+whatever needs others is evaluated by Great Expectations itself, on the same frame.
+"""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from pyspark.sql import DataFrame
 
 from millstream.errors import ContractError
+from millstream.quality.counting import Counts
+from millstream.quality.examples import WANTED
 from millstream.quality.suite import Rule, Suite
 
 # Read when the package is imported; nothing phones home from a data platform.
@@ -24,19 +30,10 @@ from great_expectations.data_context.types.base import (
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 from great_expectations.expectations.metadata_types import FailureSeverity
 
-# How much is asked about a rule. "none_broken" asks whether no row at all breaks it, whatever `mostly`
-# allows, and rides in the job that all rules share; counts cost a query plan a rule, examples a job.
-Detail = Literal["none_broken", "counts", "examples"]
-_FORMATS: dict[Detail, dict[str, str | int]] = {
-    "none_broken": {"result_format": "BOOLEAN_ONLY"},
-    "counts": {"result_format": "BASIC", "partial_unexpected_count": 0},
-    "examples": {"result_format": "SUMMARY", "partial_unexpected_count": 20},
-}
-
 
 @dataclass(frozen=True)
 class Finding:
-    """What Great Expectations found for one rule; `broken` and `considered` only where it was asked."""
+    """What Great Expectations says about one rule; `broken` and `considered` only of row-level rules."""
 
     success: bool
     broken: int | None
@@ -46,18 +43,80 @@ class Finding:
     result: ExpectationValidationResult
 
 
-def validate(frame: DataFrame, suite: Suite, details: dict[int, Detail]) -> dict[int, Finding]:
-    """Evaluate each rule of `suite` once, in the detail asked for by its index.
-
-    All rules go into one graph, so that their aggregates share one job per domain. `frame` is not
-    persisted: Great Expectations would never release it.
-
-    Returns: findings by rule index.
+def configured(suite: Suite) -> dict[int, ExpectationConfiguration]:
+    """The rules as Great Expectations takes them, by rule index.
 
     Raises:
-        ContractError: Great Expectations does not take one of the rules.
+        ContractError: Great Expectations does not take one of them.
     """
-    configurations = [_configuration(rule, details[rule.index], suite.name) for rule in suite.rules]
+    return {rule.index: _configuration(rule, suite.name) for rule in suite.rules}
+
+
+def decide(
+    frame: DataFrame,
+    suite: Suite,
+    configurations: dict[int, ExpectationConfiguration],
+    counts: Counts,
+    examples: dict[int, list[Any]],
+) -> dict[int, Finding]:
+    """Great Expectations' verdict on each rule of `suite`, by rule index.
+
+    `counts` are those of `frame`, `examples` values of it that break a rule.
+    """
+    results = {}
+    for rule in suite.rules:
+        answers = _answers(rule, configurations[rule.index], counts, examples.get(rule.index, []))
+        if (decided := _decided(configurations[rule.index], answers)) is not None:
+            results[rule.index] = decided
+    others = [found for index, found in configurations.items() if index not in results]
+    if others:
+        results.update(_by_rule(_evaluated(frame, others)))
+    return {rule.index: _finding(results[rule.index], rule) for rule in suite.rules}
+
+
+def _answers(
+    rule: Rule, configuration: ExpectationConfiguration, counts: Counts, examples: list[Any]
+) -> dict[str, Any]:
+    """Values of Great Expectations' metrics that follow from `counts`, by their names."""
+    if not rule.splittable:
+        return counts.metrics.get(rule.index, {})
+    expectation: Any = configuration.to_domain_obj()
+    metric = expectation.map_metric
+    selected, considered = counts.selected[rule.index], counts.considered[rule.index]
+    return {
+        "table.row_count": selected,
+        "column_values.nonnull.unexpected_count": selected - considered,
+        f"{metric}.unexpected_count": counts.broken[rule.index],
+        f"{metric}.filtered_row_count": considered,
+        f"{metric}.unexpected_values": examples,
+        # Positions of rows, and a query for them: Great Expectations has neither on Spark.
+        f"{metric}.unexpected_index_list": None,
+        f"{metric}.unexpected_index_query": None,
+    }
+
+
+def _decided(
+    configuration: ExpectationConfiguration, answers: dict[str, Any]
+) -> ExpectationValidationResult | None:
+    """The expectation's own verdict on `answers`; None if it needs to know more, or fails on them."""
+    expectation = configuration.to_domain_obj()
+    needed = expectation.get_validation_dependencies().metric_configurations
+    if not needed.keys() <= answers.keys():
+        return None
+    try:
+        return expectation.metrics_validate({one.id: answers[name] for name, one in needed.items()})
+    except Exception:
+        # It fails again where Great Expectations evaluates it, and there becomes a finding.
+        return None
+
+
+def _evaluated(
+    frame: DataFrame, configurations: list[ExpectationConfiguration]
+) -> list[ExpectationValidationResult]:
+    """Evaluated by Great Expectations, in one graph so that aggregates share jobs.
+
+    `frame` is not persisted: Great Expectations would never release it.
+    """
     context = gx.get_context(
         mode="ephemeral",
         project_config=DataContextConfig(
@@ -69,18 +128,19 @@ def validate(frame: DataFrame, suite: Suite, details: dict[int, Detail]) -> dict
     source = context.data_sources.add_spark("staged", persist=False)
     whole = source.add_dataframe_asset("staged").add_batch_definition_whole_dataframe("all")
     request = whole.build_batch_request(batch_parameters={"dataframe": frame})
-    results = context.get_validator(batch_request=request).graph_validate(
+    return context.get_validator(batch_request=request).graph_validate(
         configurations=configurations,
         runtime_configuration={"catch_exceptions": True},
     )
-    return {index: _finding(result, suite.rules[index]) for index, result in _by_rule(results).items()}
 
 
-def _configuration(rule: Rule, detail: Detail, suite: str) -> ExpectationConfiguration:
-    strict = {"mostly": 1.0} if detail == "none_broken" and "mostly" in rule.kwargs else {}
+def _configuration(rule: Rule, suite: str) -> ExpectationConfiguration:
     configuration = ExpectationConfiguration(
         type=rule.expectation_type,
-        kwargs={**rule.kwargs, **strict, "result_format": _FORMATS[detail]},
+        kwargs={
+            **rule.kwargs,
+            "result_format": {"result_format": "SUMMARY", "partial_unexpected_count": WANTED},
+        },
         severity=FailureSeverity(rule.severity),
         # Results come back in another order; the number says which rule each belongs to.
         meta={"rule": rule.index},

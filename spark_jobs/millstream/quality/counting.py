@@ -1,0 +1,128 @@
+"""Everything that the gate wants to know about the staged rows, in as few passes over them as it takes.
+
+One aggregation counts for all rules. Each key that must be unique takes a grouping more, and distinct values
+one for all of them. What is counted is said in `predicates`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import DecimalType, DoubleType, FloatType, IntegerType, LongType
+
+from millstream.quality.predicates import (
+    MALFORMED,
+    REASONS,
+    breaks,
+    considered,
+    repeats,
+    selected,
+    split,
+)
+from millstream.quality.suite import Rule, Suite
+
+# What table-level expectations look at, by Great Expectations' names for it.
+METRICS = {
+    "expect_column_max_to_be_between": "column.max",
+    "expect_column_mean_to_be_between": "column.mean",
+    "expect_column_min_to_be_between": "column.min",
+    "expect_column_unique_value_count_to_be_between": "column.distinct_values.count",
+    "expect_table_row_count_to_be_between": "table.row_count",
+    "expect_table_row_count_to_equal": "table.row_count",
+}
+_DISTINCT = "column.distinct_values.count"
+_AGGREGATES: dict[str, Callable[[Column], Column]] = {
+    "column.max": F.max,
+    "column.mean": F.mean,
+    "column.min": F.min,
+    _DISTINCT: F.count_distinct,
+}
+# Great Expectations takes the mean of no other type, and shall say so itself.
+_HAS_MEAN = (DecimalType, DoubleType, FloatType, IntegerType, LongType)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Rows of one frame: all, malformed, to be quarantined. By index of a row-level rule: the rows that its
+    condition selects; of these those over which its share is taken; of these those that break it.
+
+    `metrics` has what a table-level rule looks at, by Great Expectations' name for it. A rule that is neither
+    here nor there could not be counted here.
+    """
+
+    rows: int
+    malformed: int
+    quarantined: int
+    selected: dict[int, int]
+    considered: dict[int, int]
+    broken: dict[int, int]
+    metrics: dict[int, dict[str, Any]]
+
+
+def count(frame: DataFrame, suite: Suite) -> Counts:
+    """Count for every rule of `suite` that can be counted here."""
+    rules = [rule for rule in suite.rules if rule.splittable]
+    metrics = {rule.index: metric for rule in suite.rules if (metric := _metric(rule, frame))}
+    distinct = {f"metric {index}": column for index, (name, column) in metrics.items() if name == _DISTINCT}
+    malformed = F.size(F.col(MALFORMED)) > 0 if MALFORMED in frame.columns else F.lit(False)
+    found = _aggregated(
+        frame,
+        {
+            "rows": F.count(F.lit(1)),
+            "malformed": F.count_if(malformed),
+            **{f"selected {rule.index}": F.count_if(selected(rule)) for rule in rules},
+            **{f"considered {rule.index}": F.count_if(considered(rule)) for rule in rules},
+            **{
+                f"broken {rule.index}": F.count_if(breaks(rule))
+                for rule in rules
+                if not rule.checks_uniqueness
+            },
+            **{f"metric {index}": column for index, (name, column) in metrics.items() if name != _DISTINCT},
+        },
+    )
+    if distinct:
+        # Beside a distinct count Spark would keep all the other counts for each of its values.
+        found |= _aggregated(frame, distinct)
+    found |= {f"broken {rule.index}": repeats(frame, rule) for rule in rules if rule.checks_uniqueness}
+    broken = {rule.index: found[f"broken {rule.index}"] for rule in rules}
+    return Counts(
+        rows=found["rows"],
+        malformed=found["malformed"],
+        quarantined=_leaving(frame, suite, found["malformed"], broken),
+        selected={rule.index: found[f"selected {rule.index}"] for rule in rules},
+        considered={rule.index: found[f"considered {rule.index}"] for rule in rules},
+        broken=broken,
+        metrics={index: {name: found[f"metric {index}"]} for index, (name, _) in metrics.items()},
+    )
+
+
+def _metric(rule: Rule, frame: DataFrame) -> tuple[str, Column] | None:
+    """What a table-level rule looks at: Great Expectations' name for it, and the aggregate."""
+    name = METRICS.get(rule.expectation_type)
+    if name is None:
+        return None
+    if name == "table.row_count":
+        return name, F.count_if(selected(rule))
+    column = rule.columns[0]
+    if name == "column.mean" and not isinstance(frame.schema[column].dataType, _HAS_MEAN):
+        return None
+    return name, _AGGREGATES[name](F.when(selected(rule), F.col(column)))
+
+
+def _aggregated(frame: DataFrame, asked: dict[str, Column]) -> dict[str, Any]:
+    """One action for all that is asked."""
+    row = frame.agg(*(column.alias(name) for name, column in asked.items())).collect()[0]
+    return row.asDict()
+
+
+def _leaving(frame: DataFrame, suite: Suite, malformed: int, broken: dict[int, int]) -> int:
+    """Rows with at least one reason to leave; an action only where rows may have more than one."""
+    reasons = {rule.index: broken[rule.index] for rule in suite.quarantining if broken[rule.index]}
+    counted = [rows for rows in (malformed, *reasons.values()) if rows]
+    if len(counted) < 2:
+        return sum(counted)
+    return split(frame, suite, reasons).where(F.size(REASONS) > 0).count()

@@ -1,0 +1,219 @@
+"""A proposed expectation suite, made from the rows of a table, for a person to edit.
+
+It says what these rows are like, which need not be what they should be: a range holds the mistakes that the
+data holds. So only volume and key are proposed as critical.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from millstream.errors import ConfigurationError
+from millstream.jobs.quality_gate import run_parameters
+from millstream.lake.staging import DEFAULTS, SOURCE_ROW_ID
+
+Expectation = dict[str, Any]
+
+# A text column with more different values than this gets no set.
+SET_SIZE = 20
+PERCENTILES = (0.01, 0.5, 0.99)
+# So much of the present volume is still enough, and so much not yet too much.
+FEWEST, MOST = 0.5, 2
+# A share of good rows is proposed this much lower than seen, in whole hundredths.
+SLACK = 0.01
+REFERENCE = "_ref_"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What was found about one column. `low` and `high` are values, or lengths of texts; `low` and `high` of
+    a date or time are text. `values` are all values of a text column that has few."""
+
+    name: str
+    kind: T.DataType
+    filled: int
+    low: Any = None
+    high: Any = None
+    percentiles: tuple[float, ...] | None = None
+    distinct: int = 0
+    true: int = 0
+    values: tuple[str, ...] | None = None
+
+    @property
+    def is_time(self) -> bool:
+        return isinstance(self.kind, T.DateType | T.TimestampType | T.TimestampNTZType)
+
+
+def propose(
+    frame: DataFrame, table: str, key: Sequence[str], partition_column: str | None = None
+) -> dict[str, Any]:
+    """A suite in Great Expectations' JSON for `table`, of which `frame` holds rows. Two actions.
+
+    With a `partition_column` (months, YYYY-MM), volume and freshness are said by the parameters that a run
+    gives: `days`, `first_date`, `last_date`.
+
+    Raises:
+        ConfigurationError: there are no rows to make a suite from.
+    """
+    rows, months, profiles = _profiles(frame, partition_column)
+    if not rows:
+        raise ConfigurationError(f"{table} has no rows to make a suite from: load some first")
+    given = {name: value for name, value in run_parameters(months).items() if name != "tomorrow"}
+    return {
+        "name": table.partition(".")[2],
+        "meta": {
+            "table": table,
+            "malformed_mostly": 0.99,
+            "parameters": given,
+            "notes": f"Proposed from {rows} rows on {date.today()}; to be read and corrected by a person.",
+        },
+        "expectations": [
+            _volume(rows, given.get("days")),
+            _uniqueness(key),
+            *_freshness(profiles, key, partitioned=bool(months)),
+            *(found for one in profiles for found in _rules(one, rows, key)),
+        ],
+    }
+
+
+def _profiles(frame: DataFrame, partition_column: str | None) -> tuple[int, list[str], list[Profile]]:
+    """Number of rows, their months, and every column that a suite could judge, but for the partition's."""
+    hidden = {SOURCE_ROW_ID, partition_column, *DEFAULTS}
+    fields = [one for one in frame.schema.fields if one.name not in hidden]
+    wanted = {one.name: {"filled": F.count(one.name), **_figures(one)} for one in fields}
+    months = F.collect_set(partition_column) if partition_column else F.array().cast("array<string>")
+    sums = [
+        F.struct(*(figure.alias(label) for label, figure in figures.items())).alias(name)
+        for name, figures in wanted.items()
+    ]
+    found = frame.agg(F.count(F.lit(1)).alias("_rows"), months.alias("_months"), *sums).collect()[0]
+    few = [name for name in wanted if 0 < found[name].asDict().get("distinct", 0) <= SET_SIZE]
+    sets = frame.agg(*(F.sort_array(F.collect_set(name)) for name in few)).collect()[0] if few else ()
+    values = {name: tuple(some) for name, some in zip(few, sets, strict=True)}
+    return (
+        found["_rows"],
+        sorted(found["_months"]),
+        [
+            Profile(one.name, one.dataType, **found[one.name].asDict(), values=values.get(one.name))
+            for one in fields
+        ],
+    )
+
+
+def _figures(field: T.StructField) -> dict[str, Column]:
+    column = F.col(field.name)
+    match field.dataType:
+        case T.StringType():
+            return {
+                "low": F.min(F.length(column)),
+                "high": F.max(F.length(column)),
+                "distinct": F.approx_count_distinct(column),
+            }
+        case T.BooleanType():
+            return {"true": F.count_if(column)}
+        case T.DateType() | T.TimestampType() | T.TimestampNTZType():
+            return {"low": F.min(column).cast("string"), "high": F.max(column).cast("string")}
+        case T.IntegerType() | T.LongType() | T.ShortType() | T.ByteType():
+            return {"low": F.min(column), "high": F.max(column), "percentiles": _percentiles(column)}
+        case T.NumericType():
+            number = F.when(~F.isnan(column.cast("double")), column.cast("double"))
+            return {"low": F.min(number), "high": F.max(number), "percentiles": _percentiles(number)}
+        case _:
+            return {}
+
+
+def _percentiles(column: Column) -> Column:
+    return F.percentile_approx(column, list(PERCENTILES))
+
+
+def _rule(kind: str, severity: str, notes: str | None = None, **kwargs: Any) -> Expectation:
+    told = {"notes": notes} if notes else {}
+    return {"type": f"expect_{kind}", "kwargs": kwargs, "severity": severity, **told}
+
+
+def _volume(rows: int, days: Any) -> Expectation:
+    if days is None:
+        low: Any = max(1, math.floor(rows * FEWEST))
+        high: Any = math.ceil(rows * MOST)
+    else:
+        low = {"$PARAMETER": f"days * {math.floor(rows / days * FEWEST)}"}
+        high = {"$PARAMETER": f"days * {math.ceil(rows / days * MOST)}"}
+    notes = f"Volume: {rows} rows" + (f" in {days} days." if days else ".")
+    return _rule("table_row_count_to_be_between", "critical", notes, min_value=low, max_value=high)
+
+
+def _uniqueness(key: Sequence[str]) -> Expectation:
+    if len(key) == 1:
+        return _rule("column_values_to_be_unique", "critical", "Key.", column=key[0])
+    return _rule("compound_columns_to_be_unique", "critical", "Key.", column_list=list(key))
+
+
+def _freshness(profiles: list[Profile], key: Sequence[str], partitioned: bool) -> Iterator[Expectation]:
+    times = sorted(
+        (one for one in profiles if one.is_time and one.filled), key=lambda one: one.name not in key
+    )
+    for one in times[:1]:
+        newest = {"$PARAMETER": "last_date"} if partitioned else one.high
+        notes = f"Freshness: the newest is {one.high}."
+        yield _rule("column_max_to_be_between", "warning", notes, column=one.name, min_value=newest)
+
+
+def _rules(one: Profile, rows: int, key: Sequence[str]) -> Iterator[Expectation]:
+    if one.name.startswith(REFERENCE):
+        yield from _reference(one)
+        return
+    yield from _presence(one, rows, "critical" if one.name in key else "warning")
+    if one.values is not None:
+        yield _rule("column_values_to_be_in_set", "warning", column=one.name, value_set=list(one.values))
+    elif isinstance(one.kind, T.StringType) and one.filled:
+        bounds = {"min_value": one.low, "max_value": one.high}
+        yield _rule("column_value_lengths_to_be_between", "warning", column=one.name, **bounds)
+    elif one.percentiles is not None:
+        notes = ", ".join(
+            f"{share:.0%}: {value:g}" for share, value in zip(PERCENTILES, one.percentiles, strict=True)
+        )
+        bounds = {"min_value": _rounded(one.low, math.floor), "max_value": _rounded(one.high, math.ceil)}
+        yield _rule(
+            "column_values_to_be_between", "warning", f"Percentiles {notes}.", column=one.name, **bounds
+        )
+
+
+def _presence(one: Profile, rows: int, severity: str) -> Iterator[Expectation]:
+    mostly = _lowered(one.filled, rows)
+    if mostly > 0:
+        share = {} if mostly == 1 else {"mostly": mostly}
+        notes = f"{rows - one.filled} of {rows} rows have none." if share else None
+        yield _rule("column_values_to_not_be_null", severity, notes, column=one.name, **share)
+
+
+def _reference(one: Profile) -> Iterator[Expectation]:
+    mostly = _lowered(one.true, one.filled)
+    if mostly > 0:
+        share = {} if mostly == 1 else {"mostly": mostly}
+        notes = f"{one.filled - one.true} of {one.filled} are not in the other table."
+        yield _rule(
+            "column_values_to_be_in_set", "warning", notes, column=one.name, value_set=[True], **share
+        )
+
+
+def _lowered(good: int, rows: int) -> float:
+    if good == rows:
+        return float(rows > 0)
+    return round(max(0.0, math.floor(good / rows * 100) / 100 - SLACK), 2)
+
+
+def _rounded(value: float, outwards: Callable[[float], int]) -> float:
+    """`value` moved outwards to two digits, so that a limit does not pretend to be exact."""
+    if value == 0:
+        return value
+    step = 10.0 ** (math.floor(math.log10(abs(value))) - 1)
+    moved = outwards(value / step) * step
+    return round(moved) if isinstance(value, int) else round(moved, 12)

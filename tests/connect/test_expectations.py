@@ -1,0 +1,64 @@
+"""`make expectations`: a suite proposed over the Spark Connect server, from published or staged rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from millstream import sessions
+from millstream.errors import ConfigurationError
+from millstream.lake.tables import TableRef
+from millstream.quality.suite import Suite
+from millstream.settings import CHECKOUT, Settings
+from millstream_stack.expectations import propose_suite
+
+pytestmark = pytest.mark.spark
+
+TABLE = TableRef(zone="silver", name="airlines")
+SCHEMA = "carrier string, name string, _source_row_id string, _duplicate boolean"
+STAGED = [("AA", "American", "f#1", False), ("UA", "United", "f#2", False), ("AA", "Twice", "f#3", True)]
+
+
+@pytest.fixture
+def checkout(server: Settings, tmp_path: Path) -> Settings:
+    """The server's settings, for a checkout of the test's own with the airlines' contract."""
+    contract = Path("dags", "datasets", "airlines.yaml")
+    (tmp_path / contract).parent.mkdir(parents=True)
+    (tmp_path / contract).write_text((CHECKOUT / contract).read_text())
+    return server.model_copy(update={"root": tmp_path})
+
+
+def put(settings: Settings, uri: str, rows: list[tuple[str, str, str, bool]]) -> None:
+    with sessions.connect(settings.connect_url, f"expectations/{uri}", [], tag="expectations") as spark:
+        spark.createDataFrame(rows, SCHEMA).write.format("delta").mode("overwrite").save(uri)
+
+
+def proposed(settings: Settings) -> Suite:
+    path = propose_suite(settings, "airlines", Console(quiet=True))
+    assert path == settings.root / "expectations" / "proposed" / "airlines.json"
+    return Suite.from_dict(json.loads(path.read_text()))
+
+
+def carriers(suite: Suite) -> list[str]:
+    (found,) = (rule for rule in suite.rules if rule.label.startswith("carrier in set"))
+    return list(found.kwargs["value_set"])
+
+
+def test_a_proposal_is_made_from_what_there_is_and_never_overwritten(checkout: Settings) -> None:
+    with pytest.raises(ConfigurationError, match="run the DAG ingest_airlines first"):
+        propose_suite(checkout, "airlines", Console(quiet=True))
+
+    put(checkout, TABLE.staging_uri(checkout.lake_root, "r1"), STAGED)
+    suite = proposed(checkout)
+    assert carriers(suite) == ["AA", "UA"]
+    # The duplicate is not among the rows that would be published.
+    assert suite.rules[0].kwargs == {"min_value": 1, "max_value": 4}
+    with pytest.raises(ConfigurationError, match="is there already"):
+        propose_suite(checkout, "airlines", Console(quiet=True))
+
+    put(checkout, TABLE.uri(checkout.lake_root), [("B6", "JetBlue", "f#1", False)])
+    (checkout.root / "expectations" / "proposed" / "airlines.json").unlink()
+    assert carriers(proposed(checkout)) == ["B6"]

@@ -1,0 +1,84 @@
+"""What judging costs, counted in Spark jobs: it depends on the data and not on the number of rules."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chain import Chain, contract_of, suite_of
+from gate_parity import CASES, DIRTY, SCHEMA
+from pyspark.sql import SparkSession
+
+from millstream.quality.gate import run_gate
+from millstream.quality.suite import UNIQUENESS, Suite
+from millstream_demo.flights import publish_flights
+
+pytestmark = pytest.mark.spark
+
+# With adaptive execution every shuffle is a job of its own: an aggregation takes two, and a grouping with an
+# aggregation over its groups three.
+AGGREGATION, GROUPING = 2, 3
+
+
+def jobs_of(spark: SparkSession, work: Callable[[], Any]) -> int:
+    context: Any = spark.sparkContext
+    group = uuid.uuid4().hex
+    context.setJobGroup(group, "counted")
+    work()
+    context._jsc.sc().listenerBus().waitUntilEmpty()
+    return len(context.statusTracker().getJobIdsForGroup(group))
+
+
+def jobs_to_judge(spark: SparkSession, *expectations: dict[str, Any]) -> int:
+    frame = spark.createDataFrame(DIRTY, SCHEMA)
+    suite = Suite.from_dict({"name": "things", "expectations": list(expectations)})
+    return jobs_of(spark, lambda: run_gate(frame, suite, table="silver.things", run="r1"))
+
+
+def in_set(*values: str) -> dict[str, Any]:
+    return {
+        "type": "expect_column_values_to_be_in_set",
+        "kwargs": {"column": "s", "value_set": list(values)},
+        "severity": "warning",
+    }
+
+
+def test_where_nothing_is_broken_one_aggregation_is_all(spark: SparkSession) -> None:
+    assert jobs_to_judge(spark, in_set("N1", "N22", "bad", "N4'", "n22")) == AGGREGATION
+
+
+def test_more_rules_take_no_more_jobs(spark: SparkSession) -> None:
+    one = in_set("N1")
+    many = [
+        found
+        for found, _ in CASES
+        if found["type"] not in {*UNIQUENESS, "expect_column_unique_value_count_to_be_between"}
+    ]
+    assert len(many) > 40
+    # One aggregation counts, one finds examples.
+    assert jobs_to_judge(spark, one) == jobs_to_judge(spark, *many) == 2 * AGGREGATION
+
+
+def test_the_suite_of_the_real_flights(spark: SparkSession, tmp_path: Path) -> None:
+    chain = Chain(spark, tmp_path, contract_of("flights"), suite_of("flights"))
+    publish_flights(tmp_path)
+    chain.land("r1", ["2013-01"])
+    staged = chain.stage("r1")
+    # As plain files, because Delta reads its own log with jobs too.
+    files = str(tmp_path / "plain")
+    spark.read.format("delta").load(staged["staged_uri"]).write.parquet(files)
+    frame = spark.read.parquet(files)
+    days = {"first_date": "2013-01-01", "last_date": "2013-01-31", "days": 31}
+    suite = Suite.from_dict(chain.suite, days)
+    verdicts = []
+
+    def judged() -> None:
+        verdicts.append(run_gate(frame, suite, table="silver.flights", run="r1")[0])
+
+    # Counts and examples; the number of days; the key.
+    assert jobs_of(spark, judged) == 2 * AGGREGATION + GROUPING + GROUPING
+    assert verdicts[0].passed
+    assert verdicts[0].warnings, "examples were looked for"
