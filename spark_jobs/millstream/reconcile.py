@@ -93,6 +93,8 @@ def event_of(entry: ledger.Entry) -> dict[str, Any]:
         "written": entry.written,
         "quarantined": entry.quarantined,
         "deduplicated": entry.deduplicated,
+        "dropped": entry.dropped,
+        "accepted": entry.accepted,
         "verdict": entry.verdict,
         "repaired": True,
     }
