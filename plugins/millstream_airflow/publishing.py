@@ -70,13 +70,17 @@ class PublishOperator(SparkJobOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override]
         result = super().execute(context)
+        self.tell(context, result)
+        return result
+
+    def tell(self, context: Context, result: dict[str, Any]) -> None:
+        """The asset's event of this publish; readers compare versions, so one too many does no harm."""
         told = {name: result[name] for name in TOLD}
         event = context["outlet_events"][self.published]
         if isinstance(self.published, AssetAlias):
             event.add(catalog.table_asset(result["table"]), told)
         else:
             event.extra = told
-        return result
 
 
 def field(output: Any, name: str) -> XComArg:
