@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from test_ingest_chain import AA1141, B6725, EV4308, FEBRUARY, POSITIVE_DISTANCE, UA1545
 
-from millstream import ledger
+from millstream import ledger, reconcile
 from millstream.decisions import DECISIONS
 from millstream.errors import DecisionRefusedError, SupersededError
 from millstream.lake.storage import Storage
@@ -99,6 +99,8 @@ def test_a_row_that_is_good_under_todays_rules_enters_the_table(flights: Chain) 
     assert flights.rows().where("month = '2013-02'").collect() == before
     account = flights.account()
     assert (account.run, account.replay, list(account.partitions)) == ("r1", "q2", ["2013-01"])
+
+    assert reconcile.compare(flights.root, {"flights": timedelta()}, {}, datetime.now(UTC)) == []
 
     assert flights.find("q3")["rows"] == 0
     after = state(flights)
