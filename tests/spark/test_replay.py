@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -36,14 +37,26 @@ KNOWN_PLANE = {
 }
 
 
-@pytest.fixture
-def flights(spark: SparkSession, tmp_path: Path) -> Chain:
+@pytest.fixture(scope="module")
+def ingested(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """January with a row that breaks a rule, and February; published by one run."""
-    chain = Chain(spark, tmp_path, contract_of("flights"), small_suite(POSITIVE_DISTANCE))
+    folder = tmp_path_factory.mktemp("ingested")
+    chain = flights_in(spark, folder)
     chain.put("flights/flights_2013-01.csv.zip", month_zip(UA1545, NEGATIVE, B6725, EV4308))
     chain.put("flights/flights_2013-02.csv.zip", month_zip(FEBRUARY))
     chain.run("r1", ["2013-01", "2013-02"])
-    return chain
+    return folder
+
+
+def flights_in(spark: SparkSession, folder: Path) -> Chain:
+    return Chain(spark, folder, contract_of("flights"), small_suite(POSITIVE_DISTANCE))
+
+
+@pytest.fixture
+def flights(spark: SparkSession, ingested: Path, tmp_path: Path) -> Chain:
+    """A copy of that lake for each test."""
+    shutil.copytree(ingested, tmp_path, dirs_exist_ok=True)
+    return flights_in(spark, tmp_path)
 
 
 def state(chain: Chain) -> dict[str, Any]:
@@ -120,11 +133,13 @@ def test_a_plane_that_arrives_after_its_flights_frees_them(flights: Chain) -> No
         )
 
     flights.suite = small_suite(KNOWN_PLANE)
-    planes("N14228", "N804JB", "N18120", "N197UW")
-    assert counts(flights.run("r2", ["2013-01"])) == (4, 3, 1, 0, 0, 0)
-    assert kept(flights) == {1141}
-    planes("N14228", "N804JB", "N18120", "N197UW", "N619AA")
+    planes("N14228", "N804JB", "N18120")
     (result,) = flights.replay("q1")
+    assert counts(result) == (4, 3, 1, 0, 0, 0)
+    (row,) = flights.rows(flights.table.quarantine).collect()
+    assert (row["flight"], row["_reasons"]) == (1141, ["_ref_plane in set [True]"])
+    planes("N14228", "N804JB", "N18120", "N619AA")
+    (result,) = flights.replay("q2")
     assert counts(result) == (4, 4, 0, 0, 0, 0)
     assert kept(flights) == set()
 
@@ -139,10 +154,9 @@ def test_an_accepted_row_is_published_and_stays_so(flights: Chain) -> None:
     assert (decision["action"], decision["decided_by"], decision["run"]) == ("accept", "ada", "q1")
 
     after = state(flights)
-    for run, mode in (("r2", "elt"), ("r3", "etl")):
-        again = flights.run(run, ["2013-01"], mode)
-        assert counts(again) == counts(result)
-        assert not again["changed"]
+    again = flights.run("r2", ["2013-01"])
+    assert counts(again) == counts(result)
+    assert not again["changed"]
     assert state(flights) == after
 
 
@@ -152,7 +166,6 @@ def test_a_dropped_row_is_in_neither_table_until_decided_otherwise(flights: Chai
     (result,) = flights.replay("q1")
     assert counts(result) == (4, 3, 0, 0, 1, 0)
     assert 1141 not in published(flights) | kept(flights)
-    assert not flights.run("r2", ["2013-01"])["changed"]
     assert flights.account().partitions["2013-01"].dropped == 1
 
     flights.job(
@@ -191,7 +204,6 @@ def test_a_replay_gives_way_to_a_newer_ingest(flights: Chain) -> None:
     with pytest.raises(SupersededError, match="run r1 is not, or no longer"):
         flights.replay("q1", found)
     assert state(flights) == before
-    assert counts(flights.replay("q2")[0]) == (2, 2, 0, 0, 0, 0)
 
 
 def test_when_landed_bytes_are_gone_bronze_is_replayed(flights: Chain) -> None:
@@ -210,9 +222,7 @@ def test_rows_quarantined_by_an_earlier_version_can_be_decided_on(flights: Chain
     ).save(quarantine.uri(flights.root))
     assert flights.decide("q1", "accept")["rows"] == 1
     assert counts(flights.replay("q1")[0]) == (4, 4, 0, 0, 0, 1)
-    flights.put("flights/flights_2013-02.csv.zip", month_zip(FEBRUARY, SHORT))
-    assert flights.run("r2", ["2013-02"])["quarantined"] == 1
-    assert flights.rows(quarantine).collect()[0]["_malformed"] == ["record: 4 fields where the header has 19"]
+    assert "_malformed" in flights.rows(quarantine).columns
 
 
 NEW = {
@@ -263,10 +273,16 @@ def test_an_old_increment_never_overwrites_a_newer_one(planes: Chain) -> None:
     first, second = planes.replay("q1")
     assert counts(first) == (3, 1, 1, 1, 0, 0)
     assert counts(second) == (2, 2, 0, 0, 0, 0)
-    found = {row["tailnum"]: row["year"] for row in planes.rows().collect()}
-    assert found == {"N1": 2001, "N2": 1980, "N4": 1970}
+    years = {row["tailnum"]: row["year"] for row in planes.rows().collect()}
+    assert years == {"N1": 2001, "N2": 1980, "N4": 1970}
     assert ledger.watermark(planes.table, planes.root) == "2013-02-01"
 
     after = state(planes)
     assert [result["changed"] for result in planes.replay("q2")] == [False]
     assert state(planes) == after
+
+    found = planes.find("q3")
+    planes.decide("q3", "drop")
+    assert counts(planes.replay("q3", found)[0]) == (3, 1, 0, 1, 1, 0)
+    assert planes.rows(planes.table.quarantine).isEmpty()
+    assert {row["tailnum"]: row["year"] for row in planes.rows().collect()} == years
