@@ -45,25 +45,6 @@ def newest(spark: SparkSession, table: TableRef, lake_root: str, version: int) -
     )
 
 
-def quarantined(
-    spark: SparkSession, table: TableRef, lake_root: str, version: int, reason: str = "", partition: str = ""
-) -> DataFrame:
-    """The rows that `table`'s quarantine had at `version`.
-
-    Where they are given: only those with `reason` in one of their reasons, only those of `partition`.
-    """
-    rows = read_at(spark, str(table.quarantine), lake_root, version)
-    if MALFORMED not in rows.columns:
-        rows = rows.withColumn(MALFORMED, F.lit(None).cast("array<string>"))
-    # Rows from before this column was there had a record only if they were unreadable.
-    unreadable = F.when(F.col("_source_record").isNotNull(), F.col(REASONS))
-    known = F.coalesce(F.col(MALFORMED), unreadable, F.array().cast("array<string>"))
-    rows = rows.withColumn(MALFORMED, known)
-    if reason:
-        rows = rows.where(F.exists(REASONS, lambda one: one.contains(reason)))
-    return rows.where(F.col("_partition") == partition) if partition else rows
-
-
 def acceptable(table: TableRef) -> Column:
     """Whether a broken row could stand in the table at all: readable, with a key, within its constraints."""
     module = transform_of(table.name)

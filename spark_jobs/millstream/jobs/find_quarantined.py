@@ -7,9 +7,9 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from millstream import ledger
+from millstream import ledger, quarantine
 from millstream.contract import Contract
-from millstream.decisions import quarantined, refusal
+from millstream.decisions import refusal
 from millstream.jobs import JobModel
 from millstream.lake.tables import TableRef
 from millstream.quality.predicates import REASONS
@@ -62,7 +62,7 @@ def run(spark: SparkSession, args: Args) -> Result:
     version = ledger.version(table.quarantine, args.lake_root)
     if version is None:
         return Result()
-    rows = quarantined(spark, table, args.lake_root, version, args.reason, args.partition)
+    rows = quarantine.rows_at(spark, table, args.lake_root, version, args.reason, args.partition)
     return Result(
         rows=rows.count(),
         quarantine_version=version,

@@ -13,7 +13,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
-from millstream import ledger
+from millstream import ledger, quarantine
 from millstream.contract import Contract
 from millstream.decisions import DECISIONS
 from millstream.errors import ConservationError, QualityGateError, SupersededError
@@ -367,7 +367,7 @@ def _publish_quarantine(
         F.lit(args.contract_version).cast("int").alias("_contract_version"),
         F.lit(entry.suite_version).alias("_suite_version"),
     )
-    create_table(spark, uri, _quarantine_definition(table, columns))
+    create_table(spark, uri, quarantine.definition(table, columns))
     condition = f"_run = {literal(args.run)}" if args.load == "watermark" else _condition(args, "_partition")
     replace(broken, uri, condition, _commit(args, table.quarantine, entry), more_columns=True)
 
@@ -387,24 +387,4 @@ def _as_received(spark: SparkSession, broken: DataFrame, contract: Contract, arg
         broken.join(records, SOURCE_ROW_ID, "left")
         .withColumn("_source_record", F.coalesce("_source_record", "_record"))
         .drop("_record")
-    )
-
-
-def _quarantine_definition(table: TableRef, columns: StructType) -> TableDefinition:
-    from pyspark.sql.types import ArrayType, IntegerType
-
-    kept = [StructField(column.name, column.dataType, True, column.metadata) for column in columns.fields]
-    more = [
-        StructField(REASONS, ArrayType(StringType()), True, {"comment": "Every rule that the row broke"}),
-        StructField(
-            MALFORMED, ArrayType(StringType()), True, {"comment": "Those that make the row unreadable"}
-        ),
-        StructField("_source_record", StringType(), True, {"comment": "The row as received"}),
-        StructField("_partition", StringType(), True, {"comment": "Partition that it was delivered for"}),
-        StructField("_run", StringType(), True, {"comment": "Run that brought it"}),
-        StructField("_contract_version", IntegerType(), True, {"comment": "Version of the dataset contract"}),
-        StructField("_suite_version", StringType(), True, {"comment": "Version of the expectation suite"}),
-    ]
-    return TableDefinition(
-        StructType([*kept, *more]), f"Rows that broke a critical expectation of {table}", ("_partition",)
     )

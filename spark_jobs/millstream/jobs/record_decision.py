@@ -8,7 +8,8 @@ from datetime import datetime
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from millstream.decisions import DECISIONS, SCHEMA, Action, quarantined, refusal
+from millstream import quarantine
+from millstream.decisions import DECISIONS, SCHEMA, Action, refusal
 from millstream.errors import DecisionRefusedError
 from millstream.jobs import JobModel
 from millstream.lake.staging import SOURCE_ROW_ID
@@ -51,7 +52,9 @@ def run(spark: SparkSession, args: Args) -> Result:
     """Raises DecisionRefusedError when rows are to be accepted that cannot stand in the table."""
     require_writer(spark, args.lake_root)
     table = TableRef.parse(args.table)
-    chosen = quarantined(spark, table, args.lake_root, args.quarantine_version, args.reason, args.partition)
+    chosen = quarantine.rows_at(
+        spark, table, args.lake_root, args.quarantine_version, args.reason, args.partition
+    )
     if args.action == "accept" and (why := refusal(chosen, table)):
         raise DecisionRefusedError(why)
     rows = chosen.select(
