@@ -118,12 +118,15 @@ class Chain:
     def find(self, run: str, **chosen: str) -> dict[str, Any]:
         return self.job("find_quarantined", run, contract=self.contract.model_dump(mode="json"), **chosen)
 
-    def decide(self, run: str, action: str, **chosen: str) -> dict[str, Any]:
+    def decide(self, run: str, action: str, version: int | None = None, **chosen: str) -> dict[str, Any]:
+        """A decision on the rows of the quarantine, as it is or as it was at `version`."""
+        if version is None:
+            version = ledger.version(self.table.quarantine, self.root)
         return self.job(
             "record_decision",
             run,
             table=str(self.table),
-            quarantine_version=self.find(run)["quarantine_version"],
+            quarantine_version=version,
             action=action,
             decided_by="ada",
             decided_at=datetime.now(UTC).isoformat(),

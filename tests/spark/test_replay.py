@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from test_ingest_chain import AA1141, B6725, EV4308, FEBRUARY, POSITIVE_DISTANCE, UA1545
 
-from millstream import ledger, reconcile
+from millstream import decisions, ledger, reconcile
 from millstream.decisions import DECISIONS
 from millstream.errors import DecisionRefusedError, SupersededError
 from millstream.lake.storage import Storage
@@ -26,6 +26,7 @@ from millstream.landing import Landing, in_memory
 from millstream.retention import remove_landed
 
 PLANES = TableRef.parse("silver.planes")
+MONTHS = ["2013-01", "2013-02"]
 NEGATIVE = AA1141.replace(",1089,", ",-1089,")
 SHORT = "2013,1,1,555"
 ANY_DISTANCE = {**POSITIVE_DISTANCE, "kwargs": {"column": "distance_mi", "min_value": -5000}}
@@ -39,17 +40,19 @@ KNOWN_PLANE = {
 
 @pytest.fixture(scope="module")
 def ingested(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """January with a row that breaks a rule, and February; published by one run."""
+    """January and February, published by one run. One row breaks a rule (flight 1141), one is unreadable, one
+    flight's plane (4308) is not known yet."""
     folder = tmp_path_factory.mktemp("ingested")
     chain = flights_in(spark, folder)
-    chain.put("flights/flights_2013-01.csv.zip", month_zip(UA1545, NEGATIVE, B6725, EV4308))
+    register(chain, "N14228", "N619AA", "N804JB", "N197UW")
+    chain.put("flights/flights_2013-01.csv.zip", month_zip(UA1545, NEGATIVE, SHORT, B6725, EV4308))
     chain.put("flights/flights_2013-02.csv.zip", month_zip(FEBRUARY))
-    chain.run("r1", ["2013-01", "2013-02"])
+    assert counts(chain.run("r1", MONTHS)) == (6, 3, 3, 0, 0, 0)
     return folder
 
 
 def flights_in(spark: SparkSession, folder: Path) -> Chain:
-    return Chain(spark, folder, contract_of("flights"), small_suite(POSITIVE_DISTANCE))
+    return Chain(spark, folder, contract_of("flights"), small_suite(POSITIVE_DISTANCE, KNOWN_PLANE))
 
 
 @pytest.fixture
@@ -57,6 +60,22 @@ def flights(spark: SparkSession, ingested: Path, tmp_path: Path) -> Chain:
     """A copy of that lake for each test."""
     shutil.copytree(ingested, tmp_path, dirs_exist_ok=True)
     return flights_in(spark, tmp_path)
+
+
+def register(chain: Chain, *tailnums: str) -> None:
+    """Publish `silver.planes` with these planes."""
+    account = ledger.Entry(
+        table=str(PLANES), run="p", partitions={}, verdict={}, suite_version="1", code_version="test"
+    )
+    rows = chain.spark.createDataFrame([(one,) for one in tailnums], "tailnum string")
+    writer = rows.write.format("delta").mode("overwrite").option("userMetadata", account.model_dump_json())
+    writer.save(PLANES.uri(chain.root))
+
+
+def publish_again(chain: Chain, run: str = "r1", **arguments: Any) -> dict[str, Any]:
+    """What `r1` staged, published once more, as when a person clears that task."""
+    staged = {"staged_uri": chain.table.staging_uri(chain.root, "r1"), "staged_version": 0, "rows": 6}
+    return chain.publish(run, staged, MONTHS, **arguments)
 
 
 def state(chain: Chain) -> dict[str, Any]:
@@ -69,7 +88,7 @@ def published(chain: Chain) -> set[int]:
     return {row["flight"] for row in chain.rows().collect()}
 
 
-def kept(chain: Chain) -> set[int]:
+def kept(chain: Chain) -> set[int | None]:
     return {row["flight"] for row in chain.rows(chain.table.quarantine).collect()}
 
 
@@ -84,72 +103,62 @@ def counts(result: dict[str, Any]) -> tuple[int, ...]:
 def test_a_search_tells_what_is_there_and_changes_nothing(flights: Chain) -> None:
     before = state(flights)
     found = flights.find("q1")
-    (group,) = found["groups"]
-    assert (found["rows"], group["partition"], group["rows"]) == (1, "2013-01", 1)
-    assert "distance_mi" in group["reason"]
+    assert found["rows"] == 3
+    assert [(group["partition"], group["rows"], group["reason"]) for group in found["groups"]] == [
+        ("2013-01", 1, "_ref_plane in set [True]"),
+        ("2013-01", 1, "distance_mi values to be between [1, ]"),
+        ("2013-01", 1, "record: 4 fields where the header has 19"),
+    ]
     assert found["pieces"] == [{"source_run": "r1", "partitions": ["2013-01"]}]
-    assert found["refusal"] is None
-    assert flights.find("q1", reason="tailnum")["rows"] == 0
+    assert "1 of the chosen rows" in found["refusal"]
+    chosen = flights.find("q1", reason="distance_mi", partition="2013-01")
+    assert (chosen["rows"], chosen["refusal"]) == (1, None)
     assert flights.find("q1", partition="2013-02")["pieces"] == []
     assert state(flights) == before
 
 
-def test_a_readable_row_is_kept_as_it_was_received(flights: Chain) -> None:
-    (row,) = flights.rows(flights.table.quarantine).collect()
-    record = json.loads(row["_source_record"])
-    assert record == dict(zip(flights.contract.column_names, NEGATIVE.split(","), strict=True))
-    assert (row["_malformed"], row["_run"], row["_source_row_id"][-2:]) == ([], "r1", "#2")
+def test_every_row_is_kept_as_it_was_received(flights: Chain) -> None:
+    rows = {row["flight"]: row for row in flights.rows(flights.table.quarantine).collect()}
+    record = dict(zip(flights.contract.column_names, NEGATIVE.split(","), strict=True))
+    assert json.loads(rows[1141]["_source_record"]) == record
+    assert (rows[1141]["_malformed"], rows[1141]["_run"]) == ([], "r1")
+    assert rows[1141]["_source_row_id"].endswith("#2")
+    assert rows[None]["_source_record"] == SHORT
+    assert rows[None]["_malformed"] == rows[None]["_reasons"]
 
 
 def test_a_row_that_is_good_under_todays_rules_enters_the_table(flights: Chain) -> None:
-    assert flights.replay("q1")[0]["changed"] is False
-    flights.suite = small_suite(ANY_DISTANCE)
-    before = flights.rows().where("month = '2013-02'").collect()
-    (result,) = flights.replay("q2")
-    assert counts(result) == (4, 4, 0, 0, 0, 0)
-    assert published(flights) == {1545, 1141, 725, 4308, 1117}
-    assert kept(flights) == set()
-    assert flights.rows().where("month = '2013-02'").collect() == before
+    flights.suite = small_suite(ANY_DISTANCE, KNOWN_PLANE)
+    february = flights.rows().where("month = '2013-02'").collect()
+    found = flights.find("q1")
+    (result,) = flights.replay("q1", found)
+    assert counts(result) == (5, 3, 2, 0, 0, 0)
+    assert published(flights) == {1545, 1141, 725, 1117}
+    assert kept(flights) == {None, 4308}
+    assert flights.rows().where("month = '2013-02'").collect() == february
     account = flights.account()
-    assert (account.run, account.replay, list(account.partitions)) == ("r1", "q2", ["2013-01"])
-
+    assert (account.run, account.replay, list(account.partitions)) == ("r1", "q1", ["2013-01"])
     assert reconcile.compare(flights.root, {"flights": timedelta()}, {}, datetime.now(UTC)) == []
 
-    assert flights.find("q3")["rows"] == 0
     after = state(flights)
-    again = {"pieces": [{"source_run": "r1", "partitions": ["2013-01"]}]}
-    assert flights.replay("q3", again)[0]["changed"] is False
+    assert flights.replay("q2", found)[0]["changed"] is False
     assert state(flights) == after
 
 
 def test_a_plane_that_arrives_after_its_flights_frees_them(flights: Chain) -> None:
-    def planes(*tailnums: str) -> None:
-        account = ledger.Entry(
-            table=str(PLANES), run="p", partitions={}, verdict={}, suite_version="1", code_version="test"
-        )
-        rows = flights.spark.createDataFrame([(one,) for one in tailnums], "tailnum string").write
-        rows.format("delta").mode("overwrite").option("userMetadata", account.model_dump_json()).save(
-            PLANES.uri(flights.root)
-        )
-
-    flights.suite = small_suite(KNOWN_PLANE)
-    planes("N14228", "N804JB", "N18120")
+    register(flights, "N14228", "N619AA", "N804JB", "N197UW", "N18120")
     (result,) = flights.replay("q1")
-    assert counts(result) == (4, 3, 1, 0, 0, 0)
-    (row,) = flights.rows(flights.table.quarantine).collect()
-    assert (row["flight"], row["_reasons"]) == (1141, ["_ref_plane in set [True]"])
-    planes("N14228", "N804JB", "N18120", "N619AA")
-    (result,) = flights.replay("q2")
-    assert counts(result) == (4, 4, 0, 0, 0, 0)
-    assert kept(flights) == set()
+    assert counts(result) == (5, 3, 2, 0, 0, 0)
+    assert published(flights) == {1545, 725, 4308, 1117}
+    assert kept(flights) == {None, 1141}
 
 
 def test_an_accepted_row_is_published_and_stays_so(flights: Chain) -> None:
-    assert flights.decide("q1", "accept")["rows"] == 1
+    assert flights.decide("q1", "accept", reason="distance_mi")["rows"] == 1
     (result,) = flights.replay("q1")
-    assert counts(result) == (4, 4, 0, 0, 0, 1)
-    assert 1141 in published(flights)
-    assert kept(flights) == set()
+    assert counts(result) == (5, 3, 2, 0, 0, 1)
+    assert published(flights) == {1545, 1141, 725, 1117}
+    assert kept(flights) == {None, 4308}
     (decision,) = flights.rows(DECISIONS).collect()
     assert (decision["action"], decision["decided_by"], decision["run"]) == ("accept", "ada", "q1")
 
@@ -161,44 +170,33 @@ def test_an_accepted_row_is_published_and_stays_so(flights: Chain) -> None:
 
 
 def test_a_dropped_row_is_in_neither_table_until_decided_otherwise(flights: Chain) -> None:
-    found = flights.find("q1")
+    version = flights.find("q1")["quarantine_version"]
     flights.decide("q1", "drop")
-    (result,) = flights.replay("q1")
-    assert counts(result) == (4, 3, 0, 0, 1, 0)
-    assert 1141 not in published(flights) | kept(flights)
-    assert flights.account().partitions["2013-01"].dropped == 1
+    result = publish_again(flights)
+    assert counts(result) == (6, 3, 0, 0, 3, 0)
+    assert published(flights) == {1545, 725, 1117}
+    assert kept(flights) == set()
+    assert flights.account().partitions["2013-01"].dropped == 3
+    assert publish_again(flights)["changed"] is False
 
-    flights.job(
-        "record_decision",
-        "q2",
-        table=str(flights.table),
-        quarantine_version=found["quarantine_version"],
-        action="accept",
-        decided_by="bob",
-        decided_at=datetime.now(UTC).isoformat(),
-    )
-    (result,) = flights.replay("q2", found)
-    assert counts(result) == (4, 4, 0, 0, 0, 1)
-    assert {row["decided_by"] for row in flights.rows(DECISIONS).collect()} == {"ada", "bob"}
+    flights.decide("q2", "accept", version, reason="distance_mi")
+    made = ledger.version(DECISIONS, flights.root)
+    assert made is not None
+    newest = decisions.newest(flights.spark, flights.table, flights.root, made).collect()
+    assert sorted(row["_decision"] for row in newest) == ["accept", "drop", "drop"]
+    assert flights.rows(DECISIONS).count() == 4
 
 
 def test_what_cannot_stand_in_the_table_cannot_be_accepted(flights: Chain) -> None:
-    flights.put("flights/flights_2013-01.csv.zip", month_zip(UA1545, SHORT, NEGATIVE, B6725, EV4308))
-    flights.run("r2", ["2013-01"])
     before = state(flights)
-    with pytest.raises(DecisionRefusedError, match=r"1 of the chosen rows .*#2: record: 4 fields"):
+    with pytest.raises(DecisionRefusedError, match=r"1 of the chosen rows .*#3: record: 4 fields"):
         flights.decide("q1", "accept")
     assert state(flights) == before
-    assert flights.decide("q1", "accept", reason="distance_mi")["rows"] == 1
-    (result,) = flights.replay("q1")
-    assert counts(result) == (5, 4, 1, 0, 0, 1)
-    assert "1 of the chosen rows" in flights.find("q2")["refusal"]
 
 
 def test_a_replay_gives_way_to_a_newer_ingest(flights: Chain) -> None:
     found = flights.find("q1")
-    flights.put("flights/flights_2013-01.csv.zip", month_zip(UA1545, NEGATIVE))
-    flights.run("r2", ["2013-01"])
+    assert publish_again(flights, "r2", contract=None, contract_version=2)["changed"]
     flights.suite = small_suite(ANY_DISTANCE)
     before = state(flights)
     with pytest.raises(SupersededError, match="run r1 is not, or no longer"):
@@ -211,17 +209,21 @@ def test_when_landed_bytes_are_gone_bronze_is_replayed(flights: Chain) -> None:
     assert remove_landed(flights.root, "flights", now, now).removed_files == 2
     flights.suite = small_suite(ANY_DISTANCE)
     (result,) = flights.replay("q1")
-    assert counts(result) == (4, 4, 0, 0, 0, 0)
+    assert counts(result) == (5, 4, 1, 0, 0, 0)
+    assert flights.rows(flights.table.quarantine).collect()[0]["_source_record"] == SHORT
 
 
 def test_rows_quarantined_by_an_earlier_version_can_be_decided_on(flights: Chain) -> None:
     quarantine = flights.table.quarantine
-    old = flights.rows(quarantine).withColumn("_source_record", F.lit(None).cast("string"))
-    old.drop("_malformed").localCheckpoint().write.format("delta").mode("overwrite").option(
-        "overwriteSchema", "true"
-    ).save(quarantine.uri(flights.root))
-    assert flights.decide("q1", "accept")["rows"] == 1
-    assert counts(flights.replay("q1")[0]) == (4, 4, 0, 0, 0, 1)
+    unreadable = F.when(F.size("_malformed") > 0, F.col("_source_record"))
+    earlier = flights.rows(quarantine).withColumn("_source_record", unreadable).drop("_malformed")
+    earlier.localCheckpoint().write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(
+        quarantine.uri(flights.root)
+    )
+    with pytest.raises(DecisionRefusedError, match="1 of the chosen rows"):
+        flights.decide("q1", "accept")
+    flights.decide("q1", "accept", reason="_ref_plane")
+    assert counts(publish_again(flights)) == (6, 4, 2, 0, 0, 1)
     assert "_malformed" in flights.rows(quarantine).columns
 
 
@@ -255,15 +257,14 @@ def increment(chain: Chain, run: str, watermark: str, **planes: tuple[int, int])
     landing = Landing(Storage(chain.root), "planes", run)
     file = landing.land(run, f"{run}.parquet", in_memory(content.getvalue()), watermark=watermark)
     landing.commit([], [file])
-    staged = chain.stage(run)
+    staged = chain.stage(run, "etl")
     chain.judge(run, staged)
     return chain.publish(run, staged, [], watermark=watermark)
 
 
 def test_an_old_increment_never_overwrites_a_newer_one(planes: Chain) -> None:
-    assert (
-        increment(planes, "r1", "2013-01-01", N1=(2000, 10), N2=(1980, 20), N3=(1981, 0))["quarantined"] == 2
-    )
+    first = increment(planes, "r1", "2013-01-01", N1=(2000, 10), N2=(1980, 20), N3=(1981, 0))
+    assert first["quarantined"] == 2
     increment(planes, "r2", "2013-02-01", N1=(2001, 11), N4=(1970, 40))
     assert [piece["source_run"] for piece in planes.find("q1")["pieces"]] == ["r1", "r2"]
     with pytest.raises(DecisionRefusedError, match="break a constraint"):
@@ -273,16 +274,17 @@ def test_an_old_increment_never_overwrites_a_newer_one(planes: Chain) -> None:
     first, second = planes.replay("q1")
     assert counts(first) == (3, 1, 1, 1, 0, 0)
     assert counts(second) == (2, 2, 0, 0, 0, 0)
-    years = {row["tailnum"]: row["year"] for row in planes.rows().collect()}
-    assert years == {"N1": 2001, "N2": 1980, "N4": 1970}
+    newest = {"N1": 2001, "N2": 1980, "N4": 1970}
+    assert {row["tailnum"]: row["year"] for row in planes.rows().collect()} == newest
     assert ledger.watermark(planes.table, planes.root) == "2013-02-01"
 
-    after = state(planes)
-    assert [result["changed"] for result in planes.replay("q2")] == [False]
+    after, found = state(planes), planes.find("q2")
+    assert [result["changed"] for result in planes.replay("q2", found)] == [False]
     assert state(planes) == after
 
-    found = planes.find("q3")
-    planes.decide("q3", "drop")
-    assert counts(planes.replay("q3", found)[0]) == (3, 1, 0, 1, 1, 0)
+    planes.decide("q2", "drop")
+    staged = {"staged_uri": planes.table.staging_uri(planes.root, "q2.0"), "staged_version": 0, "rows": 3}
+    dropped = planes.publish("r1", staged, [], replay="q2")
+    assert counts(dropped) == (3, 1, 0, 1, 1, 0)
     assert planes.rows(planes.table.quarantine).isEmpty()
-    assert {row["tailnum"]: row["year"] for row in planes.rows().collect()} == years
+    assert {row["tailnum"]: row["year"] for row in planes.rows().collect()} == newest
