@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from test_one_month import carry, lake_rows
+from carried import carry
+from test_one_month import lake_rows
 from test_reconcile_and_maintain import reconciled
 
 from millstream import ledger
