@@ -20,6 +20,7 @@ def publish(
     rows: int | None = None,
     partition: str = "all",
     inputs: dict[str, int] | None = None,
+    replay: str | None = None,
     **counts: int,
 ) -> int:
     """Replace the table by `rows` rows under an account of `read` rows; returns the version."""
@@ -39,6 +40,7 @@ def publish(
         inputs=inputs or {},
         suite_version="s1",
         code_version="unknown",
+        replay=replay,
     )
     return write(lake_root, table, written if rows is None else rows, userMetadata=account.model_dump_json())
 

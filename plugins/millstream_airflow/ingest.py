@@ -94,13 +94,9 @@ def _build(contract: Contract) -> None:
         table,
         transform,
         published,
-        arguments={
-            "load": contract.load,
-            "partition_column": contract.partition.column if contract.partition else None,
-            "contract_version": contract.version,
-            "watermark": field(landed, "watermark_high"),
-        },
+        arguments={"watermark": field(landed, "watermark_high")},
         partitions=field(landed, "partitions"),
+        dataset=dataset,
     )
 
 

@@ -1,4 +1,6 @@
-"""Bronze (or, in ETL mode, landing) to a staged silver table: typed, duplicates marked, references checked.
+"""Bronze (in ETL mode and in a replay: landing) to a staged silver table.
+
+Typed, duplicates marked, references checked.
 
 Every source row is in the staged table. Which rows are published is decided later, from this one
 materialised version.
@@ -14,7 +16,12 @@ from pyspark.sql import functions as F
 from millstream import ledger
 from millstream.contract import Contract
 from millstream.jobs import JobModel
-from millstream.jobs.load_bronze import bronze_condition, check_landed_columns, landed_rows
+from millstream.jobs.load_bronze import (
+    bronze_condition,
+    check_landed_columns,
+    landed_rows,
+    received_rows,
+)
 from millstream.lake.reading import read_at
 from millstream.lake.staging import write_staged
 from millstream.lake.storage import Storage
@@ -26,12 +33,17 @@ from millstream.transforms.typed import typed
 
 
 class Args(JobModel):
-    """`mode` elt reads the bronze rows of this run, etl its landed files."""
+    """`mode` elt reads the bronze rows of this run, etl its landed files.
+
+    A replay reads what an earlier run, `source_run`, landed: of its `partitions`, or all of it.
+    """
 
     lake_root: str
     run: str
     contract: dict[str, Any]
-    mode: Literal["elt", "etl"]
+    mode: Literal["elt", "etl", "replay"]
+    source_run: str | None = None
+    partitions: tuple[str, ...] = ()
 
 
 class Result(JobModel):
@@ -46,7 +58,7 @@ class Result(JobModel):
 def run(spark: SparkSession, args: Args) -> Result:
     require_writer(spark, args.lake_root)
     contract = Contract.from_dict(args.contract, origin="contract")
-    manifest = read_manifest(Storage(args.lake_root), contract.dataset, args.run)
+    manifest = read_manifest(Storage(args.lake_root), contract.dataset, args.source_run or args.run)
     transform = transform_of(contract.dataset)
     source, inputs = _source_rows(spark, contract, manifest, args)
     referenced = _referenced(transform, args.lake_root)
@@ -69,6 +81,10 @@ def run(spark: SparkSession, args: Args) -> Result:
 def _source_rows(
     spark: SparkSession, contract: Contract, manifest: Manifest, args: Args
 ) -> tuple[DataFrame, dict[str, int]]:
+    if args.mode == "replay":
+        files = [file for file in manifest.files if not args.partitions or file.partition in args.partitions]
+        chosen = manifest.model_copy(update={"files": tuple(files)})
+        return received_rows(spark, contract, args.lake_root, chosen), {}
     if args.mode == "etl":
         check_landed_columns(args.lake_root, contract, manifest)
         return landed_rows(spark, contract, args.lake_root, manifest), {}

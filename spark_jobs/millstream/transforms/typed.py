@@ -26,13 +26,18 @@ def typed(rows: DataFrame, contract: Contract) -> DataFrame:
             if _can_break(column)
         ),
     ]
-    record = F.coalesce(F.col("_record"), F.to_json(F.struct(*contract.column_names)))
+    record = source_record(contract)
     return rows.select(
         *(value.alias(name) for name, value in cast.items()),
         F.concat_ws("#", "_source_file", "_source_row").alias("_source_row_id"),
         F.array_compact(F.array(*reasons)).alias("_malformed"),
         record.alias("_source_record"),
     ).withColumn("_source_record", F.when(F.size("_malformed") > 0, F.col("_source_record")))
+
+
+def source_record(contract: Contract) -> Column:
+    """A bronze row as the source sent it: its own text if it could not be read, else its values as JSON."""
+    return F.coalesce(F.col("_record"), F.to_json(F.struct(*contract.column_names)))
 
 
 def _raw(column: ContractColumn, contract: Contract) -> Column:
