@@ -116,7 +116,9 @@ def test_the_process_of_a_task(wounded: Wounded, settings: Settings, credentials
 
     def hurt() -> None:
         ours = strays(settings.home, supervisor_of(settings, credentials).session)
-        workers = [one for one in ours if "airflow worker" in " ".join(one.cmdline())]
+        # An idle worker has no task in its title. Killed in the moment that it waits for one, it would take the
+        # executor's queue with it (multiprocessing): that ends with a restart of the scheduler only.
+        workers = [one for one in ours if "airflow worker -- " in " ".join(one.cmdline())]
         assert workers
         for one in workers:
             one.kill()
