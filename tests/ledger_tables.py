@@ -20,6 +20,7 @@ def publish(
     rows: int | None = None,
     partition: str = "all",
     inputs: dict[str, int] | None = None,
+    contract: dict[str, Any] | None = None,
     **counts: int,
 ) -> int:
     """Replace the table by `rows` rows under an account of `read` rows; returns the version."""
@@ -37,6 +38,7 @@ def publish(
         },
         verdict={"passed": True, "warnings": []},
         inputs=inputs or {},
+        contract=contract,
         suite_version="s1",
         code_version="unknown",
     )

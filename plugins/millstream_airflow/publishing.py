@@ -63,11 +63,12 @@ def publish_staged(
     published: Asset,
     arguments: dict[str, Any],
     partitions: Any = (),
+    dataset: str | None = None,
 ) -> PublishOperator:
     """Add quality_gate and publish behind the task that staged `table`; returns the publish task.
 
     `staged` returns `staged_uri`, `staged_version`, `rows` and `inputs`; `partitions` are the run's, empty
-    for a whole table.
+    for a whole table; `dataset` is the one whose contract goes into the account.
     """
     suite = table.partition(".")[2]
     judged = {
@@ -88,6 +89,7 @@ def publish_staged(
     publish = PublishOperator(
         task_id="publish",
         published=published,
+        dataset=dataset,
         suite=suite,
         arguments={
             **judged,

@@ -14,6 +14,8 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from millstream import ledger
+from millstream.contract import Contract
+from millstream.drift import Change
 from millstream.errors import QualityGateError
 from millstream.jobs import JobModel
 from millstream.jobs.quality_gate import verdict_path
@@ -27,6 +29,7 @@ from millstream.lake.writing import (
     literal,
     merge,
     replace,
+    require_columns,
     require_writer,
     table_version,
 )
@@ -43,6 +46,7 @@ class Args(JobModel):
 
     `sequence` orders the attempts: of two that publish the same partitions the higher one stays.
     `rows_read` is what the transform counted. `partitions` are those of the run, empty for a whole table.
+    `contract` is a dataset's, `drift` what the transform found changed at its source.
     """
 
     lake_root: str
@@ -57,6 +61,8 @@ class Args(JobModel):
     partition_column: str | None = None
     suite: dict[str, Any]
     inputs: dict[str, int] = Field(default_factory=dict)
+    contract: dict[str, Any] | None = None
+    drift: tuple[Change, ...] = ()
     contract_version: int | None = None
     code_version: str
     watermark: str | None = None
@@ -83,6 +89,7 @@ def run(spark: SparkSession, args: Args) -> Result:
     suite = Suite.from_dict(args.suite, verdict.parameters)
     staged = _judged(read_staged(spark, args.staged_uri, args.staged_version), suite, verdict)
     columns = _published_columns(table)
+    require_columns(table.uri(args.lake_root), columns)
     entry = _account(staged, columns, args, verdict)
     entry.check_conservation(args.rows_read)
     _agree_with_gate(entry, verdict)
@@ -185,6 +192,8 @@ def _account(staged: DataFrame, columns: StructType, args: Args, verdict: Verdic
         suite_version=verdict.suite_version,
         code_version=args.code_version,
         watermark=args.watermark,
+        contract=Contract.from_dict(args.contract, "contract").schema_in_short() if args.contract else None,
+        drift=args.drift,
     )
 
 
@@ -223,7 +232,7 @@ def _differs(entry: ledger.Entry, table: TableRef, lake_root: str) -> bool:
         same = had == counts and earlier.suite_version == entry.suite_version
         if not same or earlier.contract_version != entry.contract_version:
             return True
-        if earlier.watermark != entry.watermark:
+        if earlier.watermark != entry.watermark or earlier.drift != entry.drift:
             return True
     return False
 
