@@ -91,7 +91,7 @@ def plan_of(settings: Settings, dag_id: str, partitions: str = "") -> Plan:
     chosen = _partitions(dag, partitions, contract, read, root)
     touches = [Touch(table, "reads", ledger.published_version(table, root)) for table in read]
     for table in tables:
-        touches += _writes(table, _load(dag, chosen), chosen, contract, root)
+        touches += _writes(table, _load(dag, chosen, contract), chosen, contract, root)
     scored = [asset.name.removeprefix("model.") for asset in _triggers(dag) if asset.group == "models"]
     # Features and models rest on contracts too: those of all tables that theirs were made from.
     contracts = [contract] if contract else [_contract(settings, name) for name in _datasets(settings, read)]
@@ -164,8 +164,10 @@ def _partitions(
     return wanted
 
 
-def _load(dag: DAG, chosen: list[str]) -> str:
+def _load(dag: DAG, chosen: list[str], contract: Contract | None) -> str:
     """How the published table is written; a scoring decides that by the partitions it is asked for."""
+    if contract is not None:
+        return contract.load
     publish: Any = dag.get_task("publish")
     declared = publish.arguments["load"]
     return declared if isinstance(declared, str) else "partition" if chosen else "full"
