@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,8 @@ class Chain:
     def load_bronze(self, run: str) -> dict[str, Any]:
         return self.job("load_bronze", run, contract=self.contract.model_dump(mode="json"))
 
-    def transform(self, run: str, mode: str = "elt") -> dict[str, Any]:
-        return self.job("transform", run, contract=self.contract.model_dump(mode="json"), mode=mode)
+    def transform(self, run: str, mode: str = "elt", **more: Any) -> dict[str, Any]:
+        return self.job("transform", run, contract=self.contract.model_dump(mode="json"), mode=mode, **more)
 
     def judge(self, run: str, staged: dict[str, Any]) -> dict[str, Any]:
         return self.job("quality_gate", run, **self._judged(staged), suite=self.suite)
@@ -114,6 +115,35 @@ class Chain:
         staged = self.stage(run, mode)
         self.judge(run, staged)
         return self.publish(run, staged, months)
+
+    def find(self, run: str, **chosen: str) -> dict[str, Any]:
+        return self.job("find_quarantined", run, contract=self.contract.model_dump(mode="json"), **chosen)
+
+    def decide(self, run: str, action: str, version: int | None = None, **chosen: str) -> dict[str, Any]:
+        """A decision on the rows of the quarantine, as it is or as it was at `version`."""
+        if version is None:
+            version = ledger.version(self.table.quarantine, self.root)
+        return self.job(
+            "record_decision",
+            run,
+            table=str(self.table),
+            quarantine_version=version,
+            action=action,
+            decided_by="ada",
+            decided_at=datetime.now(UTC).isoformat(),
+            note="seen with the source",
+            **chosen,
+        )
+
+    def replay(self, run: str, found: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Publish what has rows in quarantine once more, piece by piece, as the DAG does."""
+        results = []
+        for number, piece in enumerate((found or self.find(run))["pieces"]):
+            own = f"{run}.{number}"
+            staged = self.transform(own, "replay", **piece)
+            self.judge(own, staged)
+            results.append(self.publish(piece["source_run"], staged, piece["partitions"], replay=run))
+        return results
 
     def rows(self, table: TableRef | None = None) -> DataFrame:
         return self.spark.read.format("delta").load((table or self.table).uri(self.root))

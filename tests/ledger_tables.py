@@ -21,6 +21,7 @@ def publish(
     partition: str = "all",
     inputs: dict[str, int] | None = None,
     contract: dict[str, Any] | None = None,
+    replay: str | None = None,
     **counts: int,
 ) -> int:
     """Replace the table by `rows` rows under an account of `read` rows; returns the version."""
@@ -41,6 +42,7 @@ def publish(
         contract=contract,
         suite_version="s1",
         code_version="unknown",
+        replay=replay,
     )
     return write(lake_root, table, written if rows is None else rows, userMetadata=account.model_dump_json())
 

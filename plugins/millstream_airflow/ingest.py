@@ -94,13 +94,7 @@ def _build(contract: Contract) -> None:
         table,
         transform,
         published,
-        arguments={
-            "load": contract.load,
-            "partition_column": contract.partition.column if contract.partition else None,
-            "contract_version": contract.version,
-            "drift": field(transform.output, "drift"),
-            "watermark": field(landed, "watermark_high"),
-        },
+        arguments={"watermark": field(landed, "watermark_high"), "drift": field(transform.output, "drift")},
         partitions=field(landed, "partitions"),
         dataset=dataset,
     )

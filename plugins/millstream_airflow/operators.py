@@ -40,8 +40,8 @@ class SparkJobOperator(SparkSubmitOperator):
         job: module name in `millstream.jobs`.
         arguments: the job's arguments (templated); `lake_root` and `run` are added.
         more_arguments: further ones, for what differs between mapped tasks.
-        dataset: adds the dataset's contract as `contract`.
-        suite: adds the expectation suite of this name as `suite`.
+        dataset: adds the dataset's contract as `contract` (templated).
+        suite: adds the expectation suite of this name as `suite` (templated).
         conn_id: connection of type `spark_connect` or `spark`.
         mlflow_conn_id: its address and login reach the job by the environment.
         skip_if: the task is skipped when this renders to "True".
@@ -50,7 +50,7 @@ class SparkJobOperator(SparkSubmitOperator):
         millstream.errors.PermanentError, TransientError: as the job raised them.
     """
 
-    template_fields: Sequence[str] = ("arguments", "more_arguments", "skip_if")
+    template_fields: Sequence[str] = ("arguments", "more_arguments", "dataset", "suite", "skip_if")
     template_fields_renderers: ClassVar[dict[str, str]] = {"arguments": "json"}
     operator_extra_links = (SparkLink(), MlflowLink(), DataDocsLink())
     ui_color = "#f6e7d2"

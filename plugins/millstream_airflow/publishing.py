@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk import AssetAlias
+
 from millstream.quality.verdict import page_name
 from millstream.settings import Settings
 from millstream_airflow import catalog
@@ -11,6 +13,20 @@ from millstream_airflow.operators import SparkJobOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset, Context, XComArg
+
+
+# What an asset event says of a publish.
+TOLD = (
+    "version",
+    "changed",
+    "read",
+    "written",
+    "quarantined",
+    "deduplicated",
+    "dropped",
+    "accepted",
+    "verdict",
+)
 
 
 class GateOperator(SparkJobOperator):
@@ -27,28 +43,44 @@ class GateOperator(SparkJobOperator):
 
 
 class PublishOperator(SparkJobOperator):
-    """Publish a judged staged table and say so in an asset event: version, counts and verdict."""
+    """Publish a judged staged table and say so in an asset event: version, counts and verdict.
 
-    def __init__(self, *, published: Asset, **kwargs: Any) -> None:
+    `published` is the table's asset; an alias where only the run knows the table. How a `dataset` is loaded
+    and cut is in its contract.
+    """
+
+    def __init__(self, *, published: Asset | AssetAlias, **kwargs: Any) -> None:
         super().__init__(job="publish", outlets=[published], **kwargs)
         self.published = published
 
     def job_arguments(self, context: Context) -> dict[str, Any]:
         # The start of the attempt orders attempts: a later one may replace what an earlier one published.
         started = context["ti"].start_date
+        arguments = super().job_arguments(context)
+        if self.dataset is not None:
+            contract = catalog.contract(self.dataset)
+            arguments["load"] = contract.load
+            arguments["partition_column"] = contract.partition.column if contract.partition else None
+            arguments["contract_version"] = contract.version
         return {
-            **super().job_arguments(context),
+            **arguments,
             "sequence": int(started.timestamp() * 1000),
             "code_version": catalog.code_version(),
         }
 
     def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override]
         result = super().execute(context)
-        context["outlet_events"][self.published].extra = {
-            name: result[name]
-            for name in ("version", "changed", "read", "written", "quarantined", "deduplicated", "verdict")
-        }
+        self.tell(context, result)
         return result
+
+    def tell(self, context: Context, result: dict[str, Any]) -> None:
+        """The asset's event of this publish; readers compare versions, so one too many does no harm."""
+        told = {name: result[name] for name in TOLD}
+        event = context["outlet_events"][self.published]
+        if isinstance(self.published, AssetAlias):
+            event.add(catalog.table_asset(result["table"]), told)
+        else:
+            event.extra = told
 
 
 def field(output: Any, name: str) -> XComArg:
@@ -60,15 +92,16 @@ def field(output: Any, name: str) -> XComArg:
 def publish_staged(
     table: str,
     staged: SparkJobOperator,
-    published: Asset,
+    published: Asset | AssetAlias,
     arguments: dict[str, Any],
     partitions: Any = (),
     dataset: str | None = None,
+    judged_as: dict[str, Any] | None = None,
 ) -> PublishOperator:
     """Add quality_gate and publish behind the task that staged `table`; returns the publish task.
 
     `staged` returns `staged_uri`, `staged_version`, `rows` and `inputs`; `partitions` are the run's, empty
-    for a whole table; `dataset` is the one whose contract goes into the account.
+    for a whole table. `arguments` are more of them for publish, `judged_as` for the gate.
     """
     suite = table.partition(".")[2]
     judged = {
@@ -83,6 +116,7 @@ def publish_staged(
             **judged,
             "partitions": partitions,
             "docs_root": str(Settings().home / "data_docs"),
+            **(judged_as or {}),
         },
         doc_md=f"Judges the staged rows by `expectations/{suite}.json`. Fails closed.",
     )

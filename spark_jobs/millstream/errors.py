@@ -53,6 +53,10 @@ class ReconciliationError(PermanentError):
     """Sources, landing, tables, ledger and events do not agree, and only a person can tell why."""
 
 
+class DecisionRefusedError(PermanentError):
+    """A person's decision on quarantined rows cannot be carried out: nothing was recorded."""
+
+
 class LakeWriterError(PermanentError):
     """A second process tried to write Delta tables on a local folder."""
 

@@ -242,6 +242,13 @@ def manifests_of(storage: Storage, dataset: str) -> list[Manifest]:
     return sorted(found, key=lambda manifest: (manifest.created_at, manifest.key))
 
 
+def landed_later(storage: Storage, dataset: str, run: str) -> set[str]:
+    """Landed objects that only runs after `run` have received."""
+    own = read_manifest(storage, dataset, run)
+    later = [one for one in manifests_of(storage, dataset) if one.created_at > own.created_at]
+    return {path for manifest in later for path in manifest.paths} - set(own.paths)
+
+
 def latest_manifest(
     storage: Storage, dataset: str, accept: Callable[[Manifest], bool] = lambda manifest: True
 ) -> Manifest | None:

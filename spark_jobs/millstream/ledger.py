@@ -29,13 +29,15 @@ class PartitionCounts(BaseModel):
     written: int
     quarantined: int
     deduplicated: int
+    dropped: int = Field(default=0, description="a person decided that they are published nowhere")
     late: int = Field(default=0, description="came after their window had closed; none in a batch")
+    accepted: int = Field(default=0, description="of the written, those broken and accepted by a person")
     content_hash: str = Field(description="order-independent hash of the published rows")
     quarantine_hash: str = Field(default="0", description="the same of the quarantined rows")
 
     @property
     def accounted(self) -> int:
-        return self.written + self.quarantined + self.deduplicated + self.late
+        return self.written + self.quarantined + self.deduplicated + self.dropped + self.late
 
 
 class Entry(BaseModel):
@@ -55,6 +57,7 @@ class Entry(BaseModel):
     watermark: str | None = None
     contract: dict[str, Any] | None = Field(default=None, description="Contract.schema_in_short()")
     drift: tuple[Change, ...] = Field(default=(), description="what had changed at the source")
+    replay: str | None = Field(default=None, description="run that published the rows of `run` once more")
     # Known only once read back from the table's history.
     version: int | None = None
     operation: str | None = None
@@ -77,6 +80,14 @@ class Entry(BaseModel):
         return sum(counts.deduplicated for counts in self.partitions.values())
 
     @property
+    def dropped(self) -> int:
+        return sum(counts.dropped for counts in self.partitions.values())
+
+    @property
+    def accepted(self) -> int:
+        return sum(counts.accepted for counts in self.partitions.values())
+
+    @property
     def late(self) -> int:
         return sum(counts.late for counts in self.partitions.values())
 
@@ -91,8 +102,8 @@ class Entry(BaseModel):
         if not rows_read == self.read == accounted:
             raise ConservationError(
                 f"{self.table}: {rows_read} rows were read from the source but written {self.written} + "
-                f"quarantined {self.quarantined} + deduplicated {self.deduplicated} + late {self.late} = "
-                f"{accounted}. "
+                f"quarantined {self.quarantined} + deduplicated {self.deduplicated} + dropped "
+                f"{self.dropped} + late {self.late} = {accounted}. "
                 "Nothing was published; the staged table is kept for inspection"
             )
 
@@ -137,8 +148,10 @@ def entries(table: TableRef, lake_root: str, limit: int | None = None) -> list[E
     return [entry for entry in found if entry is not None and entry.table == str(table)]
 
 
-def latest_by_partition(table: TableRef, lake_root: str) -> dict[str, tuple[Entry, PartitionCounts]]:
-    """For each partition the newest account of it.
+def latest_by_partition(
+    table: TableRef, lake_root: str, run: str | None = None
+) -> dict[str, tuple[Entry, PartitionCounts]]:
+    """For each partition the newest account of it, or the newest of `run`.
 
     Goes back no further than the last change that was not a publish (a restore, a delete by hand): what
     was accounted for before it may no longer be so.
@@ -150,8 +163,9 @@ def latest_by_partition(table: TableRef, lake_root: str) -> dict[str, tuple[Entr
             if commit.get("operation") in CONTENT_CHANGES:
                 break
             continue
-        for name, counts in entry.partitions.items():
-            newest.setdefault(name, (entry, counts))
+        if run in (None, entry.run):
+            for name, counts in entry.partitions.items():
+                newest.setdefault(name, (entry, counts))
     return newest
 
 

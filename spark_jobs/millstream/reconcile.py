@@ -93,6 +93,8 @@ def event_of(entry: ledger.Entry) -> dict[str, Any]:
         "written": entry.written,
         "quarantined": entry.quarantined,
         "deduplicated": entry.deduplicated,
+        "dropped": entry.dropped,
+        "accepted": entry.accepted,
         "verdict": entry.verdict,
         "repaired": True,
     }
@@ -147,7 +149,9 @@ def _rows_by_source(table: TableRef, lake_root: str, manifests: list[Manifest]) 
     """Rows that the extractor counted against rows that the run accounted for; files are not counted."""
     newest: dict[str, ledger.Entry] = {}
     for entry in ledger.entries(table, lake_root):
-        newest.setdefault(entry.run, entry)
+        # A replay's account may be of a part of what its run landed.
+        if entry.replay is None:
+            newest.setdefault(entry.run, entry)
     found = []
     for manifest in manifests:
         rows = {file.path: file.rows for file in manifest.files}

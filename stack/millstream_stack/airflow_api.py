@@ -167,6 +167,16 @@ class AirflowApi:
         """Makes an event of the asset, as a task that publishes it does."""
         self._request("POST", "/api/v2/assets/events", json={"asset_id": asset_id, "extra": extra})
 
+    def questions(self, run: Run) -> list[dict[str, Any]]:
+        """What the run's tasks have asked people, answered or not."""
+        path = f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}/hitlDetails"
+        return list(self._pages(path, "hitl_details"))
+
+    def answer(self, run: Run, task_id: str, option: str, params: dict[str, Any]) -> None:
+        """Answers a task's question, as its page in the web UI does."""
+        path = f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/{task_id}/-1/hitlDetails"
+        self._request("PATCH", path, json={"chosen_options": [option], "params_input": params})
+
     def asset_events_wait_for(self, dag_id: str) -> bool:
         """Whether the DAG has asset events from which no run has been made yet."""
         answer = self._client.get(f"/api/v2/dags/{dag_id}/assets/queuedEvents")

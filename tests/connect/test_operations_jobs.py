@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 
 import pytest
+from chain import Chain, contract_of, month_zip, small_suite
 from ledger_tables import publish
 from rich.console import Console
 
@@ -46,3 +47,18 @@ def test_operations_jobs_over_connect(lake: Settings) -> None:
     assert (found["before"]["stored"], found["removed"], found["pinned"]) == (3, 1, [0])
     files = Storage(root).files("silver/flights")
     assert sum(file.path.endswith(".parquet") for file in files) == 2
+
+
+def test_a_decision_is_made_and_carried_out_over_connect(server: Settings, tmp_path: Path) -> None:
+    day = "2013,1,1,517,515,2,830,819,11,UA,{},N14228,EWR,IAH,227,{},5,15,2013-01-01T10:00:00Z"
+    rule = {
+        "type": "expect_column_values_to_be_between",
+        "kwargs": {"column": "distance_mi", "min_value": 1, "mostly": 0.1},
+    }
+    with sessions.connect(server.connect_url, "replay/1", [], tag="replay") as spark:
+        chain = Chain(spark, tmp_path, contract_of("flights"), small_suite(rule))
+        chain.put("flights/flights_2013-01.csv.zip", month_zip(day.format(1, 1400), day.format(2, -1)))
+        assert chain.run("r1", ["2013-01"])["quarantined"] == 1
+        assert chain.decide("q1", "accept")["rows"] == 1
+        (result,) = chain.replay("q1")
+        assert (result["written"], result["accepted"], result["quarantined"]) == (2, 1, 0)

@@ -6,7 +6,6 @@ After a wanted change: `stack/run pytest tests/dags --update-golden`, then read 
 from __future__ import annotations
 
 import json
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk.definitions._internal.expandinput import MappedArgument
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.definitions.xcom_arg import PlainXComArg, XComArg
 
@@ -23,7 +23,6 @@ from millstream_airflow.operators import SparkJobOperator
 
 GOLDEN = Path(__file__).with_name("golden")
 CODE_VERSION = "abc1234"
-PARAM = re.compile(r"\{\{ params\.(\w+) \}\}")
 
 # What earlier tasks would hand over, by the name of the field.
 FROM_EARLIER_TASKS: dict[str, Any] = {
@@ -39,6 +38,14 @@ FROM_EARLIER_TASKS: dict[str, Any] = {
     "model_version": 1,
     "load": "full",
     "return_value": 4,
+    "quarantine_version": 2,
+    "action": "accept",
+    "decided_by": "ada",
+    "decided_at": "2026-01-01 00:00:00+00:00",
+    "note": "",
+    "run": "manual__1.0",
+    "replay": "manual__1",
+    "source_run": "scheduled__1",
 }
 # What only a mapped task or a run knows.
 RETURNED: dict[tuple[str, str], Any] = {
@@ -53,6 +60,8 @@ def rendered(value: Any) -> Any:
     if isinstance(value, PlainXComArg):
         returned = RETURNED.get((value.operator.task_id, value.key))
         return FROM_EARLIER_TASKS[value.key] if returned is None else returned
+    if isinstance(value, MappedArgument):
+        return FROM_EARLIER_TASKS[value._key]
     if isinstance(value, XComArg):
         raise AssertionError(f"an XComArg of a kind that this test does not know: {value}")
     if isinstance(value, dict):
@@ -87,6 +96,8 @@ TASKS = spark_tasks()
 def submission(task: SparkJobOperator, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setenv("MILLSTREAM_LAKE_ROOT", "file:///lake")
     monkeypatch.setenv("MILLSTREAM_CODE_VERSION", CODE_VERSION)
+    for name in ("dataset", "suite"):
+        monkeypatch.setattr(task, name, with_params(task, getattr(task, name)))
     monkeypatch.setattr(task, "arguments", rendered(task.arguments))
     monkeypatch.setattr(task, "more_arguments", rendered(task.more_arguments))
     context: Any = {
@@ -96,13 +107,18 @@ def submission(task: SparkJobOperator, monkeypatch: pytest.MonkeyPatch) -> dict[
     return {"job": task.job, "arguments": task.job_arguments(context)}
 
 
-def with_params(task: SparkJobOperator, arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments as a run with the DAG's own defaults would render them."""
-    asked = {name: PARAM.fullmatch(str(value)) for name, value in arguments.items()}
-    return {
-        name: task.dag.params[match[1]] if (match := asked[name]) else value
-        for name, value in arguments.items()
+def with_params(task: SparkJobOperator, value: Any) -> Any:
+    """`value` as a run with the DAG's own defaults would render it; for a param without one, its first."""
+    if isinstance(value, dict):
+        return {name: with_params(task, one) for name, one in value.items()}
+    if not isinstance(value, str) or "{{ params." not in value:
+        return value
+    params = {name: task.dag.params.get_param(name) for name in task.dag.params}
+    chosen = {
+        name: one.schema["enum"][0] if "enum" in one.schema and not one.has_value else one.value
+        for name, one in params.items()
     }
+    return task.render_template(value, {"params": chosen})
 
 
 def shown(found: dict[str, Any]) -> str:

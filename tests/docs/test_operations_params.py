@@ -1,12 +1,15 @@
-"""docs/operations.md tells every param of maintenance and every column of the ledger as the code has them."""
+"""docs/operations.md tells params of the platform's own DAGs and columns of `ops` as the code has them."""
 
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
+from millstream import decisions
 from millstream.jobs.rebuild_ledger import SCHEMA
 from millstream.settings import CHECKOUT
 from millstream_airflow.maintenance import LEAST_HOURS, maintenance_dag
+from millstream_airflow.replaying import ANSWER_WITHIN, replay_dag
 
 TEXT = (CHECKOUT / "docs" / "operations.md").read_text()
 
@@ -22,6 +25,25 @@ def test_every_param_is_there_with_its_default() -> None:
     assert f"at least {LEAST_HOURS}" in section("Maintenance")
 
 
+def columns(text: str) -> list[str]:
+    named = re.findall(r"^\| (`.*?`) \|", text, re.MULTILINE)
+    return [name for row in named for name in re.findall(r"`(\w+)`", row)]
+
+
 def test_every_column_of_the_ledger_is_there() -> None:
-    named = re.findall(r"^\| (`.*`) \|", section("Ledger"), re.MULTILINE)
-    assert [name for row in named for name in re.findall(r"`(\w+)`", row)] == SCHEMA.fieldNames()
+    assert columns(section("Ledger")) == SCHEMA.fieldNames()
+
+
+def test_every_param_of_a_replay_is_there_with_its_default() -> None:
+    replay, _, decide = section("Quarantine").partition("**Replay.**")[2].partition("**Decide.**")
+    shown = dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", replay, re.MULTILINE))
+    params = replay_dag().params
+    defaults = {name: params.get_param(name) for name in params}
+    assert shown == {
+        name: str(param.value).lower() if param.has_value else "none" for name, param in defaults.items()
+    }
+    assert f"within {ANSWER_WITHIN // timedelta(hours=1)} hours" in decide
+
+
+def test_every_column_of_a_decision_is_there() -> None:
+    assert columns(section("Quarantine").partition("**Decide.**")[2]) == decisions.SCHEMA.fieldNames()

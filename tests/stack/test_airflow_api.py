@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -52,6 +53,27 @@ def test_all_pages_are_read() -> None:
     found = api(answer).runs_since(MOMENT)
 
     assert [one.run_id for one in found] == [f"manual__{number}" for number in range(205)]
+
+
+def test_a_question_is_found_and_answered() -> None:
+    """Paths and fields as Airflow's own routes have them (airflow.api_fastapi, public/hitl.py)."""
+    told: dict[str, Any] = {}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        told[request.method] = request
+        question = {"subject": "accept?", "response_received": False}
+        return httpx.Response(200, json={"hitl_details": [question], "total_entries": 1})
+
+    client, asking = api(answer), airflow_api.Run("d", "r", "running", None, None)
+    (question,) = client.questions(asking)
+    client.answer(asking, "ask", "accept", {"note": "why"})
+    assert question["subject"] == "accept?"
+    assert told["GET"].url.path == "/api/v2/dags/d/dagRuns/r/hitlDetails"
+    assert told["PATCH"].url.path == "/api/v2/dags/d/dagRuns/r/taskInstances/ask/-1/hitlDetails"
+    assert json.loads(told["PATCH"].content) == {
+        "chosen_options": ["accept"],
+        "params_input": {"note": "why"},
+    }
 
 
 def test_lists_are_asked_with_get_only() -> None:

@@ -64,6 +64,7 @@ def test_the_arguments_that_follow_are_good_but_for_the_hostile_one() -> None:
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
 def test_a_job_takes_no_hostile_run_table_or_column(name: str) -> None:
     refused("publish", run=name)
+    refused("publish", replay=name)
     refused("publish", table=name)
     refused("publish", table=f"silver.{name}")
     refused("publish", table=f"{name}.flights")
@@ -89,6 +90,10 @@ def test_a_job_takes_no_hostile_run_table_or_column(name: str) -> None:
 )
 def test_a_partition_is_a_month(month: str) -> None:
     refused("publish", partitions=["2013-01", month])
+    if month:
+        chosen = {"lake_root": LAKE, "run": "manual__1", "contract": {}, "partition": month}
+        with pytest.raises(ConfigurationError):
+            jobs.parse("find_quarantined", chosen)
     with pytest.raises(ContractError):
         months(month, "2013-02")
 

@@ -12,7 +12,15 @@ import pytest
 
 from millstream.errors import ClusterError, ConfigurationError, SourceDataError
 from millstream.lake.storage import Storage
-from millstream.landing import Landing, in_memory, latest_manifest, read_manifest, run_key, verify
+from millstream.landing import (
+    Landing,
+    in_memory,
+    landed_later,
+    latest_manifest,
+    read_manifest,
+    run_key,
+    verify,
+)
 
 CONTENT = b"carrier,name\n9E,Endeavor Air Inc.\n"
 
@@ -155,6 +163,19 @@ def test_latest_manifest_is_the_newest_that_is_accepted(storage):
     assert latest_manifest(storage, "weather").run == "a"
     assert latest_manifest(storage, "weather", lambda manifest: manifest.run != "a").run == "b"
     assert latest_manifest(storage, "planes") is None
+
+
+def test_what_only_later_runs_have_landed(storage):
+    def landed(run, *contents):
+        landing = Landing(storage, "flights", run)
+        return landing.commit([], [landing.land(one, one, in_memory(one.encode())) for one in contents]).paths
+
+    landed("r1", "a", "b")
+    _, c, d = landed("r2", "b", "c", "d")
+    (_, e) = landed("r3", "c", "e")
+    assert landed_later(storage, "flights", "r1") == {c, d, e}
+    assert landed_later(storage, "flights", "r2") == {e}
+    assert landed_later(storage, "flights", "r3") == set()
 
 
 def test_watermark_moves_to_the_highest_landed_and_stays_without_rows(storage):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,8 @@ def test_a_version_that_is_not_there_is_not_what_the_table_has(lake: str, versio
 
 
 def test_the_ledger_has_a_line_for_each_run_table_and_partition(lake: str) -> None:
-    publish(lake, "silver.flights", "r1", read=9, partition="2013-01", quarantined=2, deduplicated=1)
+    counts = {"quarantined": 2, "deduplicated": 1, "dropped": 2}
+    publish(lake, "silver.flights", "r1", read=9, partition="2013-01", **counts)
     publish(lake, "silver.flights", "r2", read=4, partition="2013-02", late=1)
     publish(lake, "gold.arrival_delay_features", "r3", read=6, inputs={"silver.flights": 1})
     write(lake, "bronze.flights", 3)
@@ -49,14 +51,42 @@ def test_the_ledger_has_a_line_for_each_run_table_and_partition(lake: str) -> No
         ("silver.flights", "r1", "2013-01", 0),
         ("gold.arrival_delay_features", "r3", "all", 0),
     ]
-    parts = ("rows_written", "rows_quarantined", "rows_deduplicated", "rows_late")
+    parts = ("rows_written", "rows_quarantined", "rows_deduplicated", "rows_dropped", "rows_late")
     assert [tuple(line[part] for part in parts) for line in lines] == [
-        (3, 0, 0, 1),
-        (6, 2, 1, 0),
-        (6, 0, 0, 0),
+        (3, 0, 0, 0, 1),
+        (4, 2, 1, 2, 0),
+        (6, 0, 0, 0, 0),
     ]
     assert all(line["rows_read"] == sum(line[part] for part in parts) for line in lines)
     assert lines[2]["inputs"] == {"silver.flights": 1}
+
+
+def test_accounts_of_earlier_versions_can_be_read(lake: str) -> None:
+    earlier = {
+        "kind": "millstream.publish",
+        "table": str(TABLE),
+        "run": "r1",
+        "partitions": {
+            "all": {"read": 3, "written": 2, "quarantined": 1, "deduplicated": 0, "content_hash": "1"}
+        },
+        "verdict": {"passed": True},
+        "suite_version": "s1",
+        "code_version": "c",
+    }
+    write(lake, str(TABLE), 2, userMetadata=json.dumps(earlier))
+    (account,) = ledger.entries(TABLE, lake)
+    account.check_conservation(3)
+    assert (account.dropped, account.accepted, account.replay) == (0, 0, None)
+
+
+def test_the_newest_account_of_a_run_is_found_behind_those_of_others(lake: str) -> None:
+    for run, read in (("r1", 3), ("r2", 4), ("r1", 5), ("r3", 6)):
+        publish(lake, str(TABLE), run, read=read)
+    found = {run: ledger.latest_by_partition(TABLE, lake, run)["all"][1].read for run in ("r1", "r2")}
+    assert found == {"r1": 5, "r2": 4}
+    assert ledger.latest_by_partition(TABLE, lake)["all"][0].run == "r3"
+    write(lake, str(TABLE), 1)
+    assert ledger.latest_by_partition(TABLE, lake, "r1") == {}
 
 
 def test_a_row_that_is_nowhere_stops_the_run() -> None:

@@ -107,6 +107,13 @@ def test_rows_that_were_landed_and_not_accounted_for(lake: str) -> None:
     ]
 
 
+def test_a_replay_of_a_part_is_not_taken_for_the_whole(lake: str) -> None:
+    land(lake, "r1", rows=10)
+    first = publish(lake, TABLE, "r1", read=10)
+    second = publish(lake, TABLE, "r1", read=4, replay="q1")
+    assert differences(lake, told(first), told(second, "q1")) == []
+
+
 def test_an_account_whose_sum_does_not_hold(lake: str) -> None:
     version = publish(lake, TABLE, "r1", read=9, late=-1)
     account = ledger.entries(TableRef.parse(TABLE), lake)[0]

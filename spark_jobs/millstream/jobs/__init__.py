@@ -26,10 +26,10 @@ class JobModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    @field_validator("run", check_fields=False)
+    @field_validator("run", "source_run", "replay", check_fields=False)
     @classmethod
-    def _names_a_run(cls, run: str) -> str:
-        if not is_run_key(run):
+    def _names_a_run(cls, run: str | None) -> str | None:
+        if run is not None and not is_run_key(run):
             raise ValueError(f"not a run key: {run!r}; see millstream.landing.run_key")
         return run
 
@@ -45,6 +45,13 @@ class JobModel(BaseModel):
         if wrong:
             raise ValueError(f"not months: {wrong}; expected YYYY-MM")
         return partitions
+
+    @field_validator("partition", check_fields=False)
+    @classmethod
+    def _is_a_month(cls, partition: str) -> str:
+        if partition not in ("", WHOLE) and not is_month(partition):
+            raise ValueError(f"not a month: {partition!r}; expected YYYY-MM")
+        return partition
 
     @field_validator("partition_column", check_fields=False)
     @classmethod

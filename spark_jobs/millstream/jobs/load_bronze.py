@@ -14,7 +14,7 @@ from millstream import drift, ledger
 from millstream.compatibility import require_compatible
 from millstream.contract import Contract
 from millstream.decode import fields, read_landing
-from millstream.errors import SchemaDriftError
+from millstream.errors import SchemaDriftError, SourceDataError
 from millstream.jobs import JobModel
 from millstream.lake.staging import WHOLE
 from millstream.lake.storage import Storage
@@ -104,6 +104,26 @@ def landed_rows(spark: SparkSession, contract: Contract, lake_root: str, manifes
     rows = read_landing(spark, contract, lake_root, manifest.paths)
     month = F.regexp_extract("_source_file", r"/partition=([^/]+)/", 1)
     return rows.withColumn("_partition", F.when(month != "", month).otherwise(F.lit(WHOLE)))
+
+
+def received_rows(spark: SparkSession, contract: Contract, lake_root: str, manifest: Manifest) -> DataFrame:
+    """The rows of a manifest's files once more: from landing, or from bronze when retention has removed them.
+
+    Raises SourceDataError when neither has them.
+    """
+    storage = Storage(lake_root)
+    if all(storage.exists(path) for path in manifest.paths):
+        check_landed_columns(lake_root, contract, manifest)
+        return landed_rows(spark, contract, lake_root, manifest)
+    bronze = TableRef(zone="bronze", name=contract.dataset).uri(lake_root)
+    if not table_exists(bronze):
+        raise SourceDataError(
+            f"{contract.dataset}: what run {manifest.run} landed has been removed, and there is no bronze: "
+            "run the ingest again"
+        )
+    rows = spark.read.format("delta").load(bronze).where(F.col("_source_file").isin(manifest.paths))
+    # The same bytes that two runs have landed are one object, and rows of both.
+    return rows.dropDuplicates(["_source_file", "_source_row"])
 
 
 def bronze_condition(contract: Contract, manifest: Manifest, run: str) -> str:

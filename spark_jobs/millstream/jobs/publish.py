@@ -1,7 +1,7 @@
 """Staged to published: good rows to the table, broken ones to its quarantine, the account into the commit.
 
 Nothing is published without a verdict on exactly this staged version, and nothing unless every row that was
-read is accounted for.
+read is accounted for. What a person decided about a broken row (`millstream.decisions`) is carried out here.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
-from millstream import ledger
+from millstream import ledger, quarantine
 from millstream.contract import Contract
+from millstream.decisions import DECISIONS
 from millstream.drift import Change
-from millstream.errors import QualityGateError
+from millstream.errors import ConservationError, QualityGateError, SupersededError
+from millstream.fate import FATE, is_published, is_quarantined, judged, with_fate, without_outdated
 from millstream.jobs import JobModel
+from millstream.jobs.load_bronze import received_rows
 from millstream.jobs.quality_gate import verdict_path
 from millstream.lake.staging import SOURCE_ROW_ID, WHOLE, read_staged
 from millstream.lake.storage import Storage
@@ -33,11 +36,16 @@ from millstream.lake.writing import (
     require_writer,
     table_version,
 )
-from millstream.quality.predicates import split
+from millstream.landing import read_manifest
+from millstream.quality.predicates import MALFORMED, REASONS
 from millstream.quality.suite import Suite
 from millstream.quality.verdict import Verdict
 from millstream.transforms import transform_of
+from millstream.transforms.typed import source_record
 
+# The fates that are counts of the account by their own name; `written` has the accepted rows too.
+COUNTED = ("accepted", "quarantined", "deduplicated", "dropped")
+Accounts = dict[str, tuple[ledger.Entry, ledger.PartitionCounts]]
 Load = Literal["full", "partition", "watermark"]
 
 
@@ -46,7 +54,8 @@ class Args(JobModel):
 
     `sequence` orders the attempts: of two that publish the same partitions the higher one stays.
     `rows_read` is what the transform counted. `partitions` are those of the run, empty for a whole table.
-    `contract` is a dataset's, `drift` what the transform found changed at its source.
+    `contract` is a dataset's; by it broken rows are kept as received. `drift` is what the transform found
+    changed at its source. A replay publishes what `run` landed once more; `replay` is the run that does it.
     """
 
     lake_root: str
@@ -66,6 +75,7 @@ class Args(JobModel):
     contract_version: int | None = None
     code_version: str
     watermark: str | None = None
+    replay: str | None = None
 
 
 class Result(JobModel):
@@ -78,6 +88,8 @@ class Result(JobModel):
     written: int
     quarantined: int
     deduplicated: int
+    dropped: int
+    accepted: int
     partitions: tuple[str, ...]
     verdict: dict[str, Any]
 
@@ -87,14 +99,20 @@ def run(spark: SparkSession, args: Args) -> Result:
     table = TableRef.parse(args.table)
     verdict = _passed(args)
     suite = Suite.from_dict(args.suite, verdict.parameters)
-    staged = _judged(read_staged(spark, args.staged_uri, args.staged_version), suite, verdict)
+    staged = judged(read_staged(spark, args.staged_uri, args.staged_version), suite, verdict)
+    if args.load == "watermark":
+        staged = without_outdated(spark, staged, table, args.lake_root, args.run)
+    decisions = ledger.version(DECISIONS, args.lake_root)
+    staged = with_fate(spark, staged, table, args.lake_root, decisions)
     columns = _published_columns(table)
     require_columns(table.uri(args.lake_root), columns)
-    entry = _account(staged, columns, args, verdict)
+    entry, broken = _account(staged, columns, args, verdict, decisions)
     entry.check_conservation(args.rows_read)
-    _agree_with_gate(entry, verdict)
+    _agree_with_gate(broken, verdict)
+    if args.replay:
+        _require_source_unchanged(entry, table, args)
 
-    changed = _differs(entry, table, args.lake_root) and _adds_anything(spark, staged, table, args, entry)
+    changed = _differs(entry, table, args) and _adds_anything(spark, staged, table, args, entry)
     if changed:
         _publish_quarantine(spark, staged, table, columns, args, entry)
         _publish_rows(spark, staged, table, columns, args, entry)
@@ -106,6 +124,8 @@ def run(spark: SparkSession, args: Args) -> Result:
         written=entry.written,
         quarantined=entry.quarantined,
         deduplicated=entry.deduplicated,
+        dropped=entry.dropped,
+        accepted=entry.accepted,
         partitions=tuple(sorted(entry.partitions)),
         verdict=entry.verdict,
     )
@@ -140,33 +160,22 @@ def _published_columns(table: TableRef) -> StructType:
     return StructType([*fields, source_row])
 
 
-def _judged(staged: DataFrame, suite: Suite, verdict: Verdict) -> DataFrame:
-    """The staged rows with `_reasons`, found as the gate found them: duplicates are not judged."""
-    judged = split(staged.where(~F.col("_duplicate")), suite, verdict.broken_indexes)
-    return judged.unionByName(staged.where("_duplicate"), allowMissingColumns=True)
-
-
-def _is_good() -> Column:
-    return (F.size("_reasons") == 0) & ~F.col("_duplicate")
-
-
-def _is_quarantined() -> Column:
-    return (F.size("_reasons") > 0) & ~F.col("_duplicate")
-
-
-def _account(staged: DataFrame, columns: StructType, args: Args, verdict: Verdict) -> ledger.Entry:
-    """Counts and content hashes per partition, in one aggregation over the staged rows."""
+def _account(
+    staged: DataFrame, columns: StructType, args: Args, verdict: Verdict, decisions: int | None
+) -> tuple[ledger.Entry, int]:
+    """Counts and content hashes per partition, in one aggregation over the staged rows; and the rows that
+    broke a critical rule, whatever became of them."""
     row_hash = F.xxhash64(*(_hashable(column) for column in columns.fields)).cast("decimal(38,0)")
     reasons_hash = F.xxhash64(SOURCE_ROW_ID, F.col("_reasons")).cast("decimal(38,0)")
     counted = (
         staged.groupBy("_partition")
         .agg(
             F.count(F.lit(1)).alias("read"),
-            F.count_if(_is_good()).alias("written"),
-            F.count_if(_is_quarantined()).alias("quarantined"),
-            F.count_if("_duplicate").alias("deduplicated"),
-            F.sum(F.when(_is_good(), row_hash)).cast("string").alias("content_hash"),
-            F.sum(F.when(_is_quarantined(), reasons_hash)).cast("string").alias("quarantine_hash"),
+            F.count_if(is_published()).alias("written"),
+            *(F.count_if(F.col(FATE) == fate).alias(fate) for fate in COUNTED),
+            F.count_if(F.size(REASONS) > 0).alias("broken"),
+            F.sum(F.when(is_published(), row_hash)).cast("string").alias("content_hash"),
+            F.sum(F.when(is_quarantined(), reasons_hash)).cast("string").alias("quarantine_hash"),
         )
         .collect()
     )
@@ -182,19 +191,21 @@ def _account(staged: DataFrame, columns: StructType, args: Args, verdict: Verdic
     }
     empty = ledger.PartitionCounts(read=0, written=0, quarantined=0, deduplicated=0, content_hash="0")
     expected = args.partitions or (() if found else (WHOLE,))
-    return ledger.Entry(
+    entry = ledger.Entry(
         table=args.table,
         run=args.run,
         partitions={name: found.get(name, empty) for name in sorted({*expected, *found})},
         verdict=_summary(verdict),
-        inputs=args.inputs,
+        inputs=args.inputs if decisions is None else {**args.inputs, str(DECISIONS): decisions},
         contract_version=args.contract_version,
         suite_version=verdict.suite_version,
         code_version=args.code_version,
         watermark=args.watermark,
         contract=Contract.from_dict(args.contract, "contract").schema_in_short() if args.contract else None,
         drift=args.drift,
+        replay=args.replay,
     )
+    return entry, sum(row["broken"] for row in counted)
 
 
 def _hashable(column: StructField) -> Column:
@@ -214,27 +225,67 @@ def _summary(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _agree_with_gate(entry: ledger.Entry, verdict: Verdict) -> None:
-    if entry.quarantined != verdict.quarantined_rows:
+def _agree_with_gate(broken: int, verdict: Verdict) -> None:
+    if broken != verdict.quarantined_rows:
         raise QualityGateError(
-            f"{entry.table}: the gate counted {verdict.quarantined_rows} rows for quarantine, publishing "
-            f"{entry.quarantined}: the staged table or the suite is not the one that was judged"
+            f"{verdict.table}: the gate counted {verdict.quarantined_rows} rows for quarantine, publishing "
+            f"{broken}: the staged table or the suite is not the one that was judged"
         )
 
 
-def _differs(entry: ledger.Entry, table: TableRef, lake_root: str) -> bool:
-    """Whether publishing would change anything: the table's own account of the same partitions decides."""
-    published = ledger.latest_by_partition(table, lake_root)
+def _own_accounts(table: TableRef, args: Args) -> Accounts:
+    """The accounts of what this run can have published before: by partition, or of its own increment."""
+    return ledger.latest_by_partition(
+        table, args.lake_root, run=args.run if args.load == "watermark" else None
+    )
+
+
+def _require_source_unchanged(entry: ledger.Entry, table: TableRef, args: Args) -> None:
+    """A replay puts the same source rows in the place of its run's own, of nobody else's.
+
+    Raises: SupersededError when another run has published the partitions meanwhile; ConservationError when
+    the lake no longer has all rows that the run had read.
+    """
+    published = _own_accounts(table, args)
     for name, counts in entry.partitions.items():
-        if name not in published:
-            return True
-        earlier, had = published[name]
-        same = had == counts and earlier.suite_version == entry.suite_version
-        if not same or earlier.contract_version != entry.contract_version:
-            return True
-        if earlier.watermark != entry.watermark or earlier.drift != entry.drift:
-            return True
-    return False
+        earlier, had = published.get(name, (None, None))
+        if earlier is None or had is None or earlier.run != args.run:
+            raise SupersededError(
+                f"{table}, {name}: run {args.run} is not, or no longer, the one that published it: nothing "
+                "was replayed; look for what is in quarantine now"
+            )
+        if had.read != counts.read:
+            raise ConservationError(
+                f"{table}, {name}: run {args.run} had read {had.read} rows, the lake now has {counts.read} "
+                "of them: nothing was replayed; run the ingest again"
+            )
+
+
+def _differs(entry: ledger.Entry, table: TableRef, args: Args) -> bool:
+    """Whether publishing would change anything: the table's own accounts of the same partitions decide."""
+    known = (ledger.latest_by_partition(table, args.lake_root), _own_accounts(table, args))
+    return not all(
+        any(_same(entry, counts, published.get(name)) for published in known)
+        for name, counts in entry.partitions.items()
+    )
+
+
+def _same(
+    entry: ledger.Entry,
+    counts: ledger.PartitionCounts,
+    published: tuple[ledger.Entry, ledger.PartitionCounts] | None,
+) -> bool:
+    if published is None:
+        return False
+    earlier, had = published
+    return (
+        had == counts
+        and earlier.suite_version == entry.suite_version
+        and earlier.contract_version == entry.contract_version
+        and earlier.drift == entry.drift
+        # A replay tells nothing of how far the source has been read.
+        and entry.watermark in (None, earlier.watermark)
+    )
 
 
 def _adds_anything(
@@ -245,10 +296,15 @@ def _adds_anything(
     Watermarks are inclusive, so that no row with the last timestamp is missed: each increment brings back
     the rows at the boundary, and these must not make a new version of the table.
     """
-    if args.load != "watermark" or entry.quarantined or ledger.version(table, args.lake_root) is None:
+    if (
+        args.load != "watermark"
+        or entry.quarantined
+        or _own_accounts(table, args)
+        or ledger.version(table, args.lake_root) is None
+    ):
         return True
     columns = [name for name in _published_columns(table).fieldNames() if name != SOURCE_ROW_ID]
-    good = staged.where(_is_good()).select(*columns)
+    good = staged.where(is_published()).select(*columns)
     present = spark.read.format("delta").load(table.uri(args.lake_root)).select(*columns)
     return not good.exceptAll(present).isEmpty()
 
@@ -282,7 +338,7 @@ def _publish_rows(
         uri,
         TableDefinition(columns, (module.__doc__ or "").split("\n")[0], partition_by, module.CHECKS),
     )
-    good = staged.where(_is_good()).select(*columns.fieldNames())
+    good = staged.where(is_published()).select(*columns.fieldNames())
     commit = _commit(args, table, entry)
     if args.load == "watermark":
         differ = " OR ".join(
@@ -305,32 +361,37 @@ def _publish_quarantine(
     uri = table.quarantine.uri(args.lake_root)
     if entry.quarantined == 0 and ledger.version(table.quarantine, args.lake_root) is None:
         return
-    broken = staged.where(_is_quarantined()).select(
+    broken = staged.where(is_quarantined())
+    if args.contract is not None and entry.quarantined:
+        broken = _as_received(spark, broken, Contract.from_dict(args.contract, origin="contract"), args)
+    broken = broken.select(
         *columns.fieldNames(),
-        F.col("_reasons"),
+        F.col(REASONS),
+        F.col(MALFORMED),
         F.col("_source_record"),
         F.col("_partition"),
         F.lit(args.run).alias("_run"),
         F.lit(args.contract_version).cast("int").alias("_contract_version"),
         F.lit(entry.suite_version).alias("_suite_version"),
     )
-    create_table(spark, uri, _quarantine_definition(table, columns))
+    create_table(spark, uri, quarantine.definition(table, columns))
     condition = f"_run = {literal(args.run)}" if args.load == "watermark" else _condition(args, "_partition")
-    replace(broken, uri, condition, _commit(args, table.quarantine, entry))
+    replace(broken, uri, condition, _commit(args, table.quarantine, entry), more_columns=True)
 
 
-def _quarantine_definition(table: TableRef, columns: StructType) -> TableDefinition:
-    from pyspark.sql.types import ArrayType, IntegerType
-
-    kept = [StructField(column.name, column.dataType, True, column.metadata) for column in columns.fields]
-    more = [
-        StructField("_reasons", ArrayType(StringType()), True, {"comment": "Every rule that the row broke"}),
-        StructField("_source_record", StringType(), True, {"comment": "The row as received, if unreadable"}),
-        StructField("_partition", StringType(), True, {"comment": "Partition that it was delivered for"}),
-        StructField("_run", StringType(), True, {"comment": "Run that quarantined it"}),
-        StructField("_contract_version", IntegerType(), True, {"comment": "Version of the dataset contract"}),
-        StructField("_suite_version", StringType(), True, {"comment": "Version of the expectation suite"}),
-    ]
-    return TableDefinition(
-        StructType([*kept, *more]), f"Rows that broke a critical expectation of {table}", ("_partition",)
+def _as_received(spark: SparkSession, broken: DataFrame, contract: Contract, args: Args) -> DataFrame:
+    """The broken rows with their `_source_record`, read again: only unreadable ones are staged with it."""
+    landed = F.substring_index(SOURCE_ROW_ID, "#", 1).alias("path")
+    paths = {row["path"] for row in broken.select(landed).distinct().collect()}
+    manifest = read_manifest(Storage(args.lake_root), contract.dataset, args.run)
+    files = tuple(file for file in manifest.files if file.path in paths)
+    rows = received_rows(spark, contract, args.lake_root, manifest.model_copy(update={"files": files}))
+    records = rows.select(
+        F.concat_ws("#", "_source_file", "_source_row").alias(SOURCE_ROW_ID),
+        source_record(contract).alias("_record"),
+    ).join(broken.select(SOURCE_ROW_ID), SOURCE_ROW_ID, "left_semi")
+    return (
+        broken.join(records, SOURCE_ROW_ID, "left")
+        .withColumn("_source_record", F.coalesce("_source_record", "_record"))
+        .drop("_record")
     )

@@ -1,4 +1,6 @@
-"""Bronze (or, in ETL mode, landing) to a staged silver table: typed, duplicates marked, references checked.
+"""Bronze (in ETL mode and in a replay: landing) to a staged silver table.
+
+Typed, duplicates marked, references checked.
 
 Every source row is in the staged table. Which rows are published is decided later, from this one
 materialised version.
@@ -20,6 +22,7 @@ from millstream.jobs.load_bronze import (
     bronze_condition,
     check_landed_columns,
     landed_rows,
+    received_rows,
     recorded_changes,
 )
 from millstream.lake.reading import read_at
@@ -33,12 +36,17 @@ from millstream.transforms.typed import DRIFT, changed_values, typed
 
 
 class Args(JobModel):
-    """`mode` elt reads the bronze rows of this run, etl its landed files."""
+    """`mode` elt reads the bronze rows of this run, etl its landed files.
+
+    A replay reads what an earlier run, `source_run`, landed: of its `partitions`, or all of it.
+    """
 
     lake_root: str
     run: str
     contract: dict[str, Any]
-    mode: Literal["elt", "etl"]
+    mode: Literal["elt", "etl", "replay"]
+    source_run: str | None = None
+    partitions: tuple[str, ...] = ()
 
 
 class Result(JobModel):
@@ -56,7 +64,7 @@ def run(spark: SparkSession, args: Args) -> Result:
     require_writer(spark, args.lake_root)
     contract = Contract.from_dict(args.contract, origin="contract")
     require_compatible(contract, args.lake_root)
-    manifest = read_manifest(Storage(args.lake_root), contract.dataset, args.run)
+    manifest = read_manifest(Storage(args.lake_root), contract.dataset, args.source_run or args.run)
     transform = transform_of(contract.dataset)
     source, inputs, changes = _source_rows(spark, contract, manifest, args)
     referenced = _referenced(transform, args.lake_root)
@@ -86,10 +94,15 @@ def run(spark: SparkSession, args: Args) -> Result:
 def _source_rows(
     spark: SparkSession, contract: Contract, manifest: Manifest, args: Args
 ) -> tuple[DataFrame, dict[str, int], tuple[drift.Change, ...]]:
+    bronze = TableRef(zone="bronze", name=contract.dataset)
+    if args.mode == "replay":
+        files = [file for file in manifest.files if not args.partitions or file.partition in args.partitions]
+        chosen = manifest.model_copy(update={"files": tuple(files)})
+        found = received_rows(spark, contract, args.lake_root, chosen)
+        return found, {}, recorded_changes(args.lake_root, bronze, manifest.key)
     if args.mode == "etl":
         changes = check_landed_columns(args.lake_root, contract, manifest)
         return landed_rows(spark, contract, args.lake_root, manifest), {}, changes
-    bronze = TableRef(zone="bronze", name=contract.dataset)
     rows = spark.read.format("delta").load(bronze.uri(args.lake_root))
     version = ledger.version(bronze, args.lake_root)
     found = rows.where(bronze_condition(contract, manifest, args.run))

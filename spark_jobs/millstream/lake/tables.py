@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from millstream.errors import ConfigurationError
 
-# `ops` holds what the platform knows of itself; it is made from the other zones and can be made again.
+# `ops` holds what the platform knows of itself: made from the other zones, but for people's decisions.
 Zone = Literal["bronze", "silver", "gold", "ops"]
 ZONES: tuple[str, ...] = get_args(Zone)
 # The one partition of a table that is not cut.

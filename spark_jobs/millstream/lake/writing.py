@@ -134,14 +134,20 @@ def table_version(uri: str) -> int:
     return max(versions)
 
 
-def replace(rows: DataFrame, uri: str, condition: str | None, commit: Commit | None = None) -> None:
+def replace(
+    rows: DataFrame, uri: str, condition: str | None, commit: Commit | None = None, more_columns: bool = False
+) -> None:
     """Make `rows` the table's rows where `condition` holds (everywhere, when None), in one commit.
+
+    With `more_columns` the table gets those of `rows` that it lacks.
 
     Raises: SupersededError when a newer attempt of the same writer has already committed.
     """
     writer = rows.write.format("delta").mode("overwrite")
     if condition is not None:
         writer = writer.option("replaceWhere", condition)
+    if more_columns:
+        writer = writer.option("mergeSchema", "true")
     if commit is not None:
         writer = (
             writer.option("userMetadata", commit.metadata)

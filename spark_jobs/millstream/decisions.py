@@ -1,0 +1,70 @@
+"""What people decided about quarantined rows, as data: the table `ops.decisions`.
+
+Every publish asks it, so a decision outlives reruns, backfills and replays. It is bound to the landed file
+and row: what the source delivers in other bytes is judged anew.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import and_
+from typing import Literal
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StringType, StructField, StructType, TimestampType
+
+from millstream.lake.reading import read_at
+from millstream.lake.staging import SOURCE_ROW_ID
+from millstream.lake.tables import TableRef
+from millstream.quality.predicates import MALFORMED, REASONS
+from millstream.transforms import transform_of
+
+DECISIONS = TableRef(zone="ops", name="decisions")
+DECISION = "_decision"
+Action = Literal["accept", "drop"]
+
+SCHEMA = StructType(
+    [
+        StructField("table", StringType(), False, {"comment": "Table that the row was to be published in"}),
+        StructField("source_row_id", StringType(), False, {"comment": "Landed file and row number"}),
+        StructField("action", StringType(), False, {"comment": "accept: published; drop: published nowhere"}),
+        StructField("note", StringType(), True, {"comment": "Why, in that person's words"}),
+        StructField("decided_by", StringType(), False, {"comment": "Airflow user who decided"}),
+        StructField("decided_at", TimestampType(), False, {"comment": "When; the newest decision counts"}),
+        StructField("run", StringType(), False, {"comment": "Run that asked for the decision"}),
+    ]
+)
+
+
+def newest(spark: SparkSession, table: TableRef, lake_root: str, version: int) -> DataFrame:
+    """The decision that counts for each source row of `table`: `_source_row_id`, `_decision`."""
+    made = read_at(spark, str(DECISIONS), lake_root, version).where(F.col("table") == str(table))
+    return made.groupBy(F.col("source_row_id").alias(SOURCE_ROW_ID)).agg(
+        F.max_by("action", "decided_at").alias(DECISION)
+    )
+
+
+def acceptable(table: TableRef) -> Column:
+    """Whether a broken row could stand in the table at all: readable, with a key, within its constraints."""
+    module = transform_of(table.name)
+    needed = [F.col(column.name).isNotNull() for column in module.SCHEMA.fields if not column.nullable]
+    checks = [F.expr(check) for check in module.CHECKS.values()]
+    return F.coalesce(reduce(and_, [F.size(MALFORMED) == 0, *needed, *checks]), F.lit(False))
+
+
+def refusal(rows: DataFrame, table: TableRef) -> str | None:
+    """Why `rows` of the quarantine cannot all be accepted; None when they can."""
+    found = rows.where(~acceptable(table)).agg(
+        F.count(F.lit(1)).alias("rows"),
+        F.min(F.struct(SOURCE_ROW_ID, REASONS)).alias("first"),
+    )
+    refused = found.collect()[0]
+    if not refused["rows"]:
+        return None
+    row_id, reasons = refused["first"]
+    return (
+        f"{table}: {refused['rows']} of the chosen rows cannot be accepted: they are unreadable, lack a key "
+        f"or break a constraint of the table, which no decision changes; for example {row_id}: "
+        f"{'; '.join(reasons)}. Choose fewer by a reason or a partition, drop them, or correct the source"
+    )

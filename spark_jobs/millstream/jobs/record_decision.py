@@ -1,0 +1,78 @@
+"""A person's decision on quarantined rows into `ops.decisions`; the next publish carries it out."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from millstream import quarantine
+from millstream.decisions import DECISIONS, SCHEMA, Action, refusal
+from millstream.errors import DecisionRefusedError
+from millstream.jobs import JobModel
+from millstream.lake.staging import SOURCE_ROW_ID
+from millstream.lake.tables import TableRef
+from millstream.lake.writing import (
+    Commit,
+    TableDefinition,
+    create_table,
+    literal,
+    replace,
+    require_writer,
+    table_version,
+)
+
+
+class Args(JobModel):
+    """The decision is on the rows that `quarantine_version` had: those that the person was asked about."""
+
+    lake_root: str
+    run: str
+    table: str
+    quarantine_version: int
+    reason: str = ""
+    partition: str = ""
+    action: Action
+    decided_by: str
+    decided_at: datetime
+    note: str = ""
+
+
+class Result(JobModel):
+    """Decisions made, and the version of `ops.decisions`."""
+
+    table: str
+    version: int
+    rows: int
+
+
+def run(spark: SparkSession, args: Args) -> Result:
+    """Raises DecisionRefusedError when rows are to be accepted that cannot stand in the table."""
+    require_writer(spark, args.lake_root)
+    table = TableRef.parse(args.table)
+    chosen = quarantine.rows_at(
+        spark, table, args.lake_root, args.quarantine_version, args.reason, args.partition
+    )
+    if args.action == "accept" and (why := refusal(chosen, table)):
+        raise DecisionRefusedError(why)
+    rows = chosen.select(
+        F.lit(args.table).alias("table"),
+        F.col(SOURCE_ROW_ID).alias("source_row_id"),
+        F.lit(args.action).alias("action"),
+        F.lit(args.note or None).cast("string").alias("note"),
+        F.lit(args.decided_by).alias("decided_by"),
+        F.lit(args.decided_at).cast("timestamp").alias("decided_at"),
+        F.lit(args.run).alias("run"),
+    ).distinct()
+    uri = DECISIONS.uri(args.lake_root)
+    create_table(spark, uri, TableDefinition(SCHEMA, "What people decided about quarantined rows"))
+    told = {"kind": "millstream.decision", **args.model_dump(mode="json", exclude={"lake_root"})}
+    commit = Commit(
+        writer=f"millstream:{DECISIONS}:{args.run}",
+        sequence=int(args.decided_at.timestamp() * 1000),
+        metadata=json.dumps(told),
+    )
+    replace(rows, uri, f"run = {literal(args.run)}", commit)
+    return Result(table=str(DECISIONS), version=table_version(uri), rows=rows.count())

@@ -1,0 +1,151 @@
+"""The quarantine's DAG: what is asked, what is planned, and who hears of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.execution_time.context import OutletEventAccessors, set_current_context
+
+from millstream.errors import DecisionRefusedError
+from millstream.settings import CHECKOUT
+from millstream_airflow.maintenance import LEAST_HOURS
+from millstream_airflow.publishing import TOLD
+from millstream_airflow.replaying import REPLAYED, AskOperator, plan
+
+FOUND: dict[str, Any] = {
+    "rows": 3,
+    "quarantine_version": 2,
+    "groups": [{"partition": "2013-01", "rows": 3, "reason": "dest matches ^(A|B)$"}],
+    "pieces": [
+        {"source_run": "scheduled__1", "partitions": ["2013-01"]},
+        {"source_run": "scheduled__2", "partitions": ["2013-02", "2013-03"]},
+    ],
+    "refusal": None,
+}
+NOTHING: dict[str, Any] = {
+    "rows": 0,
+    "quarantine_version": None,
+    "groups": [],
+    "pieces": [],
+    "refusal": None,
+}
+ANSWER = {
+    "params_input": {"note": "seen with the source"},
+    "responded_at": datetime(2026, 1, 1, tzinfo=UTC),
+    "responded_by_user": {"id": "1", "name": "ada"},
+}
+
+
+@pytest.fixture(scope="module")
+def dag() -> DAG:
+    return DagBag(str(CHECKOUT / "dags" / "replay_quarantine.py")).dags["replay_quarantine"]
+
+
+@pytest.fixture
+def ask(dag: DAG) -> AskOperator:
+    operator = dag.get_task("ask")
+    assert isinstance(operator, AskOperator)
+    return operator
+
+
+def context(found: dict[str, Any] = FOUND, **params: Any) -> Any:
+    return {
+        "params": {"dataset": "flights", "action": "replay", "dry_run": False, **params},
+        "dag_run": SimpleNamespace(run_id="manual__1"),
+        "ti": SimpleNamespace(xcom_pull=lambda task_ids: found),
+    }
+
+
+def planned(decided: Any = None, found: dict[str, Any] = FOUND, **params: Any) -> list[dict[str, Any]]:
+    with set_current_context(context(found, **params)):
+        pieces: list[dict[str, Any]] = plan.function(found, decided)
+    return pieces
+
+
+def test_what_asks_nothing_of_the_person_who_triggers_it_changes_nothing(dag: DAG) -> None:
+    assert dag.params["dry_run"] is True
+    assert dag.params["action"] == "replay"
+
+
+def test_each_run_that_brought_such_rows_is_staged_by_itself() -> None:
+    assert planned() == [
+        {
+            "source_run": "scheduled__1",
+            "partitions": ["2013-01"],
+            "run": "manual__1.0",
+            "replay": "manual__1",
+        },
+        {
+            "source_run": "scheduled__2",
+            "partitions": ["2013-02", "2013-03"],
+            "run": "manual__1.1",
+            "replay": "manual__1",
+        },
+    ]
+
+
+def test_a_dry_run_only_says_what_would_be_done() -> None:
+    with pytest.raises(AirflowSkipException, match=r"3 quarantined rows of flights.*scheduled__2 2013-02"):
+        planned(dry_run=True)
+
+
+def test_without_rows_or_without_a_decision_nothing_is_published() -> None:
+    with pytest.raises(AirflowSkipException, match="no such rows"):
+        planned(found=NOTHING)
+    with pytest.raises(AirflowSkipException, match="nothing was decided"):
+        planned(action="drop")
+    assert len(planned(decided={"rows": 3}, action="drop")) == 2
+
+
+@pytest.mark.parametrize("params", [{}, {"action": "accept", "dry_run": True}], ids=["replay", "dry run"])
+def test_nobody_is_asked_without_need(ask: AskOperator, params: dict[str, Any]) -> None:
+    with pytest.raises(AirflowSkipException):
+        ask.execute(context(**params))
+    with pytest.raises(AirflowSkipException):
+        ask.execute(context(NOTHING, action="drop"))
+
+
+def test_nobody_is_asked_what_cannot_be_done(ask: AskOperator) -> None:
+    with pytest.raises(DecisionRefusedError, match="unreadable"):
+        ask.execute(context({**FOUND, "refusal": "unreadable"}, action="accept"))
+
+
+def test_the_answer_names_who_gave_it_and_keep_is_the_default(ask: AskOperator) -> None:
+    assert ask.defaults == ["keep"]
+    with pytest.raises(AirflowSkipException, match="stay in quarantine"):
+        ask.execute_complete(
+            context(action="drop"), {**ANSWER, "chosen_options": ["keep"], "responded_by_user": None}
+        )
+    assert ask.execute_complete(context(action="drop"), {**ANSWER, "chosen_options": ["drop"]}) == {
+        "action": "drop",
+        "decided_by": "ada",
+        "decided_at": "2026-01-01 00:00:00+00:00",
+        "note": "seen with the source",
+    }
+
+
+def test_the_question_shows_each_reason_in_a_row_of_its_own(ask: AskOperator) -> None:
+    shown = ask.render_template(ask.body, context(action="accept"))
+    assert "3 rows of `silver.flights_quarantine`" in shown
+    lines = [line for line in shown.splitlines() if line.startswith("|")]
+    assert lines[1:] == ["|---|---|---|", "| 2013-01 | 3 | dest matches ^(A/B)$ |"]
+
+
+def test_the_rows_that_were_shown_can_still_be_read_when_the_answer_comes(dag: DAG, ask: AskOperator) -> None:
+    assert ask.response_timeout < dag.dagrun_timeout < timedelta(hours=LEAST_HOURS)
+
+
+def test_readers_of_the_table_are_told(dag: DAG) -> None:
+    publish = dag.get_task("replay.publish")
+    assert publish.outlets == [REPLAYED]
+    events = OutletEventAccessors()
+    result = {**dict.fromkeys(TOLD, 1), "table": "silver.flights"}
+    publish.tell({"outlet_events": events}, result)
+    (event,) = events[REPLAYED].asset_alias_events
+    assert (event.dest_asset_key.name, event.extra["version"]) == ("silver.flights", 1)

@@ -1,0 +1,79 @@
+"""The quarantine's DAG on the real stack: weather has one row in it, a wind of 1,048 miles per hour."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from carried import carry
+from test_one_month import lake_rows
+from test_reconcile_and_maintain import reconciled
+
+from millstream import ledger
+from millstream.decisions import DECISIONS
+from millstream.lake.tables import TableRef
+from millstream.settings import Settings
+from millstream_stack.airflow_api import AirflowApi, Run, Task
+from millstream_stack.credentials import Credentials
+from millstream_stack.demo import follow
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
+
+WEATHER = TableRef.parse("silver.weather")
+ACCEPT = {"dataset": "weather", "reason": "wind_speed_mph", "action": "accept", "dry_run": False}
+
+
+def versions(settings: Settings) -> list[int | None]:
+    return [ledger.version(table, settings.lake_root) for table in (WEATHER, WEATHER.quarantine, DECISIONS)]
+
+
+def asked_and_answered(api: AirflowApi, option: str) -> tuple[list[Task], list[dict[str, Any]]]:
+    """Trigger the DAG, answer its question, follow it; the tasks of everything, and what was asked."""
+    moment, asked = datetime.now(UTC), []
+    run = api.trigger("replay_quarantine", ACCEPT)
+
+    def answer(runs: list[Run], tasks: list[Task]) -> None:
+        for question in api.questions(run):
+            if not question["response_received"]:
+                asked.append(question)
+                api.answer(run, "ask", option, {"note": "seen with the station"})
+
+    runs, tasks = follow(api, moment, {run.key}, answer)
+    assert [one.state for one in runs if one.key == run.key] == ["success"]
+    return tasks, asked
+
+
+def test_a_dry_run_changes_nothing(api: AirflowApi, settings: Settings) -> None:
+    before = versions(settings)
+    _, tasks = carry(api, "replay_quarantine", conf={"dataset": "weather"})
+    states = {task.task_id: task.state for task in tasks if task.dag_id == "replay_quarantine"}
+    assert (states["find"], states["ask"], states["plan"]) == ("success", "skipped", "skipped")
+    assert versions(settings) == before
+
+
+def test_a_row_that_a_person_keeps_stays_in_quarantine(api: AirflowApi, settings: Settings) -> None:
+    before = versions(settings)
+    tasks, (question,) = asked_and_answered(api, "keep")
+    assert (question["options"], question["defaults"]) == (["keep", "accept"], ["keep"])
+    assert "wind_speed_mph" in question["body"]
+    assert ("plan", "skipped") in {(task.task_id, task.state) for task in tasks}
+    assert versions(settings) == before
+
+
+def test_a_row_that_a_person_accepts_is_published_and_told(
+    api: AirflowApi, settings: Settings, credentials: Credentials
+) -> None:
+    tasks, _ = asked_and_answered(api, "accept")
+    states = {(task.dag_id, task.task_id): task.state for task in tasks}
+    assert states["replay_quarantine", "replay.publish"] == "success"
+    assert states["build_features", "publish"] == "success"
+
+    assert lake_rows(settings, str(WEATHER.quarantine)) == []
+    (row,) = [row for row in lake_rows(settings, str(WEATHER)) if (row["wind_speed_mph"] or 0) > 1000]
+    (decision,) = lake_rows(settings, str(DECISIONS))
+    assert (decision["source_row_id"], decision["action"]) == (row["_source_row_id"], "accept")
+    assert (decision["decided_by"], decision["note"]) == (credentials.airflow_user, "seen with the station")
+    account = ledger.entries(WEATHER, settings.lake_root)[0]
+    assert (account.read, account.written, account.accepted) == (26_115, 26_112, 1)
+    assert "agree" in reconciled(settings, api)

@@ -1,0 +1,290 @@
+"""Quarantined rows under today's rules or by a person's decision: they move, and none is lost or doubled."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from chain import Chain, contract_of, month_zip, small_suite
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+from test_ingest_chain import AA1141, B6725, EV4308, FEBRUARY, POSITIVE_DISTANCE, UA1545
+
+from millstream import decisions, ledger, reconcile
+from millstream.decisions import DECISIONS
+from millstream.errors import DecisionRefusedError, SupersededError
+from millstream.lake.storage import Storage
+from millstream.lake.tables import TableRef
+from millstream.landing import Landing, in_memory
+from millstream.retention import remove_landed
+
+PLANES = TableRef.parse("silver.planes")
+MONTHS = ["2013-01", "2013-02"]
+NEGATIVE = AA1141.replace(",1089,", ",-1089,")
+SHORT = "2013,1,1,555"
+ANY_DISTANCE = {**POSITIVE_DISTANCE, "kwargs": {"column": "distance_mi", "min_value": -5000}}
+KNOWN_PLANE = {
+    "type": "expect_column_values_to_be_in_set",
+    "kwargs": {"column": "_ref_plane", "value_set": [True], "mostly": 0.1},
+    "severity": "critical",
+    "meta": {},
+}
+
+
+@pytest.fixture(scope="module")
+def ingested(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """January and February, published by one run. One row breaks a rule (flight 1141), one is unreadable, one
+    flight's plane (4308) is not known yet."""
+    folder = tmp_path_factory.mktemp("ingested")
+    chain = flights_in(spark, folder)
+    register(chain, "N14228", "N619AA", "N804JB", "N197UW")
+    chain.put("flights/flights_2013-01.csv.zip", month_zip(UA1545, NEGATIVE, SHORT, B6725, EV4308))
+    chain.put("flights/flights_2013-02.csv.zip", month_zip(FEBRUARY))
+    assert counts(chain.run("r1", MONTHS)) == (6, 3, 3, 0, 0, 0)
+    return folder
+
+
+def flights_in(spark: SparkSession, folder: Path) -> Chain:
+    return Chain(spark, folder, contract_of("flights"), small_suite(POSITIVE_DISTANCE, KNOWN_PLANE))
+
+
+@pytest.fixture
+def flights(spark: SparkSession, ingested: Path, tmp_path: Path) -> Chain:
+    """A copy of that lake for each test."""
+    shutil.copytree(ingested, tmp_path, dirs_exist_ok=True)
+    return flights_in(spark, tmp_path)
+
+
+def register(chain: Chain, *tailnums: str) -> None:
+    """Publish `silver.planes` with these planes."""
+    account = ledger.Entry(
+        table=str(PLANES), run="p", partitions={}, verdict={}, suite_version="1", code_version="test"
+    )
+    rows = chain.spark.createDataFrame([(one,) for one in tailnums], "tailnum string")
+    writer = rows.write.format("delta").mode("overwrite").option("userMetadata", account.model_dump_json())
+    writer.save(PLANES.uri(chain.root))
+
+
+def publish_again(chain: Chain, run: str = "r1", **arguments: Any) -> dict[str, Any]:
+    """What `r1` staged, published once more, as when a person clears that task."""
+    staged = {"staged_uri": chain.table.staging_uri(chain.root, "r1"), "staged_version": 0, "rows": 6}
+    return chain.publish(run, staged, MONTHS, **arguments)
+
+
+def state(chain: Chain) -> dict[str, Any]:
+    """Version of every table that a replay could touch."""
+    tables = (chain.table, chain.table.quarantine, DECISIONS)
+    return {str(table): ledger.version(table, chain.root) for table in tables}
+
+
+def published(chain: Chain) -> set[int]:
+    return {row["flight"] for row in chain.rows().collect()}
+
+
+def kept(chain: Chain) -> set[int | None]:
+    return {row["flight"] for row in chain.rows(chain.table.quarantine).collect()}
+
+
+def counts(result: dict[str, Any]) -> tuple[int, ...]:
+    """Read, then what it is the sum of, then the accepted ones among the written."""
+    names = ("written", "quarantined", "deduplicated", "dropped")
+    parts = tuple(result[name] for name in names)
+    assert result["read"] == sum(parts)
+    return (result["read"], *parts, result["accepted"])
+
+
+def test_a_search_tells_what_is_there_and_changes_nothing(flights: Chain) -> None:
+    before = state(flights)
+    found = flights.find("q1")
+    assert found["rows"] == 3
+    assert [(group["partition"], group["rows"], group["reason"]) for group in found["groups"]] == [
+        ("2013-01", 1, "_ref_plane in set [True]"),
+        ("2013-01", 1, "distance_mi values to be between [1, ]"),
+        ("2013-01", 1, "record: 4 fields where the header has 19"),
+    ]
+    assert found["pieces"] == [{"source_run": "r1", "partitions": ["2013-01"]}]
+    assert "1 of the chosen rows" in found["refusal"]
+    chosen = flights.find("q1", reason="distance_mi", partition="2013-01")
+    assert (chosen["rows"], chosen["refusal"]) == (1, None)
+    assert flights.find("q1", partition="2013-02")["pieces"] == []
+    assert state(flights) == before
+
+
+def test_every_row_is_kept_as_it_was_received(flights: Chain) -> None:
+    rows = {row["flight"]: row for row in flights.rows(flights.table.quarantine).collect()}
+    record = dict(zip(flights.contract.column_names, NEGATIVE.split(","), strict=True))
+    assert json.loads(rows[1141]["_source_record"]) == record
+    assert (rows[1141]["_malformed"], rows[1141]["_run"]) == ([], "r1")
+    assert rows[1141]["_source_row_id"].endswith("#2")
+    assert rows[None]["_source_record"] == SHORT
+    assert rows[None]["_malformed"] == rows[None]["_reasons"]
+
+
+def test_a_row_that_is_good_under_todays_rules_enters_the_table(flights: Chain) -> None:
+    flights.suite = small_suite(ANY_DISTANCE, KNOWN_PLANE)
+    february = flights.rows().where("month = '2013-02'").collect()
+    found = flights.find("q1")
+    (result,) = flights.replay("q1", found)
+    assert counts(result) == (5, 3, 2, 0, 0, 0)
+    assert published(flights) == {1545, 1141, 725, 1117}
+    assert kept(flights) == {None, 4308}
+    assert flights.rows().where("month = '2013-02'").collect() == february
+    account = flights.account()
+    assert (account.run, account.replay, list(account.partitions)) == ("r1", "q1", ["2013-01"])
+    assert reconcile.compare(flights.root, {"flights": timedelta()}, {}, datetime.now(UTC)) == []
+
+    after = state(flights)
+    assert flights.replay("q2", found)[0]["changed"] is False
+    assert state(flights) == after
+
+
+def test_a_plane_that_arrives_after_its_flights_frees_them(flights: Chain) -> None:
+    register(flights, "N14228", "N619AA", "N804JB", "N197UW", "N18120")
+    (result,) = flights.replay("q1")
+    assert counts(result) == (5, 3, 2, 0, 0, 0)
+    assert published(flights) == {1545, 725, 4308, 1117}
+    assert kept(flights) == {None, 1141}
+
+
+def test_an_accepted_row_is_published_and_stays_so(flights: Chain) -> None:
+    assert flights.decide("q1", "accept", reason="distance_mi")["rows"] == 1
+    (result,) = flights.replay("q1")
+    assert counts(result) == (5, 3, 2, 0, 0, 1)
+    assert published(flights) == {1545, 1141, 725, 1117}
+    assert kept(flights) == {None, 4308}
+    (decision,) = flights.rows(DECISIONS).collect()
+    assert (decision["action"], decision["decided_by"], decision["run"]) == ("accept", "ada", "q1")
+
+    after = state(flights)
+    again = flights.run("r2", ["2013-01"])
+    assert counts(again) == counts(result)
+    assert not again["changed"]
+    assert state(flights) == after
+
+
+def test_a_dropped_row_is_in_neither_table_until_decided_otherwise(flights: Chain) -> None:
+    version = flights.find("q1")["quarantine_version"]
+    flights.decide("q1", "drop")
+    result = publish_again(flights)
+    assert counts(result) == (6, 3, 0, 0, 3, 0)
+    assert published(flights) == {1545, 725, 1117}
+    assert kept(flights) == set()
+    assert flights.account().partitions["2013-01"].dropped == 3
+    assert publish_again(flights)["changed"] is False
+
+    flights.decide("q2", "accept", version, reason="distance_mi")
+    made = ledger.version(DECISIONS, flights.root)
+    assert made is not None
+    newest = decisions.newest(flights.spark, flights.table, flights.root, made).collect()
+    assert sorted(row["_decision"] for row in newest) == ["accept", "drop", "drop"]
+    assert flights.rows(DECISIONS).count() == 4
+
+
+def test_what_cannot_stand_in_the_table_cannot_be_accepted(flights: Chain) -> None:
+    before = state(flights)
+    with pytest.raises(DecisionRefusedError, match=r"1 of the chosen rows .*#3: record: 4 fields"):
+        flights.decide("q1", "accept")
+    assert state(flights) == before
+
+
+def test_a_replay_gives_way_to_a_newer_ingest(flights: Chain) -> None:
+    found = flights.find("q1")
+    assert publish_again(flights, "r2", contract=None, contract_version=2)["changed"]
+    flights.suite = small_suite(ANY_DISTANCE)
+    before = state(flights)
+    with pytest.raises(SupersededError, match="run r1 is not, or no longer"):
+        flights.replay("q1", found)
+    assert state(flights) == before
+
+
+def test_when_landed_bytes_are_gone_bronze_is_replayed(flights: Chain) -> None:
+    now = datetime.now(UTC)
+    assert remove_landed(flights.root, "flights", now, now).removed_files == 2
+    flights.suite = small_suite(ANY_DISTANCE)
+    (result,) = flights.replay("q1")
+    assert counts(result) == (5, 4, 1, 0, 0, 0)
+    assert flights.rows(flights.table.quarantine).collect()[0]["_source_record"] == SHORT
+
+
+def test_rows_quarantined_by_an_earlier_version_can_be_decided_on(flights: Chain) -> None:
+    quarantine = flights.table.quarantine
+    unreadable = F.when(F.size("_malformed") > 0, F.col("_source_record"))
+    earlier = flights.rows(quarantine).withColumn("_source_record", unreadable).drop("_malformed")
+    earlier.localCheckpoint().write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(
+        quarantine.uri(flights.root)
+    )
+    with pytest.raises(DecisionRefusedError, match="1 of the chosen rows"):
+        flights.decide("q1", "accept")
+    flights.decide("q1", "accept", reason="_ref_plane")
+    assert counts(publish_again(flights)) == (6, 4, 2, 0, 0, 1)
+    assert "_malformed" in flights.rows(quarantine).columns
+
+
+NEW = {
+    "type": "expect_column_values_to_be_between",
+    "kwargs": {"column": "year", "min_value": 1990, "mostly": 0.1},
+    "severity": "critical",
+    "meta": {},
+}
+SEATED = {
+    "type": "expect_column_values_to_be_between",
+    "kwargs": {"column": "seats", "min_value": 1, "mostly": 0.1},
+    "severity": "critical",
+    "meta": {},
+}
+
+
+@pytest.fixture
+def planes(spark: SparkSession, tmp_path: Path) -> Chain:
+    return Chain(spark, tmp_path, contract_of("planes"), small_suite(NEW, SEATED))
+
+
+def increment(chain: Chain, run: str, watermark: str, **planes: tuple[int, int]) -> dict[str, Any]:
+    """Ingest planes by tail number: year and seats."""
+    columns: dict[str, list[Any]] = {name: [None] * len(planes) for name in chain.contract.column_names}
+    columns["tailnum"] = list(planes)
+    columns["year"] = [year for year, _ in planes.values()]
+    columns["seats"] = [seats for _, seats in planes.values()]
+    content = io.BytesIO()
+    pq.write_table(pa.table(columns), content)
+    landing = Landing(Storage(chain.root), "planes", run)
+    file = landing.land(run, f"{run}.parquet", in_memory(content.getvalue()), watermark=watermark)
+    landing.commit([], [file])
+    staged = chain.stage(run, "etl")
+    chain.judge(run, staged)
+    return chain.publish(run, staged, [], watermark=watermark)
+
+
+def test_an_old_increment_never_overwrites_a_newer_one(planes: Chain) -> None:
+    first = increment(planes, "r1", "2013-01-01", N1=(2000, 10), N2=(1980, 20), N3=(1981, 0))
+    assert first["quarantined"] == 2
+    increment(planes, "r2", "2013-02-01", N1=(2001, 11), N4=(1970, 40))
+    assert [piece["source_run"] for piece in planes.find("q1")["pieces"]] == ["r1", "r2"]
+    with pytest.raises(DecisionRefusedError, match="break a constraint"):
+        planes.decide("q1", "accept", reason="seats")
+
+    planes.suite = small_suite(SEATED)
+    first, second = planes.replay("q1")
+    assert counts(first) == (3, 1, 1, 1, 0, 0)
+    assert counts(second) == (2, 2, 0, 0, 0, 0)
+    newest = {"N1": 2001, "N2": 1980, "N4": 1970}
+    assert {row["tailnum"]: row["year"] for row in planes.rows().collect()} == newest
+    assert ledger.watermark(planes.table, planes.root) == "2013-02-01"
+
+    after, found = state(planes), planes.find("q2")
+    assert [result["changed"] for result in planes.replay("q2", found)] == [False]
+    assert state(planes) == after
+
+    planes.decide("q2", "drop")
+    staged = {"staged_uri": planes.table.staging_uri(planes.root, "q2.0"), "staged_version": 0, "rows": 3}
+    dropped = planes.publish("r1", staged, [], replay="q2")
+    assert counts(dropped) == (3, 1, 0, 1, 1, 0)
+    assert planes.rows(planes.table.quarantine).isEmpty()
+    assert {row["tailnum"]: row["year"] for row in planes.rows().collect()} == newest
