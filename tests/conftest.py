@@ -23,6 +23,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fault-report", help="write the table of fault cases to this file")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without seeds only the quick fault cases: `make test-faults` runs them all."""
+    if not config.getoption("--fault-seeds"):
+        items[:] = [item for item in items if item.get_closest_marker("thorough") is None]
+
+
 @pytest.fixture(scope="session")
 def report(pytestconfig: pytest.Config) -> Iterator[Report]:
     """The table of fault cases, written at the end where `--fault-report` says."""

@@ -85,7 +85,7 @@ def end_operations(url: str, attempt: str, timeout_s: float = END_TIMEOUT_S) -> 
     Raises: ClusterError when they have not ended after `timeout_s` seconds.
     """
     with _connect_mode():
-        spark = _open(url, attempt)
+        spark: Any = _open(url, attempt)
         spark.release_session_on_close = False
         try:
             interrupted = _end(spark, attempt, timeout_s)

@@ -26,12 +26,6 @@ PARSE_TIMEOUT_S = 240.0
 NEEDS_A_YEAR = ("train_arrival_delay", "score_arrival_delay")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Killing the stack's own processes takes minutes each: `make test-faults` does it."""
-    if not config.getoption("--fault-seeds"):
-        items[:] = [item for item in items if item.path.name != "test_faults.py"]
-
-
 @pytest.fixture(scope="session")
 def settings() -> Settings:
     # Below the checkout, because a folder of pytest's is too deep for a Unix socket's path.

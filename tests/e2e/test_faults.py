@@ -28,7 +28,7 @@ from millstream_stack.demo import follow
 from millstream_stack.lifecycle import supervisor_of, up
 from millstream_stack.processes import strays
 
-pytestmark = [pytest.mark.fault, pytest.mark.e2e, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.fault, pytest.mark.thorough, pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 FLIGHTS = TableRef.parse("silver.flights")
 BEGUN_TIMEOUT_S = 240.0

@@ -18,7 +18,7 @@ LOGS = (
     "silver/flights/_delta_log",
 )
 POINTS = ("before", "after", "lost")
-QUICK = (("before", LOGS[3]), ("after", LOGS[2]))
+QUICK = (("after", LOGS[2]),)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -55,6 +55,7 @@ def offset(seed: int, seconds: float, work: Callable[[], Any]) -> Callable[[], A
     return later
 
 
+@pytest.mark.thorough
 def test_one_month_twice(server: Server, month: Month, report: Report, seed: int) -> None:
     journals = [Journal(), Journal()]
     for run in ("new", "twin"):
@@ -114,6 +115,7 @@ def maintenance(server: Server, root: str, rounds: list[dict[str, Any]]) -> Iter
         working.result()
 
 
+@pytest.mark.thorough
 def test_a_writer_beside_maintenance(server: Server, month: Month, report: Report, seed: int) -> None:
     journal, rounds = Journal(), []  # type: ignore[var-annotated]
     month.land("new")

@@ -59,6 +59,7 @@ def when(condition: Callable[[], bool], then: Callable[[], None]) -> threading.T
     return thread
 
 
+@pytest.mark.thorough
 def test_a_full_disk(server: Server, small_disk: Path, report: Report, seed: int) -> None:
     month = Month(server, small_disk)
     journal = Journal()
@@ -125,6 +126,7 @@ def test_a_damaged_landed_file_stops_the_run_and_landing_again_heals(
     month.judge("a damaged file in landing", journal, report)
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("connected_threads")
 def test_a_server_out_of_memory_dies_and_its_run_goes_on(
     server: Server, month: Month, report: Report
