@@ -3,7 +3,7 @@ RUN := stack/run
 STACK := $(RUN) python -m millstream_stack
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs sql expectations reconcile test test-faults e2e lint audit bench clean
+.PHONY: help demo up down status logs sql plan expectations reconcile test test-faults e2e lint audit bench clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -31,6 +31,11 @@ sql: ## Query the lake: make sql Q="select count(*) from silver.flights"
 expectations: export DATASET := $(DATASET)
 expectations: ## Propose an expectation suite from a dataset's rows: make expectations DATASET=flights
 	@$(STACK) expectations "$$DATASET"
+
+plan: export DAG := $(DAG)
+plan: export PARTITION := $(PARTITION)
+plan: ## Show what a run would touch: make plan DAG=ingest_flights PARTITION=2013-01 (or 2013-01:2013-03)
+	@$(STACK) plan "$$DAG" "$$PARTITION"
 
 reconcile: ## Compare landing, tables, ledger and asset events; repair lost events
 	@$(STACK) reconcile

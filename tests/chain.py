@@ -102,6 +102,7 @@ class Chain:
             "partition_column": partition.column if partition else None,
             "suite": self.suite,
             "contract": self.contract.model_dump(mode="json"),
+            "drift": staged["drift"],
             "contract_version": self.contract.version,
             "code_version": "test",
             **more,

@@ -20,6 +20,7 @@ def publish(
     rows: int | None = None,
     partition: str = "all",
     inputs: dict[str, int] | None = None,
+    contract: dict[str, Any] | None = None,
     replay: str | None = None,
     **counts: int,
 ) -> int:
@@ -38,6 +39,7 @@ def publish(
         },
         verdict={"passed": True, "warnings": []},
         inputs=inputs or {},
+        contract=contract,
         suite_version="s1",
         code_version="unknown",
         replay=replay,

@@ -94,17 +94,19 @@ def _build(contract: Contract) -> None:
         table,
         transform,
         published,
-        arguments={"watermark": field(landed, "watermark_high")},
+        arguments={"watermark": field(landed, "watermark_high"), "drift": field(transform.output, "drift")},
         partitions=field(landed, "partitions"),
         dataset=dataset,
     )
 
 
-@task(doc_md="Which files, pages or key ranges this run fetches.")
+@task(doc_md="Which files, pages or key ranges this run fetches; refuses a contract that breaks its readers.")
 def plan(dataset: str) -> list[dict[str, Any]]:
+    from millstream.compatibility import require_compatible
     from millstream_airflow.sources import extractor_for
 
     contract = catalog.contract(dataset)
+    require_compatible(contract, catalog.lake_root())
     context = get_current_context()
     pieces = extractor_for(contract).plan(_partitions(contract, context), _watermark(contract, context))
     return [piece.model_dump(mode="json") for piece in pieces]

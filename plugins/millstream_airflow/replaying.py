@@ -207,7 +207,7 @@ def replay(run: Any, replay: Any, source_run: Any, partitions: Any) -> None:
         f"silver.{DATASET}",
         transform,
         REPLAYED,
-        arguments={"run": source_run, "replay": replay},
+        arguments={"run": source_run, "replay": replay, "drift": field(transform.output, "drift")},
         partitions=partitions,
         dataset=DATASET,
         judged_as={"run": run},

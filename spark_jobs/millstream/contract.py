@@ -7,9 +7,10 @@ it imports neither Spark nor Airflow.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
@@ -20,6 +21,7 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")
 # Digits are spelled out, because `\d` takes those of every script.
 MONTH_PATTERN = r"^[1-9][0-9]{3}-(0[1-9]|1[0-2])$"
 ColumnType = Literal["string", "int", "bigint", "double", "boolean", "date", "timestamp"]
+DriftKind = Literal["added", "removed", "renamed", "retyped", "widened", "nullability", "new_category"]
 DriftPolicy = Literal["evolve", "freeze", "quarantine"]
 
 
@@ -35,6 +37,18 @@ class Column(_Strict):
     description: str = Field(min_length=3)
     unit: str | None = None
     nullable: bool = True
+    aliases: tuple[str, ...] = Field(default=(), description="other names it has at the source")
+    categories: tuple[str, ...] = Field(default=(), description="the values that are known")
+
+    @model_validator(mode="after")
+    def _only_text_has_categories(self) -> Self:
+        if self.categories and self.type != "string":
+            raise ValueError(f"categories: only a column of type string has them, {self.name} is {self.type}")
+        return self
+
+    def delivered_as(self, found: Collection[str]) -> str | None:
+        """The name among `found` under which the source delivers this column; its own name wins."""
+        return next((name for name in (self.name, *self.aliases) if name in found), None)
 
 
 class FilesSource(_Strict):
@@ -91,11 +105,36 @@ class Partition(_Strict):
 
 
 class Drift(_Strict):
-    """What happens when the source's columns change."""
+    """What happens when the source changes, by kind of change.
 
-    added: DriftPolicy = "evolve"
-    removed: DriftPolicy = "freeze"
-    retyped: DriftPolicy = "quarantine"
+    evolve: taken as far as the contract allows, and announced. freeze: nothing is published. quarantine: the
+    rows in question are kept apart. A whole column cannot be kept apart, and a value that is no number cannot
+    be taken for one: each kind has only the policies that mean something.
+    """
+
+    added: Literal["evolve", "freeze"] = "evolve"
+    removed: Literal["evolve", "freeze"] = "freeze"
+    renamed: Literal["evolve", "freeze"] = "evolve"
+    retyped: Literal["freeze", "quarantine"] = "quarantine"
+    widened: DriftPolicy = "evolve"
+    nullability: Literal["freeze", "quarantine"] = "quarantine"
+    new_category: DriftPolicy = "quarantine"
+
+    def policy(self, kind: DriftKind) -> DriftPolicy:
+        found: DriftPolicy = getattr(self, kind)
+        return found
+
+
+class Layout(NamedTuple):
+    """How the columns of one delivery are read.
+
+    delivered: for each column of the contract its name there, None where it is left out. added: names that
+    the contract does not know. missing: columns that were left out and may not be.
+    """
+
+    delivered: tuple[str | None, ...]
+    added: tuple[str, ...]
+    missing: tuple[str, ...]
 
 
 class Contract(_Strict):
@@ -125,9 +164,10 @@ class Contract(_Strict):
     @model_validator(mode="after")
     def _parts_agree(self) -> Contract:
         names = [column.name for column in self.columns]
-        doubled = sorted({name for name in names if names.count(name) > 1})
+        every = [*names, *(alias for column in self.columns for alias in column.aliases)]
+        doubled = sorted({name for name in every if every.count(name) > 1})
         if doubled:
-            raise ValueError(f"columns: named twice: {', '.join(doubled)}")
+            raise ValueError(f"columns: named twice, as name or alias: {', '.join(doubled)}")
         missing = [name for name in self.primary_key if name not in names]
         if missing:
             raise ValueError(f"primary_key: not among the columns: {', '.join(missing)}")
@@ -139,6 +179,18 @@ class Contract(_Strict):
             raise ValueError("load: 'watermark' needs source.watermark (sql) or source.since_param (http)")
         if isinstance(self.source, FilesSource) and self.partition and "{partition}" not in self.source.path:
             raise ValueError("source.path: must contain {partition}, because the dataset is partitioned")
+        return self
+
+    @model_validator(mode="after")
+    def _drift_means_something(self) -> Contract:
+        # What is set must differ from the default: a contract that travels names every field.
+        usual = Drift()
+        if self.drift.removed == "evolve" and not any(column.nullable for column in self.columns):
+            raise ValueError("drift.removed: 'evolve' needs a nullable column, and there is none")
+        if self.drift.renamed != usual.renamed and not any(column.aliases for column in self.columns):
+            raise ValueError("drift.renamed: a rename is known by a column's aliases, and no column has one")
+        if self.drift.new_category != usual.new_category and not any(one.categories for one in self.columns):
+            raise ValueError("drift.new_category: no column has categories")
         return self
 
     def _has_watermark(self) -> bool:
@@ -153,6 +205,39 @@ class Contract(_Strict):
     @property
     def column_names(self) -> list[str]:
         return [column.name for column in self.columns]
+
+    def lacks_nothing_without(self, column: Column) -> bool:
+        """Whether a delivery may come without `column`, which then is null."""
+        return column.nullable and self.drift.removed == "evolve"
+
+    def layout(self, found: Iterable[str]) -> Layout:
+        """How a delivery with the columns `found` is read."""
+        names = dict.fromkeys(found)
+        delivered = tuple(column.delivered_as(names) for column in self.columns)
+        known = {*delivered}
+        if isinstance(self.source, SqlSource):
+            known |= {self.source.key, self.source.watermark}
+        pairs = zip(self.columns, delivered, strict=True)
+        return Layout(
+            delivered=delivered,
+            added=tuple(name for name in names if name not in known),
+            missing=tuple(
+                column.name
+                for column, name in pairs
+                if name is None and not self.lacks_nothing_without(column)
+            ),
+        )
+
+    def schema_in_short(self) -> dict[str, Any]:
+        """What readers of the table build on; kept with every publish, to compare a later contract with."""
+        return {
+            "version": self.version,
+            "columns": {
+                column.name: column.type + ("" if column.nullable else " not null") for column in self.columns
+            },
+            "primary_key": list(self.primary_key),
+            "partition": self.partition.column if self.partition else None,
+        }
 
     @classmethod
     def load_file(cls, path: Path) -> Contract:

@@ -11,30 +11,43 @@ import gzip
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
-from typing import IO, TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache, partial
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
-from millstream.contract import Contract, FilesSource, HttpSource, SqlSource
-from millstream.errors import SchemaDriftError, SourceDataError
+from millstream.contract import Contract, FilesSource, HttpSource, Layout, SqlSource
+from millstream.errors import SourceDataError
 
 if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
     import pyarrow as pa
     from pyspark.sql import Column, DataFrame, SparkSession
 
-# One decoded record: its values by contract column, or the reason why there are none, and its raw text.
-Record = tuple[list[str | None] | None, str | None, str | None]
+
+class Record(NamedTuple):
+    """One decoded record: its values by contract column, or the reason why there are none and its raw text.
+
+    `added` is a JSON object of what the source sent besides, as text.
+    """
+
+    values: list[str | None] | None
+    error: str | None = None
+    raw: str | None = None
+    added: str | None = None
+
 
 BATCH_ROWS = 20_000
-LINEAGE = ("_source_file", "_source_row", "_record_error", "_record")
+LINEAGE = ("_source_file", "_source_row", "_record_error", "_record", "_added")
 
 
 def read_landing(spark: SparkSession, contract: Contract, lake_root: str, files: list[str]) -> DataFrame:
     """All rows of the landed `files` (paths relative to the lake root), as read.
 
-    Columns: the contract's (strings; Parquet keeps its types), then `_source_file` (string), `_source_row`
-    (bigint, 1-based), `_record_error` (string, null when the record could be read), `_record` (its raw text
-    when it could not).
+    Columns: the contract's as strings, then `_source_file` (string), `_source_row` (bigint, 1-based),
+    `_record_error` (string, null when the record could be read), `_record` (its raw text when it could not),
+    `_added` (string, a JSON object of columns that the contract does not know).
     """
     uris = [f"{lake_root.rstrip('/')}/{path}" for path in files]
     if isinstance(contract.source, SqlSource):
@@ -46,16 +59,30 @@ def _read_parquet(spark: SparkSession, contract: Contract, lake_root: str, uris:
     from pyspark.sql import functions as F
 
     frame = spark.read.parquet(*uris)
-    missing = [name for name in contract.column_names if name not in frame.columns]
-    if missing:
-        raise SchemaDriftError(f"{contract.dataset}: column removed at the source: {', '.join(missing)}")
+    layout = contract.layout(frame.columns)
+    columns = [
+        (_text_of(name) if name else F.lit(None).cast("string")).alias(column)
+        for column, name in zip(contract.column_names, layout.delivered, strict=True)
+    ]
+    added = F.lit(None).cast("string")
+    if layout.added:
+        besides = F.struct(*(_text_of(name).alias(name) for name in layout.added))
+        added = F.to_json(besides, {"ignoreNullFields": "false"})
     return frame.select(
-        *contract.column_names,
+        *columns,
         _relative(F.col("_metadata.file_path"), lake_root).alias("_source_file"),
         (F.col("_metadata.row_index") + 1).alias("_source_row"),
         F.lit(None).cast("string").alias("_record_error"),
         F.lit(None).cast("string").alias("_record"),
+        added.alias("_added"),
     )
+
+
+def _text_of(name: str) -> Column:
+    from pyspark.sql import functions as F
+
+    quoted = name.replace("`", "``")
+    return F.col(f"`{quoted}`").cast("string")
 
 
 def _read_text(spark: SparkSession, contract: Contract, lake_root: str, uris: list[str]) -> DataFrame:
@@ -78,12 +105,13 @@ def _read_text(spark: SparkSession, contract: Contract, lake_root: str, uris: li
         .repartition(min(len(uris), 64))
         .mapInArrow(
             batches,
-            f"{schema}, _source_file string, _source_row bigint, _record_error string, _record string",
+            f"{schema}, _source_file string, _source_row bigint, _record_error string, _record string, "
+            "_added string",
         )
     )
     # Over Connect a declared `string` comes back as `string collate UTF8_BINARY`, which Delta writes into the
     # table's schema and other readers of Delta refuse; a cast makes it plain again (seen with Spark 4.2.0).
-    plain = {name: F.col(name).cast("string") for name in (*columns, "_record_error", "_record")}
+    plain = {name: F.col(name).cast("string") for name in (*columns, "_record_error", "_record", "_added")}
     return decoded.withColumns(
         {**plain, "_source_file": _relative(F.col("_source_file").cast("string"), lake_root)}
     )
@@ -100,12 +128,12 @@ def _relative(path: Column, lake_root: str) -> Column:
 def _to_batches(records: Iterator[Record], columns: list[str], path: str) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
 
-    lineage = zip(LINEAGE, (pa.string(), pa.int64(), pa.string(), pa.string()), strict=True)
+    lineage = zip(LINEAGE, (pa.string(), pa.int64(), pa.string(), pa.string(), pa.string()), strict=True)
     schema = pa.schema([*((name, pa.string()) for name in columns), *lineage])
     blank: list[str | None] = [None] * len(columns)
     rows: list[list[Any]] = []
-    for number, (values, error, raw) in enumerate(records, start=1):
-        rows.append([*(blank if values is None else values), path, number, error, raw])
+    for number, (values, error, raw, added) in enumerate(records, start=1):
+        rows.append([*(blank if values is None else values), path, number, error, raw, added])
         if len(rows) == BATCH_ROWS:
             yield _batch(rows, schema)
             rows = []
@@ -127,56 +155,66 @@ Decode = Callable[[IO[bytes]], Iterator[Record]]
 
 def decoder(contract: Contract) -> Decode:
     """The function that turns one landed file of this contract into records, in file order."""
-    columns = contract.column_names
     match contract.source:
         case FilesSource(format="csv.zip"):
-            return lambda stream: _csv(_only_member(stream), columns)
+            return lambda stream: _csv(_only_member(stream), contract)
         case FilesSource(format="csv"):
-            return lambda stream: _csv(stream, columns)
+            return lambda stream: _csv(stream, contract)
         case FilesSource(format="jsonl.gz"):
-            return lambda stream: _json_lines(gzip.GzipFile(fileobj=stream), columns)
+            return lambda stream: _json_lines(gzip.GzipFile(fileobj=stream), contract)
         case FilesSource(format="xml", row_tag=str() as row_tag):
-            return lambda stream: _xml(stream, columns, row_tag)
+            return lambda stream: _xml(stream, contract, row_tag)
         case HttpSource(records_key=key):
-            return lambda stream: _json_page(stream, columns, key)
+            return lambda stream: _json_page(stream, contract, key)
     raise SourceDataError(f"{contract.dataset}: no decoder for format {contract.source.format}")
 
 
-def check_columns(contract: Contract, stream: IO[bytes], name: str) -> list[str]:
-    """Compare the first record's fields in `stream` with the contract.
+def fields(contract: Contract, stream: IO[bytes], name: str) -> list[str]:
+    """The names of the columns in one landed file: its header, or every name that one of its records has.
 
-    Returns: columns that the contract does not know (added at the source).
-    Raises: SchemaDriftError: a column of the contract is missing. SourceDataError: nothing is readable.
+    Empty when there is no record, where the contract allows that, and for an API's empty page.
+
+    Raises: SourceDataError: nothing can be read, or a header has a name twice.
     """
-    found = _fields(contract, stream, name)
-    missing = [column for column in contract.column_names if column not in found]
-    if missing:
-        raise SchemaDriftError(
-            f"{contract.dataset}: {name}: column removed at the source: {', '.join(missing)}; found "
-            f"{', '.join(found)}. Nothing was loaded: "
-            "ask the source's owner, or publish a new version of the contract"
-        )
-    return [field for field in found if field not in contract.column_names]
-
-
-def _fields(contract: Contract, stream: IO[bytes], name: str) -> list[str]:
     try:
-        match contract.source:
-            case FilesSource(format="csv.zip"):
-                return next(csv.reader(_text(_only_member(stream))), [])
-            case FilesSource(format="csv"):
-                return next(csv.reader(_text(stream)), [])
-            case FilesSource(format="jsonl.gz"):
-                return list(json.loads(gzip.GzipFile(fileobj=stream).readline() or b"{}"))
-            case FilesSource(format="xml", row_tag=str() as row_tag):
-                return next((list(fields) for fields in _xml_rows(stream, row_tag)), [])
-            case HttpSource(records_key=key):
-                page = json.load(stream)[key]
-                # An empty page has no fields to compare; it is the usual last page of an API.
-                return list(page[0]) if page else contract.column_names
+        found = _fields(contract, stream)
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise SourceDataError(f"{contract.dataset}: {name}: cannot be read: {error}") from error
-    return contract.column_names
+    if doubled := sorted({one for one in found if found.count(one) > 1}):
+        raise SourceDataError(
+            f"{contract.dataset}: {name}: columns named twice: {', '.join(map(repr, doubled))}"
+        )
+    if not found and not contract.allow_empty and contract.source.kind != "http":
+        raise SourceDataError(f"{contract.dataset}: {name}: no record in it can be read")
+    return found
+
+
+def _fields(contract: Contract, stream: IO[bytes]) -> list[str]:
+    match contract.source:
+        case FilesSource(format="csv.zip"):
+            return next(csv.reader(_text(_only_member(stream))), [])
+        case FilesSource(format="csv"):
+            return next(csv.reader(_text(stream)), [])
+        case FilesSource(format="jsonl.gz"):
+            return _names(one for one, _ in _json_parsed(gzip.GzipFile(fileobj=stream)))
+        case FilesSource(format="xml", row_tag=str() as row_tag):
+            return _names(dict(_xml_pairs(row)) for row in _xml_rows(stream, row_tag))
+        case HttpSource(records_key=key):
+            return _names(json.load(stream)[key])
+        case SqlSource():
+            import pyarrow.parquet as pq
+
+            return list(pq.read_schema(stream).names)
+    raise SourceDataError(f"no decoder for format {contract.source.format}")
+
+
+def _names(records: Iterable[Any]) -> list[str]:
+    """Every name that one of the records has, in the order of their first appearance."""
+    found: dict[str, None] = {}
+    for record in records:
+        if isinstance(record, dict):
+            found.update(dict.fromkeys(record))
+    return list(found)
 
 
 def _only_member(stream: IO[bytes]) -> IO[bytes]:
@@ -192,19 +230,24 @@ def _text(stream: IO[bytes]) -> io.TextIOWrapper:
     return io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
-def _csv(stream: IO[bytes], columns: list[str]) -> Iterator[Record]:
+def _csv(stream: IO[bytes], contract: Contract) -> Iterator[Record]:
     reader = csv.reader(_text(stream))
     header = next(reader, [])
-    places = [header.index(name) for name in columns]
+    layout = contract.layout(header)
+    places = [None if name is None else header.index(name) for name in layout.delivered]
+    besides = [(name, header.index(name)) for name in layout.added]
     reorder = places != list(range(len(header)))
     width = len(header)
     for row in reader:
         if len(row) != width:
-            yield None, f"{len(row)} fields where the header has {width}", _shown(row)
+            yield Record(None, f"{len(row)} fields where the header has {width}", _shown(row))
         elif not _is_unicode(row):
-            yield None, "not UTF-8", _shown(row)
+            yield Record(None, "not UTF-8", _shown(row))
+        elif reorder:
+            more = json.dumps({name: row[place] for name, place in besides}) if besides else None
+            yield Record([None if place is None else row[place] for place in places], added=more)
         else:
-            yield [row[place] for place in places] if reorder else [*row], None, None
+            yield Record([*row])
 
 
 def _is_unicode(row: list[str]) -> bool:
@@ -220,45 +263,85 @@ def _shown(row: list[str]) -> str:
     return text.getvalue().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _json_lines(stream: Iterable[bytes], columns: list[str]) -> Iterator[Record]:
+def _json_lines(stream: Iterable[bytes], contract: Contract) -> Iterator[Record]:
+    layout = _layouts(contract)
+    for found, line in _json_parsed(stream):
+        if isinstance(found, ValueError):
+            yield Record(None, f"not JSON: {found}", line.decode("utf-8", "backslashreplace").rstrip("\n"))
+        else:
+            yield _json_record(found, layout)
+
+
+def _json_parsed(stream: Iterable[bytes]) -> Iterator[tuple[Any, bytes]]:
+    """Each line's value, or the error that it gave, and the line."""
     for line in stream:
         try:
-            record = json.loads(line)
+            yield json.loads(line), line
         except ValueError as error:
-            yield None, f"not JSON: {error}", line.decode("utf-8", "backslashreplace").rstrip("\n")
-        else:
-            yield _json_record(record, columns)
+            yield error, line
 
 
-def _json_page(stream: IO[bytes], columns: list[str], key: str) -> Iterator[Record]:
+def _json_page(stream: IO[bytes], contract: Contract, key: str) -> Iterator[Record]:
+    layout = _layouts(contract)
     for record in json.load(stream)[key]:
-        yield _json_record(record, columns)
+        yield _json_record(record, layout)
 
 
-def _json_record(record: Any, columns: list[str]) -> Record:
+def _json_record(record: Any, layout: Layouts) -> Record:
     if not isinstance(record, dict):
-        return None, "not a JSON object", json.dumps(record)
-    missing = [name for name in columns if name not in record]
-    if missing:
-        return None, f"field missing: {', '.join(missing)}", json.dumps(record)
-    return [_json_text(record[name]) for name in columns], None, None
+        return Record(None, "not a JSON object", json.dumps(record))
+    return _named_record(record, layout, lambda: json.dumps(record))
 
 
-def _json_text(value: Any) -> str | None:
+Layouts = Callable[[tuple[str, ...]], Layout]
+
+
+def _layouts(contract: Contract) -> Layouts:
+    """The contract's layouts, each found out once: most records have the same fields."""
+    return lru_cache(maxsize=1000)(contract.layout)
+
+
+def _named_record(record: Mapping[str, Any], layouts: Layouts, raw: Callable[[], str]) -> Record:
+    """A record that names its own fields. One that lacks a field is told from one whose field is null."""
+    layout = layouts(tuple(record))
+    if layout.missing:
+        return Record(None, f"field missing: {', '.join(layout.missing)}", raw())
+    values = [None if name is None else _as_text(record[name]) for name in layout.delivered]
+    more = json.dumps({name: _as_text(record[name]) for name in layout.added}) if layout.added else None
+    return Record(values, added=more)
+
+
+def _as_text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
     return json.dumps(value)
 
 
-def _xml(stream: IO[bytes], columns: list[str], row_tag: str) -> Iterator[Record]:
-    for fields in _xml_rows(stream, row_tag):
-        yield [fields.get(name) for name in columns], None, None
+def _xml(stream: IO[bytes], contract: Contract, row_tag: str) -> Iterator[Record]:
+    layout = _layouts(contract)
+    for row in _xml_rows(stream, row_tag):
+        pairs = _xml_pairs(row)
+        if len(record := dict(pairs)) == len(pairs):
+            yield _named_record(record, layout, partial(_xml_text, row))
+        else:
+            yield Record(None, "a field comes twice", _xml_text(row))
 
 
-def _xml_rows(stream: IO[bytes], row_tag: str) -> Iterator[dict[str, str | None]]:
+def _xml_rows(stream: IO[bytes], row_tag: str) -> Iterator[Element]:
     from defusedxml.ElementTree import iterparse
 
     for _, element in iterparse(stream, events=("end",)):
         if element.tag == row_tag:
-            yield {**element.attrib, **{child.tag: child.text for child in element}}
+            yield element
             element.clear()
+
+
+def _xml_pairs(row: Element) -> list[tuple[str, str | None]]:
+    """Attributes and children of one row. What a child has below it is kept as XML, not dropped."""
+    return [*row.attrib.items(), *((one.tag, _xml_text(one) if len(one) else one.text) for one in row)]
+
+
+def _xml_text(element: Element) -> str:
+    from defusedxml.ElementTree import tostring
+
+    return str(tostring(element, encoding="unicode")).strip()

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from millstream.drift import Change
 from millstream.errors import ConservationError
 from millstream.lake.tables import TableRef
 
@@ -54,6 +55,8 @@ class Entry(BaseModel):
     suite_version: str
     code_version: str
     watermark: str | None = None
+    contract: dict[str, Any] | None = Field(default=None, description="Contract.schema_in_short()")
+    drift: tuple[Change, ...] = Field(default=(), description="what had changed at the source")
     replay: str | None = Field(default=None, description="run that published the rows of `run` once more")
     # Known only once read back from the table's history.
     version: int | None = None

@@ -90,6 +90,16 @@ def run_reconcile(settings: Settings, _: argparse.Namespace) -> int:
         return 0 if reconcile(settings, api, console()) else 1
 
 
+def run_plan(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Exit status 1 when a contract would be refused."""
+    from millstream_stack.plan import show_plan
+
+    if not arguments.dag:
+        print("name a DAG: make plan DAG=ingest_flights PARTITION=2013-01", file=sys.stderr)
+        return 2
+    return 0 if show_plan(running_settings(settings), arguments.dag, arguments.partition, console()) else 1
+
+
 def run_clean(settings: Settings, _: argparse.Namespace) -> int:
     down(settings, console().print)
     remove_data(settings)
@@ -126,6 +136,11 @@ def parser() -> argparse.ArgumentParser:
     command(
         "reconcile", run_reconcile, "compare landing, tables, ledger and asset events; repair lost events"
     )
+    plan = command(
+        "plan", run_plan, "show what a run of a DAG would touch, and what changed contracts would do"
+    )
+    plan.add_argument("dag", nargs="?", default="")
+    plan.add_argument("partition", nargs="?", default="", help="a month, or first:last")
     command("clean", run_clean, "stop the stack and remove its data; what was installed stays")
     logs = command("logs", run_logs, "show the end of the services' logs")
     logs.add_argument("service", nargs="?")

@@ -9,8 +9,9 @@ import pytest
 import sqlalchemy as sa
 from loopback import serve
 
+from millstream import drift
 from millstream.contract import Contract
-from millstream.decode import check_columns, decoder
+from millstream.decode import decoder, fields
 from millstream.extract import FilesExtractor, HttpEndpoint, HttpExtractor, SqlExtractor
 from millstream.lake.storage import Storage
 from millstream.landing import Landing, Manifest, verify
@@ -51,10 +52,11 @@ def decoded_rows(lake: Path, contract: Contract, manifest: Manifest) -> int:
     count = 0
     for file in manifest.files:
         with (lake / file.path).open("rb") as stream:
-            assert check_columns(contract, stream, file.path) == []
+            assert drift.of_columns(contract, fields(contract, stream, file.path)) == []
         with (lake / file.path).open("rb") as stream:
-            for values, error, _ in decoder(contract)(stream):
+            for values, error, _, added in decoder(contract)(stream):
                 assert error is None
+                assert added is None
                 assert len(values) == len(contract.columns)
                 count += 1
     return count

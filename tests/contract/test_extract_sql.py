@@ -78,7 +78,9 @@ def contract(
     source = {"kind": "sql", "connection": "register", "table": table, "key": key, "watermark": watermark}
     if "batch_rows" in more:
         source["batch_rows"] = more.pop("batch_rows")
-    pairs = [pair.split(":") for pair in columns.split()]
+    if isinstance(columns, str):
+        pairs = [pair.split(":") for pair in columns.split()]
+        columns = [{"name": name, "type": kind, "description": name * 3} for name, kind in pairs]
     return Contract.from_dict(
         {
             "dataset": "planes",
@@ -88,8 +90,8 @@ def contract(
             "source": source,
             "load": "watermark" if watermark else "full",
             "start_date": "2013-01-01",
-            "columns": [{"name": name, "type": kind, "description": name * 3} for name, kind in pairs],
-            "primary_key": [pairs[0][0]],
+            "columns": columns,
+            "primary_key": [columns[0]["name"]],
             **more,
         },
         origin="planes.yaml",
@@ -421,8 +423,9 @@ def test_removed_column_is_named_nothing_lands_and_putting_it_back_heals(engine,
     with pytest.raises(SchemaDriftError) as refused:
         attempt.land()
     assert str(refused.value) == (
-        f"{where(engine)}: column removed at the source: seats; found tailnum. Nothing was landed. Ask the "
-        "database's owner, or publish a new contract version"
+        f"{where(engine)}: column removed at the source: seats; found tailnum. Nothing was landed. What to "
+        "do: ask the source's owner; if it has another name now, add that to the column's aliases; if it is "
+        "gone for good, publish a new version of the contract"
     )
     assert not attempt.has_landed()
 
@@ -457,10 +460,43 @@ def test_retyped_column_stops_the_run_only_where_the_contract_freezes_types(engi
     with pytest.raises(SchemaDriftError) as refused:
         Try(engine, lake, contract(drift={"retyped": "freeze"})).land()
     assert str(refused.value) == (
-        f"{where(engine)}: column retyped at the source: seats is VARCHAR(length=3), the contract says int. "
-        "Nothing was landed. Ask the database's owner, or publish a new contract version"
+        f"{where(engine)}: column retyped at the source: seats (VARCHAR(length=3), the contract says int); "
+        "found tailnum, seats. Nothing was landed. What to do: ask the source's owner, or publish a new "
+        "version of the contract"
     )
     assert Try(engine, lake).landed() == [{"tailnum": "N1", "seats": "55"}]
+
+
+def test_a_whole_number_that_became_a_double_is_widened_not_retyped(engine, lake):
+    run(engine, "CREATE TABLE planes (tailnum VARCHAR(6) NOT NULL PRIMARY KEY, seats DOUBLE PRECISION)")
+    run(engine, "INSERT INTO planes VALUES ('N1', 55)")
+    assert Try(engine, lake, contract(drift={"retyped": "freeze"})).landed() == [
+        {"tailnum": "N1", "seats": 55.0}
+    ]
+    with pytest.raises(SchemaDriftError, match=r"column widened at the source: seats \("):
+        Try(engine, lake, contract(drift={"widened": "freeze"}), run="2").land()
+
+
+def test_added_and_renamed_columns_stop_the_run_where_the_contract_freezes_them(engine, lake):
+    run(
+        engine,
+        "CREATE TABLE planes (tailnum VARCHAR(6) NOT NULL PRIMARY KEY, seat_count INTEGER, wings INTEGER)",
+    )
+    run(engine, "INSERT INTO planes VALUES ('N1', 55, 2)")
+    columns = [
+        {"name": "tailnum", "type": "string", "description": "Tail number"},
+        {"name": "seats", "type": "int", "description": "Seats", "aliases": ["seat_count"]},
+    ]
+    assert Try(engine, lake, contract(columns=columns)).landed() == [
+        {"tailnum": "N1", "seat_count": 55, "wings": 2}
+    ]
+    frozen = contract(columns=columns, drift={"added": "freeze", "renamed": "freeze"})
+    with pytest.raises(
+        SchemaDriftError,
+        match=r"column renamed at the source: seats \(delivered as seat_count\); column added at the source: "
+        "wings; found tailnum, seat_count, wings. Nothing was landed",
+    ):
+        Try(engine, lake, frozen, run="2").land()
 
 
 def test_key_that_is_none_is_refused_before_rows_are_lost(engine, lake):

@@ -30,6 +30,7 @@ FROM_EARLIER_TASKS: dict[str, Any] = {
     "staged_version": 0,
     "rows": 10,
     "inputs": {"bronze.x": 3},
+    "drift": [{"kind": "added", "column": "wings", "policy": "evolve"}],
     "partitions": ["2013-01"],
     "watermark_high": None,
     "suite_parameters": {},

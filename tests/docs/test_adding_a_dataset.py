@@ -14,9 +14,9 @@ from chain import Chain
 from documents import files_shown
 from pyspark.sql import SparkSession
 
-from millstream import transforms
+from millstream import drift, transforms
 from millstream.contract import Contract
-from millstream.decode import check_columns
+from millstream.decode import fields
 from millstream.lake.tables import TableRef
 from millstream.quality.suite import Suite
 from millstream.settings import CHECKOUT
@@ -70,7 +70,7 @@ def test_airflow_loads_the_dag(checkout: Path) -> None:
 def test_source_contract_suite_and_transform_fit(checkout: Path) -> None:
     contract = Contract.load_file(checkout / CONTRACT)
     with (checkout / SOURCE).open("rb") as stream:
-        assert check_columns(contract, stream, SOURCE) == []
+        assert drift.of_columns(contract, fields(contract, stream, SOURCE)) == []
     transform = transforms.transform_of("runways")
     staged = {*transform.SCHEMA.fieldNames(), *transform.REFERENCES}
     suite = Suite.from_dict(json.loads((checkout / SUITE).read_text()))

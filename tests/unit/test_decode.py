@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millstream.contract import Contract
-from millstream.decode import check_columns, decoder
-from millstream.errors import SchemaDriftError, SourceDataError
+from millstream.decode import decoder, fields
+from millstream.errors import SourceDataError
 
 COLUMNS = ["id", "name"]
 
 
-def contract(source: dict[str, Any]) -> Contract:
+def contract(source: dict[str, Any], **more: Any) -> Contract:
     return Contract.from_dict(
         {
             "dataset": "things",
@@ -32,6 +32,7 @@ def contract(source: dict[str, Any]) -> Contract:
             "start_date": "2024-01-01",
             "columns": [{"name": name, "type": "string", "description": name * 2} for name in COLUMNS],
             "primary_key": ["id"],
+            **more,
         },
         origin="test",
     )
@@ -45,7 +46,12 @@ PAGE = contract({"kind": "http", "endpoint": "/things"})
 
 
 def decoded(source: Contract, content: bytes) -> list[Any]:
-    return list(decoder(source)(io.BytesIO(content)))
+    """Values, error and raw text of each record."""
+    return [record[:3] for record in decoder(source)(io.BytesIO(content))]
+
+
+def added(source: Contract, content: bytes) -> list[str | None]:
+    return [record.added for record in decoder(source)(io.BytesIO(content))]
 
 
 def zipped(content: bytes, *names: str) -> bytes:
@@ -111,8 +117,25 @@ def test_json_page_values_as_the_source_wrote_them() -> None:
 
 
 def test_xml_elements_and_attributes() -> None:
-    content = b'<things><thing id="1"><name>one</name></thing><thing><id>2</id></thing></things>'
+    content = b'<things><thing id="1"><name>one</name></thing><thing><id>2</id><name/></thing></things>'
     assert decoded(XML, content) == [(["1", "one"], None, None), (["2", None], None, None)]
+
+
+def test_xml_row_without_a_field_is_told_from_one_whose_field_is_empty() -> None:
+    content = b"<things><thing><id>1</id></thing> <thing><id>2</id><name/></thing></things>"
+    assert decoded(XML, content) == [
+        (None, "field missing: name", "<thing><id>1</id></thing>"),
+        (["2", None], None, None),
+    ]
+
+
+def test_xml_field_that_became_a_tree_or_comes_twice_is_not_dropped() -> None:
+    tree = b"<things><thing><id>1</id><name><first>A</first></name>\n</thing></things>"
+    assert decoded(XML, tree) == [(["1", "<name><first>A</first></name>"], None, None)]
+    twice = b"<things><thing><id>1</id><name>A</name><name>B</name></thing></things>"
+    assert decoded(XML, twice) == [
+        (None, "a field comes twice", "<thing><id>1</id><name>A</name><name>B</name></thing>")
+    ]
 
 
 def test_xml_entity_bomb_is_refused() -> None:
@@ -133,29 +156,70 @@ def test_any_text_survives_csv(rows: list[tuple[str, str]]) -> None:
     assert decoded(CSV, text.getvalue().encode()) == [(list(row), None, None) for row in rows]
 
 
+# One record with `id`, `old` for the contract's `name`, and `colour`, which the contract does not know.
+DELIVERIES = [
+    pytest.param(CSV, b"id,old,colour\n1,one,red\n", id="csv"),
+    pytest.param(ZIPPED, zipped(b"id,old,colour\n1,one,red\n", "a.csv"), id="csv.zip"),
+    pytest.param(LINES, gzip.compress(b'{"id": 1, "old": "one", "colour": "red"}\n'), id="jsonl.gz"),
+    pytest.param(PAGE, b'{"results": [{"id": 1, "old": "one", "colour": "red"}]}', id="http"),
+    pytest.param(
+        XML, b"<things><thing><id>1</id><old>one</old><colour>red</colour></thing></things>", id="xml"
+    ),
+]
+each_delivery = pytest.mark.parametrize(("source", "content"), DELIVERIES)
+
+
+def with_columns(source: Contract, **name: Any) -> Contract:
+    columns = [{"name": "id", "type": "string", "description": "Key", "nullable": False}]
+    columns.append({"name": "name", "type": "string", "description": "Name", **name})
+    return contract(source.source.model_dump(), columns=columns, drift={"removed": "evolve"})
+
+
+@each_delivery
+def test_the_names_of_a_delivery_are_read_in_every_format(source: Contract, content: bytes) -> None:
+    assert fields(source, io.BytesIO(content), "x") == ["id", "old", "colour"]
+
+
+@each_delivery
+def test_a_renamed_column_is_read_under_its_alias_and_an_added_one_is_kept(
+    source: Contract, content: bytes
+) -> None:
+    renamed = with_columns(source, aliases=["old"])
+    assert decoded(renamed, content) == [(["1", "one"], None, None)]
+    assert added(renamed, content) == ['{"colour": "red"}']
+
+
+@each_delivery
+def test_a_removed_column_is_null_where_the_contract_says_so(source: Contract, content: bytes) -> None:
+    assert decoded(with_columns(source), content) == [(["1", None], None, None)]
+    assert added(with_columns(source), content) == ['{"old": "one", "colour": "red"}']
+
+
 @pytest.mark.parametrize(
     ("source", "content"),
     [
-        (CSV, b"id,label\n1,one\n"),
-        (ZIPPED, zipped(b"id,label\n1,one\n", "a.csv")),
-        (LINES, gzip.compress(b'{"id": 1, "label": "one"}\n')),
-        (PAGE, b'{"results": [{"id": 1, "label": "one"}]}'),
-        (XML, b"<things><thing><id>1</id><label>one</label></thing></things>"),
+        (LINES, gzip.compress(b'not JSON\n{"id": 1}\n[2]\n{"name": "x", "id": 3}\n')),
+        (PAGE, b'{"results": [{"id": 1}, 7, {"name": "x"}]}'),
+        (XML, b'<things><thing id="1"/><thing><name>x</name></thing></things>'),
     ],
 )
-def test_a_removed_column_is_drift_in_every_format(source: Contract, content: bytes) -> None:
-    with pytest.raises(SchemaDriftError, match="column removed at the source: name; found id, label"):
-        check_columns(source, io.BytesIO(content), "landing/things/x")
+def test_a_field_that_one_record_has_is_a_field_of_the_delivery(source: Contract, content: bytes) -> None:
+    assert fields(source, io.BytesIO(content), "x") == ["id", "name"]
 
 
-def test_an_added_column_is_told() -> None:
-    assert check_columns(CSV, io.BytesIO(b"id,name,colour\n"), "x") == ["colour"]
+def test_an_empty_last_page_has_no_fields() -> None:
+    assert fields(PAGE, io.BytesIO(b'{"results": []}'), "x") == []
 
 
-def test_an_empty_last_page_is_no_drift() -> None:
-    assert check_columns(PAGE, io.BytesIO(b'{"results": []}'), "x") == []
-
-
-def test_what_cannot_be_opened_says_which_file() -> None:
-    with pytest.raises(SourceDataError, match=r"landing/things/broken\.zip: cannot be read"):
-        check_columns(ZIPPED, io.BytesIO(b"not a zip"), "landing/things/broken.zip")
+@pytest.mark.parametrize(
+    ("source", "content", "message"),
+    [
+        (ZIPPED, b"not a zip", r"landing/x: cannot be read"),
+        (XML, b'<things xmlns="urn:new"><thing><id>1</id></thing></things>', "no record in it can be read"),
+        (LINES, gzip.compress(b"[1]\n"), "no record in it can be read"),
+        (CSV, b"id,name,name\n1,a,b\n", "columns named twice: 'name'"),
+    ],
+)
+def test_what_cannot_be_read_says_which_file_and_why(source: Contract, content: bytes, message: str) -> None:
+    with pytest.raises(SourceDataError, match=message):
+        fields(source, io.BytesIO(content), "landing/x")

@@ -6,7 +6,7 @@ A batch without rows, or with nothing but NULLs in a column, still has the colum
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 from sqlalchemy import Column, ColumnElement, String, Table, cast, types
@@ -33,6 +33,7 @@ _CONTRACT_TYPES: dict[ColumnType, Callable[[pa.DataType], bool]] = {
     "date": pa.types.is_date,
     "timestamp": pa.types.is_timestamp,
 }
+_WIDER: dict[ColumnType, ColumnType] = {"int": "double", "bigint": "double", "date": "timestamp"}
 
 
 def landed_columns(table: Table) -> tuple[list[ColumnElement[Any]], pa.Schema]:
@@ -51,9 +52,12 @@ def landed_columns(table: Table) -> tuple[list[ColumnElement[Any]], pa.Schema]:
     return selected, pa.schema(fields)
 
 
-def matches(found: pa.DataType, expected: ColumnType) -> bool:
-    """Whether a column landed as `found` is what a contract calls `expected`."""
-    return bool(_CONTRACT_TYPES[expected](found))
+def change_of_type(expected: ColumnType, found: pa.DataType) -> Literal["widened", "retyped"] | None:
+    """How a column landed as `found` differs from what a contract calls `expected`."""
+    if _CONTRACT_TYPES[expected](found):
+        return None
+    wider = _WIDER.get(expected)
+    return "widened" if wider is not None and _CONTRACT_TYPES[wider](found) else "retyped"
 
 
 def arrow_table(where: str, schema: pa.Schema, rows: Sequence[Sequence[Any]]) -> pa.Table:

@@ -18,9 +18,10 @@ from sqlalchemy.exc import (
     TimeoutError,
 )
 
+from millstream import drift
 from millstream.contract import Contract, SqlSource
 from millstream.errors import ConfigurationError, SchemaDriftError, SourceDataError, SourceUnavailableError
-from millstream.extract.arrow_types import landed_columns, matches
+from millstream.extract.arrow_types import change_of_type, landed_columns
 
 
 class SourceTable:
@@ -65,34 +66,29 @@ class SourceTable:
                 f"{self.where}: there is no such table that this login can see. Nothing was landed. Ask the "
                 "database's owner, or correct source.table in the contract"
             ) from error
-        self._check_columns(table)
-        if self._contract.drift.retyped == "freeze":
-            self._check_types(table, landed_columns(table)[1])
-        return table
-
-    def _check_columns(self, table: Table) -> None:
-        needed = [self.source.key, self.source.watermark]
-        if self._contract.drift.removed != "evolve":
-            needed += self._contract.column_names
-        missing = [name for name in dict.fromkeys(needed) if name is not None and name not in table.columns]
-        if missing:
+        found = table.columns.keys()
+        needed = (self.source.key, self.source.watermark)
+        if missing := [name for name in needed if name and name not in found]:
             raise SchemaDriftError(
                 f"{self.where}: column removed at the source: {', '.join(missing)}; found "
-                f"{', '.join(table.columns.keys())}. Nothing was landed. Ask the database's owner, or "
-                "publish a new contract version"
+                f"{', '.join(found)}. Nothing was landed. What to do: ask the database's owner, or correct "
+                "source.key and source.watermark in the contract"
             )
+        changes = [*drift.of_columns(self._contract, found), *self._of_types(landed_columns(table)[1], table)]
+        drift.require_allowed(self.where, changes, "Nothing was landed", found)
+        return table
 
-    def _check_types(self, table: Table, schema: pa.Schema) -> None:
-        retyped = [
-            f"{column.name} is {table.columns[column.name].type!r}, the contract says {column.type}"
-            for column in self._contract.columns
-            if column.name in table.columns and not matches(schema.field(column.name).type, column.type)
-        ]
-        if retyped:
-            raise SchemaDriftError(
-                f"{self.where}: column retyped at the source: {'; '.join(retyped)}. Nothing was landed. Ask "
-                "the database's owner, or publish a new contract version"
-            )
+    def _of_types(self, schema: pa.Schema, table: Table) -> list[drift.Change]:
+        """Columns whose type is another one. Where that does not stop the run, each value is asked later."""
+        changes = []
+        delivered = self._contract.layout(schema.names).delivered
+        for column, name in zip(self._contract.columns, delivered, strict=True):
+            if name is None or (kind := change_of_type(column.type, schema.field(name).type)) is None:
+                continue
+            detail = f"{table.columns[name].type!r}, the contract says {column.type}"
+            policy = self._contract.drift.policy(kind)
+            changes.append(drift.Change(kind=kind, column=column.name, policy=policy, detail=detail))
+        return changes
 
     def _check_database_file(self) -> None:
         """SQLite would answer a missing database with a new, empty one."""

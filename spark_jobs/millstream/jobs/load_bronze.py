@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+from pydantic import TypeAdapter
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.observation import Observation
 
+from millstream import drift, ledger
+from millstream.compatibility import require_compatible
 from millstream.contract import Contract
-from millstream.decode import check_columns, read_landing
-from millstream.errors import SourceDataError
+from millstream.decode import fields, read_landing
+from millstream.errors import SchemaDriftError, SourceDataError
 from millstream.jobs import JobModel
 from millstream.lake.staging import WHOLE
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.lake.writing import literal, require_writer, table_exists, table_version
 from millstream.landing import Manifest, read_manifest
+
+KIND = "millstream.load"
+CHANGES = TypeAdapter(tuple[drift.Change, ...])
 
 
 class Args(JobModel):
@@ -28,20 +35,21 @@ class Args(JobModel):
 
 
 class Result(JobModel):
-    """Bronze table, its version, and rows read from landing."""
+    """Bronze table, its version, rows read from landing, and what has changed at the source."""
 
     table: str
     version: int
     rows: int
-    added_columns: list[str]
+    drift: tuple[drift.Change, ...]
 
 
 def run(spark: SparkSession, args: Args) -> Result:
     require_writer(spark, args.lake_root)
     contract = Contract.from_dict(args.contract, origin="contract")
+    require_compatible(contract, args.lake_root)
     manifest = read_manifest(Storage(args.lake_root), contract.dataset, args.run)
     table = TableRef(zone="bronze", name=contract.dataset)
-    added = check_landed_columns(args.lake_root, contract, manifest)
+    changes = check_landed_columns(args.lake_root, contract, manifest)
     counted = Observation()
     rows = (
         landed_rows(spark, contract, args.lake_root, manifest)
@@ -49,21 +57,46 @@ def run(spark: SparkSession, args: Args) -> Result:
         .withColumn("_ingested_at", F.lit(manifest.created_at).cast("timestamp"))
         .observe(counted, F.count(F.lit(1)).alias("rows"))
     )
-    _replace_partitions(rows, table.uri(args.lake_root), contract, manifest, args.run)
-    version = table_version(table.uri(args.lake_root))
-    return Result(table=str(table), version=version, rows=int(counted.get["rows"]), added_columns=added)
+    uri = table.uri(args.lake_root)
+    _as_text(spark, uri, contract)
+    _replace_partitions(rows, uri, contract, manifest, args.run, changes)
+    return Result(table=str(table), version=table_version(uri), rows=int(counted.get["rows"]), drift=changes)
 
 
-def check_landed_columns(lake_root: str, contract: Contract, manifest: Manifest) -> list[str]:
-    """Columns the source has added. Raises SchemaDriftError when it removed one (SQL: the reader checks)."""
-    if contract.source.kind == "sql":
-        return []
+def check_landed_columns(lake_root: str, contract: Contract, manifest: Manifest) -> tuple[drift.Change, ...]:
+    """What has changed in the columns of the landed files; each change is told with the first file of it.
+
+    Raises: SchemaDriftError when the contract freezes such a change, or the files of one table differ.
+    """
     storage = Storage(lake_root)
-    added: set[str] = set()
+    changes: dict[tuple[str, str], drift.Change] = {}
+    by_file: dict[str, list[str]] = {}
     for path in manifest.paths:
         with storage.reading(path) as stream:
-            added.update(check_columns(contract, stream, path))
-    return sorted(added)
+            found = by_file[path] = fields(contract, stream, path)
+        differences = drift.of_columns(contract, found) if found else []
+        drift.require_allowed(f"{contract.dataset}: {path}", differences, "Nothing was loaded", found)
+        for change in differences:
+            changes.setdefault((change.kind, change.column), change)
+    if contract.source.kind == "sql" and len({tuple(found) for found in by_file.values()}) > 1:
+        # Spark would read all files with the columns of one of them.
+        raise SchemaDriftError(
+            f"{contract.dataset}: the table's columns changed while run {manifest.run} read it. Nothing was "
+            "loaded. What to do: clear the run from plan"
+        )
+    return tuple(changes.values())
+
+
+def recorded_changes(lake_root: str, table: TableRef, run: str) -> tuple[drift.Change, ...]:
+    """What run `run` found changed in the columns when it loaded bronze, from the table's history."""
+    for commit in ledger.history(table, lake_root):
+        try:
+            noted = json.loads(commit.get("userMetadata") or "")
+        except ValueError:
+            continue
+        if isinstance(noted, dict) and (noted.get("kind"), noted.get("run")) == (KIND, run):
+            return CHANGES.validate_python(noted["drift"])
+    return ()
 
 
 def landed_rows(spark: SparkSession, contract: Contract, lake_root: str, manifest: Manifest) -> DataFrame:
@@ -102,14 +135,43 @@ def bronze_condition(contract: Contract, manifest: Manifest, run: str) -> str:
     return f"_partition = '{WHOLE}'"
 
 
-def _replace_partitions(rows: DataFrame, uri: str, contract: Contract, manifest: Manifest, run: str) -> None:
+def _as_text(spark: SparkSession, uri: str, contract: Contract) -> None:
+    """Make a database's typed columns text, once: until version 0.1 bronze kept the types.
+
+    A column that is retyped at the source could not be loaded beside them.
+    """
+    if not table_exists(uri):
+        return
+    rows = spark.read.format("delta").load(uri)
+    typed = [
+        name for name, kind in rows.dtypes if name in contract.column_names and not kind.startswith("string")
+    ]
+    if typed:
+        text = rows.withColumns({name: F.col(name).cast("string") for name in typed})
+        writer = text.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
+        writer.partitionBy(_partition_by(contract)).save(uri)
+
+
+def _partition_by(contract: Contract) -> str:
     # A key range that a longer-lived source delivers grows by runs, everything else by partition.
-    partition_by = "_ingest_run" if contract.load == "watermark" else "_partition"
+    return "_ingest_run" if contract.load == "watermark" else "_partition"
+
+
+def _replace_partitions(
+    rows: DataFrame,
+    uri: str,
+    contract: Contract,
+    manifest: Manifest,
+    run: str,
+    changes: tuple[drift.Change, ...],
+) -> None:
+    noted = {"kind": KIND, "run": run, "drift": CHANGES.dump_python(changes, mode="json")}
     (
         rows.write.format("delta")
         .mode("overwrite")
         .option("replaceWhere", bronze_condition(contract, manifest, run))
         .option("mergeSchema", "true")
-        .partitionBy(partition_by)
+        .option("userMetadata", json.dumps(noted))
+        .partitionBy(_partition_by(contract))
         .save(uri)
     )

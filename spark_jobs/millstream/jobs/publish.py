@@ -16,6 +16,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 from millstream import ledger, quarantine
 from millstream.contract import Contract
 from millstream.decisions import DECISIONS
+from millstream.drift import Change
 from millstream.errors import ConservationError, QualityGateError, SupersededError
 from millstream.fate import FATE, is_published, is_quarantined, judged, with_fate, without_outdated
 from millstream.jobs import JobModel
@@ -31,6 +32,7 @@ from millstream.lake.writing import (
     literal,
     merge,
     replace,
+    require_columns,
     require_writer,
     table_version,
 )
@@ -52,8 +54,8 @@ class Args(JobModel):
 
     `sequence` orders the attempts: of two that publish the same partitions the higher one stays.
     `rows_read` is what the transform counted. `partitions` are those of the run, empty for a whole table.
-    `contract` is a dataset's; by it broken rows are kept as received. A replay publishes what `run` landed
-    once more; `replay` is the run that does it.
+    `contract` is a dataset's; by it broken rows are kept as received. `drift` is what the transform found
+    changed at its source. A replay publishes what `run` landed once more; `replay` is the run that does it.
     """
 
     lake_root: str
@@ -69,6 +71,7 @@ class Args(JobModel):
     suite: dict[str, Any]
     inputs: dict[str, int] = Field(default_factory=dict)
     contract: dict[str, Any] | None = None
+    drift: tuple[Change, ...] = ()
     contract_version: int | None = None
     code_version: str
     watermark: str | None = None
@@ -102,6 +105,7 @@ def run(spark: SparkSession, args: Args) -> Result:
     decisions = ledger.version(DECISIONS, args.lake_root)
     staged = with_fate(spark, staged, table, args.lake_root, decisions)
     columns = _published_columns(table)
+    require_columns(table.uri(args.lake_root), columns)
     entry, broken = _account(staged, columns, args, verdict, decisions)
     entry.check_conservation(args.rows_read)
     _agree_with_gate(broken, verdict)
@@ -197,6 +201,8 @@ def _account(
         suite_version=verdict.suite_version,
         code_version=args.code_version,
         watermark=args.watermark,
+        contract=Contract.from_dict(args.contract, "contract").schema_in_short() if args.contract else None,
+        drift=args.drift,
         replay=args.replay,
     )
     return entry, sum(row["broken"] for row in counted)
@@ -276,6 +282,7 @@ def _same(
         had == counts
         and earlier.suite_version == entry.suite_version
         and earlier.contract_version == entry.contract_version
+        and earlier.drift == entry.drift
         # A replay tells nothing of how far the source has been read.
         and entry.watermark in (None, earlier.watermark)
     )

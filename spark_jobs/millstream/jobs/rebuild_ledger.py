@@ -12,6 +12,7 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 from pyspark.sql.types import (
+    ArrayType,
     BooleanType,
     DataType,
     IntegerType,
@@ -58,6 +59,7 @@ _COLUMNS: tuple[tuple[str, DataType, str], ...] = (
     ("contract_version", IntegerType(), "Version of the dataset contract"),
     ("suite_version", StringType(), "Version of the expectation suite"),
     ("code_version", StringType(), "Commit of the code"),
+    ("drift", ArrayType(StringType()), "What had changed at the source"),
 )
 SCHEMA = StructType([StructField(name, kind, True, {"comment": text}) for name, kind, text in _COLUMNS])
 
@@ -132,4 +134,5 @@ def _line(
         entry.contract_version,
         entry.suite_version,
         entry.code_version,
+        [str(change) for change in entry.drift],
     )

@@ -12,8 +12,10 @@ from typing import Any, Literal
 
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
+from pyspark.sql.observation import Observation
 
-from millstream import ledger
+from millstream import drift, ledger
+from millstream.compatibility import require_compatible
 from millstream.contract import Contract
 from millstream.jobs import JobModel
 from millstream.jobs.load_bronze import (
@@ -21,6 +23,7 @@ from millstream.jobs.load_bronze import (
     check_landed_columns,
     landed_rows,
     received_rows,
+    recorded_changes,
 )
 from millstream.lake.reading import read_at
 from millstream.lake.staging import write_staged
@@ -29,7 +32,7 @@ from millstream.lake.tables import TableRef
 from millstream.lake.writing import require_writer
 from millstream.landing import Manifest, read_manifest
 from millstream.transforms import Transform, transform_of
-from millstream.transforms.typed import typed
+from millstream.transforms.typed import DRIFT, changed_values, typed
 
 
 class Args(JobModel):
@@ -47,57 +50,69 @@ class Args(JobModel):
 
 
 class Result(JobModel):
-    """The staged version, rows read, and the versions of the tables that were read."""
+    """The staged version, rows read, the versions of the tables that were read, and what has changed at the
+    source."""
 
     staged_uri: str
     staged_version: int
     rows: int
     inputs: dict[str, int]
+    drift: tuple[drift.Change, ...]
 
 
 def run(spark: SparkSession, args: Args) -> Result:
     require_writer(spark, args.lake_root)
     contract = Contract.from_dict(args.contract, origin="contract")
+    require_compatible(contract, args.lake_root)
     manifest = read_manifest(Storage(args.lake_root), contract.dataset, args.source_run or args.run)
     transform = transform_of(contract.dataset)
-    source, inputs = _source_rows(spark, contract, manifest, args)
+    source, inputs, changes = _source_rows(spark, contract, manifest, args)
     referenced = _referenced(transform, args.lake_root)
 
-    rows = _transformed(source, contract, transform)
+    marked = typed(source, contract)
+    rows = _transformed(marked, transform)
     rows = _with_partition_checked(rows, contract)
     rows = _with_duplicates_marked(rows, transform.KEY)
     rows = _with_references_checked(spark, rows, transform, args.lake_root, referenced)
 
+    drifted = Observation()
+    rows = rows.observe(drifted, F.count_if(F.size(DRIFT) > 0).alias("rows")).drop(DRIFT)
     target = TableRef(zone="silver", name=contract.dataset)
     staged = write_staged(rows, target.staging_uri(args.lake_root, args.run))
+    if drifted.get["rows"]:
+        changes += changed_values(marked, contract)
+    drift.require_allowed(contract.dataset, changes, "Nothing was published")
     return Result(
         staged_uri=staged.uri,
         staged_version=staged.version,
         rows=staged.rows,
         inputs={**inputs, **referenced},
+        drift=changes,
     )
 
 
 def _source_rows(
     spark: SparkSession, contract: Contract, manifest: Manifest, args: Args
-) -> tuple[DataFrame, dict[str, int]]:
+) -> tuple[DataFrame, dict[str, int], tuple[drift.Change, ...]]:
+    bronze = TableRef(zone="bronze", name=contract.dataset)
     if args.mode == "replay":
         files = [file for file in manifest.files if not args.partitions or file.partition in args.partitions]
         chosen = manifest.model_copy(update={"files": tuple(files)})
-        return received_rows(spark, contract, args.lake_root, chosen), {}
+        found = received_rows(spark, contract, args.lake_root, chosen)
+        return found, {}, recorded_changes(args.lake_root, bronze, manifest.key)
     if args.mode == "etl":
-        check_landed_columns(args.lake_root, contract, manifest)
-        return landed_rows(spark, contract, args.lake_root, manifest), {}
-    bronze = TableRef(zone="bronze", name=contract.dataset)
+        changes = check_landed_columns(args.lake_root, contract, manifest)
+        return landed_rows(spark, contract, args.lake_root, manifest), {}, changes
     rows = spark.read.format("delta").load(bronze.uri(args.lake_root))
     version = ledger.version(bronze, args.lake_root)
-    return rows.where(bronze_condition(contract, manifest, args.run)), {str(bronze): version or 0}
+    found = rows.where(bronze_condition(contract, manifest, args.run))
+    return found, {str(bronze): version or 0}, recorded_changes(args.lake_root, bronze, args.run)
 
 
-def _transformed(source: DataFrame, contract: Contract, transform: Transform) -> DataFrame:
+def _transformed(source: DataFrame, transform: Transform) -> DataFrame:
     """The transform's columns, and the partition that each row was delivered for."""
     partition_of = F.regexp_extract("_source_row_id", r"/partition=([^/]+)/", 1)
-    rows = transform.transform(typed(source, contract))
+    rows = transform.transform(source)
     return rows.withColumn("_partition", F.when(partition_of != "", partition_of).otherwise(F.lit("all")))
 
 

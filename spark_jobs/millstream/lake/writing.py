@@ -5,13 +5,14 @@ A plain append is never used: a repeated run replaces what its first try wrote.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructField, StructType
 
-from millstream.errors import ConfigurationError, LakeWriterError, SupersededError
+from millstream.errors import ConfigurationError, ContractError, LakeWriterError, SupersededError
 from millstream.lake.storage import Storage
 
 # The Spark session that may write a local lake carries this setting; Delta's log store locks a local folder
@@ -57,8 +58,15 @@ class Commit:
 
 
 def create_table(spark: SparkSession, uri: str, definition: TableDefinition) -> None:
-    """Create the table if it does not exist: columns with comments, partitioning, constraints."""
+    """Create the table if it does not exist: columns with comments, partitioning, constraints.
+
+    One that exists gets the columns that it lacks.
+    """
     if table_exists(uri):
+        present = _schema(uri).fieldNames()
+        if more := [column for column in definition.schema.fields if column.name not in present]:
+            added = ", ".join(map(_column_ddl, more))
+            spark.sql(f"ALTER TABLE delta.`{uri}` ADD COLUMNS ({added})")
         return
     columns = ", ".join(_column_ddl(column) for column in definition.schema.fields)
     # Constraints are set as properties, so that the commit which makes the table makes them too.
@@ -70,6 +78,33 @@ def create_table(spark: SparkSession, uri: str, definition: TableDefinition) -> 
         f"CREATE TABLE IF NOT EXISTS delta.`{uri}` ({columns}) USING delta{partitioning} "
         f"COMMENT {literal(definition.comment)} TBLPROPERTIES ({_properties({**KEEP_LOG, **constraints})})"
     )
+
+
+def require_columns(uri: str, schema: StructType) -> None:
+    """Raise ContractError when the table at `uri` has a column that `schema` lacks or gives another type.
+
+    Delta would fill such a column with nulls, or refuse in the midst of publishing.
+    """
+    if not table_exists(uri):
+        return
+    kept = {column.name: column.dataType for column in schema.fields}
+    lost = [
+        f"{column.name} {column.dataType.simpleString()}"
+        for column in _schema(uri).fields
+        if kept.get(column.name) != column.dataType
+    ]
+    if lost:
+        raise ContractError(
+            f"{uri}: the table has columns that its transform no longer makes so: {', '.join(lost)}. Nothing "
+            "was published. What to do: give them back, or move the table away and run all partitions again"
+        )
+
+
+def _schema(uri: str) -> StructType:
+    """The table's schema; asks no Spark."""
+    from deltalake import DeltaTable
+
+    return StructType.fromJson(json.loads(DeltaTable(uri).schema().to_json()))
 
 
 def keep_log(spark: SparkSession, uri: str) -> None:

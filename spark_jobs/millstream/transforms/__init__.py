@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 # Columns that a transform hands on as they are.
-KEPT = ("_source_row_id", "_malformed", "_source_record")
+KEPT = ("_source_row_id", "_malformed", "_source_record", "_drift")
 
 Reference = tuple[str, str, str]
 

@@ -6,7 +6,17 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from millstream.contract import Column as ContractColumn
-from millstream.contract import Contract
+from millstream.contract import ColumnType, Contract, DriftKind
+from millstream.drift import Change
+
+# Per row an array of structs: every change at the source that one of its values shows.
+DRIFT = "_drift"
+MARK = "struct<kind:string,column:string,value:string,reason:string>"
+# A type that holds every value of the type, and more: a value that only fits there has been widened.
+WIDER: dict[ColumnType, str] = {"int": "decimal(38,18)", "bigint": "decimal(38,18)", "date": "timestamp"}
+# Spark reads a date out of any text that starts with one, and drops the rest.
+NOTHING_BUT_A_DATE = r"^\s*[0-9+-]+\s*$"
+SHOWN = 80
 
 
 def typed(rows: DataFrame, contract: Contract) -> DataFrame:
@@ -14,25 +24,54 @@ def typed(rows: DataFrame, contract: Contract) -> DataFrame:
 
     Columns: the contract's, typed; `_source_row_id` (string, "file#row"), `_malformed` (array<string>, the
     reasons why the row cannot be trusted, empty for a good row), `_source_record` (string, the row as the
-    source sent it, only for malformed rows).
+    source sent it, only for malformed rows), `_drift` (array of kind, column, value and reason, empty where
+    all values are as the contract says).
     """
-    raw = {column.name: _raw(column, contract) for column in contract.columns}
-    cast = {column.name: raw[column.name].try_cast(column.type) for column in contract.columns}
-    reasons = [
-        F.when(F.col("_record_error").isNotNull(), F.concat(F.lit("record: "), F.col("_record_error"))),
-        *(
-            F.when(F.col("_record_error").isNull(), _reason(column, raw[column.name], cast[column.name]))
-            for column in contract.columns
-            if _can_break(column)
-        ),
+    # In steps, so that each value is cast once: Spark does not fold a step into the next that uses it twice.
+    cast = rows.select(
+        "*",
+        *(_received(column, contract).alias(_raw(column)) for column in contract.columns),
+        *(_plain(column, contract).alias(_cast(column)) for column in contract.columns),
+    )
+    readable = F.col("_record_error").isNull()
+    marks = [
+        F.when(readable & shows, noted)
+        for column in contract.columns
+        for shows, noted in _marks(column, contract)
     ]
-    record = source_record(contract)
-    return rows.select(
-        *(value.alias(name) for name, value in cast.items()),
+    # The null gives the array its type where no column can show anything.
+    marked = cast.withColumn(DRIFT, F.array_compact(F.array(F.lit(None).cast(MARK), *marks)))
+    unreadable = F.array(F.concat(F.lit("record: "), F.col("_record_error")))
+    reasons = F.array_compact(F.col(DRIFT)["reason"])
+    judged = marked.withColumn("_malformed", F.when(readable, reasons).otherwise(unreadable))
+    return judged.select(
+        *(_value(column, contract).alias(column.name) for column in contract.columns),
         F.concat_ws("#", "_source_file", "_source_row").alias("_source_row_id"),
-        F.array_compact(F.array(*reasons)).alias("_malformed"),
-        record.alias("_source_record"),
-    ).withColumn("_source_record", F.when(F.size("_malformed") > 0, F.col("_source_record")))
+        "_malformed",
+        F.when(F.size("_malformed") > 0, source_record(contract)).alias("_source_record"),
+        DRIFT,
+    )
+
+
+def changed_values(rows: DataFrame, contract: Contract) -> tuple[Change, ...]:
+    """Each change that the values of typed `rows` show, with the number of rows and one value of them."""
+    found = (
+        rows.select(F.explode(DRIFT).alias("one"))
+        .groupBy("one.kind", "one.column")
+        .agg(F.count(F.lit(1)).alias("rows"), F.min("one.value").alias("example"))
+        .orderBy("kind", "column")
+        .collect()
+    )
+    return tuple(
+        Change(
+            kind=row["kind"],
+            column=row["column"],
+            policy=contract.drift.policy(row["kind"]),
+            detail="" if row["example"] is None else f"for example {row['example']}",
+            rows=row["rows"],
+        )
+        for row in found
+    )
 
 
 def source_record(contract: Contract) -> Column:
@@ -40,18 +79,61 @@ def source_record(contract: Contract) -> Column:
     return F.coalesce(F.col("_record"), F.to_json(F.struct(*contract.column_names)))
 
 
-def _raw(column: ContractColumn, contract: Contract) -> Column:
+def _raw(column: ContractColumn) -> str:
+    return f"_raw_{column.name}"
+
+
+def _cast(column: ContractColumn) -> str:
+    return f"_cast_{column.name}"
+
+
+def _received(column: ContractColumn, contract: Contract) -> Column:
     text = F.col(column.name).cast("string")
     return F.when(~text.isin(*contract.null_values), text)
 
 
-def _can_break(column: ContractColumn) -> bool:
-    return column.type != "string" or not column.nullable
+def _plain(column: ContractColumn, contract: Contract) -> Column:
+    received = _received(column, contract)
+    if column.type == "date":
+        received = F.when(received.rlike(NOTHING_BUT_A_DATE), received)
+    return received.try_cast(column.type)
 
 
-def _reason(column: ContractColumn, raw: Column, cast: Column) -> Column:
-    shown = F.concat(F.lit(f"{column.name}: not of type {column.type}: "), F.substring(raw, 1, 80))
-    reason = F.when(raw.isNotNull() & cast.isNull(), shown)
+def _value(column: ContractColumn, contract: Contract) -> Column:
+    """The value in the contract's type; null where it does not fit.
+
+    Where the contract allows it, a wider value is taken if nothing of it is lost: 5.0 is 5, 5.5 is nothing.
+    """
+    plain = F.col(_cast(column))
+    if column.type not in WIDER or contract.drift.widened != "evolve":
+        return plain
+    wide = F.col(_raw(column)).try_cast(WIDER[column.type])
+    narrow = wide.try_cast(column.type)
+    return F.coalesce(plain, F.when(narrow.cast(WIDER[column.type]) == wide, narrow))
+
+
+def _marks(column: ContractColumn, contract: Contract) -> list[tuple[Column, Column]]:
+    """For each change that a value of this column can show: whether it does, and what is noted then."""
+    name, raw = column.name, F.col(_raw(column))
+    shown = F.substring(raw, 1, SHOWN)
+    marks = []
+
+    def mark(kind: DriftKind, shows: Column, reason: Column) -> None:
+        noted = {"kind": F.lit(kind), "column": F.lit(name), "value": shown, "reason": reason}
+        marks.append((shows, F.struct(*(value.alias(key) for key, value in noted.items()))))
+
+    if column.type != "string":
+        misfit = raw.isNotNull() & F.col(_cast(column)).isNull()
+        if column.type in WIDER:
+            wider = raw.try_cast(WIDER[column.type]).isNotNull()
+            reason = F.concat(F.lit(f"{name}: wider than {column.type}: "), shown)
+            mark("widened", misfit & wider, F.when(_value(column, contract).isNull(), reason))
+            misfit = misfit & ~wider
+        mark("retyped", misfit, F.concat(F.lit(f"{name}: not of type {column.type}: "), shown))
     if not column.nullable:
-        reason = reason.when(raw.isNull(), F.lit(f"{column.name}: missing"))
-    return reason
+        mark("nullability", raw.isNull(), F.lit(f"{name}: missing"))
+    if column.categories:
+        unknown = F.concat(F.lit(f"{name}: not one of the known categories: "), shown)
+        known = F.lit(contract.drift.new_category == "evolve")
+        mark("new_category", ~raw.isin(*column.categories), F.when(~known, unknown))
+    return marks

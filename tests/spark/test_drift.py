@@ -1,0 +1,363 @@
+"""Changes at the source, by kind of source and of change: what is loaded, what is told, what is refused.
+
+Planes are delivered in every format that there is; all of them end in the same rows.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import sqlite3
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+import pytest
+import sqlalchemy as sa
+from chain import Chain, contract_of, small_suite
+from deltalake import DeltaTable
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from millstream import ledger
+from millstream.contract import Contract
+from millstream.errors import ContractError, SchemaDriftError
+from millstream.extract.sql import SqlExtractor
+from millstream.lake.storage import Storage
+from millstream.lake.tables import TableRef
+from millstream.lake.writing import TableDefinition, create_table, replace, require_columns
+from millstream.landing import Landing, in_memory
+from millstream.transforms import column
+
+ANY_ROWS = {
+    "type": "expect_table_row_count_to_be_between",
+    "kwargs": {"min_value": 1},
+    "severity": "critical",
+    "meta": {},
+}
+Row = dict[str, Any]
+BRONZE = TableRef(zone="bronze", name="planes")
+COLUMNS = contract_of("planes").column_names
+N1: Row = dict(zip(COLUMNS, ["N1", 2004, "Fixed wing", "EMBRAER", "EMB", 2, 55, 432.5, "jet"], strict=True))
+N2: Row = {**N1, "tailnum": "N2", "seats": 182}
+
+FILES = {"kind": "files", "connection": "drop"}
+SOURCES: dict[str, dict[str, Any]] = {
+    "csv": {**FILES, "format": "csv", "path": "p.csv"},
+    "csv.zip": {**FILES, "format": "csv.zip", "path": "p.csv.zip"},
+    "jsonl.gz": {**FILES, "format": "jsonl.gz", "path": "p.jsonl.gz"},
+    "xml": {**FILES, "format": "xml", "path": "p.xml", "row_tag": "plane"},
+    "http": {"kind": "http", "connection": "api", "endpoint": "/planes"},
+    "sql": {"kind": "sql", "connection": "db", "table": "planes", "key": "tailnum"},
+}
+each_source = pytest.mark.parametrize("kind", list(SOURCES))
+
+
+def csv_file(rows: list[Row]) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def zipped(rows: list[Row]) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("planes.csv", csv_file(rows))
+    return stream.getvalue()
+
+
+def xml_file(rows: list[Row]) -> bytes:
+    planes = (
+        "".join(f"<{name}>{escape(str(value))}</{name}>" for name, value in row.items()) for row in rows
+    )
+    return f"<planes>{''.join(f'<plane>{plane}</plane>' for plane in planes)}</planes>".encode()
+
+
+WRITE: dict[str, Callable[[list[Row]], bytes]] = {
+    "csv": csv_file,
+    "csv.zip": zipped,
+    "jsonl.gz": lambda rows: gzip.compress("\n".join(map(json.dumps, rows)).encode()),
+    "xml": xml_file,
+    "http": lambda rows: json.dumps({"results": rows}).encode(),
+}
+
+
+def contract(kind: str = "csv", columns: dict[str, dict[str, Any]] | None = None, **more: Any) -> Contract:
+    """The planes' contract for another source; `columns` are changes by column."""
+    real = contract_of("planes").model_dump(mode="json")["columns"]
+    changed = [{**column, **(columns or {}).get(column["name"], {})} for column in real]
+    return contract_of("planes", source=SOURCES[kind], load="full", columns=changed, **more)
+
+
+class Planes(Chain):
+    """The chain of planes, delivered in the format of its contract."""
+
+    def deliver(self, run: str, *rows: Row) -> None:
+        landing = Landing(Storage(self.root), "planes", run)
+        if self.contract.source.kind == "sql":
+            engine = self._database(list(rows))
+            extractor = SqlExtractor(self.contract, engine)
+            files = [file for piece in extractor.plan([]) for file in extractor.fetch(piece, landing)]
+        else:
+            content = WRITE[self._kind](list(rows))
+            files = [landing.land("planes", f"planes.{self._kind}", in_memory(content))]
+        landing.commit([], files)
+
+    def load(self, run: str, *rows: Row) -> dict[str, Any]:
+        self.deliver(run, *rows)
+        return self.load_bronze(run)
+
+    @property
+    def _kind(self) -> str:
+        return next(kind for kind, source in SOURCES.items() if source.items() <= self._source.items())
+
+    @property
+    def _source(self) -> dict[str, Any]:
+        return self.contract.source.model_dump(mode="json")
+
+    def _database(self, rows: list[Row]) -> sa.Engine:
+        path = self.drop / "planes.db"
+        path.unlink(missing_ok=True)
+        words = {str: "TEXT", int: "BIGINT", float: "DOUBLE"}
+        columns = ", ".join(f"`{name}` {words[type(value)]}" for name, value in rows[0].items())
+        with sqlite3.connect(path) as database:
+            database.execute(f"CREATE TABLE planes ({columns})")
+            marks = ", ".join("?" * len(rows[0]))
+            database.executemany(
+                f"INSERT INTO planes VALUES ({marks})", [tuple(row.values()) for row in rows]
+            )
+        return sa.create_engine(f"sqlite:///{path}", poolclass=sa.NullPool)
+
+    def bronze_rows(self) -> list[Row]:
+        return [row.asDict() for row in self.rows(BRONZE).orderBy("_source_row").collect()]
+
+    def staged_rows(self, run: str, **more: Any) -> tuple[dict[str, Row], dict[str, Any]]:
+        staged = self.stage(run, **more)
+        found = self.spark.read.format("delta").load(staged["staged_uri"]).collect()
+        return {row["tailnum"]: row.asDict() for row in found}, staged
+
+
+@pytest.fixture
+def planes(spark: SparkSession, tmp_path: Path) -> Callable[..., Planes]:
+    return lambda wanted: Planes(spark, tmp_path, wanted, small_suite(ANY_ROWS))
+
+
+def without(row: Row, *names: str, **more: Any) -> Row:
+    return {name: value for name, value in {**row, **more}.items() if name not in names}
+
+
+def told(staged: dict[str, Any]) -> list[tuple[Any, ...]]:
+    return [
+        (change["kind"], change["column"], change["policy"], change["detail"], change["rows"])
+        for change in staged["drift"]
+    ]
+
+
+@each_source
+def test_a_removed_column_loads_nothing_and_a_rename_or_an_addition_loses_nothing(
+    planes: Callable[..., Planes], kind: str
+) -> None:
+    chain = planes(contract(kind, {"seats": {"aliases": ["places"]}}))
+    loaded = chain.load("r1", N1)
+    assert loaded["drift"] == []
+
+    with pytest.raises(SchemaDriftError, match="column removed at the source: seats; found tailnum, year"):
+        chain.load("r2", without(N1, "seats"))
+    assert ledger.version(BRONZE, chain.root) == loaded["version"]
+
+    chain.deliver("r3", without(N1, "seats", places=55, wings=2), without(N2, "seats", places=182, wings=4))
+    rows, staged = chain.staged_rows("r3")
+    assert told(staged) == [
+        ("renamed", "seats", "evolve", "delivered as places", None),
+        ("added", "wings", "evolve", "", None),
+    ]
+    assert [rows[name]["seats"] for name in ("N1", "N2")] == [55, 182]
+    assert [row["_malformed"] for row in rows.values()] == [[], []]
+    assert [json.loads(row["_added"]) for row in chain.bronze_rows()] == [{"wings": "2"}, {"wings": "4"}]
+
+
+@each_source
+def test_a_removed_column_that_may_be_null_is_announced_in_both_modes(
+    planes: Callable[..., Planes], kind: str
+) -> None:
+    chain = planes(contract(kind, drift={"removed": "evolve"}))
+    chain.deliver("r1", without(N1, "seats"), without(N2, "seats"))
+    for mode in ("elt", "etl"):
+        rows, staged = chain.staged_rows("r1", mode=mode)
+        assert told(staged) == [("removed", "seats", "evolve", "", None)]
+        assert [(row["seats"], row["_malformed"]) for row in rows.values()] == [(None, []), (None, [])]
+    with pytest.raises(SchemaDriftError, match="column removed at the source: tailnum"):
+        chain.load("r2", without(N1, "tailnum"))
+
+
+@pytest.mark.parametrize("kind", ["jsonl.gz", "http", "xml"])
+def test_a_record_that_lacks_a_field_is_kept_apart_not_filled_with_a_null(
+    planes: Callable[..., Planes], kind: str
+) -> None:
+    chain = planes(contract(kind))
+    chain.deliver("r1", without(N1, "engine"), N2)
+    rows, staged = chain.staged_rows("r1")
+    assert staged["drift"] == []
+    assert rows[None]["_malformed"] == ["record: field missing: engine"]
+    assert "N1" in rows[None]["_source_record"]
+    assert rows["N2"]["_malformed"] == []
+
+
+BAD = {**N2, "year": "2004.5", "seats": "many", "manufacturer": "", "engine": "solar", "engines": "4.0"}
+STRICT = {"manufacturer": {"nullable": False}, "engine": {"categories": ["jet"]}}
+SEEN = {
+    "widened": ("year", "2004.5"),
+    "retyped": ("seats", "many"),
+    "nullability": ("manufacturer", None),
+    "new_category": ("engine", "solar"),
+}
+
+
+def test_values_that_break_the_contract_are_kept_apart_with_reasons_and_told(
+    planes: Callable[..., Planes],
+) -> None:
+    chain = planes(contract(columns=STRICT))
+    chain.deliver("r1", N1, BAD)
+    rows, staged = chain.staged_rows("r1")
+    assert rows["N1"]["_malformed"] == []
+    assert rows["N2"]["_malformed"] == [
+        "year: wider than int: 2004.5",
+        "manufacturer: missing",
+        "seats: not of type int: many",
+        "engine: not one of the known categories: solar",
+    ]
+    assert rows["N2"]["engines"] == 4
+    assert told(staged) == [
+        ("new_category", "engine", "quarantine", "for example solar", 1),
+        ("nullability", "manufacturer", "quarantine", "", 1),
+        ("retyped", "seats", "quarantine", "for example many", 1),
+        ("widened", "engines", "evolve", "for example 4.0", 1),
+        ("widened", "year", "evolve", "for example 2004.5", 1),
+    ]
+
+
+def test_values_are_taken_where_the_contract_evolves_and_refused_where_it_freezes(
+    planes: Callable[..., Planes],
+) -> None:
+    bad = {**N2, "seats": "182.0", "engine": "solar"}
+    chain = planes(contract(columns=STRICT, drift={"new_category": "evolve"}))
+    chain.deliver("r1", N1, bad)
+    chain.load_bronze("r1")
+    rows, staged = chain.staged_rows("r1")
+    assert (rows["N2"]["seats"], rows["N2"]["engine"], rows["N2"]["_malformed"]) == (182, "solar", [])
+    assert {change["kind"] for change in staged["drift"]} == {"widened", "new_category"}
+
+    chain.contract = contract(columns=STRICT, drift={"new_category": "evolve", "widened": "quarantine"})
+    rows, _ = chain.staged_rows("r1")
+    assert rows["N2"]["_malformed"] == ["seats: wider than int: 182.0"]
+
+
+@pytest.mark.parametrize("kind_of_change", list(SEEN))
+def test_a_frozen_change_publishes_nothing_says_why_and_heals(
+    planes: Callable[..., Planes], kind_of_change: str
+) -> None:
+    name, example = SEEN[kind_of_change]
+    chain = planes(contract(columns=STRICT, drift={kind_of_change: "freeze"}))
+    chain.deliver("r1", N1)
+    chain.stage("r1")
+    chain.deliver("r2", N1, {**N2, name: BAD[name]})
+    with pytest.raises(SchemaDriftError) as refused:
+        chain.stage("r2")
+    shown = f", 1 rows{f' (for example {example})' if example else ''}. Nothing was published. What to do:"
+    assert f"at the source: {name}{shown}" in str(refused.value)
+    assert chain.version() is None
+
+    chain.deliver("r3", N1, N2)
+    assert chain.stage("r3")["drift"] == []
+
+
+def test_changes_and_contract_are_in_the_tables_history(planes: Callable[..., Planes]) -> None:
+    chain = planes(contract())
+
+    def published(run: str, *rows: Row) -> dict[str, Any]:
+        chain.deliver(run, *rows)
+        staged = chain.stage(run)
+        chain.judge(run, staged)
+        return chain.publish(run, staged, [])
+
+    first = published("r1", N1)
+    assert chain.account().contract == chain.contract.schema_in_short()
+    assert chain.account().drift == ()
+
+    second = published("r2", {**N1, "wings": 2})
+    (change,) = chain.account().drift
+    assert str(change) == "column added at the source: wings"
+    assert second["version"] > first["version"]
+    assert not published("r3", {**N1, "wings": 2})["changed"]
+
+    noted = json.loads(DeltaTable(BRONZE.uri(chain.root)).history(1)[0]["userMetadata"])
+    assert [one["column"] for one in noted["drift"]] == ["wings"]
+
+    chain.contract = contract(columns={"seats": {"type": "string"}})
+    bronze = ledger.version(BRONZE, chain.root)
+    chain.deliver("r4", N2)
+    with pytest.raises(ContractError, match="column seats: int → string"):
+        chain.load_bronze("r4")
+    with pytest.raises(ContractError, match="set version to 2"):
+        chain.transform("r4", "etl")
+    assert (ledger.version(BRONZE, chain.root), chain.version()) == (bronze, second["version"])
+    chain.contract = contract(version=2)
+    assert published("r4", N2)["changed"]
+    assert chain.account().contract_version == 2
+
+
+def test_a_databases_column_may_change_its_type_bronze_keeps_text(
+    planes: Callable[..., Planes], spark: SparkSession
+) -> None:
+    chain = planes(contract("sql"))
+    chain.load("r1", N1)
+    # As bronze was until 0.1: with the database's types.
+    uri = BRONZE.uri(chain.root)
+    typed = spark.read.format("delta").load(uri).withColumn("seats", F.col("seats").cast("bigint"))
+    typed.write.format("delta").mode("overwrite").option("overwriteSchema", "true").partitionBy(
+        "_partition"
+    ).save(uri)
+
+    chain.deliver("r2", {**N1, "seats": "55"}, {**N2, "seats": "many"})
+    rows, staged = chain.staged_rows("r2")
+    assert (rows["N1"]["seats"], rows["N1"]["_malformed"]) == (55, [])
+    assert rows["N2"]["_malformed"] == ["seats: not of type int: many"]
+    assert told(staged) == [("retyped", "seats", "quarantine", "for example many", 1)]
+    assert {row["seats"] for row in chain.bronze_rows()} == {"55", "many"}
+    assert DeltaTable(uri).metadata().partition_columns == ["_partition"]
+
+
+def test_a_delivery_without_rows_has_no_changes(planes: Callable[..., Planes]) -> None:
+    chain = planes(contract("http", allow_empty=True))
+    chain.deliver("r1")
+    for mode in ("elt", "etl"):
+        staged = chain.stage("r1", mode=mode)
+        assert (staged["rows"], staged["drift"]) == (0, [])
+
+
+def test_a_table_gets_the_columns_that_its_transform_has_more_and_loses_none(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    uri = f"file://{tmp_path}/silver/planes"
+    number, seats = column("number", "int", "Number", key=True), column("seats", "int", "Seats")
+    create_table(spark, uri, TableDefinition(StructType([number, seats]), "Planes"))
+    replace(spark.createDataFrame([(1, 55)], "number int, seats int"), uri, None)
+
+    wider = StructType([number, seats, column("wings", "int", "Wings")])
+    create_table(spark, uri, TableDefinition(wider, "Planes"))
+    assert [row.asDict() for row in spark.read.format("delta").load(uri).collect()] == [
+        {"number": 1, "seats": 55, "wings": None}
+    ]
+    assert spark.read.format("delta").load(uri).schema["wings"].metadata == {"comment": "Wings"}
+
+    require_columns(uri, wider)
+    for fewer in ([number, wider["wings"]], [number, column("seats", "string", "Seats"), wider["wings"]]):
+        with pytest.raises(ContractError, match=r"no longer makes so: seats int\. Nothing was published"):
+            require_columns(uri, StructType(fewer))

@@ -1,0 +1,164 @@
+"""`make plan`: what it says of each kind of DAG, on a lake with real table histories and without a stack."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ledger_tables import publish
+from rich.console import Console
+
+from millstream.contract import Contract
+from millstream.errors import ConfigurationError
+from millstream.settings import CHECKOUT, Settings
+from millstream_stack.plan import Touch, plan_of, show_plan
+
+DATASETS = ("flights", "weather", "planes", "airports", "airlines")
+FEATURES = "gold.arrival_delay_features"
+
+
+def recorded(dataset: str, **changes: Any) -> dict[str, Any]:
+    """What the table's history would have of the present contract, with `changes`."""
+    contract = Contract.load_file(CHECKOUT / "dags" / "datasets" / f"{dataset}.yaml")
+    return {**contract.schema_in_short(), **changes}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path / "home", lake_root=f"file://{tmp_path}/lake")
+
+
+@pytest.fixture
+def lake(settings: Settings) -> str:
+    """Two months of flights, the other tables, and the features made from all five."""
+    root = settings.lake_root
+    publish(root, "silver.flights", "r1", read=9, partition="2013-01", contract=recorded("flights"))
+    publish(root, "silver.flights", "r2", read=4, partition="2013-02", contract=recorded("flights"))
+    for dataset in DATASETS[1:]:
+        publish(root, f"silver.{dataset}", "r3", read=2, contract=recorded(dataset))
+    inputs = {f"silver.{dataset}": 0 for dataset in DATASETS}
+    publish(root, FEATURES, "r4", read=9, partition="2013-01", inputs=inputs)
+    return root
+
+
+def touched(settings: Settings, dag_id: str, partitions: str = "") -> dict[str, Touch]:
+    return {str(touch.table): touch for touch in plan_of(settings, dag_id, partitions).tables}
+
+
+def printed(settings: Settings, dag_id: str, partitions: str = "") -> tuple[bool, str]:
+    screen = io.StringIO()
+    fine = show_plan(settings, dag_id, partitions, Console(file=screen, width=200))
+    return fine, screen.getvalue()
+
+
+def test_an_ingest_of_months(settings: Settings, lake: str) -> None:
+    plan = plan_of(settings, "ingest_flights", "2013-02:2013-03")
+    found = {str(touch.table): (touch.action, touch.version) for touch in plan.tables}
+    assert found == {
+        "silver.airlines": ("reads", 0),
+        "silver.airports": ("reads", 0),
+        "silver.planes": ("reads", 0),
+        "bronze.flights": ("replaces this run's rows", None),
+        "silver.flights": ("replaces these partitions", 1),
+        "silver.flights_quarantine": ("replaces its broken rows", None),
+    }
+    assert touched(settings, "ingest_flights", "2013-02:2013-03")["silver.flights"].partitions == {
+        "2013-02": 4,
+        "2013-03": None,
+    }
+    assert plan.suites == ["expectations/flights.json"]
+    assert [(one.table, one.changes) for one in plan.contracts] == [("silver.flights", ())]
+    assert not plan.refused
+
+
+def test_features_training_and_scoring_rest_on_the_contracts_of_what_they_are_made_from(
+    settings: Settings, lake: str
+) -> None:
+    features = plan_of(settings, "build_features")
+    assert {str(touch.table) for touch in features.tables if touch.action == "reads"} == {
+        f"silver.{dataset}" for dataset in DATASETS
+    }
+    assert touched(settings, "build_features")[FEATURES].partitions == {"2013-01": 9}
+    for dag_id in ("build_features", "train_arrival_delay", "score_arrival_delay"):
+        tables = {one.table for one in plan_of(settings, dag_id).contracts}
+        assert tables == {f"silver.{dataset}" for dataset in DATASETS}, dag_id
+
+
+def test_aliases_are_named_with_what_is_known_of_them(settings: Settings, lake: str) -> None:
+    unknown = "champion unknown: the stack has never been started"
+    training, scoring = plan_of(settings, "train_arrival_delay"), plan_of(settings, "score_arrival_delay")
+    assert training.models == {
+        "arrival_delay": f"{unknown}; registers a version, which gets the alias champion or challenger"
+    }
+    assert training.suites == []
+    assert scoring.models == {"arrival_delay": f"{unknown}; scores with it"}
+    assert scoring.suites == ["expectations/arrival_delay_predictions.json"]
+    written = touched(settings, "score_arrival_delay", "2013-01")["gold.arrival_delay_predictions"]
+    assert (written.action, written.partitions) == ("replaces these partitions", {"2013-01": None})
+
+
+def test_a_server_that_does_not_answer_is_said_so(settings: Settings, lake: str) -> None:
+    from millstream_stack.credentials import load_or_create
+
+    load_or_create(settings)
+    silent = settings.model_copy(update={"mlflow_port": 1})
+    (text,) = plan_of(silent, "train_arrival_delay").models.values()
+    assert text.startswith("champion unknown: MLflow at http://127.0.0.1:1 does not answer")
+
+
+def test_a_breaking_contract_is_shown_with_the_version_it_needs_and_what_it_touches(
+    settings: Settings, lake: str
+) -> None:
+    columns = {**recorded("planes")["columns"], "wings": "int"}
+    publish(lake, "silver.planes", "r5", read=2, contract=recorded("planes", columns=columns, version=1))
+    fine, text = printed(settings, "ingest_planes")
+    assert not fine
+    assert "column wings removed" in text
+    assert "breaking: refused; needs version 2" in text
+    assert (
+        f"planes: its change touches silver.planes, silver.planes_quarantine, bronze.planes, {FEATURES}"
+        in (text.replace("\n", " "))
+    )
+    assert "model arrival_delay" in text
+
+    fine, text = printed(settings, "ingest_flights", "2013-01")
+    assert fine
+    assert "unchanged" in text
+
+
+def test_a_compatible_contract_is_shown_as_such(settings: Settings, lake: str) -> None:
+    columns = recorded("planes")["columns"]
+    fewer = {name: kind for name, kind in columns.items() if name != "engine"}
+    publish(lake, "silver.planes", "r5", read=2, contract=recorded("planes", columns=fewer))
+    fine, text = printed(settings, "ingest_planes")
+    assert fine
+    assert "column engine added (string)" in text
+    assert "compatible" in text
+
+
+def test_an_empty_lake_has_a_plan_too(settings: Settings) -> None:
+    fine, text = printed(settings, "ingest_airports")
+    assert fine
+    assert "not there yet" in text
+    assert "nothing to compare with" in text
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "partitions", "message"),
+    [
+        ("ingest_nothing", "", "no such DAG: 'ingest_nothing'; there are build_features, ingest_airlines"),
+        ("../dags/build_features", "", "no such DAG"),
+        ("reconcile", "", "publishes no table and registers no model"),
+        ("ingest_planes", "2013-01", "ingest_planes is not run by partition"),
+        ("ingest_flights", "2012-12:2013-01", "no such partition: 2012-12; flights starts with 2013-01"),
+        ("score_arrival_delay", "2013-07", f"no such partition: 2013-07; {FEATURES} has 2013-01"),
+    ],
+)
+def test_what_cannot_be_planned_is_said_clearly(
+    settings: Settings, lake: str, dag_id: str, partitions: str, message: str
+) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        plan_of(settings, dag_id, partitions)
+    assert message in str(refused.value)
