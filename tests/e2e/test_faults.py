@@ -116,8 +116,8 @@ def test_the_process_of_a_task(wounded: Wounded, settings: Settings, credentials
 
     def hurt() -> None:
         ours = strays(settings.home, supervisor_of(settings, credentials).session)
-        # An idle worker has no task in its title. Killed in the moment that it waits for one, it would take the
-        # executor's queue with it (multiprocessing): that ends with a restart of the scheduler only.
+        # An idle worker has no task in its title. Killed while it waits for one, it would take the executor's
+        # queue with it (multiprocessing), and only a restart of the scheduler would help.
         workers = [one for one in ours if "airflow worker -- " in " ".join(one.cmdline())]
         assert workers
         for one in workers:
