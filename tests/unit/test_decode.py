@@ -102,7 +102,7 @@ def test_zip_holds_exactly_one_file() -> None:
 
 def test_json_lines_keep_bad_ones() -> None:
     content = b'{"id": 1, "name": null}\n{"id": 2\n[3]\n{"id": 4}\n'
-    rows = decoded(LINES, gzip.compress(content))
+    rows = decoded(LINES, gzip.compress(content, mtime=0))
     assert rows[0] == (["1", None], None, None)
     assert rows[1][0] is None
     assert rows[1][1].startswith("not JSON")
@@ -160,7 +160,7 @@ def test_any_text_survives_csv(rows: list[tuple[str, str]]) -> None:
 DELIVERIES = [
     pytest.param(CSV, b"id,old,colour\n1,one,red\n", id="csv"),
     pytest.param(ZIPPED, zipped(b"id,old,colour\n1,one,red\n", "a.csv"), id="csv.zip"),
-    pytest.param(LINES, gzip.compress(b'{"id": 1, "old": "one", "colour": "red"}\n'), id="jsonl.gz"),
+    pytest.param(LINES, gzip.compress(b'{"id": 1, "old": "one", "colour": "red"}\n', mtime=0), id="jsonl.gz"),
     pytest.param(PAGE, b'{"results": [{"id": 1, "old": "one", "colour": "red"}]}', id="http"),
     pytest.param(
         XML, b"<things><thing><id>1</id><old>one</old><colour>red</colour></thing></things>", id="xml"
@@ -198,7 +198,7 @@ def test_a_removed_column_is_null_where_the_contract_says_so(source: Contract, c
 @pytest.mark.parametrize(
     ("source", "content"),
     [
-        (LINES, gzip.compress(b'not JSON\n{"id": 1}\n[2]\n{"name": "x", "id": 3}\n')),
+        (LINES, gzip.compress(b'not JSON\n{"id": 1}\n[2]\n{"name": "x", "id": 3}\n', mtime=0)),
         (PAGE, b'{"results": [{"id": 1}, 7, {"name": "x"}]}'),
         (XML, b'<things><thing id="1"/><thing><name>x</name></thing></things>'),
     ],
@@ -216,7 +216,7 @@ def test_an_empty_last_page_has_no_fields() -> None:
     [
         (ZIPPED, b"not a zip", r"landing/x: cannot be read"),
         (XML, b'<things xmlns="urn:new"><thing><id>1</id></thing></things>', "no record in it can be read"),
-        (LINES, gzip.compress(b"[1]\n"), "no record in it can be read"),
+        (LINES, gzip.compress(b"[1]\n", mtime=0), "no record in it can be read"),
         (CSV, b"id,name,name\n1,a,b\n", "columns named twice: 'name'"),
     ],
 )

@@ -147,7 +147,7 @@ def test_file_that_disappears_after_planning(drop, lake):
 
 
 GOOD_ZIP = zipped(("f.csv", HEADER + ROW))
-GOOD_GZIP = gzip.compress(b'{"carrier": "9E"}\n' * 50)
+GOOD_GZIP = gzip.compress(b'{"carrier": "9E"}\n' * 50, mtime=0)
 GOOD_XML = b"<airlines><airline><carrier>9E</carrier></airline></airlines>"
 AFTERWARDS = ". Nothing was landed. Ask the source's owner for the file again, then clear the task"
 
@@ -174,7 +174,7 @@ AFTERWARDS = ". Nothing was landed. Ask the source's owner for the file again, t
             GOOD_GZIP,
             " is not a readable gzip file: Compressed file ended before the end-of-stream marker was reached",
         ),
-        ("jsonl.gz", gzip.compress(b"\n\n"), GOOD_GZIP, " holds no record"),
+        ("jsonl.gz", gzip.compress(b"\n\n", mtime=0), GOOD_GZIP, " holds no record"),
         ("xml", GOOD_XML[:-5], GOOD_XML, " is not well-formed XML: unclosed token: line 1, column 50"),
         ("xml", b"<airlines/>", GOOD_XML, " holds no record"),
     ],
