@@ -64,8 +64,15 @@ def flights(spark: SparkSession, ingested: Path, tmp_path: Path) -> Chain:
 
 def register(chain: Chain, *tailnums: str) -> None:
     """Publish `silver.planes` with these planes."""
+    many = len(tailnums)
+    whole = ledger.PartitionCounts(read=many, written=many, quarantined=0, deduplicated=0, content_hash="1")
     account = ledger.Entry(
-        table=str(PLANES), run="p", partitions={}, verdict={}, suite_version="1", code_version="test"
+        table=str(PLANES),
+        run="p",
+        partitions={"all": whole},
+        verdict={},
+        suite_version="1",
+        code_version="test",
     )
     rows = chain.spark.createDataFrame([(one,) for one in tailnums], "tailnum string")
     writer = rows.write.format("delta").mode("overwrite").option("userMetadata", account.model_dump_json())
