@@ -90,6 +90,7 @@ def print_tables(lake_root: str, names: list[str], screen: Console) -> bool:
         "written",
         "quarantined",
         "deduplicated",
+        "dropped",
         "adds up",
         "verdict",
     ):
@@ -98,21 +99,22 @@ def print_tables(lake_root: str, names: list[str], screen: Console) -> bool:
     for name in names:
         accounts = ledger.latest_by_partition(_reference(name), lake_root)
         if not accounts:
-            table.add_row(name, "-", "", "", "", "", "", "[red]nothing published")
+            table.add_row(name, "-", "", "", "", "", "", "", "[red]nothing published")
             complete = False
             continue
         entry = max((found for found, _ in accounts.values()), key=lambda found: found.version or 0)
         counts = [one for _, one in accounts.values()]
-        read, written, quarantined, deduplicated = (
+        read, *fates = (
             sum(getattr(one, field) for one in counts)
-            for field in ("read", "written", "quarantined", "deduplicated")
+            for field in ("read", "written", "quarantined", "deduplicated", "dropped")
         )
-        adds_up = read == written + quarantined + deduplicated
+        adds_up = read == sum(fates)
         complete &= adds_up
         table.add_row(
-            name, str(entry.version), f"{read:,}", f"{written:,}", f"{quarantined:,}", f"{deduplicated:,}",
-            "[green]yes" if adds_up else "[red]no", _verdict(entry.verdict),
-        )  # fmt: skip
+            *(name, str(entry.version)),
+            *(f"{number:,}" for number in (read, *fates)),
+            *("[green]yes" if adds_up else "[red]no", _verdict(entry.verdict)),
+        )
     screen.print(table)
     return complete
 

@@ -84,21 +84,24 @@ def test_broken_rows_are_kept_with_reasons_and_every_row_is_accounted_for(flight
     negative = AA1141.replace(",1089,", ",-1089,")
     retyped = B6725.replace(",1576,", ",far,")
     short = "2013,1,1,555"
+    impossible = AA1141.replace("2013,1,1,", "2013,1,32,")
+    assert impossible != AA1141
     flights.put(
         "flights/flights_2013-01.csv.zip",
-        month_zip(UA1545, negative, retyped, short, EV4308, UA1545, FEBRUARY),
+        month_zip(UA1545, negative, retyped, short, EV4308, UA1545, FEBRUARY, impossible),
     )
     result = flights.run("r1", ["2013-01"])
-    assert (result["read"], result["written"], result["quarantined"], result["deduplicated"]) == (7, 2, 4, 1)
+    assert (result["read"], result["written"], result["quarantined"], result["deduplicated"]) == (8, 2, 5, 1)
     assert {row["flight"] for row in flights.rows().collect()} == {1545, 4308}
 
     broken = flights.rows(flights.table.quarantine).collect()
     reasons = {row["_source_row_id"].partition("#")[2]: row["_reasons"] for row in broken}
-    assert sorted(reasons) == ["2", "3", "4", "7"]
+    assert sorted(reasons) == ["2", "3", "4", "7", "8"]
     assert "distance_mi" in reasons["2"][0]
     assert reasons["3"] == ["distance: not of type double: far"]
     assert reasons["4"] == ["record: 4 fields where the header has 19"]
     assert reasons["7"] == ["month: 2013-02 in the delivery for 2013-01"]
+    assert "flight_date: no valid value can be made of the row" in reasons["8"]
     records = {row["_source_row_id"].partition("#")[2]: row["_source_record"] for row in broken}
     assert records["4"] == short
     assert '"distance":"far"' in records["3"]

@@ -71,6 +71,7 @@ def run(spark: SparkSession, args: Args) -> Result:
 
     marked = typed(source, contract)
     rows = _transformed(marked, transform)
+    rows = _with_required_checked(rows, transform)
     rows = _with_partition_checked(rows, contract)
     rows = _with_duplicates_marked(rows, transform.KEY)
     rows = _with_references_checked(spark, rows, transform, args.lake_root, referenced)
@@ -114,6 +115,17 @@ def _transformed(source: DataFrame, transform: Transform) -> DataFrame:
     partition_of = F.regexp_extract("_source_row_id", r"/partition=([^/]+)/", 1)
     rows = transform.transform(source)
     return rows.withColumn("_partition", F.when(partition_of != "", partition_of).otherwise(F.lit("all")))
+
+
+def _with_required_checked(rows: DataFrame, transform: Transform) -> DataFrame:
+    """A row whose values are each of their type may still make no whole one: there is no 30 February."""
+    required = [field.name for field in transform.SCHEMA.fields if not field.nullable]
+    reasons = [
+        F.when(F.col(name).isNull(), F.lit(f"{name}: no valid value can be made of the row"))
+        for name in required
+    ]
+    impossible = F.when(F.size("_malformed") == 0, F.array_compact(F.array(*reasons)))
+    return rows.withColumn("_malformed", F.coalesce(F.concat("_malformed", impossible), "_malformed"))
 
 
 def _with_partition_checked(rows: DataFrame, contract: Contract) -> DataFrame:

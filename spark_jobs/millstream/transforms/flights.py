@@ -44,8 +44,9 @@ CHECKS = {"month_is_the_flight_dates": "month = date_format(flight_date, 'yyyy-M
 
 
 def transform(rows: DataFrame) -> DataFrame:
-    flight_date = F.make_date("year", "month", "day")
-    scheduled = F.make_timestamp_ntz("year", "month", "day", "hour", "minute", F.lit(0))
+    scheduled = F.try_make_timestamp_ntz("year", "month", "day", "hour", "minute", F.lit(0))
+    midnight = F.try_make_timestamp_ntz("year", "month", "day", F.lit(0), F.lit(0), F.lit(0))
+    flight_date = midnight.cast("date")
     scheduled_utc = F.convert_timezone(F.lit(ORIGIN_ZONE), F.lit("UTC"), scheduled).cast("timestamp")
     departed = _plus_minutes(scheduled_utc, F.col("dep_delay"))
     return rows.select(

@@ -33,7 +33,7 @@ CHECKS = {"humidity_is_a_share": "humid_pct IS NULL OR humid_pct BETWEEN 0 AND 1
 def transform(rows: DataFrame) -> DataFrame:
     return rows.select(
         "origin",
-        F.make_timestamp_ntz("year", "month", "day", "hour", F.lit(0), F.lit(0)).alias("observed_local"),
+        F.try_make_timestamp_ntz("year", "month", "day", "hour", F.lit(0), F.lit(0)).alias("observed_local"),
         F.col("time_hour").alias("observed_utc"),
         F.col("temp").alias("temp_f"),
         F.col("dewp").alias("dewp_f"),
