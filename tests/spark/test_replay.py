@@ -81,8 +81,13 @@ def register(chain: Chain, *tailnums: str) -> None:
 
 def publish_again(chain: Chain, run: str = "r1", **arguments: Any) -> dict[str, Any]:
     """What `r1` staged, published once more, as when a person clears that task."""
-    staged = {"staged_uri": chain.table.staging_uri(chain.root, "r1"), "staged_version": 0, "rows": 6}
-    return chain.publish(run, staged, MONTHS, **arguments)
+    return chain.publish(run, staged_by(chain, "r1", rows=6), MONTHS, **arguments)
+
+
+def staged_by(chain: Chain, run: str, rows: int) -> dict[str, Any]:
+    """What the transform of `run` returned."""
+    uri = chain.table.staging_uri(chain.root, run)
+    return {"staged_uri": uri, "staged_version": 0, "rows": rows, "drift": ()}
 
 
 def state(chain: Chain) -> dict[str, Any]:
@@ -290,8 +295,7 @@ def test_an_old_increment_never_overwrites_a_newer_one(planes: Chain) -> None:
     assert state(planes) == after
 
     planes.decide("q2", "drop")
-    staged = {"staged_uri": planes.table.staging_uri(planes.root, "q2.0"), "staged_version": 0, "rows": 3}
-    dropped = planes.publish("r1", staged, [], replay="q2")
+    dropped = planes.publish("r1", staged_by(planes, "q2.0", rows=3), [], replay="q2")
     assert counts(dropped) == (3, 1, 0, 1, 1, 0)
     assert planes.rows(planes.table.quarantine).isEmpty()
     assert {row["tailnum"]: row["year"] for row in planes.rows().collect()} == newest
