@@ -21,6 +21,7 @@ HOSTILE = (
     "\\' OR 1=1 --",
     "x'); DROP TABLE t; --",
     "${spark.app.name}",
+    "${spark.sql.session.timeZone}",
     "`a`",
     'say "hi"',
     "a\nb\tc\r",

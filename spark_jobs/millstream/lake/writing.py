@@ -219,4 +219,6 @@ def _properties(properties: dict[str, str]) -> str:
 
 def literal(text: str) -> str:
     """`text` as a SQL string literal of Spark's, whatever it holds."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    # Spark puts the value of a setting for `${its.name}` before it parses anything.
+    return "'" + escaped.replace("$", "\\u0024") + "'"
