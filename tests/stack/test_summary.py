@@ -55,12 +55,12 @@ def publish(
 
 
 def test_every_table_shows_its_account(tmp_path: Path, screen: Console) -> None:
-    counts = {"read": 26_115, "written": 26_000, "quarantined": 112, "deduplicated": 3}
+    counts = {"read": 26_115, "written": 25_990, "quarantined": 112, "deduplicated": 3, "dropped": 10}
     publish(tmp_path, "silver.weather", counts, ({"label": "gusts", "share": 0.8, "success": True},))
 
     assert print_tables(f"file://{tmp_path}", ["silver.weather"], screen)
     assert cells(screen, "silver.weather") == [
-        "silver.weather", "0", "26,115", "26,000", "112", "3", "yes", "passed, 1 warnings",
+        "silver.weather", "0", "26,115", "25,990", "112", "3", "10", "yes", "passed, 1 warnings",
     ]  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def test_rows_that_are_not_accounted_for_are_a_failure(tmp_path: Path, screen: C
     publish(tmp_path, "silver.weather", {"read": 10, "written": 8, "quarantined": 1, "deduplicated": 0})
 
     assert not print_tables(f"file://{tmp_path}", ["silver.weather"], screen)
-    assert cells(screen, "silver.weather")[6] == "no"
+    assert cells(screen, "silver.weather")[7] == "no"
 
 
 def test_a_table_that_was_never_published_is_a_failure(tmp_path: Path, screen: Console) -> None:
