@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import shutil
 import zipfile
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -72,8 +74,8 @@ class Chain:
     def job(self, name: str, run: str, **arguments: Any) -> dict[str, Any]:
         return jobs.execute(self.spark, name, {"lake_root": self.root, "run": run, **arguments})
 
-    def land(self, run: str, partitions: list[str]) -> None:
-        landing = Landing(Storage(self.root), self.contract.dataset, run)
+    def land(self, run: str, partitions: list[str], now: Callable[[], datetime] | None = None) -> None:
+        landing = Landing(Storage(self.root), self.contract.dataset, run, *([now] if now else []))
         extractor = FilesExtractor(self.contract, self.drop)
         files = [file for piece in extractor.plan(partitions) for file in extractor.fetch(piece, landing)]
         landing.commit(partitions, files)
@@ -144,6 +146,11 @@ class Chain:
             self.judge(own, staged)
             results.append(self.publish(piece["source_run"], staged, piece["partitions"], replay=run))
         return results
+
+    def copied(self, spark: SparkSession, folder: Path) -> Chain:
+        """The same lake and drop folder once more, for a test of its own: a table does not know its place."""
+        shutil.copytree(self.drop.parent, folder, dirs_exist_ok=True)
+        return Chain(spark, folder, self.contract, self.suite)
 
     def rows(self, table: TableRef | None = None) -> DataFrame:
         return self.spark.read.format("delta").load((table or self.table).uri(self.root))

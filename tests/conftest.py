@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from fault_report import Report
@@ -30,9 +30,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def report(pytestconfig: pytest.Config) -> Iterator[Report]:
-    """The table of fault cases, written at the end where `--fault-report` says."""
-    table = Report()
-    yield table
-    if path := pytestconfig.getoption("--fault-report"):
-        table.write(path)
+def report(pytestconfig: pytest.Config) -> Report:
+    """The table of fault cases, written where `--fault-report` says."""
+    path = pytestconfig.getoption("--fault-report")
+    return Report(Path(path) if path else None)

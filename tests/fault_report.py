@@ -20,14 +20,17 @@ class Outcome:
 
 @dataclass
 class Report:
-    """Outcomes by case."""
+    """Outcomes by case, written to `path` with each of them, so that what has run is not lost either."""
 
+    path: Path | None = None
     cases: dict[str, list[Outcome]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, case: str, outcome: Outcome) -> None:
         self.cases[case].append(outcome)
+        if self.path is not None:
+            self._write(self.path)
 
-    def write(self, path: str) -> None:
+    def _write(self, path: Path) -> None:
         lines = [
             "| case | runs | hit | lost | doubled | recovery, median (s) | longest (s) |",
             "|---|---:|---:|---:|---:|---:|---:|",
@@ -39,4 +42,4 @@ class Report:
                 f"{sum(one.lost for one in outcomes)} | {sum(one.doubled for one in outcomes)} | "
                 f"{statistics.median(times):.1f} | {max(times):.1f} |"
             )
-        Path(path).write_text("\n".join(lines) + "\n")
+        path.write_text("\n".join(lines) + "\n")

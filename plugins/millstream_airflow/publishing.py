@@ -25,6 +25,7 @@ TOLD = (
     "deduplicated",
     "dropped",
     "accepted",
+    "superseded",
     "verdict",
 )
 
@@ -125,6 +126,8 @@ def publish_staged(
         published=published,
         dataset=dataset,
         suite=suite,
+        # A backfill's runs come beside the schedule's: each looks at what the other has published.
+        max_active_tis_per_dag=1,
         arguments={
             **judged,
             "rows_read": field(staged.output, "rows"),

@@ -44,6 +44,12 @@ def connected_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPARK_CONNECT_MODE_ENABLED", "1")
 
 
+@pytest.fixture(scope="session")
+def fresh_month(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Month:
+    """What every test's lake is a copy of; nothing is done to it."""
+    return Month(server, tmp_path_factory.mktemp("month"))
+
+
 @pytest.fixture
-def month(server: Server, tmp_path: Path) -> Month:
-    return Month(server, tmp_path)
+def month(server: Server, fresh_month: Month, tmp_path: Path) -> Month:
+    return Month(server, tmp_path, fresh_month)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -25,13 +26,19 @@ KEPT_DISTANCE = {
 
 
 class Month:
-    """A lake of its own whose January holds `OLD` flights, and a delivery that replaces them."""
+    """A lake of its own whose January holds `OLD` flights, and a delivery that replaces them.
 
-    def __init__(self, server: Server, folder: Path) -> None:
+    `like` is another such lake, as it was made: then this one is its copy.
+    """
+
+    def __init__(self, server: Server, folder: Path, like: Month | None = None) -> None:
         self.server = server
         self.chain = Chain(None, folder, contract_of("flights"), small_suite(KEPT_DISTANCE))  # type: ignore[arg-type]
         lines = [line.decode().strip() for line in itertools.islice(reference.flight_lines(), NEW + 1)]
         self.header, self.lines = lines[0], lines[1:]
+        if like is not None:
+            shutil.copytree(like.chain.drop.parent, folder, dirs_exist_ok=True)
+            return
         self.deliver(self.lines[:OLD])
         self.land("old")
         carry(server, self.chain, "old", [MONTH], Journal())

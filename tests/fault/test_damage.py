@@ -60,8 +60,8 @@ def when(condition: Callable[[], bool], then: Callable[[], None]) -> threading.T
 
 
 @pytest.mark.thorough
-def test_a_full_disk(server: Server, small_disk: Path, report: Report, seed: int) -> None:
-    month = Month(server, small_disk)
+def test_a_full_disk(server: Server, fresh_month: Month, small_disk: Path, report: Report, seed: int) -> None:
+    month = Month(server, small_disk, fresh_month)
     journal = Journal()
     month.land("new")
     ballast = fill(small_disk, leave=random.Random(seed).randrange(0, 256 << 10))

@@ -33,9 +33,9 @@ def test_a_commit_that_is_cut_off(server: Server, month: Month, report: Report, 
 
 
 @pytest.fixture(scope="module")
-def clean_seconds(server: Server, tmp_path_factory: pytest.TempPathFactory) -> float:
+def clean_seconds(server: Server, fresh_month: Month, tmp_path_factory: pytest.TempPathFactory) -> float:
     """What the delivery takes when nothing happens."""
-    month = Month(server, tmp_path_factory.mktemp("clean"))
+    month = Month(server, tmp_path_factory.mktemp("clean"), fresh_month)
     began = time.monotonic()
     month.land("new")
     carry(server, month.chain, "new", [MONTH], Journal())

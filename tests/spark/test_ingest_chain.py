@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -39,9 +39,24 @@ def flights(spark: SparkSession, tmp_path: Path) -> Chain:
     return chain
 
 
-def test_flights_typed_with_utc_beside_local_times(flights: Chain) -> None:
-    flights.run("r1", ["2013-01"])
-    row = flights.rows().where("flight = 1545").collect()[0]
+@pytest.fixture(scope="module")
+def published_once(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    chain = Chain(
+        spark, tmp_path_factory.mktemp("published"), contract_of("flights"), small_suite(POSITIVE_DISTANCE)
+    )
+    chain.put("flights/flights_2013-01.csv.zip", month_zip(UA1545, AA1141, B6725, EV4308))
+    chain.run("r1", ["2013-01"])
+    return chain
+
+
+@pytest.fixture
+def published(published_once: Chain, spark: SparkSession, tmp_path: Path) -> Chain:
+    """A lake of the test's own in which run r1 has published the January of `flights`."""
+    return published_once.copied(spark, tmp_path)
+
+
+def test_flights_typed_with_utc_beside_local_times(published: Chain) -> None:
+    row = published.rows().where("flight = 1545").collect()[0]
     assert row.asDict() == {
         "month": "2013-01",
         "flight_date": date(2013, 1, 1),
@@ -64,7 +79,7 @@ def test_flights_typed_with_utc_beside_local_times(flights: Chain) -> None:
     }
     assert row["_source_row_id"].startswith("landing/flights/partition=2013-01/")
     assert row["_source_row_id"].endswith("flights_2013-01.csv.zip#1")
-    cancelled = flights.rows().where("flight = 4308").collect()[0]
+    cancelled = published.rows().where("flight = 4308").collect()[0]
     assert (cancelled["cancelled"], cancelled["dep_utc"], cancelled["arr_delay_min"]) == (True, None, None)
 
 
@@ -115,53 +130,49 @@ def test_a_healed_source_empties_the_quarantine(flights: Chain) -> None:
     assert flights.rows(flights.table.quarantine).count() == 0
 
 
-def test_etl_and_elt_end_in_the_same_table_and_etl_needs_no_bronze(flights: Chain) -> None:
-    flights.run("r1", ["2013-01"], mode="elt")
-    elt = flights.account().partitions
-    rows = sorted(map(str, flights.rows().collect()))
-    shutil.rmtree(flights.root.removeprefix("file://") + "/bronze")
-    shutil.rmtree(flights.root.removeprefix("file://") + "/silver")
-    flights.run("r2", ["2013-01"], mode="etl")
-    assert flights.account().partitions == elt
-    assert sorted(map(str, flights.rows().collect())) == rows
-    assert not Path(flights.root.removeprefix("file://") + "/bronze").exists()
+def test_etl_and_elt_end_in_the_same_table_and_etl_needs_no_bronze(published: Chain) -> None:
+    elt = published.account().partitions
+    rows = sorted(map(str, published.rows().collect()))
+    shutil.rmtree(published.root.removeprefix("file://") + "/bronze")
+    shutil.rmtree(published.root.removeprefix("file://") + "/silver")
+    published.run("r2", ["2013-01"], mode="etl")
+    assert published.account().partitions == elt
+    assert sorted(map(str, published.rows().collect())) == rows
+    assert not Path(published.root.removeprefix("file://") + "/bronze").exists()
 
 
-def test_a_rerun_doubles_nothing_and_makes_no_version(flights: Chain) -> None:
-    first = flights.run("r1", ["2013-01"])
-    again = flights.run("r2", ["2013-01"])
-    assert first["changed"]
+def test_a_rerun_doubles_nothing_and_makes_no_version(published: Chain) -> None:
+    first = published.version()
+    again = published.run("r2", ["2013-01"])
     assert not again["changed"]
-    assert again["version"] == first["version"] == flights.version()
-    assert flights.rows().count() == 4
+    assert again["version"] == first == published.version()
+    assert published.rows().count() == 4
 
 
-def test_a_run_touches_only_its_partitions(flights: Chain) -> None:
-    flights.run("r1", ["2013-01"])
-    before = {row["_source_row_id"] for row in flights.rows().collect()}
-    flights.put("flights/flights_2013-02.csv.zip", month_zip(FEBRUARY))
-    flights.run("r2", ["2013-02"])
-    rows = flights.rows().collect()
+def test_a_run_touches_only_its_partitions(published: Chain) -> None:
+    before = {row["_source_row_id"] for row in published.rows().collect()}
+    published.put("flights/flights_2013-02.csv.zip", month_zip(FEBRUARY))
+    published.run("r2", ["2013-02"])
+    rows = published.rows().collect()
     assert {row["_source_row_id"] for row in rows if row["month"] == "2013-01"} == before
     assert [row["flight"] for row in rows if row["month"] == "2013-02"] == [1117]
 
 
-def test_a_failed_gate_leaves_the_table_as_it_was(flights: Chain) -> None:
-    flights.run("r1", ["2013-01"])
-    version, rows = flights.version(), sorted(map(str, flights.rows().collect()))
+def test_a_failed_gate_leaves_the_table_as_it_was(published: Chain) -> None:
+    version, rows = published.version(), sorted(map(str, published.rows().collect()))
     bad = [row.replace(",1400,", ",-1400,").replace(",1089,", ",-1089,") for row in (UA1545, AA1141)]
-    flights.put("flights/flights_2013-01.csv.zip", month_zip(*bad, B6725))
-    flights.land("r2", ["2013-01"])
-    staged = flights.stage("r2")
+    published.put("flights/flights_2013-01.csv.zip", month_zip(*bad, B6725))
+    published.land("r2", ["2013-01"])
+    staged = published.stage("r2")
     with pytest.raises(QualityGateError, match=r"silver\.flights is left as it was"):
-        flights.judge("r2", staged)
+        published.judge("r2", staged)
     with pytest.raises(QualityGateError, match="did not pass"):
-        flights.publish("r2", staged, ["2013-01"])
-    assert flights.version() == version
-    assert sorted(map(str, flights.rows().collect())) == rows
+        published.publish("r2", staged, ["2013-01"])
+    assert published.version() == version
+    assert sorted(map(str, published.rows().collect())) == rows
 
-    flights.put("flights/flights_2013-01.csv.zip", month_zip(UA1545, AA1141, B6725))
-    assert flights.run("r3", ["2013-01"])["written"] == 3
+    published.put("flights/flights_2013-01.csv.zip", month_zip(UA1545, AA1141, B6725))
+    assert published.run("r3", ["2013-01"])["written"] == 3
 
 
 def test_no_verdict_no_publishing(flights: Chain) -> None:
@@ -210,14 +221,46 @@ def test_references_tell_found_missing_and_not_yet_known(flights: Chain, spark: 
     assert staged["inputs"]["silver.planes"] == 0
 
 
-def test_of_two_attempts_the_newer_stays(flights: Chain, spark: SparkSession) -> None:
-    flights.run("r1", ["2013-01"])
-    uri = flights.table.uri(flights.root)
-    rows = flights.rows().localCheckpoint()
+def test_of_two_attempts_the_newer_stays(published: Chain, spark: SparkSession) -> None:
+    uri = published.table.uri(published.root)
+    rows = published.rows().localCheckpoint()
     replace(rows.where("flight = 725"), uri, None, Commit("w", 20, '{"newer": 1}'))
     with pytest.raises(SupersededError, match="a newer attempt has already published"):
         replace(rows, uri, None, Commit("w", 10, '{"older": 1}'))
-    assert [row["flight"] for row in flights.rows().collect()] == [725]
+    assert [row["flight"] for row in published.rows().collect()] == [725]
+
+
+def test_a_slow_backfill_brings_back_no_older_bytes(published: Chain) -> None:
+    published.put("flights/flights_2013-02.csv.zip", month_zip(FEBRUARY))
+    published.land("backfill", ["2013-01", "2013-02"])
+    published.put("flights/flights_2013-01.csv.zip", month_zip(UA1545, AA1141))
+    published.run("daily", ["2013-01"])
+
+    staged = published.stage("backfill")
+    published.judge("backfill", staged)
+    result = published.publish("backfill", staged, ["2013-01", "2013-02"])
+    assert (result["superseded"], result["partitions"], result["read"]) == (("2013-01",), ("2013-02",), 1)
+    assert {row["flight"] for row in published.rows().collect()} == {1545, 1141, 1117}
+    newest = ledger.latest_by_partition(published.table, published.root)
+    assert {name: entry.run for name, (entry, _) in newest.items()} == {
+        "2013-01": "daily",
+        "2013-02": "backfill",
+    }
+
+
+def test_a_clock_that_was_set_back_loses_nothing(published: Chain) -> None:
+    version = published.version()
+    published.put("flights/flights_2013-01.csv.zip", month_zip(UA1545, AA1141))
+    published.land("r2", ["2013-01"], now=lambda: datetime.now(UTC) - timedelta(hours=1))
+    staged = published.stage("r2")
+    published.judge("r2", staged)
+    with pytest.raises(SupersededError, match="unless the clock has been set back"):
+        published.publish("r2", staged, ["2013-01"])
+    assert published.version() == version
+    assert published.rows().count() == 4
+
+    assert published.run("r2", ["2013-01"])["written"] == 2
+    assert published.rows().count() == 2
 
 
 def test_a_second_writer_of_a_local_lake_is_refused(flights: Chain, spark: SparkSession) -> None:
@@ -230,11 +273,10 @@ def test_a_second_writer_of_a_local_lake_is_refused(flights: Chain, spark: Spark
         spark.conf.set("spark.millstream.lakeWriter", "true")
 
 
-def test_columns_have_comments_and_keys_cannot_be_null(flights: Chain, spark: SparkSession) -> None:
-    flights.run("r1", ["2013-01"])
-    fields = {field.name: field for field in flights.rows().schema.fields}
+def test_columns_have_comments_and_keys_cannot_be_null(published: Chain, spark: SparkSession) -> None:
+    fields = {field.name: field for field in published.rows().schema.fields}
     assert fields["distance_mi"].metadata["comment"] == "Distance between the airports, miles"
-    detail = spark.sql(f"DESCRIBE DETAIL delta.`{flights.table.uri(flights.root)}`").collect()[0]
+    detail = spark.sql(f"DESCRIBE DETAIL delta.`{published.table.uri(published.root)}`").collect()[0]
     assert detail["partitionColumns"] == ["month"]
     assert "delta.constraints.month_is_the_flight_dates" in detail["properties"]
     assert detail["description"].startswith("Flights: every scheduled departure")

@@ -6,6 +6,7 @@ read is accounted for. What a person decided about a broken row (`millstream.dec
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import Field
@@ -52,7 +53,8 @@ Load = Literal["full", "partition", "watermark"]
 class Args(JobModel):
     """What to publish and under which account.
 
-    `sequence` orders the attempts: of two that publish the same partitions the higher one stays.
+    `sequence` orders the attempts of one scope: of two that publish the same partitions the higher one
+    stays. Runs of different ranges are ordered by when their bytes landed.
     `rows_read` is what the transform counted. `partitions` are those of the run, empty for a whole table.
     `contract` is a dataset's; by it broken rows are kept as received. `drift` is what the transform found
     changed at its source. A replay publishes what `run` landed once more; `replay` is the run that does it.
@@ -79,7 +81,11 @@ class Args(JobModel):
 
 
 class Result(JobModel):
-    """The published version and the run's account; not `changed` when the table had these rows already."""
+    """The published version and the run's account; not `changed` when the table had these rows already.
+
+    `superseded` are the run's partitions that a run has published whose bytes landed later: left as they are
+    and in none of the counts.
+    """
 
     table: str
     version: int
@@ -91,6 +97,7 @@ class Result(JobModel):
     dropped: int
     accepted: int
     partitions: tuple[str, ...]
+    superseded: tuple[str, ...]
     verdict: dict[str, Any]
 
 
@@ -111,6 +118,9 @@ def run(spark: SparkSession, args: Args) -> Result:
     _agree_with_gate(broken, verdict)
     if args.replay:
         _require_source_unchanged(entry, table, args)
+    superseded = _landed_later(entry, table, args)
+    if superseded:
+        staged, entry, args = _without(superseded, staged, entry, args)
 
     changed = _differs(entry, table, args) and _adds_anything(spark, staged, table, args, entry)
     if changed:
@@ -127,6 +137,7 @@ def run(spark: SparkSession, args: Args) -> Result:
         dropped=entry.dropped,
         accepted=entry.accepted,
         partitions=tuple(sorted(entry.partitions)),
+        superseded=superseded,
         verdict=entry.verdict,
     )
 
@@ -201,6 +212,7 @@ def _account(
         suite_version=verdict.suite_version,
         code_version=args.code_version,
         watermark=args.watermark,
+        landed_at=_landed_at(args),
         contract=Contract.from_dict(args.contract, "contract").schema_in_short() if args.contract else None,
         drift=args.drift,
         replay=args.replay,
@@ -231,6 +243,57 @@ def _agree_with_gate(broken: int, verdict: Verdict) -> None:
             f"{verdict.table}: the gate counted {verdict.quarantined_rows} rows for quarantine, publishing "
             f"{broken}: the staged table or the suite is not the one that was judged"
         )
+
+
+def _landed_at(args: Args) -> datetime | None:
+    """When the run's source bytes had landed; None for what is made of tables."""
+    if args.contract is None:
+        return None
+    return read_manifest(Storage(args.lake_root), TableRef.parse(args.table).name, args.run).created_at
+
+
+def _landed_later(entry: ledger.Entry, table: TableRef, args: Args) -> tuple[str, ...]:
+    """The partitions that another run has published from bytes that landed after this run's.
+
+    A slow backfill must not bring back what a quicker run has replaced meanwhile. Increments are merged row
+    by row, with the newer row kept. Publishes of one DAG come one after the other, so nothing changes between
+    this look and the commit.
+
+    Raises: SupersededError when nothing of the run is left to publish.
+    """
+    if entry.landed_at is None or args.load == "watermark":
+        return ()
+    published = ledger.latest_by_partition(table, args.lake_root)
+    later = {name: had for name in entry.partitions if (had := _later(published.get(name), entry))}
+    if later and len(later) == len(entry.partitions):
+        runs = ", ".join(sorted({had.run for had in later.values()}))
+        raise SupersededError(
+            f"{table}: what run {args.run} landed at {entry.landed_at:%Y-%m-%d %H:%M:%S} UTC is older than "
+            f"what is published already, by {runs}: nothing was published. Nothing needs to be done, unless "
+            "the clock has been set back: then clear the run from its plan task, once it is right again"
+        )
+    return tuple(sorted(later))
+
+
+def _later(
+    published: tuple[ledger.Entry, ledger.PartitionCounts] | None, entry: ledger.Entry
+) -> ledger.Entry | None:
+    had = published[0] if published else None
+    if had is None or had.run == entry.run or had.landed_at is None or entry.landed_at is None:
+        return None
+    return had if had.landed_at > entry.landed_at else None
+
+
+def _without(
+    partitions: tuple[str, ...], staged: DataFrame, entry: ledger.Entry, args: Args
+) -> tuple[DataFrame, ledger.Entry, Args]:
+    """The rest of the run."""
+    rest = {name: counts for name, counts in entry.partitions.items() if name not in partitions}
+    return (
+        staged.where(~F.col("_partition").isin(*partitions)),
+        entry.model_copy(update={"partitions": rest}),
+        args.model_copy(update={"partitions": tuple(rest)}),
+    )
 
 
 def _own_accounts(table: TableRef, args: Args) -> Accounts:
