@@ -239,7 +239,7 @@ def test_a_slow_backfill_brings_back_no_older_bytes(published: Chain) -> None:
     staged = published.stage("backfill")
     published.judge("backfill", staged)
     result = published.publish("backfill", staged, ["2013-01", "2013-02"])
-    assert (result["superseded"], result["partitions"], result["read"]) == (("2013-01",), ("2013-02",), 1)
+    assert (result["superseded"], result["partitions"], result["read"]) == (["2013-01"], ["2013-02"], 1)
     assert {row["flight"] for row in published.rows().collect()} == {1545, 1141, 1117}
     newest = ledger.latest_by_partition(published.table, published.root)
     assert {name: entry.run for name, (entry, _) in newest.items()} == {

@@ -403,7 +403,8 @@ def _publish_rows(
     )
     good = staged.where(is_published()).select(*columns.fieldNames())
     commit = _commit(args, table, entry)
-    if args.load == "watermark":
+    # Into a table that has nothing yet, a merge would be a dear way to write.
+    if args.load == "watermark" and ledger.published_version(table, args.lake_root) is not None:
         differ = " OR ".join(
             f"NOT (old.`{name}` <=> new.`{name}`)" for name in columns.fieldNames() if name != SOURCE_ROW_ID
         )
