@@ -71,7 +71,7 @@ class Wounded:
         assert run.state == "success", case
         counted = ledger.latest_by_partition(FLIGHTS, self.settings.lake_root)[self.month][1]
         table = DeltaTable(FLIGHTS.uri(self.settings.lake_root))
-        ids = table.to_pyarrow_table(columns=["_source_row_id"], partitions=[("month", "=", self.month)])[
+        ids = table.to_pyarrow_table(columns=["_source_row_id"], filters=[("month", "=", self.month)])[
             "_source_row_id"
         ].to_pylist()
         doubled = sum(count - 1 for count in Counter(ids).values())
@@ -116,9 +116,12 @@ def test_the_process_of_a_task(wounded: Wounded, settings: Settings, credentials
 
     def hurt() -> None:
         ours = strays(settings.home, supervisor_of(settings, credentials).session)
-        # An idle worker has no task in its title. Killed while it waits for one, it would take the executor's
-        # queue with it (multiprocessing), and only a restart of the scheduler would help.
-        workers = [one for one in ours if "airflow worker -- " in " ".join(one.cmdline())]
+        titles = {one: " ".join(one.cmdline()) for one in ours}
+        # Not the idle workers: killed while it waits for a task, one would take the executor's queue with it
+        # (multiprocessing), and only a restart of the scheduler would help.
+        workers = [
+            one for one, title in titles.items() if "airflow worker -- " in title and "<idle>" not in title
+        ]
         assert workers
         for one in workers:
             one.kill()
