@@ -29,7 +29,8 @@ def test_a_commit_that_is_cut_off(server: Server, month: Month, report: Report, 
     if point != "lost":
         killer.end()
     assert server.reached(), "the run never came to the point"
-    month.judge(f"{point} the commit of {log.removesuffix('/_delta_log')}", journal, report)
+    what = "lost the reply to" if point == "lost" else point
+    month.judge(f"{what} the commit of {log.removesuffix('/_delta_log')}", journal, report)
 
 
 @pytest.fixture(scope="module")
