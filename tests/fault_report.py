@@ -15,7 +15,8 @@ class Outcome:
     recovery_s: float
     lost: int
     doubled: int
-    hit: bool = True
+    # Whether the fault made a step fail; None where nobody looked.
+    hit: bool | None = None
 
 
 @dataclass
@@ -36,10 +37,15 @@ class Report:
             "|---|---:|---:|---:|---:|---:|---:|",
         ]
         for case, outcomes in self.cases.items():
-            times = [one.recovery_s for one in outcomes if one.hit] or [0.0]
+            times = [one.recovery_s for one in outcomes if one.hit is not False] or [0.0]
             lines.append(
-                f"| {case} | {len(outcomes)} | {sum(one.hit for one in outcomes)} | "
+                f"| {case} | {len(outcomes)} | {_hits(outcomes)} | "
                 f"{sum(one.lost for one in outcomes)} | {sum(one.doubled for one in outcomes)} | "
                 f"{statistics.median(times):.1f} | {max(times):.1f} |"
             )
         path.write_text("\n".join(lines) + "\n")
+
+
+def _hits(outcomes: list[Outcome]) -> str:
+    known = [one.hit for one in outcomes if one.hit is not None]
+    return str(sum(known)) if known else "not asked"

@@ -25,8 +25,9 @@ def spark_properties(settings: Settings) -> dict[str, str]:
                 "-XX:+UseParallelGC",
                 "-XX:MetaspaceSize=256m",
                 # A demo's year is some ten minutes of work, and a third of the processor went into the second
-                # compiler, for code that runs once. With six times its thresholds the hand-written script of
-                # the benchmark took 228 s, not 268; without it at all 473, because MLlib's loops need it.
+                # compiler, for code that runs once. With higher thresholds the hand-written script of the
+                # benchmark took 228 s, not 268; without it at all 473, because MLlib's loops need it. One run
+                # each; the gain of the whole chain is within the machine's noise.
                 "-XX:Tier4InvocationThreshold=30000",
                 "-XX:Tier4MinInvocationThreshold=6000",
                 "-XX:Tier4CompileThreshold=60000",

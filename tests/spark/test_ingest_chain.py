@@ -45,7 +45,7 @@ def published_once(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory
         spark, tmp_path_factory.mktemp("published"), contract_of("flights"), small_suite(POSITIVE_DISTANCE)
     )
     chain.put("flights/flights_2013-01.csv.zip", month_zip(UA1545, AA1141, B6725, EV4308))
-    chain.run("r1", ["2013-01"])
+    assert chain.run("r1", ["2013-01"])["changed"]
     return chain
 
 

@@ -111,7 +111,7 @@ def test_a_maven_mirror_takes_the_place_of_maven_central() -> None:
         [found] = ET.fromstring(ivy_settings(mirror)).iter("ibiblio")
         return found.attrib
 
-    assert resolver("http://mirror.example/maven2")["root"] == "http://mirror.example/maven2/"
+    assert resolver("http://mirror.example/jars")["root"] == "http://mirror.example/jars/"
     assert "root" not in resolver(None)
 
 

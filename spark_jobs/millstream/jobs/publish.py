@@ -256,8 +256,8 @@ def _landed_later(entry: ledger.Entry, table: TableRef, args: Args) -> tuple[str
     """The partitions that another run has published from bytes that landed after this run's.
 
     A slow backfill must not bring back what a quicker run has replaced meanwhile. Increments are merged row
-    by row, with the newer row kept. Publishes of one DAG come one after the other, so nothing changes between
-    this look and the commit.
+    by row, with the newer row kept. Publishes of one DAG come one after the other, so no other of its runs
+    comes between this look and the commit; a replay, of another DAG, still could.
 
     Raises: SupersededError when nothing of the run is left to publish.
     """
