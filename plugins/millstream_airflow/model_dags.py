@@ -98,7 +98,6 @@ def train_dag(name: str) -> DAG:
         RegisterOperator(
             task_id="register",
             spec_name=name,
-            conn_id="spark_default",
             mlflow_conn_id=MLFLOW,
             arguments={
                 **common,

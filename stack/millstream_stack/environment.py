@@ -195,7 +195,7 @@ def airflow_environment(settings: Settings, credentials: Credentials) -> dict[st
         "fab": {"config_file": settings.home / "airflow" / "webserver_config.py"},
         "scheduler": {
             "scheduler_heartbeat_sec": 1,
-            "scheduler_idle_sleep_time": 0.25,
+            "scheduler_idle_sleep_time": 0.5,
             "job_heartbeat_sec": 5,
             # A killed task shows within a minute; the default of five hides it from retries.
             "task_instance_heartbeat_timeout": 60,

@@ -16,7 +16,6 @@ import mlflow
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
-from mlflow.models import infer_signature
 from mlflow_server import MlflowServer
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame, SparkSession
@@ -24,9 +23,10 @@ from pyspark.sql import functions as F
 
 from millstream import jobs
 from millstream.errors import ArtifactDigestError, SourceDataError, TrackingError
-from millstream.ml import digest, promotion
+from millstream.ml import digest, promotion, stored
 from millstream.ml.dataset import PART, labelled, ordered, part
 from millstream.ml.pipelines import inputs
+from millstream.ml.scoring import scored_pairs
 from millstream.models import model_spec
 from millstream_demo.docstrings import docstrings_of, public_modules
 
@@ -175,6 +175,18 @@ def test_the_registry_says_where_a_version_comes_from(
     assert registered["test"]["auc_roc"] > 0.8
 
 
+def test_mlflow_itself_loads_what_was_registered(
+    fitted: dict[str, Any], registered: dict[str, Any], tested: DataFrame, tmp_path: Path
+) -> None:
+    uri = f"models:/{MODEL}/{registered['version']}"
+    loaded = mlflow.spark.load_model(uri, dfs_tmpdir=str(tmp_path))
+    pd.testing.assert_frame_equal(
+        scored_pairs(tested, loaded), scored_pairs(tested, PipelineModel.load(fitted["model_uri"]))
+    )
+    described = mlflow.models.Model.load(uri)
+    assert list(described.load_input_example().columns) == described.get_input_schema().input_names()
+
+
 def test_a_retry_of_register_takes_up_the_version_it_left_behind(
     spark: SparkSession, lake: str, fitted: dict[str, Any], registered: dict[str, Any]
 ) -> None:
@@ -219,12 +231,12 @@ def largest(folder: Path) -> Path:
 
 
 @contextmanager
-def tampered(server: MlflowServer, run_id: str) -> Iterator[None]:
-    """Within the block one byte of the run's stored pipeline is another."""
-    store = MlflowClient().get_run(run_id).info.artifact_uri.partition("mlflow-artifacts:/")[2]
-    victim = max(
-        (server.artifacts / store).rglob("sparkml/**/*.parquet"), key=lambda path: path.stat().st_size
-    )
+def tampered(server: MlflowServer, model: str, version: int) -> Iterator[None]:
+    """Within the block one byte of the registered version's stored pipeline is another."""
+    source = MlflowClient().get_model_version(model, str(version)).source
+    logged = MlflowClient().get_logged_model(source.removeprefix("models:/"))
+    store = logged.artifact_location.partition("mlflow-artifacts:/")[2]
+    victim = largest(server.artifacts / store / digest.PIPELINE)
     whole = victim.read_bytes()
     victim.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     try:
@@ -246,7 +258,7 @@ def test_a_tampered_model_is_not_served(
     root = f"file://{tmp_path}"
     rows.write.format("delta").save(f"{root}/silver/docstrings")
     with (
-        tampered(server, registered["mlflow_run_id"]),
+        tampered(server, MODEL, registered["version"]),
         pytest.raises(ArtifactDigestError, match="were changed after it was registered, and are not served"),
     ):
         jobs.execute(spark, "score_model", {"lake_root": root, **arguments})
@@ -262,27 +274,22 @@ def test_a_tampered_model_is_not_served(
 class _Race:
     """Contenders with a chosen AUC, for a registered model of their own."""
 
-    def __init__(self, model: PipelineModel, tested: DataFrame, locks: Path) -> None:
+    def __init__(self, model_uri: str, tested: DataFrame, folder: Path) -> None:
         self.spec = dataclasses.replace(SPEC, name="race")
-        self.model, self.tested, self.locks = model, tested, str(locks)
+        self.model_uri, self.tested, self.folder = model_uri, tested, folder
         mlflow.set_experiment(self.spec.name)
 
     def contender(self, auc: float, **renamed: str) -> promotion.Contender:
         example = self.tested.drop("label").limit(2).toPandas().rename(columns=renamed)
         with mlflow.start_run() as run:
-            logged = mlflow.spark.log_model(
-                self.model,
-                artifact_path="model",
-                signature=infer_signature(example, pd.DataFrame({"prediction": [0.0]})),
-                pip_requirements=["pyspark"],
-                dfs_tmpdir=self.locks,
-            )
-        uri = str(logged.model_uri)
+            uri = stored.log(PipelineModel.load(self.model_uri), self.model_uri, example, "race")
         tags = {"mlflow_run_id": run.info.run_id, "candidate": "x", "code_version": "test"}
-        return promotion.Contender(uri, auc, {**tags, digest.TAG: digest.stored(mlflow, uri)})
+        with stored.read_back(mlflow, uri, f"{self.folder.as_uri()}/read_back") as (_, sha256):
+            return promotion.Contender(uri, auc, {**tags, digest.TAG: sha256})
 
     def decide(self, contender: promotion.Contender) -> promotion.Decision:
-        return promotion.decide(mlflow, self.spec, contender, self.tested, self.locks)
+        root = self.folder.as_uri()
+        return promotion.decide(mlflow, self.spec, contender, self.tested, root, str(self.folder))
 
     def champion(self) -> int:
         return int(MlflowClient().get_model_version_by_alias(self.spec.name, "champion").version)
@@ -290,7 +297,7 @@ class _Race:
 
 @pytest.fixture
 def race(fitted: dict[str, Any], tested: DataFrame, tmp_path: Path) -> Iterator[_Race]:
-    yield _Race(PipelineModel.load(fitted["model_uri"]), tested, tmp_path)
+    yield _Race(fitted["model_uri"], tested, tmp_path)
     MlflowClient().delete_registered_model("race")
 
 
@@ -314,9 +321,8 @@ def test_a_champion_that_asks_for_columns_that_are_gone_is_replaced(race: _Race)
 
 
 def test_a_champion_whose_files_have_changed_is_replaced(race: _Race, server: MlflowServer) -> None:
-    first = race.contender(0.9)
-    race.decide(first)
-    with tampered(server, first.tags["mlflow_run_id"]):
+    race.decide(race.contender(0.9))
+    with tampered(server, race.spec.name, 1):
         decision = race.decide(race.contender(0.1))
     assert (decision.version, decision.alias) == (2, "champion")
     assert "were changed after it was registered" in decision.reason

@@ -1,16 +1,8 @@
-"""Register the best candidate: test it once, log it, read it back, and decide who is champion.
-
-Runs in a classic session, because `mlflow.spark.log_model` needs the JVM gateway that a Connect client
-lacks.
-"""
+"""Register the best candidate: test it once, log it, read it back, and decide who is champion."""
 
 from __future__ import annotations
 
-import itertools
 import json
-import os
-import tempfile
-from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -23,16 +15,14 @@ from millstream.jobs.fit_candidate import Result as Fitted
 from millstream.jobs.fit_candidate import candidate_uri
 from millstream.lake.reading import read_at
 from millstream.lake.storage import Storage
-from millstream.ml import digest, metrics, plots, promotion, tracking
-from millstream.ml.dataset import LABEL, labelled, ordered, part
+from millstream.ml import digest, metrics, plots, promotion, stored, tracking
+from millstream.ml.dataset import LABEL, labelled, ordered, part, persisted
 from millstream.ml.pipelines import feature_names, inputs
 from millstream.ml.scoring import scored_pairs
 from millstream.ml.spec import ModelSpec
 from millstream.models import model_spec
 
 EXAMPLE_ROWS = 5
-# What a person needs to load the model; named, because working it out would load the model once more.
-ENVIRONMENT = ("mlflow", "pyspark", "pandas", "numpy")
 CHECKED_ROWS = 2_000
 
 
@@ -69,16 +59,20 @@ def run(spark: SparkSession, args: Args) -> Result:
     mlflow = tracking.connect(spec.name)
     model = PipelineModel.load(best.model_uri)
     rows = labelled(read_at(spark, spec.input_table, args.lake_root, args.input_version), spec)
-    test = inputs(ordered(part(rows, "test"), spec), spec, LABEL).persist()
-    with tracking.failures(), mlflow.start_run(run_id=best.mlflow_run_id) as active:
+    with (
+        persisted(inputs(ordered(part(rows, "test"), spec), spec, LABEL)) as test,
+        tracking.failures(),
+        mlflow.start_run(run_id=best.mlflow_run_id) as active,
+    ):
         scored = _score_test_part(mlflow, test, model)
         found = metrics.summary(scored)
         _log_figures(mlflow, spec, best, model, scored, found)
-        uri = _log_model(mlflow, spec, model, test)
-        _check_read_back(mlflow, uri, model, test)
-        tags = {**_tags(args, spec, best, found), digest.TAG: digest.stored(mlflow, uri)}
+        mlflow.set_tag("millstream.model", spec.name)
+        uri = stored.log(model, best.model_uri, test.drop(LABEL).limit(EXAMPLE_ROWS).toPandas(), spec.name)
+        sha256 = _check_read_back(mlflow, uri, model, test, best.model_uri)
+        tags = {**_tags(args, spec, best, found), digest.TAG: sha256}
         contender = promotion.Contender(uri, found["auc_roc"], tags)
-        decision = promotion.decide(mlflow, spec, contender, test, args.state_dir)
+        decision = promotion.decide(mlflow, spec, contender, test, args.lake_root, args.state_dir)
         url = tracking.run_url(active.info.experiment_id, active.info.run_id)
     result = Result(
         model=spec.name,
@@ -141,45 +135,15 @@ def _weights(spec: ModelSpec, best: Fitted, model: Any) -> pd.DataFrame:
     return table.reindex(table["weight"].abs().sort_values(ascending=False).index)
 
 
-def _log_model(mlflow: Any, spec: ModelSpec, model: Any, test: DataFrame) -> str:
-    """Log the pipeline with signature, example and environment; returns its artifact URI."""
-    from importlib.metadata import version
-
-    from mlflow.models import infer_signature
-
-    example = test.drop(LABEL).limit(EXAMPLE_ROWS).toPandas()
-    prediction = pd.DataFrame({"prediction": [0.0]})
-    run_id = mlflow.active_run().info.run_id
-    earlier = {item.path for item in mlflow.MlflowClient().list_artifacts(run_id)}
-    # Files have random names, so a second try in the same folder would mix two models.
-    free = next(name for name in _model_folders() if name not in earlier)
-    with tempfile.TemporaryDirectory(prefix="mlflow-") as scratch:
-        os.environ["MLFLOW_DFS_TMP"] = scratch
-        logged = mlflow.spark.log_model(
-            model,
-            artifact_path=free,
-            signature=infer_signature(example, prediction),
-            input_example=example,
-            dfs_tmpdir=scratch,
-            pip_requirements=[f"{name}=={version(name)}" for name in ENVIRONMENT],
-        )
-    mlflow.set_tag("millstream.model", spec.name)
-    return str(logged.model_uri)
-
-
-def _model_folders() -> Iterator[str]:
-    yield "model"
-    yield from (f"model_try_{number}" for number in itertools.count(2))
-
-
-def _check_read_back(mlflow: Any, uri: str, model: Any, test: DataFrame) -> None:
-    """Load what was stored and compare scores row by row. Raises ReadBackError."""
-    rows = test.limit(CHECKED_ROWS).persist()
-    with tempfile.TemporaryDirectory(prefix="mlflow-") as scratch:
-        stored = mlflow.spark.load_model(uri, dfs_tmpdir=scratch)
-        ours, theirs = scored_pairs(rows, model), scored_pairs(rows, stored)
-    if not ours.equals(theirs):
-        raise ReadBackError(f"{uri}: the stored model scores {CHECKED_ROWS} test rows differently")
+def _check_read_back(mlflow: Any, uri: str, model: Any, test: DataFrame, model_uri: str) -> str:
+    """Load what was stored and compare scores row by row; returns its digest. Raises ReadBackError."""
+    with (
+        stored.read_back(mlflow, uri, f"{model_uri}.read_back") as (loaded, sha256),
+        persisted(test.limit(CHECKED_ROWS)) as rows,
+    ):
+        if not scored_pairs(rows, model).equals(scored_pairs(rows, loaded)):
+            raise ReadBackError(f"{uri}: the stored model scores {CHECKED_ROWS} test rows differently")
+    return sha256
 
 
 def _require_own(best: Fitted, args: Args) -> None:

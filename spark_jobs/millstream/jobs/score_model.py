@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from typing import Any
-
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -13,10 +10,9 @@ from millstream.errors import ConfigurationError
 from millstream.jobs import JobModel
 from millstream.lake.reading import read_at
 from millstream.lake.staging import SOURCE_ROW_ID, WHOLE, write_staged
-from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.lake.writing import require_writer
-from millstream.ml import digest, tracking
+from millstream.ml import stored, tracking
 from millstream.ml.pipelines import inputs
 from millstream.ml.scoring import SCORE, with_score
 from millstream.ml.spec import ModelSpec
@@ -49,7 +45,7 @@ def run(spark: SparkSession, args: Args) -> Result:
     mlflow = tracking.connect(spec.name)
     with tracking.failures():
         version = mlflow.MlflowClient().get_model_version(spec.name, str(args.model_version))
-        model = PipelineModel.load(_in_lake(mlflow, version, args.lake_root))
+        model = PipelineModel.load(stored.in_lake(mlflow, version, args.lake_root))
     threshold = float(version.tags.get("threshold", 0.5))
     predictions = _predictions(_rows(spark, spec, args), spec, model, threshold, args)
     target = TableRef.parse(spec.predictions_table)
@@ -69,20 +65,6 @@ def _rows(spark: SparkSession, spec: ModelSpec, args: Args) -> DataFrame:
     if spec.partition_column is None:
         raise ConfigurationError(f"model {spec.name}: {spec.input_table} has no partitions to choose from")
     return rows.where(F.col(spec.partition_column).isin(*args.partitions))
-
-
-def _in_lake(mlflow: Any, version: Any, lake_root: str) -> str:
-    """The registered pipeline, copied from the artifact store to the lake unless it is there."""
-    storage = Storage(lake_root)
-    folder = f"models/{version.name}/registered/{version.version}"
-    if not storage.files(folder) or digest.tree_digest(storage, folder) != version.tags.get(digest.TAG):
-        with tempfile.TemporaryDirectory(prefix="mlflow-") as scratch:
-            fetched = Storage(digest.fetch(mlflow, version, scratch))
-            storage.remove(folder)
-            for file in fetched.files(digest.PIPELINE):
-                name = file.path.removeprefix(f"{digest.PIPELINE}/")
-                storage.write(f"{folder}/{name}", fetched.read(file.path))
-    return f"{lake_root.rstrip('/')}/{folder}"
 
 
 def _predictions(

@@ -7,7 +7,6 @@ or compared with.
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,13 +53,6 @@ def require_registered(storage: Storage, folder: str, tags: Mapping[str, str], m
             f"{model}: its files have the digest {found}, registered was {expected}: they were changed after "
             "it was registered, and are not served"
         )
-
-
-def stored(mlflow: Any, uri: str) -> str:
-    """Digest of a logged model's pipeline as the artifact store has it."""
-    with tempfile.TemporaryDirectory(prefix="mlflow-") as scratch:
-        fetched = Path(mlflow.artifacts.download_artifacts(uri, dst_path=scratch))
-        return tree_digest(Storage(fetched.resolve().as_uri()), PIPELINE)
 
 
 def fetch(mlflow: Any, version: Any, into: str) -> str:

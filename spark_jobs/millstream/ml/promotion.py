@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 
 from millstream.errors import ArtifactDigestError
-from millstream.ml import digest, metrics
+from millstream.ml import metrics, stored
 from millstream.ml.scoring import scored_pairs
 from millstream.ml.spec import ModelSpec
 from millstream.ml.tracking import CHALLENGER, CHAMPION
@@ -37,7 +36,9 @@ class Decision:
     champion_version: int
 
 
-def decide(mlflow: Any, spec: ModelSpec, contender: Contender, test: DataFrame, state_dir: str) -> Decision:
+def decide(
+    mlflow: Any, spec: ModelSpec, contender: Contender, test: DataFrame, lake_root: str, state_dir: str
+) -> Decision:
     """Register the contender, and make it champion only if it beats the present one by the margin.
 
     MLflow's aliases are last-writer-wins, so reading the champion and moving the alias happen under one
@@ -54,7 +55,7 @@ def decide(mlflow: Any, spec: ModelSpec, contender: Contender, test: DataFrame, 
         if champion is not None and champion.version == version.version:
             won, reason = True, champion.tags["decision"].removeprefix(f"{CHAMPION}: ")
         else:
-            won, reason = _compare(mlflow, spec, contender, champion, test)
+            won, reason = _compare(mlflow, contender, champion, test, spec.margin, lake_root)
         alias = CHAMPION if won else CHALLENGER
         client.update_registered_model(spec.name, description=spec.description)
         client.update_model_version(
@@ -74,7 +75,7 @@ def _left_behind(client: Any, name: str, contender: Contender) -> Any:
 
 
 def _compare(
-    mlflow: Any, spec: ModelSpec, contender: Contender, champion: Any, test: DataFrame
+    mlflow: Any, contender: Contender, champion: Any, test: DataFrame, margin: float, lake_root: str
 ) -> tuple[bool, str]:
     """Whether the contender becomes champion, and why."""
     ours = f"test AUC-ROC {contender.auc:.4f}"
@@ -85,17 +86,13 @@ def _compare(
     if missing:
         columns = ", ".join(sorted(missing))
         return True, f"{ours}; version {champion.version} asks for columns that are gone: {columns}"
-    with tempfile.TemporaryDirectory(prefix="mlflow-") as scratch:
-        try:
-            fetched = digest.fetch(mlflow, champion, scratch)
-        except ArtifactDigestError as error:
-            return True, f"{ours}; {error}"
-        model = PipelineModel.load(f"{fetched}/{digest.PIPELINE}")
-        present = metrics.summary(scored_pairs(test, model))["auc_roc"]
-    reason = (
-        f"{ours} against {present:.4f} of version {champion.version} on the same rows; margin {spec.margin}"
-    )
-    return contender.auc > present + spec.margin, reason
+    try:
+        model = PipelineModel.load(stored.in_lake(mlflow, champion, lake_root))
+    except ArtifactDigestError as error:
+        return True, f"{ours}; {error}"
+    present = metrics.summary(scored_pairs(test, model))["auc_roc"]
+    reason = f"{ours} against {present:.4f} of version {champion.version} on the same rows; margin {margin}"
+    return contender.auc > present + margin, reason
 
 
 def _champion(client: Any, name: str) -> Any:

@@ -1,0 +1,114 @@
+"""Fitted pipelines on their way between the lake, where Spark reads and writes, and MLflow's artifact store.
+
+Spark cannot reach the artifact store, which is behind HTTP and a login, and a Connect client has no file
+system of the cluster. So the task copies what MLflow keeps, file by file.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+from pyspark.ml import PipelineModel
+
+from millstream.lake.storage import Storage
+from millstream.ml import digest
+
+# What a person needs to load the model; named, because working it out would load the model once more.
+ENVIRONMENT = ("mlflow", "pyspark", "pandas", "numpy")
+
+
+def log(model: PipelineModel, model_uri: str, example: pd.DataFrame, name: str) -> str:
+    """Log a pipeline of the lake to the active run, in MLflow's own Spark flavour.
+
+    `mlflow.spark.log_model` would write it anew through the driver's JVM, which a Connect client lacks; here
+    the files that are there are taken. `example` gives the signature.
+
+    Returns: the URI of the logged model.
+    """
+    from mlflow.models import Model, infer_signature
+
+    flavour = SimpleNamespace(__name__="mlflow.spark", save_model=_save)
+    logged = Model.log(
+        artifact_path=None,
+        name=name,
+        flavor=flavour,
+        model=model,
+        model_uri=model_uri,
+        signature=infer_signature(example, pd.DataFrame({"prediction": [0.0]})),
+        input_example=example,
+        # MLflow would load it in a Spark session of its own; `read_back` looks at it before it is registered.
+        validate_serving_input=False,
+    )
+    return str(logged.model_uri)
+
+
+def _save(
+    *,
+    path: str,
+    mlflow_model: Any,
+    model: PipelineModel,
+    model_uri: str,
+    signature: Any,
+    input_example: pd.DataFrame,
+    validate_serving_input: bool,
+) -> None:
+    """MLflow's interface of a flavour: the whole logged model in the local folder `path`."""
+    from mlflow import spark as flavour
+
+    copy(model_uri, Path(path, digest.PIPELINE).resolve().as_uri())
+    flavour._save_model_metadata(
+        path,
+        model,
+        mlflow_model,
+        conda_env=None,
+        code_paths=None,
+        signature=signature,
+        input_example=input_example,
+        pip_requirements=[f"{name}=={version(name)}" for name in ENVIRONMENT],
+    )
+
+
+def copy(source: str, target: str) -> None:
+    """Copy the folder `source` to `target`, both URIs, in place of what is there."""
+    (parent, name), (into, folder) = source.rsplit("/", 1), target.rsplit("/", 1)
+    storage, copies = Storage(parent), Storage(into)
+    copies.remove(folder)
+    for file in storage.files(name):
+        copies.write(f"{folder}/{file.path.removeprefix(f'{name}/')}", storage.read(file.path))
+
+
+@contextmanager
+def read_back(mlflow: Any, uri: str, folder: str) -> Iterator[tuple[PipelineModel, str]]:
+    """A logged model as the artifact store has it, and its digest.
+
+    `folder` is a URI in the lake, for a copy that lasts as long as the context.
+    """
+    parent, name = folder.rsplit("/", 1)
+    try:
+        with tempfile.TemporaryDirectory(prefix="mlflow-") as scratch:
+            fetched = Path(mlflow.artifacts.download_artifacts(uri, dst_path=scratch)).resolve().as_uri()
+            copy(f"{fetched}/{digest.PIPELINE}", folder)
+        yield PipelineModel.load(folder), digest.tree_digest(Storage(parent), name)
+    finally:
+        Storage(parent).remove(name)
+
+
+def in_lake(mlflow: Any, registered: Any, lake_root: str) -> str:
+    """URI of a registered version (MLflow's ModelVersion) in the lake, brought there unless it is.
+
+    Raises: ArtifactDigestError unless it is what was registered.
+    """
+    storage = Storage(lake_root)
+    folder = f"models/{registered.name}/registered/{registered.version}"
+    uri = f"{lake_root.rstrip('/')}/{folder}"
+    if not storage.files(folder) or digest.tree_digest(storage, folder) != registered.tags.get(digest.TAG):
+        with tempfile.TemporaryDirectory(prefix="mlflow-") as scratch:
+            copy(f"{digest.fetch(mlflow, registered, scratch)}/{digest.PIPELINE}", uri)
+    return uri
