@@ -16,6 +16,9 @@ os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 os.environ.setdefault("AIRFLOW_HOME", str(CHECKOUT / ".millstream" / "airflow"))
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 
+# Folders whose tests talk to a Spark Connect server.
+SERVED = ("connect", "fault", "e2e")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write tests/dags/golden anew")
@@ -23,10 +26,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fault-report", help="write the table of fault cases to this file")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without seeds only the quick fault cases: `make test-faults` runs them all."""
+    """Without seeds only the quick fault cases: `make test-faults` runs them all.
+
+    Two processes may share the tests (`-n 2 --dist loadgroup`): each keeps little more than one core busy.
+    One that has opened a Connect session gets no classic one any more.
+    """
     if not config.getoption("--fault-seeds"):
         items[:] = [item for item in items if item.get_closest_marker("thorough") is None]
+    for item in items:
+        served = item.path.parent.name in SERVED
+        item.add_marker(pytest.mark.xdist_group("over Connect" if served else "classic"))
 
 
 @pytest.fixture(scope="session")

@@ -55,7 +55,11 @@ run = sys.argv[1]
 names = {"dag_id": "d", "run_id": run, "task_id": "t", "map_index": -1, "try_number": 1}
 task = SimpleNamespace(**names, start_date=datetime.now(UTC))
 operator = SparkJobOperator(
-    task_id="t", job="find_quarantined", dataset="weather", conn_id="spark_default", mlflow_conn_id="mlflow_default"
+    task_id="t",
+    job="find_quarantined",
+    dataset="weather",
+    conn_id="spark_default",
+    mlflow_conn_id="mlflow_default",
 )
 operator.execute({"dag_run": SimpleNamespace(run_id=run), "ti": task})
 """
@@ -155,8 +159,8 @@ def connect_configuration(settings: Settings, control: str) -> Text:
 def spark_ui_environment(settings: Settings) -> Text:
     """What Spark's web UI tells of its environment, to everybody of this machine."""
     applications = f"{settings.spark_ui_url}/api/v1/applications"
-    (application,) = httpx.get(applications, trust_env=False).json()
-    answer = httpx.get(f"{applications}/{application['id']}/environment", trust_env=False)
+    (application,) = httpx.get(applications, trust_env=False, timeout=60).json()
+    answer = httpx.get(f"{applications}/{application['id']}/environment", trust_env=False, timeout=60)
     return "Spark's web UI", answer.content
 
 
