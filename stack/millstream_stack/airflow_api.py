@@ -134,6 +134,29 @@ class AirflowApi:
         # Asked twice it would start two runs.
         return _run(self._request("POST", path, repeatable=False, json=body))
 
+    def backfill(self, dag_id: str, start: datetime, end: datetime) -> set[tuple[str, str]]:
+        """Makes a run of every interval that begins from `start` to `end`, as the web UI's form does.
+
+        Returns: the keys of the runs of all backfills of this range.
+        """
+        body = {
+            "dag_id": dag_id,
+            "from_date": start.isoformat(),
+            "to_date": end.isoformat(),
+            "max_active_runs": 1,
+            "reprocess_behavior": "none",
+            "dag_run_conf": {},
+        }
+        self._request("POST", "/api/v2/backfills", repeatable=False, json=body)
+        found = self._pages(
+            f"/api/v2/dags/{dag_id}/dagRuns",
+            "dag_runs",
+            run_type="backfill",
+            logical_date_gte=start.isoformat(),
+            logical_date_lte=end.isoformat(),
+        )
+        return {_run(run).key for run in found}
+
     def clear_failed(self, run: Run) -> None:
         """Has a run's failed tasks, and what waits for them, done again, as the web UI's button does."""
         body = {"dag_run_id": run.run_id, "only_failed": True, "dry_run": False}

@@ -6,6 +6,7 @@ import csv
 import io
 import zipfile
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from millstream import ledger
 from millstream.lake.tables import TableRef
 from millstream.settings import Settings
 from millstream_stack.airflow_api import AirflowApi
+from millstream_stack.demo import follow
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
@@ -82,3 +84,18 @@ def test_again_doubles_nothing_and_rebuilds_nothing(api: AirflowApi, settings: S
     assert states["ingest_flights", "load_bronze"] == "skipped"
     assert states["build_features", "build"] == "skipped"
     assert {str(table): ledger.version(table, settings.lake_root) for table in tables} == before
+
+
+def test_a_backfill_carries_every_month_of_its_range(api: AirflowApi, settings: Settings) -> None:
+    start, end = datetime(2013, 2, 1, tzinfo=UTC), datetime(2013, 3, 1, tzinfo=UTC)
+    made = api.backfill("ingest_flights", start, end)
+    assert len(made) == 2
+    # A backfilled run counts as due when its month has ended.
+    runs, _ = follow(api, start, made, lambda runs, tasks: None)
+    assert {run.state for run in runs if run.key in made} == {"success"}
+    newest = ledger.latest_by_partition(TableRef.parse("silver.flights"), settings.lake_root)
+    assert {month: counted.read for month, (_, counted) in newest.items()} == {
+        "2013-01": 27_004,
+        "2013-02": 24_951,
+        "2013-03": 28_834,
+    }

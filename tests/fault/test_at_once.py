@@ -78,17 +78,45 @@ def test_a_backfill_beside_the_daily_run(server: Server, month: Month, report: R
         runner(month, "backfill", [MONTH, NEXT_MONTH], journals[0]),
         offset(seed, 3.0, runner(month, "new", [MONTH], journals[1])),
     )
+    read, written = counted(month, "a backfill beside the daily run", report)
+    assert read == NEW + REPEATED + len(february), journals
+    assert written == NEW - BROKEN + len(february)
+
+
+def counted(month: Month, case: str, report: Report) -> tuple[int, int]:
+    """Rows that were read and that are published, by partition's newest account; none lost, none doubled."""
     table = TableRef.parse("silver.flights")
     published, kept = rows_of(table, month.root), rows_of(table.quarantine, month.root)
-    newest = ledger.latest_by_partition(table, month.root)
-    counts = [counted for _, counted in newest.values()]
+    counts = [counts for _, counts in ledger.latest_by_partition(table, month.root).values()]
     doubled = sum(count - 1 for count in Counter([*published, *kept]).values())
     read = sum(one.read for one in counts)
     lost = read - len(set(published)) - len(set(kept)) - sum(one.deduplicated for one in counts)
-    report.add("a backfill beside the daily run", Outcome(0.0, lost, doubled))
-    assert (lost, doubled) == (0, 0), journals
-    assert read == NEW + REPEATED + len(february)
-    assert len(published) == NEW - BROKEN + len(february)
+    report.add(case, Outcome(0.0, lost, doubled))
+    assert (lost, doubled) == (0, 0)
+    return read, len(published)
+
+
+@pytest.mark.thorough
+def test_a_replay_beside_a_newer_ingest(server: Server, month: Month, report: Report, seed: int) -> None:
+    """Whichever looks first: in the end stands what landed last."""
+    month.land("new")
+    carry(server, month.chain, "new", [MONTH], Journal())
+    newest = month.lines[: NEW // 2]
+    month.deliver(newest)
+    month.land("newest")
+    own = Chain(None, month.chain.drop.parent, month.chain.contract, month.chain.suite)  # type: ignore[arg-type]
+
+    def replay() -> list[dict[str, Any]]:
+        with sessions.connect(
+            server.settings.connect_url, f"{month.root}/replay", [], tag="replay"
+        ) as own.spark:
+            return own.replay("replay")
+
+    at_once(
+        offset(seed, 6.0, replay),
+        offset(seed + 1000, 6.0, runner(month, "newest", [MONTH], Journal())),
+    )
+    assert counted(month, "a replay beside a newer ingest", report) == (len(newest), len(newest))
 
 
 @contextmanager

@@ -11,7 +11,14 @@ from chain import Chain, contract_of, month_zip, small_suite
 from pyspark.sql import SparkSession
 
 from millstream import ledger
-from millstream.errors import ConservationError, LakeWriterError, QualityGateError, SupersededError
+from millstream.errors import (
+    ClusterError,
+    ConservationError,
+    LakeWriterError,
+    QualityGateError,
+    SupersededError,
+)
+from millstream.lake import writing
 from millstream.lake.tables import TableRef
 from millstream.lake.writing import Commit, TableDefinition, create_table, replace
 from millstream.transforms import transform_of
@@ -246,6 +253,21 @@ def test_a_slow_backfill_brings_back_no_older_bytes(published: Chain) -> None:
         "2013-01": "daily",
         "2013-02": "backfill",
     }
+
+
+def test_a_table_is_published_by_one_run_at_a_time(published: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    published.put("flights/flights_2013-01.csv.zip", month_zip(UA1545, AA1141))
+    published.land("r2", ["2013-01"])
+    staged = published.stage("r2")
+    published.judge("r2", staged)
+    monkeypatch.setattr(writing, "TURN_TIMEOUT_S", 0.1)
+    with (
+        writing.turn(published.table, published.root),
+        pytest.raises(ClusterError, match=r"silver\.flights: another run has been publishing it"),
+    ):
+        published.publish("r2", staged, ["2013-01"])
+    assert published.rows().count() == 4
+    assert published.publish("r2", staged, ["2013-01"])["written"] == 2
 
 
 def test_a_clock_that_was_set_back_loses_nothing(published: Chain) -> None:

@@ -36,6 +36,7 @@ from millstream.lake.writing import (
     require_columns,
     require_writer,
     table_version,
+    turn,
 )
 from millstream.landing import read_manifest
 from millstream.quality.predicates import MALFORMED, REASONS
@@ -104,7 +105,11 @@ class Result(JobModel):
 def run(spark: SparkSession, args: Args) -> Result:
     require_writer(spark, args.lake_root)
     table = TableRef.parse(args.table)
-    verdict = _passed(args)
+    with turn(table, args.lake_root):
+        return _publish(spark, table, args, _passed(args))
+
+
+def _publish(spark: SparkSession, table: TableRef, args: Args, verdict: Verdict) -> Result:
     suite = Suite.from_dict(args.suite, verdict.parameters)
     staged = judged(read_staged(spark, args.staged_uri, args.staged_version), suite, verdict)
     if args.load == "watermark":
@@ -256,8 +261,7 @@ def _landed_later(entry: ledger.Entry, table: TableRef, args: Args) -> tuple[str
     """The partitions that another run has published from bytes that landed after this run's.
 
     A slow backfill must not bring back what a quicker run has replaced meanwhile. Increments are merged row
-    by row, with the newer row kept. Publishes of one DAG come one after the other, so no other of its runs
-    comes between this look and the commit; a replay, of another DAG, still could.
+    by row, with the newer row kept.
 
     Raises: SupersededError when nothing of the run is left to publish.
     """

@@ -7,13 +7,24 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from filelock import FileLock, Timeout
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructField, StructType
 
-from millstream.errors import ConfigurationError, ContractError, LakeWriterError, SupersededError
+from millstream.errors import (
+    ClusterError,
+    ConfigurationError,
+    ContractError,
+    LakeWriterError,
+    SupersededError,
+)
 from millstream.lake.storage import Storage
+from millstream.lake.tables import TableRef
 
 # The Spark session that may write a local lake carries this setting; Delta's log store locks a local folder
 # inside one JVM only (https://docs.delta.io/latest/delta-storage.html), so a second writer can lose commits.
@@ -22,6 +33,8 @@ WRITER_CONF = "spark.millstream.lakeWriter"
 LOG_ENTRY = re.compile(r"\d{20}\.json")
 # Accounts are in the log's commits, and a pinned version is read through them: the log is never cleaned.
 KEEP_LOG = {"delta.enableExpiredLogCleanup": "false"}
+# A publish takes seconds, one of a year's flights on a busy machine a minute.
+TURN_TIMEOUT_S = 900.0
 
 
 def require_writer(spark: SparkSession, lake_root: str) -> None:
@@ -32,6 +45,25 @@ def require_writer(spark: SparkSession, lake_root: str) -> None:
         f"{lake_root} is a local folder, and this Spark session is not its one writer: run the job over the "
         "stack's Spark Connect server (connection spark_connect), or put the lake on HDFS"
     )
+
+
+@contextmanager
+def turn(table: TableRef, lake_root: str) -> Iterator[None]:
+    """One publish of a table at a time, of whichever DAG: what was looked at still holds at the commit.
+
+    The turn is a locked file beside a local lake's tables; a process that dies gives it back.
+    Raises: ClusterError when another publish does not end in time.
+    """
+    locks = Path(lake_root.removeprefix("file://")) / ".locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(locks / f"{table}.lock", timeout=TURN_TIMEOUT_S):
+            yield
+    except Timeout as error:
+        raise ClusterError(
+            f"{table}: another run has been publishing it for {TURN_TIMEOUT_S:.0f} s; "
+            "look for a publish task that is still running"
+        ) from error
 
 
 @dataclass(frozen=True)
