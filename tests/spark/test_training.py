@@ -6,6 +6,8 @@ The rows are the docstrings of a few installed libraries, enough for both labels
 from __future__ import annotations
 
 import dataclasses
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -348,13 +350,37 @@ def test_a_missing_part_is_told_before_anything_is_fitted(
         Training(spark, f"file://{tmp_path}", "empty").fit()
 
 
+@contextmanager
+def stopped_during(server: MlflowServer, run: str) -> Iterator[None]:
+    """The server stops as soon as the training has begun a run there; without one it fails the test."""
+    begun = threading.Event()
+
+    def stop() -> None:
+        deadline = time.monotonic() + 120
+        experiment = MlflowClient().get_experiment_by_name(MODEL).experiment_id
+        while time.monotonic() < deadline and not begun.is_set():
+            if MlflowClient().search_runs([experiment], f"tags.`millstream.training` = '{run}'"):
+                begun.set()
+                server.stop()
+            time.sleep(0.1)
+
+    watching = threading.Thread(target=stop)
+    watching.start()
+    try:
+        yield
+    finally:
+        watching.join()
+    assert begun.is_set(), "no run has begun"
+
+
 def test_without_mlflow_a_person_is_told_and_a_retry_heals(
     spark: SparkSession, lake: str, server: MlflowServer, registered: dict[str, Any]
 ) -> None:
     versions = len(MlflowClient().search_model_versions(f"name = '{MODEL}'"))
     third = Training(spark, lake, "third")
-    server.stop()
     try:
+        with stopped_during(server, "third"), pytest.raises(TrackingError):
+            third.fit()
         with pytest.raises(TrackingError, match=r"does not answer.*make status.*Nothing was registered"):
             third.fit()
     finally:
