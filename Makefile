@@ -41,7 +41,7 @@ reconcile: ## Compare landing, tables, ledger and asset events; repair lost even
 	@$(STACK) reconcile
 
 test: ## Run the tests
-	@$(RUN) pytest -n 2 --dist loadgroup
+	@$(RUN) pytest -n 2
 
 test-faults: ## Kill servers at every point, many seeds each (SEEDS=20), and write the table of cases
 	@$(RUN) pytest tests/fault tests/e2e/test_faults.py --fault-seeds $(or $(SEEDS),20) --fault-report .millstream/faults.md

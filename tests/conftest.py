@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fault_report import Report
+from xdist.scheduler import LoadScopeScheduling
 
 from millstream.settings import CHECKOUT
 
@@ -26,18 +28,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fault-report", help="write the table of fault cases to this file")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without seeds only the quick fault cases: `make test-faults` runs them all.
+class ByServer(LoadScopeScheduling):
+    """Two processes (`-n 2`): one for the tests over Connect, one for all others.
 
-    Two processes may share the tests (`-n 2 --dist loadgroup`): each keeps little more than one core busy.
-    One that has opened a Connect session gets no classic one any more.
+    Each keeps little more than one core busy; and a process that has opened a Connect session gets no classic
+    one any more.
     """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "over Connect" if nodeid.split("/")[1] in SERVED else "classic"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByServer:
+    return ByServer(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without seeds only the quick fault cases: `make test-faults` runs them all."""
     if not config.getoption("--fault-seeds"):
         items[:] = [item for item in items if item.get_closest_marker("thorough") is None]
-    for item in items:
-        served = item.path.parent.name in SERVED
-        item.add_marker(pytest.mark.xdist_group("over Connect" if served else "classic"))
 
 
 @pytest.fixture(scope="session")
