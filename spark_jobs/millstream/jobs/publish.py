@@ -105,8 +105,9 @@ class Result(JobModel):
 def run(spark: SparkSession, args: Args) -> Result:
     require_writer(spark, args.lake_root)
     table = TableRef.parse(args.table)
+    verdict = _passed(args)
     with turn(table, args.lake_root):
-        return _publish(spark, table, args, _passed(args))
+        return _publish(spark, table, args, verdict)
 
 
 def _publish(spark: SparkSession, table: TableRef, args: Args, verdict: Verdict) -> Result:
