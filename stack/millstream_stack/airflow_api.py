@@ -8,7 +8,14 @@ from datetime import datetime
 from typing import Any
 
 import httpx
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_attempt,
+    wait_fixed,
+)
 
 from millstream.errors import ClusterError, ConfigurationError
 
@@ -80,15 +87,16 @@ class AirflowApi:
         self._client.close()
 
     def _request(self, method: str, path: str, *, repeatable: bool = True, **arguments: Any) -> Any:
+        # A question may be asked again when the server could not answer it, as when its database was locked.
+        again = Retrying(
+            retry=retry_if_exception_type(httpx.TransportError)
+            | retry_if_result(lambda answer: method == "GET" and answer.is_server_error),
+            stop=stop_after_attempt(ATTEMPTS if repeatable else 1),
+            wait=wait_fixed(PAUSE_S),
+            retry_error_callback=_last,
+        )
         try:
-            for attempt in Retrying(
-                retry=retry_if_exception_type(httpx.TransportError),
-                stop=stop_after_attempt(ATTEMPTS if repeatable else 1),
-                wait=wait_fixed(PAUSE_S),
-                reraise=True,
-            ):
-                with attempt:
-                    answer = self._client.request(method, path, **arguments)
+            answer: httpx.Response = again(self._client.request, method, path, **arguments)
         except httpx.HTTPError as error:
             raise ClusterError(f"Airflow at {self.url} does not answer {method} {path}: {error}") from error
         if answer.is_error:
@@ -254,6 +262,12 @@ def wait_for_dags(api: AirflowApi, expected: set[str], timeout_s: float) -> dict
             missing = ", ".join(sorted(expected - set(known)))
             raise ClusterError(f"Airflow does not know these DAGs after {timeout_s:.0f} s: {missing}")
         time.sleep(1)
+
+
+def _last(state: RetryCallState) -> Any:
+    """What the last attempt gave: its answer, or its error."""
+    assert state.outcome is not None
+    return state.outcome.result()
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -104,6 +104,22 @@ def test_a_server_that_is_slow_for_a_moment_is_asked_again() -> None:
     assert len(api(answer).active_runs()) == 1
 
 
+def test_a_question_that_the_server_could_not_answer_is_asked_again_a_demand_is_not() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.method)
+        if len(asked) == 1 or request.method != "GET":
+            return httpx.Response(500, text="database is locked")
+        return httpx.Response(200, json={"assets": [], "total_entries": 0})
+
+    client = api(answer)
+    assert client.assets() == []
+    with pytest.raises(ClusterError, match="500: database is locked"):
+        client.tell(7, {})
+    assert asked == ["GET", "GET", "POST"]
+
+
 def test_a_run_is_never_triggered_twice() -> None:
     asked = []
 
