@@ -111,11 +111,14 @@ def _start(settings: Settings, credentials: Credentials, supervisor: Supervisor,
     _prepare_databases(settings, credentials, report)
     write_spark_properties(settings)
     _record(settings).write_text(settings.model_dump_json(indent=2))
-    launcher = (str(settings.root / ".venv" / "bin" / "python"), "-m", "millstream_stack.launch")
+    python = str(settings.root / ".venv" / "bin" / "python")
+    launcher = (python, "-m", "millstream_stack.launch")
     programs = [
         Program(service.name, (*launcher, service.name), stop_seconds=service.stop_seconds)
         for service in wanted
     ]
+    cleaner = (python, "-m", "millstream_stack.idle_daemons")
+    programs.append(Program("idle-daemons", cleaner, events="TICK_60"))
     resolved = {f"MILLSTREAM_{name.upper()}": str(value) for name, value in settings.model_dump().items()}
     supervisor.start(programs, base_environment(settings) | resolved)
 

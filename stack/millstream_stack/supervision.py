@@ -33,12 +33,13 @@ POLL_S = 0.1
 
 @dataclass(frozen=True)
 class Program:
-    """One supervised command."""
+    """One supervised command; with `events` one that supervisord sends these on its standard input."""
 
     name: str
     command: Sequence[str]
     stop_seconds: int = 20
     start_seconds: int = 3
+    events: str = ""
 
 
 @dataclass(frozen=True)
@@ -150,8 +151,19 @@ class Supervisor:
         )
 
     def _program_section(self, program: Program, order: int) -> str:
+        log = {
+            "stdout_logfile": self.log_of(program.name),
+            "stdout_logfile_maxbytes": LOG_BYTES,
+            "stdout_logfile_backups": 1,
+        }
+        kind, output = "program", {"redirect_stderr": "true", **log}
+        if program.events:
+            # What a listener prints are its answers.
+            kind = "eventlistener"
+            output = {"events": program.events}
+            output |= {name.replace("stdout", "stderr"): value for name, value in log.items()}
         return _section(
-            f"program:{program.name}",
+            f"{kind}:{program.name}",
             command=" ".join(_quoted(part) for part in program.command),
             directory=self.home,
             priority=order,
@@ -162,10 +174,7 @@ class Supervisor:
             stopwaitsecs=program.stop_seconds,
             stopasgroup="true",
             killasgroup="true",
-            redirect_stderr="true",
-            stdout_logfile=self.log_of(program.name),
-            stdout_logfile_maxbytes=LOG_BYTES,
-            stdout_logfile_backups=1,
+            **output,
         )
 
     @property
