@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyspark
 from chain import Chain
 from deltalake import DeltaTable
@@ -23,6 +24,8 @@ from millstream import ledger, sessions
 from millstream.errors import PermanentError
 from millstream.lake.tables import TableRef
 from millstream.settings import CHECKOUT, Settings
+from millstream_stack.idle_daemons import idle_daemons
+from millstream_stack.processes import end
 from millstream_stack.spark_server import properties_path, spark_connect_command, write_spark_properties
 
 UP_TIMEOUT_S = 180.0
@@ -101,6 +104,11 @@ class Server:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self.exit_code = self._process.wait(30)
             self._process = None
+
+    def tidy(self) -> None:
+        """As the stack does: end the Python daemons that closed sessions have left."""
+        if self._process is not None and not self.ended():
+            end(idle_daemons(psutil.Process(self._process.pid)))
 
     def ended(self) -> bool:
         """Whether the process has gone by itself."""
