@@ -160,7 +160,7 @@ class Supervisor:
         if program.events:
             # What a listener prints are its answers.
             kind = "eventlistener"
-            output = {"events": program.events}
+            output = {"events": program.events, "stdout_logfile": "NONE"}
             output |= {name.replace("stdout", "stderr"): value for name, value in log.items()}
         return _section(
             f"{kind}:{program.name}",
