@@ -12,58 +12,35 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import time
 from collections import defaultdict
-from contextlib import ExitStack
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from bench import machine
-from millstream.settings import CHECKOUT, Settings
-from millstream_demo.sources import prepare_sources
-from millstream_stack.airflow_api import AirflowApi, Task, wait_for_dags
-from millstream_stack.credentials import load_or_create
-from millstream_stack.demo import PARSE_TIMEOUT_S, follow, start_ingests
-from millstream_stack.lifecycle import down, up
+from bench.own_stack import SCRATCH, own_stack, publish_sources, say
+from millstream.settings import CHECKOUT
+from millstream_stack.airflow_api import Task
+from millstream_stack.demo import follow, start_ingests
 
-PORTS = ("airflow_port", "mlflow_port", "connect_port", "spark_ui_port", "sources_port")
 TITLE = "Chain"
-SCRATCH = CHECKOUT / ".millstream" / "bench"
 
 
 def platform(number: int) -> dict[str, Any]:
     """Seconds of the chain, and of each of its tasks."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in PORTS]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        ports = {name: one.getsockname()[1] for name, one in zip(PORTS, sockets, strict=True)}
-    home = SCRATCH / str(number)
-    settings = Settings(home=home, lake_root=f"file://{home}/lake", **ports)
-    shutil.copytree(SCRATCH / "demo", home / "demo")
-    try:
-        up(settings, _say)
-        credentials = load_or_create(settings)
-        with AirflowApi(settings.airflow_url, credentials.airflow_user, credentials.airflow_password) as api:
-            expected = {path.stem for path in (settings.root / "dags").glob("*.py")}
-            dags = wait_for_dags(api, expected, PARSE_TIMEOUT_S)
-            moment, began = datetime.now(UTC), time.monotonic()
-            runs, tasks = follow(api, moment, start_ingests(api, dags), lambda runs, tasks: None)
-            seconds = time.monotonic() - began
-            failed = [run.dag_id for run in runs if run.state != "success"]
-            if failed:
-                raise SystemExit(f"these runs failed: {failed}; see {home}/logs")
-            # Airflow's own measure of each DAG's file.
-            parsing = {name: round(dag["last_parse_duration"], 2) for name, dag in sorted(api.dags().items())}
-        return {"seconds": round(seconds, 1), "tasks": _seconds_by_task(tasks), "parsing": parsing}
-    finally:
-        down(settings, _say)
-        shutil.rmtree(home / "lake", ignore_errors=True)
+    with own_stack(number) as (api, dags, home):
+        moment, began = datetime.now(UTC), time.monotonic()
+        runs, tasks = follow(api, moment, start_ingests(api, dags), lambda runs, tasks: None)
+        seconds = time.monotonic() - began
+        failed = [run.dag_id for run in runs if run.state != "success"]
+        if failed:
+            raise SystemExit(f"these runs failed: {failed}; see {home}/logs")
+        # Airflow's own measure of each DAG's file.
+        parsing = {name: round(dag["last_parse_duration"], 2) for name, dag in sorted(api.dags().items())}
+    return {"seconds": round(seconds, 1), "tasks": _seconds_by_task(tasks), "parsing": parsing}
 
 
 def _seconds_by_task(tasks: list[Task]) -> dict[str, float]:
@@ -127,25 +104,14 @@ def markdown(result: dict[str, Any]) -> str:
 
 def run(runs: int = 3) -> dict[str, Any]:
     """Every run of both: seconds, and seconds of each task or step."""
-    shutil.rmtree(SCRATCH, ignore_errors=True)
-    for line in prepare_sources(_folder(SCRATCH / "demo")):
-        _say(line)
+    publish_sources()
     chains, scripts = [], []
     for number in range(runs):
         scripts.append(script(number))
-        _say(f"script {number + 1}: {scripts[-1]}")
+        say(f"script {number + 1}: {scripts[-1]}")
         chains.append(platform(number))
-        _say(f"chain {number + 1}: {chains[-1]}")
+        say(f"chain {number + 1}: {chains[-1]}")
     return {"chains": chains, "scripts": scripts}
-
-
-def _folder(path: Path) -> Path:
-    path.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -135,6 +135,10 @@ class AirflowApi:
         """No event and no schedule starts it until it is unpaused."""
         self._request("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": True})
 
+    def reread(self, file_token: str) -> None:
+        """Has the DAG processor read the file of a DAG next; its token is in the DAG's description."""
+        self._request("PUT", f"/api/v2/parseDagFile/{file_token}")
+
     def trigger(self, dag_id: str, conf: dict[str, Any]) -> Run:
         """Starts a run by hand, as the button in the web UI does."""
         body = {"logical_date": None, "conf": conf}

@@ -41,6 +41,23 @@ Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
+class SetUp:
+    """What prepares a database: run in the environment of `service`, it leaves `result` in the home."""
+
+    module: str
+    service: str
+    package: str
+    result: str
+
+
+# The shorter one first: its service starts while the other is under way.
+SETUPS = {
+    "MLflow": SetUp("mlflow_setup", "mlflow", "mlflow", "mlflow/basic_auth.ini"),
+    "Airflow": SetUp("airflow_setup", "airflow-setup", "apache-airflow", "airflow/airflow.db"),
+}
+
+
+@dataclass(frozen=True)
 class ServiceStatus:
     """One service as `make status` shows it."""
 
@@ -75,6 +92,7 @@ def up(settings: Settings, report: Report) -> None:
         ConfigurationError: a port is taken, or the installation is incomplete.
         ClusterError: a service does not get healthy; carries the end of its log.
     """
+    began = time.monotonic()
     prepare_folders(settings)
     with _exclusively(settings):
         credentials = load_or_create(settings)
@@ -82,11 +100,11 @@ def up(settings: Settings, report: Report) -> None:
         if supervisor.running() and running_settings(settings) != settings:
             report("the settings have changed: restarting the stack")
             _stop(settings, supervisor)
-        if supervisor.running():
-            supervisor.start_stopped()
-        else:
-            _start(settings, credentials, supervisor, report)
-        _wait_healthy(settings, supervisor, report)
+        if not supervisor.running():
+            _start(settings, supervisor, report)
+        _set_up(settings, credentials, supervisor, report)
+        supervisor.start_stopped()
+        _wait_healthy(settings, supervisor, report, began)
 
 
 @contextmanager
@@ -102,19 +120,24 @@ def _exclusively(settings: Settings) -> Iterator[None]:
         lock.release()
 
 
-def _start(settings: Settings, credentials: Credentials, supervisor: Supervisor, report: Report) -> None:
+def _start(settings: Settings, supervisor: Supervisor, report: Report) -> None:
+    """Starts supervisord, and with it the services that need no set-up."""
     left_over = strays(settings.home, supervisor.session)
     if left_over:
         report(f"ending {end(left_over)} processes of an earlier stack that lost its supervisor")
     wanted = services(settings)
     require_free(settings, [field for service in wanted for field in service.ports])
-    _prepare_databases(settings, credentials, report)
     write_spark_properties(settings)
     _record(settings).write_text(settings.model_dump_json(indent=2))
     python = str(settings.root / ".venv" / "bin" / "python")
     launcher = (python, "-m", "millstream_stack.launch")
     programs = [
-        Program(service.name, (*launcher, service.name), stop_seconds=service.stop_seconds)
+        Program(
+            service.name,
+            (*launcher, service.name),
+            stop_seconds=service.stop_seconds,
+            autostart=not service.setup,
+        )
         for service in wanted
     ]
     cleaner = (python, "-m", "millstream_stack.idle_daemons")
@@ -123,19 +146,27 @@ def _start(settings: Settings, credentials: Credentials, supervisor: Supervisor,
     supervisor.start(programs, base_environment(settings) | resolved)
 
 
-def _prepare_databases(settings: Settings, credentials: Credentials, report: Report) -> None:
-    """Runs the set-up of Airflow and MLflow when their versions or the passwords have changed."""
-    stamp = settings.home / "stack" / "databases.stamp"
-    setup = Path(__file__).with_name("airflow_setup.py").read_bytes()
-    state = hashlib.sha256(setup + credentials.model_dump_json().encode()).hexdigest()
-    wanted = f"airflow {version('apache-airflow')} mlflow {version('mlflow')} {state}"
-    databases = [settings.home / "airflow" / "airflow.db", settings.home / "mlflow" / "basic_auth.ini"]
-    if stamp.is_file() and stamp.read_text() == wanted and all(path.exists() for path in databases):
-        return
-    report("preparing the databases of Airflow and MLflow")
-    for module, name in (("airflow_setup", "airflow-setup"), ("mlflow_setup", "mlflow")):
-        _run_setup(f"millstream_stack.{module}", service_environment(name, settings, credentials), settings)
-    stamp.write_text(wanted)
+def _set_up(settings: Settings, credentials: Credentials, supervisor: Supervisor, report: Report) -> None:
+    """Prepares the databases of Airflow and MLflow where versions or passwords have changed.
+
+    What needs no set-up starts meanwhile, and each service as soon as its own is done. A database that is in
+    use is left alone.
+    """
+    wanted = services(settings)
+    for name, setup in SETUPS.items():
+        users = {service.name for service in wanted if service.setup == name}
+        if any(state.name in users and state.pid for state in supervisor.states()):
+            continue
+        stamp = settings.home / "stack" / f"{setup.module}.stamp"
+        source = Path(__file__).with_name(f"{setup.module}.py").read_bytes()
+        digest = hashlib.sha256(source + credentials.model_dump_json().encode()).hexdigest()
+        state = f"{setup.package} {version(setup.package)} {digest}"
+        if not (stamp.is_file() and stamp.read_text() == state and (settings.home / setup.result).exists()):
+            report(f"preparing the database of {name}")
+            environment = service_environment(setup.service, settings, credentials)
+            _run_setup(f"millstream_stack.{setup.module}", environment, settings)
+            stamp.write_text(state)
+        supervisor.start_stopped(users)
 
 
 def _run_setup(module: str, environment: dict[str, str], settings: Settings) -> None:
@@ -149,7 +180,7 @@ def _run_setup(module: str, environment: dict[str, str], settings: Settings) -> 
         raise ClusterError(f"{module} failed:\n{last_lines(log, 20)}")
 
 
-def _wait_healthy(settings: Settings, supervisor: Supervisor, report: Report) -> None:
+def _wait_healthy(settings: Settings, supervisor: Supervisor, report: Report, began: float) -> None:
     waiting = {service.name: service for service in services(settings)}
     started = time.monotonic()
     while waiting:
@@ -157,7 +188,7 @@ def _wait_healthy(settings: Settings, supervisor: Supervisor, report: Report) ->
         for name, health in _ask(list(waiting.values())).items():
             state = states.get(name)
             if health.healthy and state is not None and state.state in ("RUNNING", "STARTING"):
-                report(f"{waiting.pop(name).title} is up ({time.monotonic() - started:.0f} s)")
+                report(f"{waiting.pop(name).title} is up ({time.monotonic() - began:.0f} s)")
             elif state is None or state.state == "FATAL":
                 raise ClusterError(
                     _failure(waiting[name], supervisor, "it stops again whenever it is started")

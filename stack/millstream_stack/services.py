@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from millstream.settings import Settings
 from millstream_stack.credentials import Credentials
@@ -23,7 +24,8 @@ AIRFLOW_SECRETS = ("AIRFLOW_CONN_", "AIRFLOW_VAR_")
 class Service:
     """One supervised process.
 
-    `ports` maps the setting that chooses a port to its value; `health` asks the running service.
+    `ports` maps the setting that chooses a port to its value; `health` asks the running service. `setup` is
+    whose database must be prepared before it starts.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Service:
     ports: tuple[str, ...] = ()
     url: str = ""
     stop_seconds: int = 20
+    setup: Literal["", "MLflow", "Airflow"] = ""
 
 
 def services(settings: Settings) -> list[Service]:
@@ -54,6 +57,7 @@ def services(settings: Settings) -> list[Service]:
             health=lambda: http_answers(f"{settings.mlflow_url}/health"),
             ports=("mlflow_port",),
             url=settings.mlflow_url,
+            setup="MLflow",
         ),
         Service(
             name="demo-sources",
@@ -66,7 +70,7 @@ def services(settings: Settings) -> list[Service]:
             ports=("sources_port",),
             url=settings.sources_url,
         ),
-        *_airflow_services(settings, python),
+        *(replace(service, setup="Airflow") for service in _airflow_services(settings, python)),
     ]
 
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import xmlrpc.client
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -39,6 +39,7 @@ class Program:
     command: Sequence[str]
     stop_seconds: int = 20
     start_seconds: int = 3
+    autostart: bool = True
     events: str = ""
 
 
@@ -167,7 +168,7 @@ class Supervisor:
             command=" ".join(_quoted(part) for part in program.command),
             directory=self.home,
             priority=order,
-            autostart="true",
+            autostart=str(program.autostart).lower(),
             autorestart="true",
             startsecs=program.start_seconds,
             startretries=10,
@@ -223,10 +224,11 @@ class Supervisor:
             for info in found
         ]
 
-    def start_stopped(self) -> None:
-        """Starts again the programs that were stopped or given up."""
+    def start_stopped(self, names: Container[str] | None = None) -> None:
+        """Starts what was stopped, given up or never started: all programs, or those with these names."""
         for state in self.states():
-            if state.state not in ("RUNNING", "STARTING", "BACKOFF"):
+            idle = state.state not in ("RUNNING", "STARTING", "BACKOFF")
+            if idle and (names is None or state.name in names):
                 self._call("startProcess", state.name, False)
 
     def restart(self, name: str) -> None:

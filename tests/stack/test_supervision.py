@@ -90,6 +90,23 @@ def test_a_deep_checkout_gets_a_port_in_place_of_a_socket(
         assert supervisor.stop()
 
 
+def test_a_program_without_autostart_waits_until_it_is_asked_for(
+    supervisor: Supervisor, environment: dict[str, str], wait_until: Callable[..., None]
+) -> None:
+    sleeper = (sys.executable, "-c", "import time; time.sleep(600)")
+    programs = [Program(name, sleeper, autostart=name == "first") for name in ("first", "second", "third")]
+    supervisor.start(programs, environment)
+
+    def running() -> list[str]:
+        return [state.name for state in supervisor.states() if state.pid]
+
+    wait_until(lambda: running() == ["first"], "only the first runs")
+    supervisor.start_stopped({"third"})
+    wait_until(lambda: running() == ["first", "third"], "the third was started too")
+    supervisor.start_stopped()
+    wait_until(lambda: running() == ["first", "second", "third"], "all run")
+
+
 def test_a_command_that_does_not_exist_is_reported(
     supervisor: Supervisor, environment: dict[str, str], wait_until: Callable[..., None]
 ) -> None:
