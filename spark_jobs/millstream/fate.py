@@ -71,3 +71,7 @@ def is_published() -> Column:
 
 def is_quarantined() -> Column:
     return F.col(FATE) == "quarantined"
+
+
+def is_dropped() -> Column:
+    return F.col(FATE) == "dropped"

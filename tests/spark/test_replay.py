@@ -299,3 +299,20 @@ def test_an_old_increment_never_overwrites_a_newer_one(planes: Chain) -> None:
     assert counts(dropped) == (3, 1, 0, 1, 1, 0)
     assert planes.rows(planes.table.quarantine).isEmpty()
     assert {row["tailnum"]: row["year"] for row in planes.rows().collect()} == newest
+
+
+def test_a_row_of_an_increment_that_breaks_todays_rules_leaves_the_table(planes: Chain) -> None:
+    planes.suite = small_suite(SEATED)
+    first = {"N1": (2000, 10), "N2": (1980, 20), "N3": (1985, 30)}
+    assert counts(increment(planes, "r1", "2013-01-01", **first)) == (3, 3, 0, 0, 0, 0)
+    increment(planes, "r2", "2013-02-01", N3=(1986, 31))
+
+    planes.suite = small_suite(NEW, SEATED)
+    assert counts(increment(planes, "r1", "2013-01-01", **first)) == (3, 1, 2, 0, 0, 0)
+    # The later increment's row breaks the rule too, but that run has not been judged again.
+    assert {row["tailnum"]: row["year"] for row in planes.rows().collect()} == {"N1": 2000, "N3": 1986}
+    broken = planes.rows(planes.table.quarantine).collect()
+    assert sorted((row["tailnum"], row["year"], row["_run"]) for row in broken) == [
+        ("N2", 1980, "r1"),
+        ("N3", 1985, "r1"),
+    ]

@@ -19,7 +19,15 @@ from millstream.contract import Contract
 from millstream.decisions import DECISIONS
 from millstream.drift import Change
 from millstream.errors import ConservationError, QualityGateError, SupersededError
-from millstream.fate import FATE, is_published, is_quarantined, judged, with_fate, without_outdated
+from millstream.fate import (
+    FATE,
+    is_dropped,
+    is_published,
+    is_quarantined,
+    judged,
+    with_fate,
+    without_outdated,
+)
 from millstream.jobs import JobModel
 from millstream.jobs.load_bronze import received_rows
 from millstream.jobs.quality_gate import verdict_path
@@ -406,15 +414,24 @@ def _publish_rows(
         uri,
         TableDefinition(columns, (module.__doc__ or "").split("\n")[0], partition_by, module.CHECKS),
     )
-    good = staged.where(is_published()).select(*columns.fieldNames())
     commit = _commit(args, table, entry)
     # Into a table that has nothing yet, a merge would be a dear way to write.
     if args.load == "watermark" and ledger.published_version(table, args.lake_root) is not None:
         differ = " OR ".join(
             f"NOT (old.`{name}` <=> new.`{name}`)" for name in columns.fieldNames() if name != SOURCE_ROW_ID
         )
-        merge(good, uri, module.KEY, f"({differ})", commit)
+        # What the run had published and may publish no longer goes; what others published stays.
+        rows = staged.where(is_published() | is_quarantined() | is_dropped())
+        merge(
+            rows.select(*columns.fieldNames(), is_published().alias("_keep")),
+            uri,
+            module.KEY,
+            changed=f"({differ})",
+            withdrawn=f"old.{SOURCE_ROW_ID} = new.{SOURCE_ROW_ID}",
+            commit=commit,
+        )
     else:
+        good = staged.where(is_published()).select(*columns.fieldNames())
         replace(good, uri, _condition(args, args.partition_column or ""), commit)
 
 

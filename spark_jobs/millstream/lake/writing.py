@@ -196,10 +196,13 @@ def replace(
         _require_landed(uri, commit)
 
 
-def merge(rows: DataFrame, uri: str, key: tuple[str, ...], changed: str, commit: Commit) -> None:
+def merge(
+    rows: DataFrame, uri: str, key: tuple[str, ...], changed: str, withdrawn: str, commit: Commit
+) -> None:
     """Insert rows with a new `key`, update those whose columns differ, in one commit.
 
-    `changed` is SQL over `new` and `old` that tells whether a matched row differs.
+    A row whose column `_keep` is false is not written. `changed` and `withdrawn` are SQL over `new` and
+    `old`: whether a matched row differs, and whether one that is not to be kept is in the table and leaves.
     """
     spark = rows.sparkSession
     rows.createOrReplaceTempView("_merge_source")
@@ -214,7 +217,9 @@ def merge(rows: DataFrame, uri: str, key: tuple[str, ...], changed: str, commit:
     try:
         spark.sql(
             f"MERGE INTO delta.`{uri}` old USING _merge_source new ON {on} "
-            f"WHEN MATCHED AND {changed} THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
+            f"WHEN MATCHED AND NOT new._keep AND {withdrawn} THEN DELETE "
+            f"WHEN MATCHED AND new._keep AND {changed} THEN UPDATE SET * "
+            "WHEN NOT MATCHED AND new._keep THEN INSERT *"
         ).collect()
     finally:
         for name in settings:
