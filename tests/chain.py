@@ -16,6 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from millstream import jobs, ledger
 from millstream.contract import Contract
+from millstream.decisions import DECISIONS
 from millstream.extract.files import FilesExtractor
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
@@ -124,12 +125,13 @@ class Chain:
     def decide(self, run: str, action: str, version: int | None = None, **chosen: str) -> dict[str, Any]:
         """A decision on the rows of the quarantine, as it is or as it was at `version`."""
         if version is None:
-            version = ledger.version(self.table.quarantine, self.root)
+            searched = DECISIONS if action == "withdraw" else self.table.quarantine
+            version = ledger.version(searched, self.root)
         return self.job(
             "record_decision",
             run,
             table=str(self.table),
-            quarantine_version=version,
+            version=version,
             action=action,
             decided_by="ada",
             decided_at=datetime.now(UTC).isoformat(),

@@ -22,13 +22,14 @@ from millstream_airflow.retries import TASK_ARGS
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-REPLAY, ACCEPT, DROP, KEEP = "replay", "accept", "drop", "keep"
+REPLAY, ACCEPT, DROP, WITHDRAW, KEEP = "replay", "accept", "drop", "withdraw", "keep"
 ANSWER_WITHIN = timedelta(hours=12)
 # Only a run knows which table it publishes.
 REPLAYED = AssetAlias("millstream.replayed")
 # Reasons begin with a column's name, or with `record`.
 REASON_PATTERN = r"^[A-Za-z][A-Za-z0-9_ ,:.+\[\]()-]{0,199}$"
 DATASET = "{{ params.dataset }}"
+SUBJECT = "{{ 'decisions on rows' if params.action == 'withdraw' else 'quarantined rows' }}"
 CHOSEN = {"reason": "{{ params.reason or '' }}", "partition": "{{ params.partition or '' }}"}
 
 DOC = """
@@ -40,14 +41,20 @@ contract and suite, and with today's reference tables. Rows that are good by the
 - `find` counts the rows by partition and reason. A **dry run**, the default, ends with what would be done.
 - `accept` publishes the rows found in spite of the rules that they broke, `drop` publishes them nowhere.
   A person is asked first (`ask`); without an answer within {hours} hours the rows stay where they are.
+- `withdraw` takes such decisions back: the rows found are then judged by today's rules again.
 - `record_decision` keeps who decided what in `ops.decisions`. Later ingests and replays carry it out too.
 - `replay` is transform, quality gate and publish for each run that brought such rows.
 """
 
 QUESTION = """
 {% set found = ti.xcom_pull(task_ids='find') %}
+{% if params.action == 'withdraw' -%}
+{{ found['rows'] }} rows of `silver.{{ params.dataset }}` that were accepted or dropped. `withdraw` takes
+these decisions back, and judges the rows by today's rules; `keep` lets the decisions stand.
+{%- else -%}
 {{ found['rows'] }} rows of `silver.{{ params.dataset }}_quarantine`. `accept` publishes them in spite of the
 rules that they broke; `drop` publishes them nowhere; `keep` leaves them in quarantine.
+{%- endif %}
 
 | partition | rows | reason |
 |---|---|---|
@@ -80,7 +87,7 @@ class AskOperator(HITLOperator):
         answer = super().execute_complete(context, event)
         (chosen,) = answer["chosen_options"]
         if chosen == KEEP:
-            raise AirflowSkipException("the rows stay in quarantine")
+            raise AirflowSkipException("the rows stay where they are")
         return {
             "action": chosen,
             "decided_by": answer["responded_by_user"]["name"],
@@ -109,14 +116,14 @@ def replay_dag() -> DAG:
             task_id="find",
             job="find_quarantined",
             dataset=DATASET,
-            arguments=CHOSEN,
-            doc_md="Which rows are in quarantine, why, and which runs brought them. Changes nothing.",
+            arguments={"action": "{{ params.action }}", **CHOSEN},
+            doc_md="Which rows there are, why, and which runs brought them. Changes nothing.",
         )
         asked = AskOperator(
             task_id="ask",
-            subject="{{ params.action }} quarantined rows of silver.{{ params.dataset }}?",
+            subject=f"{{{{ params.action }}}} {SUBJECT} of silver.{DATASET}?",
             body=QUESTION,
-            options=[KEEP, ACCEPT, DROP],
+            options=[KEEP, ACCEPT, DROP, WITHDRAW],
             defaults=KEEP,
             params={"note": Param(None, type=["null", "string"], description="Why: kept with the decision.")},
             response_timeout=ANSWER_WITHIN,
@@ -128,7 +135,7 @@ def replay_dag() -> DAG:
             job="record_decision",
             arguments={
                 "table": f"silver.{DATASET}",
-                "quarantine_version": field(found.output, "quarantine_version"),
+                "version": field(found.output, "version"),
                 **CHOSEN,
                 **{
                     name: field(asked.output, name) for name in ("action", "decided_by", "decided_at", "note")
@@ -159,8 +166,9 @@ def _params() -> dict[str, Param]:
         "action": Param(
             REPLAY,
             type="string",
-            enum=[REPLAY, ACCEPT, DROP],
-            description="replay: under today's rules. accept, drop: a person is asked, and decides.",
+            enum=[REPLAY, ACCEPT, DROP, WITHDRAW],
+            description="replay: under today's rules. accept, drop, and withdraw, which takes these back: "
+            "a person is asked, and decides.",
         ),
         "dry_run": Param(True, type="boolean", description="Only say what would be done."),
     }
@@ -175,8 +183,10 @@ def plan(found: dict[str, Any], decided: dict[str, Any] | None) -> list[dict[str
     for group in found["groups"]:
         log.info("%s: %s rows: %s", group["partition"], group["rows"], group["reason"])
     if not found["rows"]:
-        raise AirflowSkipException("no such rows are in quarantine")
-    what = f"{params['action']}: {found['rows']} quarantined rows of {params['dataset']}"
+        where = "were decided on" if params["action"] == WITHDRAW else "are in quarantine"
+        raise AirflowSkipException(f"no such rows {where}")
+    kind = "decisions on rows" if params["action"] == WITHDRAW else "quarantined rows"
+    what = f"{params['action']}: {found['rows']} {kind} of {params['dataset']}"
     if found["refusal"]:
         log.warning("%s", found["refusal"])
     if params["dry_run"]:
@@ -185,7 +195,7 @@ def plan(found: dict[str, Any], decided: dict[str, Any] | None) -> list[dict[str
         )
         raise AirflowSkipException(f"dry run: nothing was changed. {what}; to be published again: {pieces}")
     if params["action"] != REPLAY and decided is None:
-        raise AirflowSkipException("nothing was decided: the rows stay in quarantine")
+        raise AirflowSkipException("nothing was decided: the rows stay where they are")
     log.info("%s", what)
     key = run_key(dag_run.run_id)
     return [

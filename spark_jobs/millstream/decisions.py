@@ -12,8 +12,9 @@ from typing import Literal
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructField, StructType, TimestampType
+from pyspark.sql.types import ArrayType, StringType, StructField, StructType, TimestampType
 
+from millstream import quarantine
 from millstream.lake.reading import read_at
 from millstream.lake.staging import SOURCE_ROW_ID
 from millstream.lake.tables import TableRef
@@ -22,17 +23,31 @@ from millstream.transforms import transform_of
 
 DECISIONS = TableRef(zone="ops", name="decisions")
 DECISION = "_decision"
-Action = Literal["accept", "drop"]
+# A withdrawn decision leaves the row to the rules.
+Action = Literal["accept", "drop", "withdraw"]
 
 SCHEMA = StructType(
     [
         StructField("table", StringType(), False, {"comment": "Table that the row was to be published in"}),
         StructField("source_row_id", StringType(), False, {"comment": "Landed file and row number"}),
-        StructField("action", StringType(), False, {"comment": "accept: published; drop: published nowhere"}),
+        StructField(
+            "action",
+            StringType(),
+            False,
+            {"comment": "accept: published; drop: published nowhere; withdraw: neither, any more"},
+        ),
         StructField("note", StringType(), True, {"comment": "Why, in that person's words"}),
         StructField("decided_by", StringType(), False, {"comment": "Airflow user who decided"}),
         StructField("decided_at", TimestampType(), False, {"comment": "When; the newest decision counts"}),
         StructField("run", StringType(), False, {"comment": "Run that asked for the decision"}),
+        StructField("partition", StringType(), True, {"comment": "Partition that the row was delivered for"}),
+        StructField("source_run", StringType(), True, {"comment": "Run that brought the row"}),
+        StructField(
+            "reasons",
+            ArrayType(StringType()),
+            True,
+            {"comment": "Rules that it broke at that time"},
+        ),
     ]
 )
 
@@ -43,6 +58,30 @@ def newest(spark: SparkSession, table: TableRef, lake_root: str, version: int) -
     return made.groupBy(F.col("source_row_id").alias(SOURCE_ROW_ID)).agg(
         F.max_by("action", "decided_at").alias(DECISION)
     )
+
+
+def standing(
+    spark: SparkSession, table: TableRef, lake_root: str, version: int, reason: str = "", partition: str = ""
+) -> DataFrame:
+    """Source rows of `table` that `ops.decisions` has, at `version`, accepted or dropped; chosen as in the
+    quarantine, and with its columns `_partition`, `_run` and `_reasons`."""
+    made = read_at(spark, str(DECISIONS), lake_root, version).where(F.col("table") == str(table))
+    for column in SCHEMA.fields:
+        if column.name not in made.columns:
+            made = made.withColumn(column.name, F.lit(None).cast(column.dataType))
+    found = (
+        made.groupBy("source_row_id")
+        .agg(F.max_by(F.struct("action", "partition", "source_run", "reasons"), "decided_at").alias("newest"))
+        # Decisions from before these columns were there do not say what to publish again.
+        .where("newest.action <> 'withdraw' AND newest.source_run IS NOT NULL")
+        .select(
+            F.col("source_row_id").alias(SOURCE_ROW_ID),
+            F.col("newest.partition").alias("_partition"),
+            F.col("newest.source_run").alias("_run"),
+            F.col("newest.reasons").alias(REASONS),
+        )
+    )
+    return quarantine.chosen(found, reason, partition)
 
 
 def acceptable(table: TableRef) -> Column:

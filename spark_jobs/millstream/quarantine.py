@@ -34,10 +34,7 @@ def definition(table: TableRef, columns: StructType) -> TableDefinition:
 def rows_at(
     spark: SparkSession, table: TableRef, lake_root: str, version: int, reason: str = "", partition: str = ""
 ) -> DataFrame:
-    """The rows that `table`'s quarantine had at `version`.
-
-    Where they are given: only those with `reason` in one of their reasons, only those of `partition`.
-    """
+    """The rows that `table`'s quarantine had at `version`, as `chosen`."""
     rows = read_at(spark, str(table.quarantine), lake_root, version)
     if MALFORMED not in rows.columns:
         rows = rows.withColumn(MALFORMED, F.lit(None).cast("array<string>"))
@@ -45,6 +42,11 @@ def rows_at(
     unreadable = F.when(F.col("_source_record").isNotNull(), F.col(REASONS))
     known = F.coalesce(F.col(MALFORMED), unreadable, F.array().cast("array<string>"))
     rows = rows.withColumn(MALFORMED, known)
+    return chosen(rows, reason, partition)
+
+
+def chosen(rows: DataFrame, reason: str = "", partition: str = "") -> DataFrame:
+    """Those of `rows` with `reason` in one of their reasons, and of `partition`, where they are given."""
     if reason:
         rows = rows.where(F.exists(REASONS, lambda one: one.contains(reason)))
     return rows.where(F.col("_partition") == partition) if partition else rows

@@ -20,7 +20,7 @@ from millstream_airflow.replaying import REPLAYED, AskOperator, plan
 
 FOUND: dict[str, Any] = {
     "rows": 3,
-    "quarantine_version": 2,
+    "version": 2,
     "groups": [{"partition": "2013-01", "rows": 3, "reason": "dest matches ^(A|B)$"}],
     "pieces": [
         {"source_run": "scheduled__1", "partitions": ["2013-01"]},
@@ -30,7 +30,7 @@ FOUND: dict[str, Any] = {
 }
 NOTHING: dict[str, Any] = {
     "rows": 0,
-    "quarantine_version": None,
+    "version": None,
     "groups": [],
     "pieces": [],
     "refusal": None,
@@ -98,6 +98,8 @@ def test_a_dry_run_only_says_what_would_be_done() -> None:
 def test_without_rows_or_without_a_decision_nothing_is_published() -> None:
     with pytest.raises(AirflowSkipException, match="no such rows"):
         planned(found=NOTHING)
+    with pytest.raises(AirflowSkipException, match="no such rows were decided on"):
+        planned(found=NOTHING, action="withdraw")
     with pytest.raises(AirflowSkipException, match="nothing was decided"):
         planned(action="drop")
     assert len(planned(decided={"rows": 3}, action="drop")) == 2
@@ -118,7 +120,7 @@ def test_nobody_is_asked_what_cannot_be_done(ask: AskOperator) -> None:
 
 def test_the_answer_names_who_gave_it_and_keep_is_the_default(ask: AskOperator) -> None:
     assert ask.defaults == ["keep"]
-    with pytest.raises(AirflowSkipException, match="stay in quarantine"):
+    with pytest.raises(AirflowSkipException, match="stay where they are"):
         ask.execute_complete(
             context(action="drop"), {**ANSWER, "chosen_options": ["keep"], "responded_by_user": None}
         )
@@ -135,6 +137,9 @@ def test_the_question_shows_each_reason_in_a_row_of_its_own(ask: AskOperator) ->
     assert "3 rows of `silver.flights_quarantine`" in shown
     lines = [line for line in shown.splitlines() if line.startswith("|")]
     assert lines[1:] == ["|---|---|---|", "| 2013-01 | 3 | dest matches ^(A/B)$ |"]
+    assert "3 rows of `silver.flights` that were accepted or dropped" in ask.render_template(
+        ask.body, context(action="withdraw")
+    )
 
 
 def test_the_rows_that_were_shown_can_still_be_read_when_the_answer_comes(dag: DAG, ask: AskOperator) -> None:

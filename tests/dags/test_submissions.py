@@ -38,7 +38,7 @@ FROM_EARLIER_TASKS: dict[str, Any] = {
     "model_version": 1,
     "load": "full",
     "return_value": 4,
-    "quarantine_version": 2,
+    "version": 2,
     "action": "accept",
     "decided_by": "ada",
     "decided_at": "2026-01-01 00:00:00+00:00",

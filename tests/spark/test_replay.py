@@ -182,7 +182,7 @@ def test_an_accepted_row_is_published_and_stays_so(flights: Chain) -> None:
 
 
 def test_a_dropped_row_is_in_neither_table_until_decided_otherwise(flights: Chain) -> None:
-    version = flights.find("q1")["quarantine_version"]
+    version = flights.find("q1")["version"]
     flights.decide("q1", "drop")
     result = publish_again(flights)
     assert counts(result) == (6, 3, 0, 0, 3, 0)
@@ -197,6 +197,27 @@ def test_a_dropped_row_is_in_neither_table_until_decided_otherwise(flights: Chai
     newest = decisions.newest(flights.spark, flights.table, flights.root, made).collect()
     assert sorted(row["_decision"] for row in newest) == ["accept", "drop", "drop"]
     assert flights.rows(DECISIONS).count() == 4
+
+
+def test_a_withdrawn_decision_leaves_the_row_to_the_rules(flights: Chain) -> None:
+    flights.decide("q1", "drop", reason="_ref_plane")
+    flights.decide("q2", "accept", reason="distance_mi")
+    assert counts(flights.replay("q2")[0]) == (5, 3, 1, 0, 1, 1)
+    found = flights.find("q3", action="withdraw")
+    assert [(group["rows"], group["reason"]) for group in found["groups"]] == [
+        (1, "_ref_plane in set [True]"),
+        (1, "distance_mi values to be between [1, ]"),
+    ]
+    assert found["pieces"] == [{"source_run": "r1", "partitions": ["2013-01"]}]
+
+    assert flights.decide("q3", "withdraw", reason="distance_mi")["rows"] == 1
+    (result,) = flights.replay("q3", found)
+    assert counts(result) == (5, 2, 2, 0, 1, 0)
+    assert published(flights) == {1545, 725, 1117}
+    assert kept(flights) == {None, 1141}
+    left = flights.find("q4", action="withdraw")
+    assert [group["reason"] for group in left["groups"]] == ["_ref_plane in set [True]"]
+    assert flights.rows(DECISIONS).count() == 3
 
 
 def test_what_cannot_stand_in_the_table_cannot_be_accepted(flights: Chain) -> None:
@@ -316,3 +337,16 @@ def test_a_row_of_an_increment_that_breaks_todays_rules_leaves_the_table(planes:
         ("N2", 1980, "r1"),
         ("N3", 1985, "r1"),
     ]
+
+
+def test_a_withdrawn_row_of_an_increment_leaves_the_table(planes: Chain) -> None:
+    increment(planes, "r1", "2013-01-01", N1=(2000, 10), N2=(1980, 20))
+    planes.decide("q1", "accept")
+    assert counts(planes.replay("q1")[0]) == (2, 2, 0, 0, 0, 1)
+    assert {row["tailnum"] for row in planes.rows().collect()} == {"N1", "N2"}
+
+    found = planes.find("q2", action="withdraw")
+    planes.decide("q2", "withdraw")
+    assert counts(planes.replay("q2", found)[0]) == (2, 1, 1, 0, 0, 0)
+    assert {row["tailnum"] for row in planes.rows().collect()} == {"N1"}
+    assert [row["tailnum"] for row in planes.rows(planes.table.quarantine).collect()] == ["N2"]

@@ -1,15 +1,15 @@
-"""Which rows of a dataset are in quarantine, why, and which runs would have to be published once more."""
+"""Which rows of a dataset are in quarantine, or were decided on; why, and what to publish once more."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from millstream import ledger, quarantine
 from millstream.contract import Contract
-from millstream.decisions import refusal
+from millstream.decisions import DECISIONS, refusal, standing
 from millstream.jobs import JobModel
 from millstream.lake.tables import TableRef
 from millstream.quality.predicates import REASONS
@@ -19,17 +19,21 @@ MOST_GROUPS = 50
 
 
 class Args(JobModel):
-    """Limits to rows with `reason` in one of their reasons, and to one month; both may be empty."""
+    """Limits to rows with `reason` in one of their reasons, and to one month; both may be empty.
+
+    To withdraw decisions, those rows are looked for on which one stands; else the rows in quarantine.
+    """
 
     lake_root: str
     run: str
     contract: dict[str, Any]
+    action: Literal["replay", "accept", "drop", "withdraw"] = "replay"
     reason: str = ""
     partition: str = ""
 
 
 class Group(JobModel):
-    """Quarantined rows of one partition that broke one rule; a row can be in several."""
+    """Rows of one partition that broke one rule; a row can be in several."""
 
     partition: str
     reason: str
@@ -37,20 +41,20 @@ class Group(JobModel):
 
 
 class Piece(JobModel):
-    """A run whose rows are in quarantine, and the months concerned; none where the table is not cut."""
+    """A run that brought such rows, and the months concerned; none where the table is not cut."""
 
     source_run: str
     partitions: tuple[str, ...]
 
 
 class Result(JobModel):
-    """What was found at `quarantine_version`; null when nothing has ever been quarantined.
+    """What was found, and in which version of the quarantine, or of `ops.decisions`; null without one.
 
     `refusal` says why the rows cannot all be accepted.
     """
 
     rows: int = 0
-    quarantine_version: int | None = None
+    version: int | None = None
     groups: tuple[Group, ...] = ()
     pieces: tuple[Piece, ...] = ()
     refusal: str | None = None
@@ -59,16 +63,18 @@ class Result(JobModel):
 def run(spark: SparkSession, args: Args) -> Result:
     contract = Contract.from_dict(args.contract, origin="contract")
     table = TableRef(zone="silver", name=contract.dataset)
-    version = ledger.version(table.quarantine, args.lake_root)
+    withdraw = args.action == "withdraw"
+    version = ledger.version(DECISIONS if withdraw else table.quarantine, args.lake_root)
     if version is None:
         return Result()
-    rows = quarantine.rows_at(spark, table, args.lake_root, version, args.reason, args.partition)
+    search = standing if withdraw else quarantine.rows_at
+    rows = search(spark, table, args.lake_root, version, args.reason, args.partition)
     return Result(
         rows=rows.count(),
-        quarantine_version=version,
+        version=version,
         groups=_groups(rows),
         pieces=_pieces(rows, contract),
-        refusal=refusal(rows, table),
+        refusal=None if withdraw else refusal(rows, table),
     )
 
 

@@ -1,4 +1,7 @@
-"""A person's decision on quarantined rows into `ops.decisions`; the next publish carries it out."""
+"""A person's decision on quarantined rows into `ops.decisions`, or that one is taken back.
+
+The next publish carries it out.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from millstream import quarantine
-from millstream.decisions import DECISIONS, SCHEMA, Action, refusal
+from millstream.decisions import DECISIONS, SCHEMA, Action, refusal, standing
 from millstream.errors import DecisionRefusedError
 from millstream.jobs import JobModel
 from millstream.lake.staging import SOURCE_ROW_ID
@@ -23,15 +26,16 @@ from millstream.lake.writing import (
     require_writer,
     table_version,
 )
+from millstream.quality.predicates import REASONS
 
 
 class Args(JobModel):
-    """The decision is on the rows that `quarantine_version` had: those that the person was asked about."""
+    """The decision is on the rows that were found in `version`: those that the person was asked about."""
 
     lake_root: str
     run: str
     table: str
-    quarantine_version: int
+    version: int
     reason: str = ""
     partition: str = ""
     action: Action
@@ -52,9 +56,8 @@ def run(spark: SparkSession, args: Args) -> Result:
     """Raises DecisionRefusedError when rows are to be accepted that cannot stand in the table."""
     require_writer(spark, args.lake_root)
     table = TableRef.parse(args.table)
-    chosen = quarantine.rows_at(
-        spark, table, args.lake_root, args.quarantine_version, args.reason, args.partition
-    )
+    search = standing if args.action == "withdraw" else quarantine.rows_at
+    chosen = search(spark, table, args.lake_root, args.version, args.reason, args.partition)
     if args.action == "accept" and (why := refusal(chosen, table)):
         raise DecisionRefusedError(why)
     rows = chosen.select(
@@ -65,6 +68,9 @@ def run(spark: SparkSession, args: Args) -> Result:
         F.lit(args.decided_by).alias("decided_by"),
         F.lit(args.decided_at).cast("timestamp").alias("decided_at"),
         F.lit(args.run).alias("run"),
+        F.col("_partition").alias("partition"),
+        F.col("_run").alias("source_run"),
+        F.col(REASONS).alias("reasons"),
     ).distinct()
     uri = DECISIONS.uri(args.lake_root)
     create_table(spark, uri, TableDefinition(SCHEMA, "What people decided about quarantined rows"))
