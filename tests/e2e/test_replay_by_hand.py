@@ -28,10 +28,12 @@ def versions(settings: Settings) -> list[int | None]:
     return [ledger.version(table, settings.lake_root) for table in (WEATHER, WEATHER.quarantine, DECISIONS)]
 
 
-def asked_and_answered(api: AirflowApi, option: str) -> tuple[list[Task], list[dict[str, Any]]]:
+def asked_and_answered(
+    api: AirflowApi, option: str, conf: dict[str, Any] = ACCEPT
+) -> tuple[list[Task], list[dict[str, Any]]]:
     """Trigger the DAG, answer its question, follow it; the tasks of everything, and what was asked."""
     moment, asked = datetime.now(UTC), []
-    run = api.trigger("replay_quarantine", ACCEPT)
+    run = api.trigger("replay_quarantine", conf)
 
     def answer(runs: list[Run], tasks: list[Task]) -> None:
         for question in api.questions(run):
@@ -76,4 +78,19 @@ def test_a_row_that_a_person_accepts_is_published_and_told(
     assert (decision["decided_by"], decision["note"]) == (credentials.airflow_user, "seen with the station")
     account = ledger.entries(WEATHER, settings.lake_root)[0]
     assert (account.read, account.written, account.accepted) == (26_115, 26_112, 1)
+    assert "agree" in reconciled(settings, api)
+
+
+def test_a_decision_that_is_withdrawn_puts_the_row_back(api: AirflowApi, settings: Settings) -> None:
+    tasks, (question,) = asked_and_answered(api, "withdraw", {**ACCEPT, "action": "withdraw"})
+    assert question["options"] == ["keep", "withdraw"]
+    assert "1 rows of `silver.weather` that were accepted or dropped" in question["body"]
+    assert ("replay.publish", "success") in {(task.task_id, task.state) for task in tasks}
+
+    assert [row["wind_speed_mph"] > 1000 for row in lake_rows(settings, str(WEATHER.quarantine))] == [True]
+    assert not [row for row in lake_rows(settings, str(WEATHER)) if (row["wind_speed_mph"] or 0) > 1000]
+    actions = {row["action"] for row in lake_rows(settings, str(DECISIONS))}
+    assert actions == {"accept", "withdraw"}
+    account = ledger.entries(WEATHER, settings.lake_root)[0]
+    assert (account.written, account.quarantined, account.accepted) == (26_111, 1, 0)
     assert "agree" in reconciled(settings, api)
