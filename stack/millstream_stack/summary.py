@@ -16,7 +16,6 @@ from millstream_stack.mlflow_api import MlflowApi, ModelRun
 
 TABLE_ZONES = ("silver.", "gold.")
 MODEL_PREFIX = "model."
-TRAINING_TAG = "millstream.training"
 # Tags that a training sets on the run of each of its candidates.
 TRAINING_TAG = "millstream.training"
 CANDIDATE_TAG = "candidate"

@@ -34,7 +34,9 @@ def connect(experiment: str) -> Any:
         import mlflow
 
         mlflow.set_tracking_uri(address)
-        mlflow.set_experiment(experiment)
+        # Of two processes that create an experiment at once, MLflow gives it to the slower one without making
+        # it the active one: its runs would go to another.
+        mlflow.set_experiment(experiment_id=mlflow.set_experiment(experiment).experiment_id)
     return mlflow
 
 
