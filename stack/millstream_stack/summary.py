@@ -10,6 +10,7 @@ from rich.table import Table
 
 from millstream import ledger
 from millstream.lake.tables import TableRef
+from millstream.models import model_spec
 from millstream.settings import Settings
 from millstream_stack.credentials import Credentials
 from millstream_stack.mlflow_api import MlflowApi, ModelRun
@@ -37,10 +38,14 @@ def summarise(
 
 
 def print_models(api: MlflowApi, models: list[str], screen: Console) -> bool:
-    """For each model the candidates of its newest training and its champion; False when one has none."""
-    champions = {model: api.champion(model) for model in models}
-    for model, champion in champions.items():
-        screen.print(_candidates_table(model, newest_candidates(api.runs(model))))
+    """For each model the candidates of its newest training and its champion; False when one is missing."""
+    complete = True
+    for model in models:
+        runs = newest_candidates(api.runs(model))
+        declared = [candidate.name for candidate in model_spec(model).candidates]
+        screen.print(_candidates_table(model, runs, declared))
+        champion = api.champion(model)
+        complete = complete and champion is not None and set(declared) <= set(runs)
         if champion is None:
             screen.print(f"[red]{model} has no champion")
             continue
@@ -49,33 +54,38 @@ def print_models(api: MlflowApi, models: list[str], screen: Console) -> bool:
             f"[green]{model}: the champion is version {champion.version}[/]  {address}", soft_wrap=True
         )
         screen.print(champion.description, markup=False)
-    return all(champions.values())
+    return complete
 
 
-def newest_candidates(runs: Iterable[ModelRun]) -> list[ModelRun]:
-    """The candidates of the newest training, one run each; `runs` come newest first."""
+def newest_candidates(runs: Iterable[ModelRun]) -> dict[str, ModelRun]:
+    """The candidates of the newest training by name, one run each; `runs` come newest first."""
     finished = [run for run in runs if TRAINING_TAG in run.tags and run.status == "FINISHED"]
     newest: dict[str, ModelRun] = {}
     for run in finished:
         if run.tags[TRAINING_TAG] == finished[0].tags[TRAINING_TAG]:
             # A retried fit leaves an older run of the same candidate.
             newest.setdefault(run.tags.get(CANDIDATE_TAG, run.name), run)
-    return [newest[name] for name in sorted(newest)]
+    return newest
 
 
-def _candidates_table(model: str, candidates: list[ModelRun]) -> Table:
+def _candidates_table(model: str, runs: dict[str, ModelRun], declared: list[str]) -> Table:
     """A row for each candidate. Only the best is scored on the test part: the others lack its metrics."""
     table = Table(title=f"Candidates of {model}", title_justify="left")
     table.add_column("candidate", no_wrap=True)
     for part in ("validation", "test"):
-        for name in SHOWN_METRICS:
-            table.add_column(f"{part}\n{name.replace('_', ' ')}", justify="right")
-    for run in candidates:
+        for metric in SHOWN_METRICS:
+            table.add_column(f"{part}\n{metric.replace('_', ' ')}", justify="right")
+    for name in sorted({*runs, *declared}):
+        if name not in runs:
+            table.add_row(name, "[red]missing")
+            continue
         found = (
-            run.metrics.get(f"{part}_{name}") for part in ("validation", "test") for name in SHOWN_METRICS
+            runs[name].metrics.get(f"{part}_{metric}")
+            for part in ("validation", "test")
+            for metric in SHOWN_METRICS
         )
         values = ("" if value is None else f"{value:.4f}" for value in found)
-        table.add_row(run.tags.get(CANDIDATE_TAG, run.name), *values)
+        table.add_row(name, *values)
     return table
 
 

@@ -96,10 +96,10 @@ def test_only_the_newest_training_counts_and_each_candidate_once() -> None:
 
     found = newest_candidates([failed, *newest, earlier])
 
-    assert [(run.tags["candidate"], run.metrics) for run in found] == [
-        ("decision_tree", {"validation_auc_roc": 0.6}),
-        ("random_forest", {"validation_auc_roc": 0.7}),
-    ]
+    assert {name: run.metrics for name, run in found.items()} == {
+        "decision_tree": {"validation_auc_roc": 0.6},
+        "random_forest": {"validation_auc_roc": 0.7},
+    }
 
 
 def answer_of_run(run_id: str, candidate: str, metrics: dict[str, float]) -> dict[str, Any]:
@@ -116,20 +116,22 @@ def answer_of_run(run_id: str, candidate: str, metrics: dict[str, float]) -> dic
 
 
 RUNS = [
+    answer_of_run("3", "logistic_regression", {"validation_auc_roc": 0.7}),
+    answer_of_run("4", "gradient_boosted_trees", {"validation_auc_roc": 0.7}),
     answer_of_run("1", "random_forest", {"validation_auc_roc": 0.71, "test_auc_roc": 0.7012}),
     answer_of_run("2", "decision_tree", {"validation_auc_roc": 0.65, "fit_seconds": 9.0}),
 ]
 
 
-def mlflow(champion: httpx.Response) -> MlflowApi:
+def mlflow(champion: httpx.Response, runs: list[dict[str, Any]] = RUNS) -> MlflowApi:
     def answer(request: httpx.Request) -> httpx.Response:
         assert request.headers["Authorization"].startswith("Basic ")
         method = request.url.path.removeprefix("/api/2.0/mlflow/")
         answers = {
             "registered-models/alias": champion,
-            "runs/get": httpx.Response(200, json={"run": RUNS[0]}),
+            "runs/get": httpx.Response(200, json={"run": RUNS[2]}),
             "experiments/get-by-name": httpx.Response(200, json={"experiment": {"experiment_id": "7"}}),
-            "runs/search": httpx.Response(200, json={"runs": RUNS}),
+            "runs/search": httpx.Response(200, json={"runs": runs}),
         }
         return answers[method]
 
@@ -159,6 +161,12 @@ def test_candidates_and_champion_are_shown(screen: Console) -> None:
 def test_a_model_without_a_champion_is_a_failure(screen: Console, missing: httpx.Response) -> None:
     assert not print_models(mlflow(missing), ["arrival_delay"], screen)
     assert "arrival_delay has no champion" in shown(screen)
+
+
+def test_a_candidate_that_the_newest_training_lacks_is_a_failure(screen: Console) -> None:
+    champion = httpx.Response(200, json={"model_version": {"version": "3", "run_id": "1"}})
+    assert not print_models(mlflow(champion, RUNS[1:]), ["arrival_delay"], screen)
+    assert cells(screen, "logistic_regression") == ["logistic_regression", "missing", *[""] * 7]
 
 
 def test_a_refused_login_is_not_taken_for_a_missing_champion(screen: Console) -> None:
