@@ -98,8 +98,8 @@ install_environment() {
                 "Python 3.11, or name a mirror with UV_PYTHON_INSTALL_MIRROR"
     fi
     say "installing the Python environment (the first time takes some minutes)"
-    # Compiled once here, or each of the many short task processes compiles its imports again.
-    "$uv" pip sync --quiet --python .venv/bin/python --compile-bytecode requirements.txt
+    # Not compiled here: Python compiles what it imports and keeps it, and most of the 15,000 files never are.
+    "$uv" pip sync --quiet --python .venv/bin/python requirements.txt
     # It has removed what is not in the lock: the checkout's own package too.
     install_package
     done_now environment
