@@ -86,6 +86,7 @@ def _mlflow_command(settings: Settings, python: str) -> tuple[str, ...]:
 
 def _airflow_services(settings: Settings, python: str) -> list[Service]:
     airflow = (python, "-m", "airflow")
+    preloaded = (python, "-m", "millstream_stack.preloaded")
     return [
         Service(
             name="airflow-api-server",
@@ -100,13 +101,13 @@ def _airflow_services(settings: Settings, python: str) -> list[Service]:
         Service(
             name="airflow-scheduler",
             title="Airflow scheduler",
-            command=(python, "-m", "millstream_stack.scheduler", "scheduler", "--skip-serve-logs"),
+            command=(*preloaded, "scheduler", "--skip-serve-logs"),
             health=lambda: airflow_component(settings.airflow_url, "scheduler"),
         ),
         Service(
             name="airflow-dag-processor",
             title="Airflow DAG processor",
-            command=(*airflow, "dag-processor"),
+            command=(*preloaded, "dag-processor"),
             health=lambda: airflow_component(settings.airflow_url, "dag_processor"),
         ),
         Service(

@@ -104,7 +104,7 @@ def test_when_nothing_has_changed_it_does_nothing(
 
 
 SYNC, PACKAGE, JARS = (
-    "uv pip sync --quiet --python .venv/bin/python --compile-bytecode requirements.txt",
+    "uv pip sync --quiet --python .venv/bin/python requirements.txt",
     "uv pip install --quiet --python .venv/bin/python --no-deps --editable .",
     "python -m millstream_stack.jars",
 )
