@@ -43,6 +43,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByServer:
     return ByServer(config, log)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A fault case that asks for a `seed` runs once for each."""
+    if "seed" in metafunc.fixturenames and metafunc.definition.get_closest_marker("fault"):
+        metafunc.parametrize("seed", range(max(1, metafunc.config.getoption("--fault-seeds"))))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Without seeds only the quick fault cases: `make test-faults` runs them all."""
     if not config.getoption("--fault-seeds"):

@@ -11,18 +11,26 @@ import importlib
 import logging
 import pkgutil
 import sys
+from dataclasses import dataclass
 
-# For each command of Airflow: our packages whose third-party imports are wanted, and what they or Airflow
-# import only inside functions.
+
+@dataclass(frozen=True)
+class Libraries:
+    """What our packages import, and what they or Airflow import only inside functions."""
+
+    packages: tuple[str, ...]
+    lazy: tuple[str, ...]
+
+
 OPENLINEAGE = (
     "airflow.providers.openlineage.plugins.openlineage",
     "airflow.providers.openlineage.plugins.listener",
 )
-PRELOADED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+PRELOADED = {
     # LocalExecutor forks every task from the scheduler.
-    "scheduler": (
-        ("millstream", "millstream_airflow"),
-        (
+    "scheduler": Libraries(
+        packages=("millstream", "millstream_airflow"),
+        lazy=(
             *OPENLINEAGE,
             "airflow.sdk.execution_time.supervisor",
             "airflow.sdk.execution_time.task_runner",
@@ -44,7 +52,11 @@ PRELOADED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "sqlalchemy",
         ),
     ),
-    "dag-processor": (("millstream_airflow",), (*OPENLINEAGE, "airflow.sdk.execution_time.task_runner")),
+    # It forks a process for each reading of a DAG file.
+    "dag-processor": Libraries(
+        packages=("millstream_airflow",),
+        lazy=(*OPENLINEAGE, "airflow.sdk.execution_time.task_runner"),
+    ),
 }
 OWN = ("millstream", "millstream_airflow")
 
@@ -53,8 +65,8 @@ log = logging.getLogger(__name__)
 
 def preload(command: str) -> None:
     """Imports third-party libraries; a module that does not load is its user's own error."""
-    packages, lazy = PRELOADED[command]
-    for name in (*lazy, *(module for package in packages for module in _modules(package))):
+    wanted = PRELOADED[command]
+    for name in (*wanted.lazy, *(module for package in wanted.packages for module in _modules(package))):
         try:
             importlib.import_module(name)
         except Exception as error:

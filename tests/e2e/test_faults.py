@@ -1,12 +1,15 @@
 """Processes of the stack killed under a running DAG: the run goes on by itself and its month is whole.
 
-Every case ingests a month that the lake does not have yet, so there is something to lose.
+Every case ingests a month that the lake does not have as it is now, so there is something to lose.
 """
 
 from __future__ import annotations
 
+import itertools
+import random
 import sqlite3
 import time
+import zipfile
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
@@ -21,8 +24,9 @@ from fault_report import Outcome, Report
 from millstream import ledger
 from millstream.errors import ClusterError
 from millstream.lake.tables import TableRef
+from millstream.landing import run_key
 from millstream.settings import Settings
-from millstream_stack.airflow_api import AirflowApi, Run
+from millstream_stack.airflow_api import AirflowApi, Run, Task
 from millstream_stack.credentials import Credentials
 from millstream_stack.demo import follow
 from millstream_stack.lifecycle import supervisor_of, up
@@ -33,7 +37,15 @@ pytestmark = [pytest.mark.fault, pytest.mark.thorough, pytest.mark.e2e, pytest.m
 FLIGHTS = TableRef.parse("silver.flights")
 BEGUN_TIMEOUT_S = 240.0
 DATABASE_DOWN_S = 60.0
-MONTHS = iter(f"2013-{month:02}" for month in range(1, 13))
+MONTHS = 12
+# What a run of flights needs; the seeds take turns. No name: all services at once.
+VICTIMS = {
+    "the scheduler, with its tasks,": ("airflow-scheduler",),
+    "Airflow's API server": ("airflow-api-server",),
+    "the Spark Connect server": ("spark-connect",),
+    "every service": (),
+}
+DELIVERIES = itertools.count()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -43,12 +55,36 @@ def references(api: AirflowApi) -> None:
     carry(api, *(f"ingest_{name}" for name in ("airlines", "airports", "planes")))
 
 
+@pytest.fixture(scope="module")
+def clean_seconds(api: AirflowApi, settings: Settings, references: None) -> float:
+    """What a month takes when nothing happens."""
+    month, began = delivered(settings), time.monotonic()
+    carry(api, "ingest_flights", conf={"start": month, "end": month})
+    return time.monotonic() - began
+
+
+def delivered(settings: Settings) -> str:
+    """A month that the lake does not have yet; after a year one whose file is a row shorter now."""
+    year, month = divmod(next(DELIVERIES), MONTHS)
+    name = f"2013-{month + 1:02}"
+    if year:
+        path = settings.home / "demo" / "drop" / "flights" / f"flights_{name}.csv.zip"
+        with zipfile.ZipFile(path) as archive:
+            [member] = archive.namelist()
+            lines = archive.read(member).splitlines(keepends=True)
+        shorter = path.with_suffix(".shorter")
+        with zipfile.ZipFile(shorter, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(member, b"".join(lines[:-1]))
+        shorter.replace(path)
+    return name
+
+
 class Wounded:
     """One month on its way, and what became of it."""
 
     def __init__(self, api: AirflowApi, settings: Settings, report: Report) -> None:
         self.api, self.settings, self.report = api, settings, report
-        self.month = next(MONTHS)
+        self.month = delivered(settings)
         self.began = datetime.now(UTC)
         self.run = api.trigger("ingest_flights", {"start": self.month, "end": self.month})
 
@@ -66,30 +102,32 @@ class Wounded:
         """Hurt, follow the run to its end, and count its month by source row id."""
         moment = time.monotonic()
         hurt()
-        run = self.ended()
+        run, tasks = self.ended()
         seconds = time.monotonic() - moment
         assert run.state == "success", case
-        counted = ledger.latest_by_partition(FLIGHTS, self.settings.lake_root)[self.month][1]
+        entry, counted = ledger.latest_by_partition(FLIGHTS, self.settings.lake_root)[self.month]
+        assert entry.run == run_key(run.run_id)
         table = DeltaTable(FLIGHTS.uri(self.settings.lake_root))
         ids = table.to_pyarrow_table(columns=["_source_row_id"], filters=[("month", "=", self.month)])[
             "_source_row_id"
         ].to_pylist()
         doubled = sum(count - 1 for count in Counter(ids).values())
         lost = counted.read - counted.quarantined - counted.deduplicated - len(set(ids))
-        self.report.add(case, Outcome(seconds, lost, doubled))
+        self.report.add(case, Outcome(seconds, lost, doubled, any(task.try_number > 1 for task in tasks)))
         assert counted.read > 20_000
         assert (lost, doubled) == (0, 0)
 
-    def ended(self) -> Run:
+    def ended(self) -> tuple[Run, list[Task]]:
         while True:
             up(self.settings, print)
             try:
-                runs, _ = follow(self.api, self.began, {self.run.key}, lambda runs, tasks: None)
+                runs, tasks = follow(self.api, self.began, {self.run.key}, lambda runs, tasks: None)
             except ClusterError as error:
                 # The API itself may be what was killed: `up` returns when it answers again.
                 print(error)
             else:
-                return next(run for run in runs if run.key == self.run.key)
+                own = [task for task in tasks if (task.dag_id, task.run_id) == self.run.key]
+                return next(run for run in runs if run.key == self.run.key), own
 
 
 @pytest.fixture
@@ -147,6 +185,13 @@ def test_the_api(wounded: Wounded, kill: Callable[..., None]) -> None:
 def test_everything_at_once(wounded: Wounded, kill: Callable[..., None]) -> None:
     wounded.until("transform", "running")
     wounded.judge("every service at once", kill)
+
+
+def test_at_any_moment(clean_seconds: float, wounded: Wounded, kill: Callable[..., None], seed: int) -> None:
+    victim = list(VICTIMS)[seed % len(VICTIMS)]
+    # The fault is a moment in time, not a condition.
+    time.sleep(random.Random(seed).uniform(0, clean_seconds))
+    wounded.judge(f"{victim} at a random moment", lambda: kill(*VICTIMS[victim]))
 
 
 def test_the_metadata_database_for_a_minute(wounded: Wounded, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""One killable server for the whole folder, and how many seeds each case gets."""
+"""One killable server for the whole folder."""
 
 from __future__ import annotations
 
@@ -22,12 +22,9 @@ QUICK = (("after", LOGS[2]),)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    seeds = metafunc.config.getoption("--fault-seeds")
-    if "seed" in metafunc.fixturenames:
-        metafunc.parametrize("seed", range(max(1, seeds)))
     if "point" in metafunc.fixturenames:
         every = [(point, log) for log in LOGS for point in POINTS]
-        metafunc.parametrize(("point", "log"), every if seeds else QUICK)
+        metafunc.parametrize(("point", "log"), every if metafunc.config.getoption("--fault-seeds") else QUICK)
 
 
 @pytest.fixture(scope="session")
