@@ -78,8 +78,8 @@ def end_operations(url: str, attempt: str, timeout_s: float = END_TIMEOUT_S) -> 
     """Interrupt what `attempt`'s session still runs on the server and wait until it has really ended.
 
     Interrupting only asks; a commit that is under way may still land, so this waits until the server
-    reports no operation of that session as running or terminating. Then the session is closed: should its
-    client still be alive, it can begin nothing more. A session that was closed before has nothing to end.
+    reports no operation of that session as running. Then the session is closed: should its client still be
+    alive, it can begin nothing more. A session that was closed before has nothing to end.
 
     Returns: ids of the operations that were interrupted.
     Raises: ClusterError when they have not ended after `timeout_s` seconds.
@@ -139,12 +139,13 @@ def _end(spark: Any, attempt: str, timeout_s: float) -> list[str]:
 def _unfinished(spark: Any) -> list[str]:
     from pyspark.sql.connect.proto import GetStatusResponse
 
-    status = GetStatusResponse.OperationStatus
-    busy = {status.OPERATION_STATE_RUNNING, status.OPERATION_STATE_TERMINATING}
+    # One that is TERMINATING has finished, failed or been cancelled: its thread is done, and the server keeps
+    # what it would answer. For a client that died it does so for seven minutes.
+    running = GetStatusResponse.OperationStatus.OPERATION_STATE_RUNNING
     return [
         operation.operation_id
         for operation in spark.client._get_operation_statuses().operation_statuses
-        if operation.state in busy
+        if operation.state == running
     ]
 
 

@@ -32,6 +32,14 @@ with sessions.connect(sys.argv[1], sys.argv[2], [], tag="zombie") as spark:
         print(error)
 """
 
+# Some ten seconds of hashing on one core, so that it is killed before it has its answer.
+ASKING = """
+import sys
+from millstream import sessions
+with sessions.connect(sys.argv[1], sys.argv[2], [], tag="asking") as spark:
+    spark.range(0, 10_000_000, 1, 2).selectExpr("sha2(string(id), 512) AS h").where("h < '0'").count()
+"""
+
 
 def running_jobs(server: Settings) -> int:
     base = f"{server.spark_ui_url}/api/v1/applications"
@@ -67,6 +75,17 @@ def test_a_retry_ends_the_killed_clients_write_before_it_writes(server: Settings
         assert [row["writer"] for row in spark.read.format("delta").load(uri).collect()] == ["new"]
         history = spark.sql(f"DESCRIBE HISTORY delta.`{uri}`").collect()
     assert [row["version"] for row in history] == [0], "the killed client's commit must never land"
+
+
+def test_an_answer_that_nobody_takes_is_not_waited_for(server: Settings) -> None:
+    attempt = "dag/run/asking/-1/1"
+    client = subprocess.Popen([sys.executable, "-c", ASKING, server.connect_url, attempt])
+    wait_for_jobs(server, wanted=True)
+    os.kill(client.pid, signal.SIGKILL)
+    client.wait(10)
+    wait_for_jobs(server, wanted=False)
+    # The server keeps the answer for seven minutes.
+    assert sessions.end_operations(server.connect_url, attempt, timeout_s=20.0) == []
 
 
 def test_a_retry_has_the_active_session_and_the_earlier_client_can_begin_nothing_more(
