@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import psutil
-from supervisor.xmlrpc import SupervisorTransport
+from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from millstream.errors import ClusterError
 from millstream_stack.processes import end
@@ -229,7 +229,12 @@ class Supervisor:
         for state in self.states():
             idle = state.state not in ("RUNNING", "STARTING", "BACKOFF")
             if idle and (names is None or state.name in names):
-                self._call("startProcess", state.name, False)
+                try:
+                    self._call("startProcess", state.name, False)
+                except xmlrpc.client.Fault as fault:
+                    # supervisord starts again by itself what has died, and can be quicker.
+                    if fault.faultCode != Faults.ALREADY_STARTED:
+                        raise
 
     def restart(self, name: str) -> None:
         """Stops one program and starts it again."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -105,6 +106,22 @@ def test_a_program_without_autostart_waits_until_it_is_asked_for(
     wait_until(lambda: running() == ["first", "third"], "the third was started too")
     supervisor.start_stopped()
     wait_until(lambda: running() == ["first", "second", "third"], "all run")
+
+
+def test_what_supervisord_has_started_meanwhile_is_no_error(
+    supervisor: Supervisor,
+    environment: dict[str, str],
+    wait_until: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sleeper = (sys.executable, "-c", "import time; time.sleep(600)")
+    supervisor.start([Program("quick", sleeper)], environment)
+    wait_until(lambda: supervisor.states()[0].state == "RUNNING", "it runs")
+    [running] = supervisor.states()
+    with monkeypatch.context() as patch:
+        patch.setattr(supervisor, "states", lambda: [replace(running, state="EXITED")])
+        supervisor.start_stopped()
+    assert supervisor.states()[0].pid == running.pid
 
 
 def test_a_command_that_does_not_exist_is_reported(
