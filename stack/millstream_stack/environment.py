@@ -250,7 +250,8 @@ def airflow_environment(settings: Settings, credentials: Credentials) -> dict[st
 
 def _airflow_core(settings: Settings, credentials: Credentials) -> dict[str, object]:
     return {
-        "executor": "LocalExecutor",
+        # LocalExecutor that survives the death of its idle workers.
+        "executor": "millstream_airflow.executor.LocalExecutor",
         "auth_manager": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
         "dags_folder": settings.root / "dags",
         "plugins_folder": settings.root / "plugins",

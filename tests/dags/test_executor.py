@@ -1,0 +1,78 @@
+"""The executor's workers can be killed, also while they are idle."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import psutil
+import pytest
+from airflow.executors.base_executor import BaseExecutor
+
+from millstream_airflow.executor import LocalExecutor
+
+TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """As much of a workload as the executor looks at."""
+
+    key: str
+    running_state: str = "running"
+    success_state: str = "success"
+    failure_state: str = "failed"
+    display_name: str = "work"
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {TIMEOUT_S:.0f} s"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def executor(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalExecutor]:
+    monkeypatch.setattr(BaseExecutor, "run_workload", lambda workload, **more: None)
+    running = LocalExecutor(parallelism=3)
+    running.start()
+    yield running
+    for pid in running.workers:
+        os.kill(pid, signal.SIGKILL)
+
+
+def carried(executor: Any, key: str) -> None:
+    """Give the executor a piece of work and wait for its end."""
+    work = Work(key)
+    executor.queued_tasks[key] = work
+    executor._process_workloads([work])
+
+    def done() -> bool:
+        executor.sync()
+        return bool(executor.event_buffer.get(key, ("",))[0] == "success")
+
+    until(done)
+
+
+def _is_idle(worker: psutil.Process) -> bool:
+    return "<idle>" in " ".join(worker.cmdline())
+
+
+def test_killed_idle_workers_do_not_take_the_queue_with_them(executor: Any) -> None:
+    carried(executor, "before")
+    for number in range(3):
+        workers = [psutil.Process(pid) for pid in executor.workers]
+        # One of them waits at the queue, the others for its lock.
+        for worker in workers:
+            until(partial(_is_idle, worker))
+        for worker in workers:
+            worker.kill()
+        for process in list(executor.workers.values()):
+            process.join(TIMEOUT_S)
+        carried(executor, f"after {number}")
