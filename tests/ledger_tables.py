@@ -22,6 +22,7 @@ def publish(
     inputs: dict[str, int] | None = None,
     contract: dict[str, Any] | None = None,
     replay: str | None = None,
+    sequence: int = 0,
     **counts: int,
 ) -> int:
     """Replace the table by `rows` rows under an account of `read` rows; returns the version."""
@@ -43,6 +44,7 @@ def publish(
         suite_version="s1",
         code_version="unknown",
         replay=replay,
+        sequence=sequence,
     )
     return write(lake_root, table, written if rows is None else rows, userMetadata=account.model_dump_json())
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import AssetAlias
 
+from millstream import ledger
+from millstream.lake.tables import TableRef
 from millstream.quality.verdict import page_name
 from millstream.settings import Settings
 from millstream_airflow import catalog
@@ -55,8 +57,6 @@ class PublishOperator(SparkJobOperator):
         self.published = published
 
     def job_arguments(self, context: Context) -> dict[str, Any]:
-        # The start of the attempt orders attempts: a later one may replace what an earlier one published.
-        started = context["ti"].start_date
         arguments = super().job_arguments(context)
         if self.dataset is not None:
             contract = catalog.contract(self.dataset)
@@ -65,7 +65,10 @@ class PublishOperator(SparkJobOperator):
             arguments["contract_version"] = contract.version
         return {
             **arguments,
-            "sequence": int(started.timestamp() * 1000),
+            # A later attempt may replace what an earlier one published.
+            "sequence": ledger.next_sequence(
+                TableRef.parse(arguments["table"]), arguments["lake_root"], context["ti"].start_date
+            ),
             "code_version": catalog.code_version(),
         }
 

@@ -13,7 +13,7 @@ import hashlib
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import BinaryIO, Literal
 
@@ -26,6 +26,8 @@ CHUNK_BYTES = 1 << 20
 NAME_DIGITS = 12
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 LONGEST_NAME = 120
+# What parts two manifests when the clock does not.
+TICK = timedelta(milliseconds=1)
 
 Status = Literal["new", "unchanged", "changed"]
 Opener = Callable[[], BinaryIO]
@@ -140,13 +142,18 @@ class Landing:
     def commit(
         self, partitions: Sequence[str], files: Sequence[LandedFile], watermark_low: str | None = None
     ) -> Manifest:
-        """Write the run's manifest, which makes its files landed; an earlier try's manifest is replaced."""
+        """Write the run's manifest, which makes its files landed; an earlier try's manifest is replaced.
+
+        Manifests are ordered by `created_at`, so it never goes back, even if the machine's clock does: the
+        clock of Kulkarni et al., "Logical Physical Clocks" (2014), without its counter.
+        """
         watermarks = [file.watermark for file in files if file.watermark is not None]
+        newest = latest_manifest(self._storage, self.dataset)
         manifest = Manifest(
             dataset=self.dataset,
             run=self.run,
             key=self.key,
-            created_at=self._now(),
+            created_at=max(self._now(), newest.created_at + TICK) if newest else self._now(),
             partitions=tuple(partitions),
             files=tuple(files),
             watermark_low=watermark_low,

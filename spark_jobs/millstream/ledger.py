@@ -59,6 +59,7 @@ class Entry(BaseModel):
     contract: dict[str, Any] | None = Field(default=None, description="Contract.schema_in_short()")
     drift: tuple[Change, ...] = Field(default=(), description="what had changed at the source")
     replay: str | None = Field(default=None, description="run that published the rows of `run` once more")
+    sequence: int = Field(default=0, description="of two attempts at the same partitions the higher stays")
     # Known only once read back from the table's history.
     version: int | None = None
     operation: str | None = None
@@ -168,6 +169,16 @@ def latest_by_partition(
             for name, counts in entry.partitions.items():
                 newest.setdefault(name, (entry, counts))
     return newest
+
+
+def next_sequence(table: TableRef, lake_root: str, started: datetime) -> int:
+    """What orders an attempt to publish `table` behind all that have committed: its start, in milliseconds.
+
+    Where the clock has been set back since, the number after theirs.
+    """
+    commits = (*history(table, lake_root), *history(table.quarantine, lake_root))
+    committed = (entry.sequence for entry in map(_entry, commits) if entry is not None)
+    return max(int(started.timestamp() * 1000), max(committed, default=0) + 1)
 
 
 def watermark(table: TableRef, lake_root: str) -> str | None:

@@ -17,6 +17,7 @@ from millstream.landing import (
     in_memory,
     landed_later,
     latest_manifest,
+    manifests_of,
     read_manifest,
     run_key,
     verify,
@@ -89,6 +90,17 @@ def test_changed_source_is_noticed_and_the_old_object_stays(storage, lake):
     assert statuses == ["new", "unchanged", "changed", "changed"]
     objects = [path for path in landed_files(lake) if not path.endswith(".json")]
     assert len(objects) == 2
+
+
+def test_manifests_are_ordered_although_the_clock_is_set_back(storage):
+    noon = datetime(2013, 2, 1, 12, tzinfo=UTC)
+    clock = {"1": noon, "2": noon - timedelta(hours=1), "3": noon - timedelta(hours=1), "4": noon}
+    for run, time in clock.items():
+        landing = Landing(storage, "airlines", run, now=lambda time=time: time)
+        landing.commit([], [landing.land("airlines.csv", "airlines.csv", in_memory(run.encode()))])
+
+    assert [one.run for one in manifests_of(storage, "airlines")] == ["1", "2", "3", "4"]
+    assert len(landed_later(storage, "airlines", "1")) == 3
 
 
 def test_unchanged_source_is_not_written_again(storage, lake):

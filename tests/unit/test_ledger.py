@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,18 @@ def test_maintenance_leaves_the_rows_unchanged_and_a_write_does_not(lake: str) -
     assert ledger.unchanged_since(TABLE, lake, first)
     write(lake, str(TABLE), 3)
     assert not ledger.unchanged_since(TABLE, lake, first)
+
+
+def test_an_attempt_comes_after_those_that_have_committed_although_the_clock_is_set_back(lake: str) -> None:
+    started = datetime(2026, 1, 1, tzinfo=UTC)
+    milliseconds = 1_767_225_600_000
+    assert ledger.next_sequence(TABLE, lake, started) == milliseconds
+    publish(lake, str(TABLE), "r1", read=3, sequence=milliseconds)
+    assert ledger.next_sequence(TABLE, lake, started + timedelta(hours=1)) == milliseconds + 3_600_000
+    assert ledger.next_sequence(TABLE, lake, started - timedelta(hours=1)) == milliseconds + 1
+    # A publish that was cut off behind its first commit.
+    publish(lake, str(TABLE.quarantine), "r2", read=1, sequence=milliseconds + 5)
+    assert ledger.next_sequence(TABLE, lake, started - timedelta(hours=1)) == milliseconds + 6
 
 
 @pytest.mark.parametrize("version", [None, 7])

@@ -127,7 +127,7 @@ def _publish(spark: SparkSession, table: TableRef, args: Args, verdict: Verdict)
     staged = with_fate(spark, staged, table, args.lake_root, decisions)
     columns = _published_columns(table)
     require_columns(table.uri(args.lake_root), columns)
-    entry, broken = _account(staged, columns, args, verdict, decisions)
+    entry, broken, landed = _account(staged, columns, args, verdict, decisions)
     entry.check_conservation(args.rows_read)
     _agree_with_gate(broken, verdict)
     if args.replay:
@@ -138,7 +138,7 @@ def _publish(spark: SparkSession, table: TableRef, args: Args, verdict: Verdict)
 
     changed = _differs(entry, table, args) and _adds_anything(spark, staged, table, args, entry)
     if changed:
-        _publish_quarantine(spark, staged, table, columns, args, entry)
+        _publish_quarantine(spark, staged, table, columns, args, entry, landed)
         _publish_rows(spark, staged, table, columns, args, entry)
     return Result(
         table=args.table,
@@ -187,9 +187,12 @@ def _published_columns(table: TableRef) -> StructType:
 
 def _account(
     staged: DataFrame, columns: StructType, args: Args, verdict: Verdict, decisions: int | None
-) -> tuple[ledger.Entry, int]:
-    """Counts and content hashes per partition, in one aggregation over the staged rows; and the rows that
-    broke a critical rule, whatever became of them."""
+) -> tuple[ledger.Entry, int, frozenset[str]]:
+    """All that publishing wants to know of the staged rows, in one aggregation over them.
+
+    The account: counts and content hashes per partition. How many rows broke a critical rule, whatever became
+    of them. The landed files that quarantined rows came from.
+    """
     row_hash = F.xxhash64(*(_hashable(column) for column in columns.fields)).cast("decimal(38,0)")
     reasons_hash = F.xxhash64(SOURCE_ROW_ID, F.col("_reasons")).cast("decimal(38,0)")
     counted = (
@@ -199,6 +202,7 @@ def _account(
             F.count_if(is_published()).alias("written"),
             *(F.count_if(F.col(FATE) == fate).alias(fate) for fate in COUNTED),
             F.count_if(F.size(REASONS) > 0).alias("broken"),
+            F.collect_set(F.when(is_quarantined(), _landed_file())).alias("landed"),
             F.sum(F.when(is_published(), row_hash)).cast("string").alias("content_hash"),
             F.sum(F.when(is_quarantined(), reasons_hash)).cast("string").alias("quarantine_hash"),
         )
@@ -230,8 +234,14 @@ def _account(
         contract=Contract.from_dict(args.contract, "contract").schema_in_short() if args.contract else None,
         drift=args.drift,
         replay=args.replay,
+        sequence=args.sequence,
     )
-    return entry, sum(row["broken"] for row in counted)
+    landed = frozenset(path for row in counted for path in row["landed"])
+    return entry, sum(row["broken"] for row in counted), landed
+
+
+def _landed_file() -> Column:
+    return F.substring_index(SOURCE_ROW_ID, "#", 1)
 
 
 def _hashable(column: StructField) -> Column:
@@ -282,8 +292,7 @@ def _landed_later(entry: ledger.Entry, table: TableRef, args: Args) -> tuple[str
         runs = ", ".join(sorted({had.run for had in later.values()}))
         raise SupersededError(
             f"{table}: what run {args.run} landed at {entry.landed_at:%Y-%m-%d %H:%M:%S} UTC is older than "
-            f"what is published already, by {runs}: nothing was published. Nothing needs to be done, unless "
-            "the clock has been set back: then clear the run from its plan task, once it is right again"
+            f"what is published already, by {runs}: nothing was published. Nothing needs to be done"
         )
     return tuple(sorted(later))
 
@@ -442,6 +451,7 @@ def _publish_quarantine(
     columns: StructType,
     args: Args,
     entry: ledger.Entry,
+    landed: frozenset[str],
 ) -> None:
     """Broken rows, with their reasons; a rerun whose rows are good again empties what it had put there."""
     uri = table.quarantine.uri(args.lake_root)
@@ -449,7 +459,8 @@ def _publish_quarantine(
         return
     broken = staged.where(is_quarantined())
     if args.contract is not None and entry.quarantined:
-        broken = _as_received(spark, broken, Contract.from_dict(args.contract, origin="contract"), args)
+        contract = Contract.from_dict(args.contract, origin="contract")
+        broken = _as_received(spark, broken, contract, args, landed)
     broken = broken.select(
         *columns.fieldNames(),
         F.col(REASONS),
@@ -465,12 +476,13 @@ def _publish_quarantine(
     replace(broken, uri, condition, _commit(args, table.quarantine, entry), more_columns=True)
 
 
-def _as_received(spark: SparkSession, broken: DataFrame, contract: Contract, args: Args) -> DataFrame:
-    """The broken rows with their `_source_record`, read again: only unreadable ones are staged with it."""
-    landed = F.substring_index(SOURCE_ROW_ID, "#", 1).alias("path")
-    paths = {row["path"] for row in broken.select(landed).distinct().collect()}
+def _as_received(
+    spark: SparkSession, broken: DataFrame, contract: Contract, args: Args, landed: frozenset[str]
+) -> DataFrame:
+    """The broken rows with their `_source_record`, read again from the `landed` files that they came from:
+    only unreadable ones are staged with it."""
     manifest = read_manifest(Storage(args.lake_root), contract.dataset, args.run)
-    files = tuple(file for file in manifest.files if file.path in paths)
+    files = tuple(file for file in manifest.files if file.path in landed)
     rows = received_rows(spark, contract, args.lake_root, manifest.model_copy(update={"files": files}))
     records = rows.select(
         F.concat_ws("#", "_source_file", "_source_row").alias(SOURCE_ROW_ID),
