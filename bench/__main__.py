@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 
-BENCHMARKS = ("chain", "dags", "gate")
+BENCHMARKS = ("chain", "dags", "gate", "publish")
 
 
 def main() -> None:

@@ -87,15 +87,17 @@ class Bench:
 
     def __init__(self, spark: SparkSession, scratch: Path, rows: int) -> None:
         self.spark = spark
-        staged = write_staged(_flights(spark, scratch, rows), f"file://{scratch}/staged")
+        self.root = f"file://{scratch}/lake"
+        staged = write_staged(_flights(spark, scratch, rows), f"{self.root}/staging/silver.flights/bench")
+        self.uri, self.version = staged.uri, staged.version
         self.staged = read_staged(spark, staged.uri, staged.version)
         self.staged.createOrReplaceTempView("staged")
         self.rows = staged.rows
         found = self.staged.agg(F.min("flight_date"), F.max("flight_date"), F.countDistinct("flight_date"))
         first, last, days = found.collect()[0]
         parameters = {"first_date": str(first), "last_date": str(last), "days": days}
-        data = json.loads((CHECKOUT / "expectations" / "flights.json").read_text(encoding="utf-8"))
-        self.suite = Suite.from_dict(data, parameters)
+        self.suite_data = json.loads((CHECKOUT / "expectations" / "flights.json").read_text(encoding="utf-8"))
+        self.suite = Suite.from_dict(self.suite_data, parameters)
         judged_here = {KEY_RULE, *CHECKS}
         assert judged_here == {rule.index for rule in self.suite.rules if rule.level == "row"}, "other rules"
         counts = ", ".join(
@@ -135,7 +137,7 @@ class Bench:
         return found
 
 
-def _session(scratch: Path) -> SparkSession:
+def session(scratch: Path) -> SparkSession:
     jars = sorted(str(jar) for jar in (Settings().home / "jars").glob("*.jar"))
     return (
         SparkSession.builder.master("local[2]")
@@ -146,6 +148,7 @@ def _session(scratch: Path) -> SparkSession:
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.shuffle.partitions", "2")
         .config("spark.databricks.delta.snapshotPartitions", "2")
+        .config("spark.millstream.lakeWriter", "true")
         .config("spark.sql.warehouse.dir", str(scratch / "warehouse"))
         .config("spark.local.dir", str(scratch / "spark"))
         .config("spark.driver.bindAddress", "127.0.0.1")
@@ -201,7 +204,7 @@ def run(rows: int = ROWS, runs: int = RUNS) -> dict[str, Any]:
     home = Settings().home / "tmp"
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home) as scratch:
-        spark = _session(Path(scratch))
+        spark = session(Path(scratch))
         try:
             bench = Bench(spark, Path(scratch), rows)
             found = bench.compare(runs)
@@ -219,8 +222,8 @@ def run(rows: int = ROWS, runs: int = RUNS) -> dict[str, Any]:
     }
 
 
-def markdown(result: dict[str, Any]) -> str:
-    """The result as a table for bench/README.md."""
+def rows_of(result: dict[str, Any]) -> list[str]:
+    """The runs as lines of a table."""
     lines = [
         f"{result['machine']}; Spark local[2], 4 GiB; {result['rows']:,} rows, {result['rules']} rules.",
         "",
@@ -231,11 +234,16 @@ def markdown(result: dict[str, Any]) -> str:
         seconds = " ".join(f"{one['seconds']:.2f}" for one in each)
         counts = [" ".join(map(str, sorted({one[kind] for one in each}))) for kind in ("jobs", "scans")]
         lines.append(f"| {name} | {seconds} | {result['medians'][name]:.2f} | {counts[0]} | {counts[1]} |")
+    return lines
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The result as a table for bench/README.md."""
     told = (
         f"Gate against by hand, ratio of the medians: {result['ratio']:.2f}; with finding the rows to "
         f"quarantine {result['with_split']:.2f}."
     )
-    return "\n".join([*lines, "", told])
+    return "\n".join([*rows_of(result), "", told])
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import itertools
 import json
 import shutil
 import zipfile
@@ -22,8 +21,6 @@ from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.landing import Landing
 from millstream.settings import CHECKOUT
-
-_sequence = itertools.count(1)
 
 FLIGHTS_HEADER = (
     "year,month,day,dep_time,sched_dep_time,dep_delay,arr_time,sched_arr_time,arr_delay,"
@@ -66,6 +63,7 @@ class Chain:
         self.contract = contract
         self.suite = suite
         self.table = TableRef(zone="silver", name=contract.dataset)
+        self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def put(self, path: str, content: str | bytes) -> None:
         target = self.drop / path
@@ -76,7 +74,7 @@ class Chain:
         return jobs.execute(self.spark, name, {"lake_root": self.root, "run": run, **arguments})
 
     def land(self, run: str, partitions: list[str], now: Callable[[], datetime] | None = None) -> None:
-        landing = Landing(Storage(self.root), self.contract.dataset, run, *([now] if now else []))
+        landing = Landing(Storage(self.root), self.contract.dataset, run, now or self.now)
         extractor = FilesExtractor(self.contract, self.drop)
         files = [file for piece in extractor.plan(partitions) for file in extractor.fetch(piece, landing)]
         landing.commit(partitions, files)
@@ -98,7 +96,7 @@ class Chain:
     def publish(self, run: str, staged: dict[str, Any], partitions: list[str], **more: Any) -> dict[str, Any]:
         partition = self.contract.partition
         arguments = {
-            "sequence": next(_sequence),
+            "sequence": ledger.next_sequence(self.table, self.root, self.now()),
             "rows_read": staged["rows"],
             "load": self.contract.load,
             "partitions": partitions,

@@ -77,8 +77,8 @@ class AirflowApi:
     ) -> None:
         self.url = url
         self._client = httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False, transport=transport)
-        token = self._request("POST", "/auth/token", json={"username": user, "password": password})
-        self._client.headers["Authorization"] = f"Bearer {token['access_token']}"
+        self._login = {"username": user, "password": password}
+        self._log_in()
 
     def __enter__(self) -> AirflowApi:
         return self
@@ -86,7 +86,23 @@ class AirflowApi:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
+    def _log_in(self) -> None:
+        self._client.headers.pop("Authorization", None)
+        token = self._request("POST", "/auth/token", json=self._login)
+        self._client.headers["Authorization"] = f"Bearer {token['access_token']}"
+
     def _request(self, method: str, path: str, *, repeatable: bool = True, **arguments: Any) -> Any:
+        answer = self._answer(method, path, repeatable=repeatable, **arguments)
+        if _login_is_over(answer):
+            self._log_in()
+            answer = self._answer(method, path, repeatable=repeatable, **arguments)
+        if answer.is_error:
+            raise ClusterError(
+                f"Airflow answered {method} {path} with {answer.status_code}: {answer.text[:500]}"
+            )
+        return answer.json()
+
+    def _answer(self, method: str, path: str, *, repeatable: bool = True, **arguments: Any) -> httpx.Response:
         # A question may be asked again when the server could not answer it, as when its database was locked.
         again = Retrying(
             retry=retry_if_exception_type(httpx.TransportError)
@@ -99,11 +115,7 @@ class AirflowApi:
             answer: httpx.Response = again(self._client.request, method, path, **arguments)
         except httpx.HTTPError as error:
             raise ClusterError(f"Airflow at {self.url} does not answer {method} {path}: {error}") from error
-        if answer.is_error:
-            raise ClusterError(
-                f"Airflow answered {method} {path} with {answer.status_code}: {answer.text[:500]}"
-            )
-        return answer.json()
+        return answer
 
     def _pages(self, path: str, field: str, **query: Any) -> Iterable[dict[str, Any]]:
         """Every entry of a paged answer.
@@ -171,7 +183,14 @@ class AirflowApi:
 
     def clear_failed(self, run: Run) -> None:
         """Has a run's failed tasks, and what waits for them, done again, as the web UI's button does."""
-        body = {"dag_run_id": run.run_id, "only_failed": True, "dry_run": False}
+        self._clear(run, only_failed=True)
+
+    def clear(self, run: Run) -> None:
+        """Has all of a run done again, as the web UI's button does."""
+        self._clear(run, only_failed=False)
+
+    def _clear(self, run: Run, only_failed: bool) -> None:
+        body = {"dag_run_id": run.run_id, "only_failed": only_failed, "dry_run": False}
         self._request("POST", f"/api/v2/dags/{run.dag_id}/clearTaskInstances", repeatable=False, json=body)
 
     def runs_since(self, moment: datetime) -> list[Run]:
@@ -266,6 +285,15 @@ def wait_for_dags(api: AirflowApi, expected: set[str], timeout_s: float) -> dict
             missing = ", ".join(sorted(expected - set(known)))
             raise ClusterError(f"Airflow does not know these DAGs after {timeout_s:.0f} s: {missing}")
         time.sleep(1)
+
+
+def _login_is_over(answer: httpx.Response) -> bool:
+    """Whether the login's token is too old or, after the server's clock was set back, too young."""
+    if "Authorization" not in answer.request.headers:
+        return False
+    return answer.status_code == httpx.codes.UNAUTHORIZED or (
+        answer.status_code == httpx.codes.FORBIDDEN and "Invalid JWT token" in answer.text
+    )
 
 
 def _last(state: RetryCallState) -> Any:

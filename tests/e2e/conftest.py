@@ -13,6 +13,7 @@ from contextlib import ExitStack
 
 import pytest
 from canaries import ArgumentWatch
+from machine_clock import MachineClock
 
 from millstream.settings import CHECKOUT, Settings
 from millstream_stack.airflow_api import AirflowApi, wait_for_dags
@@ -69,7 +70,24 @@ def arguments(canaries: dict[str, str]) -> Iterator[ArgumentWatch]:
 
 
 @pytest.fixture(scope="session")
-def api(settings: Settings, credentials: Credentials, arguments: ArgumentWatch) -> Iterator[AirflowApi]:
+def clock(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MachineClock | None]:
+    """That of the stack's processes, where faults are asked for."""
+    if not pytestconfig.getoption("--fault-seeds"):
+        yield None
+        return
+    clock = MachineClock(tmp_path_factory.mktemp("clock"))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in clock.environment.items():
+            patch.setenv(name, value)
+        yield clock
+
+
+@pytest.fixture(scope="session")
+def api(
+    settings: Settings, credentials: Credentials, arguments: ArgumentWatch, clock: MachineClock | None
+) -> Iterator[AirflowApi]:
     try:
         up(settings, print)
         with AirflowApi(

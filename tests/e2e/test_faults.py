@@ -11,7 +11,7 @@ import sqlite3
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 
@@ -20,6 +20,7 @@ import pytest
 from carried import carry
 from deltalake import DeltaTable
 from fault_report import Outcome, Report
+from machine_clock import MachineClock
 
 from millstream import ledger
 from millstream.errors import ClusterError
@@ -46,6 +47,7 @@ VICTIMS = {
     "every service": (),
 }
 DELIVERIES = itertools.count()
+EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -98,11 +100,18 @@ class Wounded:
             assert time.monotonic() < deadline, f"{task} was not {states} in time"
             time.sleep(0.2)
 
-    def judge(self, case: str, hurt: Callable[[], None]) -> None:
-        """Hurt, follow the run to its end, and count its month by source row id."""
+    def judge(self, case: str, hurt: Callable[[], None], overdue: bool = False) -> None:
+        """Hurt, follow the run to its end, and count its month by source row id.
+
+        One that is `overdue` by the hurt may fail once.
+        """
         moment = time.monotonic()
         hurt()
         run, tasks = self.ended()
+        if overdue and run.state == "failed":
+            # Its deadline has passed, by the clock; a person clears it.
+            self.api.clear(run)
+            run, tasks = self.ended()
         seconds = time.monotonic() - moment
         assert run.state == "success", case
         entry, counted = ledger.latest_by_partition(FLIGHTS, self.settings.lake_root)[self.month]
@@ -130,6 +139,13 @@ class Wounded:
                 return next(run for run in runs if run.key == self.run.key), own
 
 
+@pytest.fixture(autouse=True)
+def right_time(clock: MachineClock | None) -> Iterator[None]:
+    yield
+    if clock is not None:
+        clock.set(0)
+
+
 @pytest.fixture
 def wounded(api: AirflowApi, settings: Settings, report: Report) -> Wounded:
     return Wounded(api, settings, report)
@@ -149,19 +165,26 @@ def kill(settings: Settings, credentials: Credentials) -> Callable[..., None]:
     return now
 
 
-def test_the_process_of_a_task(wounded: Wounded, settings: Settings, credentials: Credentials) -> None:
+@pytest.fixture
+def workers(settings: Settings, credentials: Credentials) -> Callable[[], list[psutil.Process]]:
+    """The executor's processes, which run the tasks."""
+
+    def found() -> list[psutil.Process]:
+        ours = strays(settings.home, supervisor_of(settings, credentials).session)
+        those = [one for one in ours if "airflow worker -- " in " ".join(one.cmdline())]
+        assert those
+        return those
+
+    return found
+
+
+def test_the_process_of_a_task(wounded: Wounded, workers: Callable[[], list[psutil.Process]]) -> None:
     wounded.until("transform", "running")
 
     def hurt() -> None:
-        ours = strays(settings.home, supervisor_of(settings, credentials).session)
-        titles = {one: " ".join(one.cmdline()) for one in ours}
-        # Not the idle workers: killed while it waits for a task, one would take the executor's queue with it
-        # (multiprocessing), and only a restart of the scheduler would help.
-        workers = [
-            one for one, title in titles.items() if "airflow worker -- " in title and "<idle>" not in title
-        ]
-        assert workers
-        for one in workers:
+        busy = [one for one in workers() if "<idle>" not in " ".join(one.cmdline())]
+        assert busy
+        for one in busy:
             one.kill()
 
     wounded.judge("the process that runs a task", hurt)
@@ -185,6 +208,38 @@ def test_the_api(wounded: Wounded, kill: Callable[..., None]) -> None:
 def test_everything_at_once(wounded: Wounded, kill: Callable[..., None]) -> None:
     wounded.until("transform", "running")
     wounded.judge("every service at once", kill)
+
+
+def test_the_clock_is_set_ahead(wounded: Wounded, clock: MachineClock) -> None:
+    wounded.until("transform", "running")
+    wounded.judge("the clock set ahead by an hour", lambda: clock.set(1), overdue=True)
+
+
+def test_the_clock_is_set_back(wounded: Wounded, clock: MachineClock, api: AirflowApi) -> None:
+    """Airflow leaves a run alone whose moment is yet to come: it waits for the clock, and no other does."""
+    wounded.until("transform", "running")
+
+    def hurt() -> None:
+        clock.set(-1)
+        wounded.until("transform", "up_for_retry", "success")
+        other = api.trigger("ingest_airlines", {})
+        deadline = time.monotonic() + BEGUN_TIMEOUT_S
+        while not any(run.key == other.key and run.state == "success" for run in api.runs_since(EVER)):
+            assert time.monotonic() < deadline, "a run that was triggered after did not end"
+            time.sleep(1)
+        clock.set(0)
+
+    wounded.judge("the clock set back by an hour, and an hour later", hurt)
+
+
+def test_every_worker_of_the_executor(wounded: Wounded, workers: Callable[[], list[psutil.Process]]) -> None:
+    wounded.until("transform", "running")
+
+    def hurt() -> None:
+        for one in workers():
+            one.kill()
+
+    wounded.judge("every worker of the executor, idle ones too", hurt)
 
 
 def test_at_any_moment(clean_seconds: float, wounded: Wounded, kill: Callable[..., None], seed: int) -> None:

@@ -28,8 +28,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = Server(tmp_path_factory.mktemp("fault"), compile_log_store(tmp_path_factory.mktemp("classes")))
+def log_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compile_log_store(tmp_path_factory.mktemp("classes"))
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, log_store: Path) -> Iterator[Server]:
+    running = Server(tmp_path_factory.mktemp("fault"), log_store)
     running.start()
     yield running
     running.kill()

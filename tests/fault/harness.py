@@ -48,9 +48,12 @@ def compile_log_store(target: Path) -> Path:
 
 
 class Server:
-    """The stack's Spark Connect server, with a log store that stops on demand."""
+    """The stack's Spark Connect server, with a log store that stops on demand.
 
-    def __init__(self, home: Path, classes: Path) -> None:
+    Its folders are made below `home`, as far as they are not there.
+    """
+
+    def __init__(self, home: Path, classes: Path, environment: dict[str, str] | None = None) -> None:
         with ExitStack() as held:
             ports = [held.enter_context(socket.socket()) for _ in range(2)]
             for one in ports:
@@ -66,7 +69,12 @@ class Server:
         )
         self.points = home / "points"
         for folder in (self.points, home / "tmp", home / "spark", home / "spark-events"):
-            folder.mkdir()
+            folder.mkdir(exist_ok=True)
+        self._environment = {
+            "SPARK_LOCAL_IP": "127.0.0.1",
+            "SPARK_LOCAL_DIRS": str(home / "tmp"),
+            **(environment or {}),
+        }
         write_spark_properties(self.settings)
         with properties_path(self.settings).open("a") as more:
             # The last of several entries counts.
@@ -87,7 +95,7 @@ class Server:
                 spark_connect_command(self.settings),
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "SPARK_LOCAL_IP": "127.0.0.1"},
+                env={**os.environ, **self._environment},
                 start_new_session=True,
             )
         until(self.listens, UP_TIMEOUT_S, "the Connect server to listen")

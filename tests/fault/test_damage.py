@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -22,21 +22,42 @@ from millstream.lake.tables import TableRef
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(900)]
 
 DISK_BYTES = 16 << 20
+SCRATCH_BYTES = 128 << 20
 NOTICED_TIMEOUT_S = 300.0
 FLIGHTS = TableRef.parse("silver.flights")
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+@contextmanager
+def mounted(disk: Path, size: int) -> Iterator[Path]:
     """A file system of its own, small enough to be filled."""
     if os.geteuid() != 0:
         pytest.skip("mounting a file system needs root")
-    disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "millstream-fault", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "millstream-fault", str(disk)]
     subprocess.run(mount, check=True)
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    with mounted(tmp_path / "disk", DISK_BYTES) as disk:
+        yield disk
+
+
+@pytest.fixture(scope="module", params=["tmp", "spark-events"])
+def cramped(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, log_store: Path
+) -> Iterator[tuple[Server, Path]]:
+    """A server whose scratch space, or whose event log, is a small disk."""
+    home = tmp_path_factory.mktemp("cramped")
+    with mounted(home / request.param, SCRATCH_BYTES) as disk:
+        running = Server(home, log_store)
+        running.start()
+        yield running, disk
+        running.kill()
 
 
 def fill(disk: Path, leave: int) -> Path:
@@ -76,6 +97,26 @@ def test_a_full_disk(server: Server, fresh_month: Month, small_disk: Path, repor
         freed.join(NOTICED_TIMEOUT_S)
     assert any("No space left on device" in failure for failure in journal.messages) or not journal.failures
     month.judge("a full disk under the lake", journal, report)
+    ballast.unlink(missing_ok=True)
+
+
+@pytest.mark.thorough
+def test_a_full_disk_under_the_servers_own_files(
+    cramped: tuple[Server, Path], fresh_month: Month, tmp_path: Path, report: Report, seed: int
+) -> None:
+    """Shuffles and spills, or Spark's event log: the one fails a try, the other is no part of the data."""
+    server, disk = cramped
+    server.tidy()
+    month, journal = Month(server, tmp_path, fresh_month), Journal()
+    month.land("new")
+    ballast = fill(disk, leave=random.Random(seed).randrange(0, 64 << 10))
+    freed = when(lambda: bool(journal.failures), ballast.unlink)
+    carry(server, month.chain, "new", [MONTH], journal)
+    if journal.failures:
+        freed.join(NOTICED_TIMEOUT_S)
+    what = {"tmp": "Spark's scratch space", "spark-events": "Spark's event log"}[disk.name]
+    month.judge(f"a full disk under {what}", journal, report)
+    assert bool(journal.failures) == (disk.name == "tmp"), journal
     ballast.unlink(missing_ok=True)
 
 

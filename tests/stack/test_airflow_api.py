@@ -133,6 +133,24 @@ def test_a_run_is_never_triggered_twice() -> None:
     assert len(asked) == 1
 
 
+@pytest.mark.parametrize(("status", "detail"), [(401, "Token Expired"), (403, "Invalid JWT token")])
+def test_a_login_that_is_over_is_made_again(status: int, detail: str) -> None:
+    """The details as Airflow's own `get_user_from_token` gives them (airflow.api_fastapi, security.py)."""
+    logins: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/auth/token":
+            logins.append(f"Bearer token {len(logins)}")
+            return httpx.Response(201, json={"access_token": logins[-1].removeprefix("Bearer ")})
+        if request.headers["Authorization"] == "Bearer token 0":
+            return httpx.Response(status, json={"detail": detail})
+        return httpx.Response(200, json={"dag_runs": [run(1)], "total_entries": 1})
+
+    client = AirflowApi("http://airflow", "admin", "secret", transport=httpx.MockTransport(answer))
+    assert [one.run_id for one in client.runs_since(MOMENT)] == ["manual__1"]
+    assert len(logins) == 2
+
+
 def test_an_error_of_the_server_is_shown() -> None:
     with pytest.raises(ClusterError, match="with 409: a run with this id exists"):
         api(lambda _: httpx.Response(409, text="a run with this id exists")).trigger("ingest_planes", {})

@@ -1,0 +1,136 @@
+"""Judging and publishing a staged table against a script that checks and writes the same rows.
+
+    python -m bench.publish [--rows 10000000] [--runs 3]
+
+The table and its suite are those of `bench.gate`. The script has one aggregation with the checks, then one
+write of the good rows. The platform has the jobs `quality_gate` and `publish`: verdict, split, quarantine
+with reasons, counts and content hashes by partition in the commit, constraints. Both write partitions by
+month. Runs alternate, after one warm-up of each; every run writes a table that is not there yet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bench import machine
+from bench.gate import ROWS, RUNS, Bench, rows_of, session
+from bench.spark_counts import Measured, measure
+from millstream.jobs import publish, quality_gate
+from millstream.lake.tables import TableRef
+from millstream.settings import Settings
+from millstream.transforms import flights
+
+TITLE = "Publish"
+TABLE = TableRef.parse("silver.flights")
+
+
+class Published(Bench):
+    """The staged table of `bench.gate`, in a lake."""
+
+    def gate(self) -> None:
+        parameters = {**self.suite.parameters, "tomorrow": f"{self.suite.parameters['last_date']} 23:59:59"}
+        judged = quality_gate.Args(
+            lake_root=self.root,
+            table=str(TABLE),
+            staged_uri=self.uri,
+            staged_version=self.version,
+            suite=self.suite_data,
+            run="bench",
+            parameters=parameters,
+        )
+        self.verdict = quality_gate.run(self.spark, judged)
+
+    def publish(self) -> None:
+        published = publish.run(
+            self.spark,
+            publish.Args(
+                lake_root=self.root,
+                table=str(TABLE),
+                run="bench",
+                sequence=1,
+                staged_uri=self.uri,
+                staged_version=self.version,
+                rows_read=self.rows,
+                load="full",
+                partition_column="month",
+                suite=self.suite_data,
+                code_version="bench",
+            ),
+        )
+        assert published.changed
+        assert published.quarantined == self.verdict.quarantined_rows > 0
+        self.written = published.written
+
+    def plain(self) -> None:
+        good = self.staged.where("NOT _duplicate AND coalesce(dep_delay_min BETWEEN -120 AND 2880, true)")
+        rows = good.select(*flights.SCHEMA.fieldNames(), "_source_row_id")
+        rows.write.format("delta").partitionBy("month").save(f"{self.root}/plain")
+
+    def compare(self, runs: int) -> dict[str, list[Measured]]:
+        works = {
+            "checks by hand": self.by_hand,
+            "plain write": self.plain,
+            "gate": self.gate,
+            "publish": self.publish,
+        }
+        found: dict[str, list[Measured]] = {name: [] for name in works}
+        for number in range(runs + 1):
+            for name in ("silver", "plain"):
+                shutil.rmtree(Path(self.root.removeprefix("file://")) / name, ignore_errors=True)
+            for name, work in works.items():
+                measured = measure(self.spark, work)
+                if number:
+                    found[name].append(measured)
+            plain = self.spark.read.format("delta").load(f"{self.root}/plain")
+            assert plain.count() == self.written
+        return found
+
+
+def run(rows: int = ROWS, runs: int = RUNS) -> dict[str, Any]:
+    """Build the table, time all four, and return figures for `markdown`."""
+    home = Settings().home / "tmp"
+    home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home) as scratch:
+        spark = session(Path(scratch))
+        try:
+            bench = Published(spark, Path(scratch), rows)
+            found = bench.compare(runs)
+        finally:
+            spark.stop()
+    medians = {name: statistics.median(one.seconds for one in each) for name, each in found.items()}
+    ours, hand = medians["gate"] + medians["publish"], medians["checks by hand"] + medians["plain write"]
+    return {
+        "machine": machine.describe(),
+        "rows": bench.rows,
+        "rules": len(bench.suite.rules),
+        "runs": {name: [asdict(one) for one in each] for name, each in found.items()},
+        "medians": medians,
+        "ratio": round(ours / hand, 2),
+        "publish_ratio": round(medians["publish"] / medians["plain write"], 2),
+    }
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The result as a table for bench/results."""
+    return "\n".join(
+        [
+            *rows_of(result),
+            "",
+            f"Gate and publish against checks by hand and a plain write, ratio of the medians: "
+            f"{result['ratio']:.2f}; publish against the plain write {result['publish_ratio']:.2f}.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--runs", type=int, default=RUNS)
+    asked = parser.parse_args()
+    print(markdown(run(asked.rows, asked.runs)))
