@@ -210,28 +210,6 @@ def test_everything_at_once(wounded: Wounded, kill: Callable[..., None]) -> None
     wounded.judge("every service at once", kill)
 
 
-def test_the_clock_is_set_ahead(wounded: Wounded, clock: MachineClock) -> None:
-    wounded.until("transform", "running")
-    wounded.judge("the clock set ahead by an hour", lambda: clock.set(1), overdue=True)
-
-
-def test_the_clock_is_set_back(wounded: Wounded, clock: MachineClock, api: AirflowApi) -> None:
-    """Airflow leaves a run alone whose moment is yet to come: it waits for the clock, and no other does."""
-    wounded.until("transform", "running")
-
-    def hurt() -> None:
-        clock.set(-1)
-        wounded.until("transform", "up_for_retry", "success")
-        other = api.trigger("ingest_airlines", {})
-        deadline = time.monotonic() + BEGUN_TIMEOUT_S
-        while not any(run.key == other.key and run.state == "success" for run in api.runs_since(EVER)):
-            assert time.monotonic() < deadline, "a run that was triggered after did not end"
-            time.sleep(1)
-        clock.set(0)
-
-    wounded.judge("the clock set back by an hour, and an hour later", hurt)
-
-
 def test_every_worker_of_the_executor(wounded: Wounded, workers: Callable[[], list[psutil.Process]]) -> None:
     wounded.until("transform", "running")
 
@@ -261,3 +239,26 @@ def test_the_metadata_database_for_a_minute(wounded: Wounded, settings: Settings
             database.execute("ROLLBACK")
 
     wounded.judge("the metadata database locked for a minute", hurt)
+
+
+# Last, because they leave times in Airflow's database that are yet to come.
+def test_the_clock_is_set_ahead(wounded: Wounded, clock: MachineClock) -> None:
+    wounded.until("transform", "running")
+    wounded.judge("the clock set ahead by an hour", lambda: clock.set(1), overdue=True)
+
+
+def test_the_clock_is_set_back(wounded: Wounded, clock: MachineClock, api: AirflowApi) -> None:
+    """Airflow leaves a run alone whose moment is yet to come: it waits for the clock, and no other does."""
+    wounded.until("transform", "running")
+
+    def hurt() -> None:
+        clock.set(-1)
+        wounded.until("transform", "up_for_retry", "success")
+        other = api.trigger("ingest_airlines", {})
+        deadline = time.monotonic() + BEGUN_TIMEOUT_S
+        while not any(run.key == other.key and run.state == "success" for run in api.runs_since(EVER)):
+            assert time.monotonic() < deadline, "a run that was triggered after did not end"
+            time.sleep(1)
+        clock.set(0)
+
+    wounded.judge("the clock set back by an hour, and an hour later", hurt)
