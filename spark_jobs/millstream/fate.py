@@ -21,8 +21,13 @@ FATE = "_fate"
 
 def judged(staged: DataFrame, suite: Suite, verdict: Verdict) -> DataFrame:
     """The staged rows with `_reasons`, found as the gate found them: duplicates are not judged."""
-    found = split(staged.where(~F.col("_duplicate")), suite, verdict.broken_indexes)
-    return found.unionByName(staged.where("_duplicate"), allowMissingColumns=True)
+    broken = set(verdict.broken_indexes)
+    if any(rule.checks_uniqueness and rule.index in broken for rule in suite.quarantining):
+        # Rows are counted among all that the frame has; the duplicates must not be there, which costs a scan.
+        found = split(staged.where(~F.col("_duplicate")), suite, broken)
+        return found.unionByName(staged.where("_duplicate"), allowMissingColumns=True)
+    found = split(staged, suite, broken)
+    return found.withColumn(REASONS, F.when(~F.col("_duplicate"), F.col(REASONS)))
 
 
 def without_outdated(

@@ -18,6 +18,7 @@ from millstream.errors import (
     QualityGateError,
     SupersededError,
 )
+from millstream.jobs.publish import row_hash
 from millstream.lake import writing
 from millstream.lake.tables import TableRef
 from millstream.lake.writing import Commit, TableDefinition, create_table, replace
@@ -196,6 +197,35 @@ def test_a_verdict_on_another_staged_version_is_no_verdict(flights: Chain) -> No
     staged_again = flights.stage("r1")
     with pytest.raises(QualityGateError, match="not on staged version"):
         flights.publish("r1", staged_again, ["2013-01"])
+
+
+def test_duplicates_do_not_count_where_values_must_be_unique(spark: SparkSession, tmp_path: Path) -> None:
+    one_flight_a_plane = {
+        "type": "expect_column_values_to_be_unique",
+        "kwargs": {"column": "tailnum", "mostly": 0.1},
+        "severity": "critical",
+    }
+    chain = Chain(spark, tmp_path, contract_of("flights"), small_suite(one_flight_a_plane))
+    same_plane = B6725.replace("N804JB", "N619AA")
+    chain.put("flights/flights_2013-01.csv.zip", month_zip(UA1545, UA1545, AA1141, same_plane))
+    result = chain.run("r1", ["2013-01"])
+    assert (result["written"], result["quarantined"], result["deduplicated"]) == (1, 2, 1)
+    assert [row["flight"] for row in chain.rows().collect()] == [1545]
+
+
+def test_the_content_hash_tells_values_columns_and_nulls_apart(spark: SparkSession) -> None:
+    rows = [
+        ("x", None, None),
+        (None, "x", None),
+        ("", None, None),
+        (None, None, None),
+        (None, None, []),
+        (None, None, ["x", None]),
+        (None, None, [None, "x"]),
+    ]
+    found = spark.createDataFrame(rows, "a string, b string, c array<string>")
+    hashes = [row[0] for row in found.select(row_hash(found.schema)).collect()]
+    assert len(set(hashes)) == len(rows)
 
 
 def test_rows_that_vanish_between_reading_and_publishing_stop_the_run(flights: Chain) -> None:

@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import Field
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructField, StructType
+from pyspark.sql.types import AtomicType, StringType, StructField, StructType
 
 from millstream import ledger, quarantine
 from millstream.contract import Contract
@@ -193,30 +193,23 @@ def _account(
     The account: counts and content hashes per partition. How many rows broke a critical rule, whatever became
     of them. The landed files that quarantined rows came from.
     """
-    row_hash = F.xxhash64(*(_hashable(column) for column in columns.fields)).cast("decimal(38,0)")
-    reasons_hash = F.xxhash64(SOURCE_ROW_ID, F.col("_reasons")).cast("decimal(38,0)")
+    reasons_hash = F.xxhash64(SOURCE_ROW_ID, F.col("_reasons"))
     counted = (
-        staged.groupBy("_partition")
+        # A file a group, and no set of files in each: Spark aggregates sets object by object.
+        staged.groupBy("_partition", F.when(is_quarantined(), _landed_file()).alias("landed"))
         .agg(
             F.count(F.lit(1)).alias("read"),
             F.count_if(is_published()).alias("written"),
             *(F.count_if(F.col(FATE) == fate).alias(fate) for fate in COUNTED),
             F.count_if(F.size(REASONS) > 0).alias("broken"),
-            F.collect_set(F.when(is_quarantined(), _landed_file())).alias("landed"),
-            F.sum(F.when(is_published(), row_hash)).cast("string").alias("content_hash"),
-            F.sum(F.when(is_quarantined(), reasons_hash)).cast("string").alias("quarantine_hash"),
+            *_exact_sum("content_hash", F.when(is_published(), row_hash(columns))),
+            *_exact_sum("quarantine_hash", F.when(is_quarantined(), reasons_hash)),
         )
         .collect()
     )
     found = {
-        row["_partition"]: ledger.PartitionCounts(
-            **{
-                **row.asDict(),
-                "content_hash": row["content_hash"] or "0",
-                "quarantine_hash": row["quarantine_hash"] or "0",
-            }
-        )
-        for row in counted
+        partition: _partition_counts([row for row in counted if row["_partition"] == partition])
+        for partition in {row["_partition"] for row in counted}
     }
     empty = ledger.PartitionCounts(read=0, written=0, quarantined=0, deduplicated=0, content_hash="0")
     expected = args.partitions or (() if found else (WHOLE,))
@@ -236,17 +229,45 @@ def _account(
         replay=args.replay,
         sequence=args.sequence,
     )
-    landed = frozenset(path for row in counted for path in row["landed"])
+    landed = frozenset(row["landed"] for row in counted if row["landed"] is not None)
     return entry, sum(row["broken"] for row in counted), landed
+
+
+def _partition_counts(rows: list[Row]) -> ledger.PartitionCounts:
+    """The sums over the groups of one partition."""
+    names = ("read", "written", *COUNTED)
+    hashes = ("content_hash", "quarantine_hash")
+    return ledger.PartitionCounts(
+        **{name: sum(row[name] for row in rows) for name in names},
+        **{
+            name: str(sum(((row[f"{name}_high"] or 0) << 32) + (row[f"{name}_low"] or 0) for row in rows))
+            for name in hashes
+        },
+    )
+
+
+def _exact_sum(name: str, hashes: Column) -> tuple[Column, Column]:
+    """The sum of 64-bit hashes as that of their halves, which does not overflow; decimals are slow."""
+    high, low = F.shiftright(hashes, 32), hashes.bitwiseAND(F.lit(0xFFFFFFFF))
+    return F.sum(high).alias(f"{name}_high"), F.sum(low).alias(f"{name}_low")
 
 
 def _landed_file() -> Column:
     return F.substring_index(SOURCE_ROW_ID, "#", 1)
 
 
-def _hashable(column: StructField) -> Column:
-    # Nulls and column order must tell: xxhash64 skips nulls, so a null is hashed as a mark of its own.
-    return F.coalesce(F.col(column.name).cast("string"), F.lit("\x00null"))
+def row_hash(columns: StructType) -> Column:
+    """64 bits of a row's values.
+
+    Nulls and the order of columns must tell, and xxhash64 skips nulls: which they are is hashed too. Those in
+    arrays and the like it would skip unseen, so these are hashed as text.
+    """
+    values = [
+        F.col(column.name) if isinstance(column.dataType, AtomicType) else F.col(column.name).cast("string")
+        for column in columns.fields
+    ]
+    nulls = [F.col(column.name).isNull() for column in columns.fields if column.nullable]
+    return F.xxhash64(*values, *nulls)
 
 
 def _summary(verdict: Verdict) -> dict[str, Any]:
