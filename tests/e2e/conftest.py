@@ -73,8 +73,8 @@ def arguments(canaries: dict[str, str]) -> Iterator[ArgumentWatch]:
 def clock(
     pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[MachineClock | None]:
-    """That of the stack's processes, where faults are asked for."""
-    if not pytestconfig.getoption("--fault-seeds"):
+    """That of the stack's processes, where faults are asked for and it can be made."""
+    if not pytestconfig.getoption("--fault-seeds") or not MachineClock.can_be_made():
         yield None
         return
     clock = MachineClock(tmp_path_factory.mktemp("clock"))

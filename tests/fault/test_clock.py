@@ -26,6 +26,8 @@ RUN_S = 20.0
 
 @pytest.fixture(scope="module")
 def clock(tmp_path_factory: pytest.TempPathFactory) -> MachineClock:
+    if not MachineClock.can_be_made():
+        pytest.skip("a clock that can be set is compiled from C, and there is no compiler")
     return MachineClock(tmp_path_factory.mktemp("clock"))
 
 
