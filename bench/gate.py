@@ -17,6 +17,7 @@ import json
 import statistics
 import tempfile
 import zipfile
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from millstream_demo.reference import reference_file
 
 TITLE = "Gate"
 ROWS, RUNS = 10_000_000, 3
+Run = Callable[[int, int], dict[str, Any]]
 BROKEN_EVERY, BROKEN_DELAY_MIN = 100_000, 99_999.0
 
 # For each rule of the suite: rows that break it, rows over which the share is taken.
@@ -137,7 +139,7 @@ class Bench:
         return found
 
 
-def session(scratch: Path) -> SparkSession:
+def _session(scratch: Path) -> SparkSession:
     jars = sorted(str(jar) for jar in (Settings().home / "jars").glob("*.jar"))
     return (
         SparkSession.builder.master("local[2]")
@@ -199,30 +201,38 @@ def _flights(spark: SparkSession, scratch: Path, rows: int) -> DataFrame:
     return found.drop("_years")
 
 
-def run(rows: int = ROWS, runs: int = RUNS) -> dict[str, Any]:
-    """Build the table, time both, and return figures for `markdown`."""
+def compared(kind: type[Bench], rows: int, runs: int) -> dict[str, Any]:
+    """Build the table, time all works of `kind`, and return figures for `table_of`."""
     home = Settings().home / "tmp"
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home) as scratch:
-        spark = session(Path(scratch))
+        spark = _session(Path(scratch))
         try:
-            bench = Bench(spark, Path(scratch), rows)
+            bench = kind(spark, Path(scratch), rows)
             found = bench.compare(runs)
         finally:
             spark.stop()
-    medians = {name: statistics.median(one.seconds for one in each) for name, each in found.items()}
     return {
         "machine": machine.describe(),
         "rows": bench.rows,
         "rules": len(bench.suite.rules),
         "runs": {name: [asdict(one) for one in each] for name, each in found.items()},
-        "medians": medians,
+        "medians": {name: statistics.median(one.seconds for one in each) for name, each in found.items()},
+    }
+
+
+def run(rows: int = ROWS, runs: int = RUNS) -> dict[str, Any]:
+    """Figures for `markdown`."""
+    result = compared(Bench, rows, runs)
+    medians = result["medians"]
+    return {
+        **result,
         "ratio": round(medians["gate"] / medians["by hand"], 2),
         "with_split": round((medians["gate"] + medians["rows to quarantine"]) / medians["by hand"], 2),
     }
 
 
-def rows_of(result: dict[str, Any]) -> list[str]:
+def table_of(result: dict[str, Any]) -> list[str]:
     """The runs as lines of a table."""
     lines = [
         f"{result['machine']}; Spark local[2], 4 GiB; {result['rows']:,} rows, {result['rules']} rules.",
@@ -243,12 +253,17 @@ def markdown(result: dict[str, Any]) -> str:
         f"Gate against by hand, ratio of the medians: {result['ratio']:.2f}; with finding the rows to "
         f"quarantine {result['with_split']:.2f}."
     )
-    return "\n".join([*rows_of(result), "", told])
+    return "\n".join([*table_of(result), "", told])
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def print_as_asked(doc: str | None, run: Run, markdown: Callable[[dict[str, Any]], str]) -> None:
+    """Run with the command line's rows and runs, and print the result."""
+    parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--runs", type=int, default=RUNS)
     asked = parser.parse_args()
     print(markdown(run(asked.rows, asked.runs)))
+
+
+if __name__ == "__main__":
+    print_as_asked(__doc__, run, markdown)

@@ -10,20 +10,14 @@ month. Runs alternate, after one warm-up of each; every run writes a table that 
 
 from __future__ import annotations
 
-import argparse
 import shutil
-import statistics
-import tempfile
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench import machine
-from bench.gate import ROWS, RUNS, Bench, rows_of, session
+from bench.gate import ROWS, RUNS, Bench, compared, print_as_asked, table_of
 from bench.spark_counts import Measured, measure
 from millstream.jobs import publish, quality_gate
 from millstream.lake.tables import TableRef
-from millstream.settings import Settings
 from millstream.transforms import flights
 
 TITLE = "Publish"
@@ -93,24 +87,12 @@ class Published(Bench):
 
 
 def run(rows: int = ROWS, runs: int = RUNS) -> dict[str, Any]:
-    """Build the table, time all four, and return figures for `markdown`."""
-    home = Settings().home / "tmp"
-    home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=home) as scratch:
-        spark = session(Path(scratch))
-        try:
-            bench = Published(spark, Path(scratch), rows)
-            found = bench.compare(runs)
-        finally:
-            spark.stop()
-    medians = {name: statistics.median(one.seconds for one in each) for name, each in found.items()}
+    """Figures for `markdown`."""
+    result = compared(Published, rows, runs)
+    medians = result["medians"]
     ours, hand = medians["gate"] + medians["publish"], medians["checks by hand"] + medians["plain write"]
     return {
-        "machine": machine.describe(),
-        "rows": bench.rows,
-        "rules": len(bench.suite.rules),
-        "runs": {name: [asdict(one) for one in each] for name, each in found.items()},
-        "medians": medians,
+        **result,
         "ratio": round(ours / hand, 2),
         "publish_ratio": round(medians["publish"] / medians["plain write"], 2),
     }
@@ -118,19 +100,12 @@ def run(rows: int = ROWS, runs: int = RUNS) -> dict[str, Any]:
 
 def markdown(result: dict[str, Any]) -> str:
     """The result as a table for bench/results."""
-    return "\n".join(
-        [
-            *rows_of(result),
-            "",
-            f"Gate and publish against checks by hand and a plain write, ratio of the medians: "
-            f"{result['ratio']:.2f}; publish against the plain write {result['publish_ratio']:.2f}.",
-        ]
+    told = (
+        f"Gate and publish against checks by hand and a plain write, ratio of the medians: "
+        f"{result['ratio']:.2f}; publish against the plain write {result['publish_ratio']:.2f}."
     )
+    return "\n".join([*table_of(result), "", told])
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--runs", type=int, default=RUNS)
-    asked = parser.parse_args()
-    print(markdown(run(asked.rows, asked.runs)))
+    print_as_asked(__doc__, run, markdown)
