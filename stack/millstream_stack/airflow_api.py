@@ -93,9 +93,6 @@ class AirflowApi:
 
     def _request(self, method: str, path: str, *, repeatable: bool = True, **arguments: Any) -> Any:
         answer = self._answer(method, path, repeatable=repeatable, **arguments)
-        if _login_is_over(answer):
-            self._log_in()
-            answer = self._answer(method, path, repeatable=repeatable, **arguments)
         if answer.is_error:
             raise ClusterError(
                 f"Airflow answered {method} {path} with {answer.status_code}: {answer.text[:500]}"
@@ -103,6 +100,13 @@ class AirflowApi:
         return answer.json()
 
     def _answer(self, method: str, path: str, *, repeatable: bool = True, **arguments: Any) -> httpx.Response:
+        answer = self._send(method, path, repeatable, arguments)
+        if _login_is_over(answer):
+            self._log_in()
+            answer = self._send(method, path, repeatable, arguments)
+        return answer
+
+    def _send(self, method: str, path: str, repeatable: bool, arguments: dict[str, Any]) -> httpx.Response:
         # A question may be asked again when the server could not answer it, as when its database was locked.
         again = Retrying(
             retry=retry_if_exception_type(httpx.TransportError)
@@ -233,7 +237,7 @@ class AirflowApi:
 
     def asset_events_wait_for(self, dag_id: str) -> bool:
         """Whether the DAG has asset events from which no run has been made yet."""
-        answer = self._client.get(f"/api/v2/dags/{dag_id}/assets/queuedEvents")
+        answer = self._answer("GET", f"/api/v2/dags/{dag_id}/assets/queuedEvents")
         if answer.status_code == httpx.codes.NOT_FOUND:
             return False
         if answer.is_error:
