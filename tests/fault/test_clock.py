@@ -61,7 +61,8 @@ def test_a_clock_that_is_set_at_any_moment(
     month.land("newest")
     assert carry(clocked, month.chain, "newest", [MONTH], journal)["changed"]
     assert len(rows_of(month.chain.table, month.root)) == NEW // 2
-    # By this clock a session was idle for an hour, and Spark Connect ends it; the next try has its own.
-    assert all(hours > 0 and "SESSION_CLOSED" in message for message in journal.messages), journal
+    # By this clock the one session was idle for an hour, and Spark Connect ends it; the next try has its own.
+    assert len(journal.messages) <= (1 if hours > 0 else 0), journal
+    assert all("SESSION_CLOSED" in message for message in journal.messages), journal
     shown = account(month.chain.table, month.root).committed
     assert abs(shown - clock.now()) < timedelta(minutes=10), "the server did not see the clock being set"
