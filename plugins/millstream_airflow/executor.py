@@ -1,8 +1,11 @@
-"""Airflow's LocalExecutor, which outlives the death of an idle worker.
+"""Airflow's LocalExecutor, which outlives the death of an idle worker and knows what its workers carry.
 
 Its idle workers wait for their turn at one queue under a lock that multiprocessing never takes back from a
-process that is killed with it: no worker gets a task any more, until the scheduler is restarted. So it is in
-Airflow 3.3.2 (`executors/local_executor.py`); this module may go when its workers share no lock.
+process that is killed with it: no worker gets a task any more, until the scheduler is restarted. And it
+forgets a task as soon as a worker has it. A task that waits for something, and is resumed at once, runs twice
+under one key: the end of the first run, heard of during the second, passes for the second's, and the task is
+failed (apache/airflow 71580, 72716). So it is in Airflow 3.3.2 (`executors/local_executor.py`); this module
+may go when neither is.
 """
 
 from __future__ import annotations
@@ -11,9 +14,20 @@ import ctypes
 import fcntl
 import multiprocessing
 import tempfile
-from typing import Any
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 from airflow.executors import local_executor
+from airflow.utils.state import TaskInstanceState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.executors.workloads import ExecutorWorkload
+    from airflow.models.taskinstance import TaskInstance
+
+# Callbacks end in states of the same names.
+ENDED = (TaskInstanceState.SUCCESS, TaskInstanceState.FAILED)
 
 
 class ProcessLock:
@@ -46,9 +60,11 @@ class ProcessLock:
 
 
 class LocalExecutor(local_executor.LocalExecutor):
-    """The same, with a `ProcessLock` wherever its processes share a lock."""
+    """The same, with a `ProcessLock` wherever its processes share a lock, and a count of what they carry."""
 
     def start(self) -> None:
+        # How often each key was given to a worker, less how often its end was heard of.
+        self._carried: Counter[Any] = Counter()
         # Workers inherit the locks when they are forked, so the parent class may fork none before.
         forks, self.is_mp_using_fork = self.is_mp_using_fork, False
         super().start()
@@ -59,3 +75,15 @@ class LocalExecutor(local_executor.LocalExecutor):
         unread: Any = multiprocessing.Value(ctypes.c_uint, lock=ProcessLock())  # type: ignore[call-overload]
         self._unread_messages = unread
         self._spawn_workers_with_gc_freeze(self.parallelism)  # type: ignore[no-untyped-call]
+
+    def has_task(self, task_instance: TaskInstance) -> bool:
+        return super().has_task(task_instance) or task_instance.key in self._carried
+
+    def change_state(self, key: Any, state: Any, info: Any = None, remove_running: bool = True) -> None:
+        if state in ENDED:
+            self._carried -= Counter([key])  # Keeps what is above zero.
+        super().change_state(key, state, info, remove_running)
+
+    def _process_workloads(self, workload_list: Sequence[ExecutorWorkload]) -> None:
+        self._carried.update(workload.key for workload in workload_list)
+        super()._process_workloads(workload_list)  # type: ignore[no-untyped-call]

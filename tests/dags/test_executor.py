@@ -1,4 +1,4 @@
-"""The executor's workers can be killed, also while they are idle."""
+"""The executor's workers can be killed, also while they are idle, and what they carry is known."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -24,10 +26,15 @@ class Work:
     """As much of a workload as the executor looks at."""
 
     key: str
-    running_state: str = "running"
+    running_state: str | None = None
     success_state: str = "success"
     failure_state: str = "failed"
     display_name: str = "work"
+    waits_for: Path | None = None
+
+    def carry_out(self) -> None:
+        if self.waits_for:
+            until(self.waits_for.exists)
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -39,7 +46,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def executor(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalExecutor]:
-    monkeypatch.setattr(BaseExecutor, "run_workload", lambda workload, **more: None)
+    monkeypatch.setattr(BaseExecutor, "run_workload", lambda workload, **more: workload.carry_out())
     running = LocalExecutor(parallelism=3)
     running.start()
     yield running
@@ -76,3 +83,29 @@ def test_killed_idle_workers_do_not_take_the_queue_with_them(executor: Any) -> N
         for process in list(executor.workers.values()):
             process.join(TIMEOUT_S)
         carried(executor, f"after {number}")
+
+
+def test_the_end_of_its_first_run_is_not_the_end_of_a_task_that_was_resumed(
+    executor: Any, tmp_path: Path
+) -> None:
+    task = SimpleNamespace(id="its id", key="resumed")
+
+    def give(work: Work) -> None:
+        executor.queued_tasks["resumed"] = work
+        executor._process_workloads([work])
+
+    def ends() -> int:
+        executor.sync()
+        events.extend(state for state, _ in executor.get_event_buffer().values() if state == "success")
+        return len(events)
+
+    events: list[str] = []
+    give(Work("resumed"))
+    until(lambda: not executor.result_queue.empty())
+    give(Work("resumed", waits_for=tmp_path / "go on"))
+    until(lambda: ends() == 1)
+    assert executor.has_task(task)
+
+    (tmp_path / "go on").touch()
+    until(lambda: ends() == 2)
+    assert not executor.has_task(task)

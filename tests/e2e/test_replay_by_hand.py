@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,6 +29,10 @@ def versions(settings: Settings) -> list[int | None]:
     return [ledger.version(table, settings.lake_root) for table in (WEATHER, WEATHER.quarantine, DECISIONS)]
 
 
+def waits_for_an_answer(tasks: list[Task], run: Run) -> bool:
+    return any((task.dag_id, task.run_id) == run.key and task.state == "awaiting_input" for task in tasks)
+
+
 def asked_and_answered(
     api: AirflowApi, option: str, conf: dict[str, Any] = ACCEPT
 ) -> tuple[list[Task], list[dict[str, Any]]]:
@@ -36,7 +41,7 @@ def asked_and_answered(
     run = api.trigger("replay_quarantine", conf)
 
     def answer(runs: list[Run], tasks: list[Task]) -> None:
-        for question in api.questions(run):
+        for question in api.questions(run) if waits_for_an_answer(tasks, run) else []:
             if not question["response_received"]:
                 asked.append(question)
                 api.answer(run, "ask", option, {"note": "seen with the station"})
@@ -61,6 +66,20 @@ def test_a_row_that_a_person_keeps_stays_in_quarantine(api: AirflowApi, settings
     assert "wind_speed_mph" in question["body"]
     assert ("plan", "skipped") in {(task.task_id, task.state) for task in tasks}
     assert versions(settings) == before
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_question_that_is_answered_at_once_is_asked_once(api: AirflowApi, number: int) -> None:
+    """The task's first part, which asked, may end after its second has begun."""
+    moment, run = datetime.now(UTC), api.trigger("replay_quarantine", ACCEPT)
+    deadline = time.monotonic() + 300
+    while not waits_for_an_answer(api.tasks_since(moment), run):
+        assert time.monotonic() < deadline, "nothing was asked"
+        time.sleep(0.02)
+    api.answer(run, "ask", "keep", {"note": ""})
+    runs, tasks = follow(api, moment, {run.key}, lambda runs, tasks: None)
+    assert [one.state for one in runs if one.key == run.key] == ["success"]
+    assert [task.try_number for task in tasks if task.task_id == "ask"] == [1]
 
 
 def test_a_row_that_a_person_accepts_is_published_and_told(

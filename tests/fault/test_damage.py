@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from fault_report import Report
 from harness import Journal, Killer, Server, carry, rows_of, until
 from month import MONTH, OLD, Month
+from small_disk import fill, mounted
 
 from millstream import sessions
 from millstream.lake.tables import TableRef
@@ -25,20 +24,6 @@ DISK_BYTES = 16 << 20
 SCRATCH_BYTES = 128 << 20
 NOTICED_TIMEOUT_S = 300.0
 FLIGHTS = TableRef.parse("silver.flights")
-
-
-@contextmanager
-def mounted(disk: Path, size: int) -> Iterator[Path]:
-    """A file system of its own, small enough to be filled."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a file system needs root")
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "millstream-fault", str(disk)]
-    subprocess.run(mount, check=True)
-    try:
-        yield disk
-    finally:
-        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 @pytest.fixture
@@ -58,14 +43,6 @@ def cramped(
         running.start()
         yield running, disk
         running.kill()
-
-
-def fill(disk: Path, leave: int) -> Path:
-    """A file that takes all of the disk but `leave` bytes."""
-    space = os.statvfs(disk)
-    ballast = disk / "ballast"
-    ballast.write_bytes(b"\0" * max(0, space.f_bavail * space.f_frsize - leave))
-    return ballast
 
 
 def when(condition: Callable[[], bool], then: Callable[[], None]) -> threading.Thread:

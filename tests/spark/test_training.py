@@ -22,6 +22,7 @@ from mlflow_server import MlflowServer
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from small_disk import mounted
 
 from millstream import jobs
 from millstream.errors import ArtifactDigestError, SourceDataError, TrackingError
@@ -232,13 +233,22 @@ def largest(folder: Path) -> Path:
     return max(folder.rglob("*.parquet"), key=lambda path: path.stat().st_size)
 
 
+def kept(server: MlflowServer, model: str, version: int) -> tuple[Path, Path]:
+    """Where the artifact store has a registered version, and where the figures and tables of its run."""
+    registered = MlflowClient().get_model_version(model, str(version))
+    logged = MlflowClient().get_logged_model(registered.source.removeprefix("models:/"))
+    run = MlflowClient().get_run(logged.source_run_id)
+    model_folder, run_folder = (
+        server.artifacts / uri.partition("mlflow-artifacts:/")[2]
+        for uri in (logged.artifact_location, run.info.artifact_uri)
+    )
+    return model_folder, run_folder
+
+
 @contextmanager
 def tampered(server: MlflowServer, model: str, version: int) -> Iterator[None]:
     """Within the block one byte of the registered version's stored pipeline is another."""
-    source = MlflowClient().get_model_version(model, str(version)).source
-    logged = MlflowClient().get_logged_model(source.removeprefix("models:/"))
-    store = logged.artifact_location.partition("mlflow-artifacts:/")[2]
-    victim = largest(server.artifacts / store / digest.PIPELINE)
+    victim = largest(kept(server, model, version)[0] / digest.PIPELINE)
     whole = victim.read_bytes()
     victim.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     try:
@@ -394,3 +404,25 @@ def test_without_mlflow_a_person_is_told_and_a_retry_heals(
         server.start()
     assert len(MlflowClient().search_model_versions(f"name = '{MODEL}'")) == versions
     assert third.register(fitted)["version"] == versions + 1
+
+
+def size(folder: Path) -> int:
+    """What the folder's files take on a disk of 4 KiB blocks."""
+    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+    return sum(-(-one // 4096) * 4096 for one in sizes)
+
+
+def test_an_artifact_store_that_fails_in_the_middle_leaves_no_version(
+    spark: SparkSession, lake: str, server: MlflowServer, registered: dict[str, Any]
+) -> None:
+    """Its disk is full when some of the model's files are there."""
+    versions = len(MlflowClient().search_model_versions(f"name = '{MODEL}'"))
+    model, figures = kept(server, MODEL, registered["version"])
+    training = Training(spark, lake, "full")
+    fitted = training.fit()
+    with mounted(server.artifacts, size(figures) + size(model) // 2) as disk:
+        with pytest.raises(TrackingError, match=r"500 error responses.*make logs S=mlflow.*clear the task"):
+            training.register(fitted)
+        assert list(disk.rglob("*.parquet"))
+    assert len(MlflowClient().search_model_versions(f"name = '{MODEL}'")) == versions
+    assert training.register(fitted)["version"] == versions + 1

@@ -54,12 +54,15 @@ def _require_answer(address: str) -> None:
 
 @contextmanager
 def failures() -> Iterator[None]:
-    """Turns MLflow's errors into TrackingError."""
+    """Turns the errors of MLflow, and of the HTTP client that carries its files, into TrackingError."""
     try:
         yield
     except Exception as error:
-        if type(error).__module__.startswith("mlflow"):
-            raise TrackingError(f"MLflow: {error}") from error
+        if type(error).__module__.partition(".")[0] in ("mlflow", "requests"):
+            raise TrackingError(
+                f"MLflow: {error}. If it is not the request, `make logs S=mlflow` tells why, for instance a full "
+                "disk; clear the task once that is mended"
+            ) from error
         raise
 
 
