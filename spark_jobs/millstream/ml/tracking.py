@@ -60,8 +60,8 @@ def failures() -> Iterator[None]:
     except Exception as error:
         if type(error).__module__.partition(".")[0] in ("mlflow", "requests"):
             raise TrackingError(
-                f"MLflow: {error}. If it is not the request, `make logs S=mlflow` tells why, for instance a full "
-                "disk; clear the task once that is mended"
+                f"MLflow: {error}. If it is not the request, `make logs S=mlflow` tells why, for instance a "
+                "full disk; clear the task once that is mended"
             ) from error
         raise
 
