@@ -101,7 +101,9 @@ def _engine(connection: str) -> Engine:
     hook = BaseHook.get_hook(connection)
     if not isinstance(hook, DbApiHook):
         kind = hook.get_connection(connection).conn_type
-        raise ConfigurationError(f"connection {connection}: its type, {kind}, is no SQL database")
+        raise ConfigurationError(
+            f"connection {connection}: its type, {kind}, is no SQL database; correct it, or name another"
+        )
     # A task reads its slice and ends: a pool would only keep the connection open.
     return hook.get_sqlalchemy_engine({"poolclass": NullPool})
 

@@ -159,7 +159,6 @@ class Contract(_Strict):
     allow_empty: bool = False
     drift: Drift = Drift()
     deadline_minutes: int = Field(default=60, ge=1, description="SLA: the run must end within")
-    freshness_days: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Contract:
@@ -177,6 +176,8 @@ class Contract(_Strict):
             raise ValueError("load: 'partition' and the section partition go together")
         if self.load == "watermark" and not self._has_watermark():
             raise ValueError("load: 'watermark' needs source.watermark (sql) or source.since_param (http)")
+        if self.load == "watermark" and isinstance(self.source, HttpSource) and self.event_time is None:
+            raise ValueError("load: 'watermark' over http needs event_time, what since_param is about")
         if isinstance(self.source, FilesSource) and self.partition and "{partition}" not in self.source.path:
             raise ValueError("source.path: must contain {partition}, because the dataset is partitioned")
         return self

@@ -24,7 +24,7 @@ class Settings(BaseSettings):
 
     Raises:
         pydantic.ValidationError: a value has the wrong type, a port is out of range or used twice, or the
-            lake's root is not a URI.
+            lake's root is not a `file://` URI.
     """
 
     model_config = SettingsConfigDict(
@@ -71,9 +71,10 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if not urlsplit(self.lake_root).scheme:
+        if urlsplit(self.lake_root).scheme != "file":
             raise ValueError(
-                f"MILLSTREAM_LAKE_ROOT is {self.lake_root!r}: expected a URI such as file:///data/lake or hdfs://host:8020/lake"
+                f"MILLSTREAM_LAKE_ROOT is {self.lake_root!r}: expected a URI such as file:///data/lake; this "
+                "version reaches no other file system"
             )
         if unsafe := sorted(set("`'\"\\") & set(self.lake_root)):
             raise ValueError(

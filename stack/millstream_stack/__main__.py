@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from millstream.errors import MillstreamError
 from millstream.settings import Settings
@@ -150,14 +151,22 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
+def _setting(problem: ErrorDetails) -> str:
+    """What is wrong with a setting, by the name of its variable."""
+    message = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:
+        return message
+    variable = "MILLSTREAM_" + "_".join(str(part) for part in problem["loc"]).upper()
+    return f"{variable} is {problem['input']!r} (environment or .env): {message}"
+
+
 def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
         return int(arguments.run(Settings(), arguments))
     except ValidationError as error:
         for problem in error.errors():
-            place = ".".join(str(part) for part in problem["loc"])
-            print(f"error: {place + ': ' if place else ''}{problem['msg']}", file=sys.stderr)
+            print(f"error: {_setting(problem)}", file=sys.stderr)
         return 2
     except MillstreamError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -118,7 +118,10 @@ class AirflowApi:
         try:
             answer: httpx.Response = again(self._client.request, method, path, **arguments)
         except httpx.HTTPError as error:
-            raise ClusterError(f"Airflow at {self.url} does not answer {method} {path}: {error}") from error
+            raise ClusterError(
+                f"Airflow at {self.url} does not answer {method} {path}: {error}; `make status` shows "
+                "whether it is up, `make up` starts it"
+            ) from error
         return answer
 
     def _pages(self, path: str, field: str, **query: Any) -> Iterable[dict[str, Any]]:
@@ -287,7 +290,10 @@ def wait_for_dags(api: AirflowApi, expected: set[str], timeout_s: float) -> dict
             return known
         if time.monotonic() > deadline:
             missing = ", ".join(sorted(expected - set(known)))
-            raise ClusterError(f"Airflow does not know these DAGs after {timeout_s:.0f} s: {missing}")
+            raise ClusterError(
+                f"Airflow does not know these DAGs after {timeout_s:.0f} s: {missing}; see "
+                "`make logs S=airflow-dag-processor`"
+            )
         time.sleep(1)
 
 

@@ -58,10 +58,13 @@ def ensure_login(user: str, password: str, role: str = "Admin") -> None:
 
 
 def ensure_pools() -> None:
+    """Create the pools that are missing. Those that are there keep the slots that a person gave them."""
     from airflow.models.pool import Pool
 
+    there = {pool.pool for pool in Pool.get_pools()}
     for name, slots, description in POOLS:
-        Pool.create_or_update_pool(name, slots=slots, description=description, include_deferred=False)
+        if name not in there:
+            Pool.create_or_update_pool(name, slots=slots, description=description, include_deferred=False)
 
 
 def main() -> int:

@@ -7,8 +7,9 @@ import os
 import secrets
 from pathlib import Path
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
+from millstream.errors import ConfigurationError
 from millstream.settings import Settings
 
 
@@ -45,12 +46,24 @@ def credentials_path(settings: Settings) -> Path:
 
 
 def load_or_create(settings: Settings) -> Credentials:
-    """The credentials of this checkout; what is missing is generated and written (mode 0600)."""
+    """The credentials of this checkout; what is missing is generated and written (mode 0600).
+
+    Raises: ConfigurationError when the file is no JSON, or has a field of another type.
+    """
     path = credentials_path(settings)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.parent.chmod(0o700)
     stored = path.read_text() if path.exists() else "{}"
-    credentials = Credentials.model_validate_json(stored)
+    try:
+        credentials = Credentials.model_validate_json(stored)
+    except ValidationError as error:
+        # Not the error's own text: it quotes what it has found.
+        wrong = "; ".join(
+            ": ".join((*map(str, one["loc"]), one["msg"])) for one in error.errors(include_input=False)
+        )
+        raise ConfigurationError(
+            f"{path}: {wrong}. Correct it; a deleted field is generated anew (keep airflow_fernet_key)"
+        ) from None
     text = credentials.model_dump_json(indent=2) + "\n"
     if text != stored:
         _write_private(path, text)

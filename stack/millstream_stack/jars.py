@@ -183,7 +183,8 @@ def fetch(listed: Path, home: Path) -> list[Path]:
             found = sha256(path) if path.is_file() else "no file"
             path.unlink(missing_ok=True)
             raise ConfigurationError(
-                f"{jar.file_name}: {listed.name} expects SHA-256 {jar.sha256}, found {found}"
+                f"{jar.file_name}: {listed.name} expects SHA-256 {jar.sha256}, found {found}. "
+                "It was not kept; try again, and if it comes again, use another mirror"
             )
     for stranger in set(folder.glob("*.jar")) - {folder / jar.file_name for jar in jars}:
         stranger.unlink()

@@ -113,7 +113,9 @@ def _exclusively(settings: Settings) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise ConfigurationError("another `make up` or `make down` is under way in this checkout") from None
+        raise ConfigurationError(
+            "another `make up` or `make down` is under way in this checkout: wait for its end, then try again"
+        ) from None
     try:
         yield
     finally:

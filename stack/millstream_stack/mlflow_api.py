@@ -59,7 +59,9 @@ class MlflowApi:
         try:
             answer = self._client.request(method, path, **arguments)
         except httpx.HTTPError as error:
-            raise TrackingError(f"MLflow at {self.url} does not answer {path}: {error}") from error
+            raise TrackingError(
+                f"MLflow at {self.url} does not answer {path}: {error}; see `make status`"
+            ) from error
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
         if answer.is_error:

@@ -76,11 +76,17 @@ def show_plan(settings: Settings, dag_id: str, partitions: str, screen: Console)
 
 
 def plan_of(settings: Settings, dag_id: str, partitions: str = "") -> Plan:
+    from airflow.sdk import AssetAlias
+
     dag = _dag(settings, dag_id)
     root = settings.lake_root
     written = [outlet for task in dag.tasks for outlet in getattr(task, "outlets", ())]
     tables = [TableRef.parse(one.name) for one in written if getattr(one, "group", "") == "lake"]
     models = [one.name.removeprefix("model.") for one in written if getattr(one, "group", "") == "models"]
+    if "dry_run" in dag.params and any(isinstance(one, AssetAlias) for one in written):
+        raise ConfigurationError(
+            f"which table {dag_id} publishes is known only when it runs: trigger it with dry_run"
+        )
     if not tables and not models:
         raise ConfigurationError(
             f"{dag_id} publishes no table and registers no model: there is nothing to plan"

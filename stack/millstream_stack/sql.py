@@ -12,6 +12,7 @@ from rich.table import Table
 
 from millstream import jobs
 from millstream.errors import ClusterError
+from millstream.lake.inventory import tables
 from millstream.lake.tables import ZONES, TableRef
 from millstream.settings import Settings
 
@@ -46,7 +47,7 @@ def run_query(settings: Settings, query: str, screen: Console) -> None:
     """Prints the first rows of the query's answer.
 
     Raises:
-        ClusterError: the server does not answer, or Spark does not accept the query.
+        ClusterError: the server does not answer, there is no such table, or Spark does not accept the query.
     """
     from pyspark.errors import PySparkException
     from pyspark.sql.connect.session import SparkSession as ConnectSession
@@ -63,6 +64,7 @@ def run_query(settings: Settings, query: str, screen: Console) -> None:
         named = tables_named(query)
         if LEDGER in map(str, named):
             jobs.execute(spark, "rebuild_ledger", {"lake_root": settings.lake_root, "run": "sql"})
+        _require(named, settings.lake_root)
         _register(spark, settings.lake_root, named)
         answer = spark.sql(read_only(query))
         _print(answer.columns, answer.limit(ROW_LIMIT + 1).collect(), screen)
@@ -73,11 +75,21 @@ def run_query(settings: Settings, query: str, screen: Console) -> None:
         spark.stop()
 
 
-def _register(spark: SparkSession, lake_root: str, tables: Iterable[TableRef]) -> None:
+def _require(named: list[TableRef], lake_root: str) -> None:
+    """Raise ClusterError for a table that the lake does not have; Delta would speak of creating it."""
+    there = tables(lake_root)
+    if missing := [str(table) for table in named if table not in there]:
+        raise ClusterError(
+            f"there is no table {', '.join(missing)}; there are: {', '.join(map(str, there)) or 'none yet'}. "
+            "A quarantine is there once a row was sent to it"
+        )
+
+
+def _register(spark: SparkSession, lake_root: str, named: Iterable[TableRef]) -> None:
     """Makes the tables known under their names; the catalog lives in the server's memory only."""
     for zone in ZONES:
         spark.sql(f"CREATE SCHEMA IF NOT EXISTS {zone}")
-    for table in tables:
+    for table in named:
         spark.sql(f"CREATE TABLE IF NOT EXISTS {table} USING DELTA LOCATION '{table.uri(lake_root)}'")
 
 

@@ -11,6 +11,7 @@ from ledger_tables import publish
 from rich.console import Console
 
 from millstream import jobs, sessions
+from millstream.errors import ClusterError
 from millstream.lake.storage import Storage
 from millstream.settings import Settings
 from millstream_stack.sql import run_query
@@ -33,6 +34,14 @@ def test_make_sql_asks_a_ledger_that_is_up_to_date(lake: Settings) -> None:
     assert "first_run │ 7" in answer(lake, query)
     publish(lake.lake_root, "silver.flights", "second_run", read=9, deduplicated=4)
     assert "second_run │ 4" in answer(lake, query)
+
+
+def test_make_sql_names_the_tables_that_are_there_when_one_is_not(lake: Settings) -> None:
+    publish(lake.lake_root, "silver.flights", "r1", read=9)
+    with pytest.raises(
+        ClusterError, match=r"there is no table silver\.flihgts; there are: silver\.flights\."
+    ):
+        answer(lake, "select count(*) from silver.flihgts")
 
 
 def test_operations_jobs_over_connect(lake: Settings) -> None:

@@ -138,7 +138,10 @@ def test_sql_source_on_a_connection_of_another_kind(connect):
     connect(conn_type="http", host="db.example")
     with pytest.raises(ConfigurationError) as refused:
         extractor_for(contract("sql"))
-    assert str(refused.value) == "connection other_system: its type, http, is no SQL database"
+    assert (
+        str(refused.value)
+        == "connection other_system: its type, http, is no SQL database; correct it, or name another"
+    )
 
 
 @pytest.mark.parametrize("kind", ["files", "http", "sql"])

@@ -6,6 +6,9 @@ import json
 import stat
 from pathlib import Path
 
+import pytest
+
+from millstream.errors import ConfigurationError
 from millstream.settings import Settings
 from millstream_stack.credentials import Credentials, credentials_path, load_or_create
 
@@ -48,3 +51,25 @@ def test_a_secret_added_by_a_later_version_leaves_the_others(settings: Settings)
     assert after.demo_api_token != before.demo_api_token
     assert json.loads(path.read_text())["demo_api_token"] == after.demo_api_token
     assert mode(path) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        ('{"airflow_password": "hidden",}', "Invalid JSON"),
+        ('{"mlflow_password": 170017}', "mlflow_password: "),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_and_its_secrets_are_not(
+    settings: Settings, stored: str, expected: str
+) -> None:
+    load_or_create(settings)
+    credentials_path(settings).write_text(stored)
+
+    with pytest.raises(ConfigurationError) as refused:
+        load_or_create(settings)
+
+    assert str(credentials_path(settings)) in str(refused.value)
+    assert expected in str(refused.value)
+    assert not any(secret in str(refused.value) for secret in ("hidden", "170017"))
+    assert credentials_path(settings).read_text() == stored

@@ -151,6 +151,7 @@ def test_an_empty_lake_has_a_plan_too(settings: Settings) -> None:
         ("ingest_nothing", "", "no such DAG: 'ingest_nothing'; there are build_features, ingest_airlines"),
         ("../dags/build_features", "", "no such DAG"),
         ("reconcile", "", "publishes no table and registers no model"),
+        ("replay_quarantine", "", "is known only when it runs: trigger it with dry_run"),
         ("ingest_planes", "2013-01", "ingest_planes is not run by partition"),
         ("ingest_flights", "2012-12:2013-01", "no such partition: 2012-12; flights starts with 2013-01"),
         ("score_arrival_delay", "2013-07", f"no such partition: 2013-07; {FEATURES} has 2013-01"),

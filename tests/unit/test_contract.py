@@ -52,6 +52,13 @@ def test_a_right_contract_loads_with_defaults(tmp_path: Path) -> None:
         ({"load": "partition"}, ["orders.yaml", "'partition' and the section partition go together"]),
         ({"load": "watermark"}, ["orders.yaml", "needs source.watermark (sql) or source.since_param (http)"]),
         (
+            {
+                "load": "watermark",
+                "source": {"kind": "http", "connection": "api", "endpoint": "/o", "since_param": "since"},
+            },
+            ["orders.yaml", "'watermark' over http needs event_time"],
+        ),
+        (
             {"source": {"kind": "sql", "connection": "shop", "table": "o; DROP TABLE x", "key": "id"}},
             ["orders.yaml", "source.sql.table", "should match pattern"],
         ),

@@ -286,7 +286,8 @@ def _agree_with_gate(broken: int, verdict: Verdict) -> None:
     if broken != verdict.quarantined_rows:
         raise QualityGateError(
             f"{verdict.table}: the gate counted {verdict.quarantined_rows} rows for quarantine, publishing "
-            f"{broken}: the staged table or the suite is not the one that was judged"
+            f"{broken}: the staged table or the suite is not the one that was judged. "
+            "Nothing was published; clear quality_gate"
         )
 
 

@@ -142,7 +142,10 @@ def _check_read_back(mlflow: Any, uri: str, model: Any, test: DataFrame, model_u
         persisted(test.limit(CHECKED_ROWS)) as rows,
     ):
         if not scored_pairs(rows, model).equals(scored_pairs(rows, loaded)):
-            raise ReadBackError(f"{uri}: the stored model scores {CHECKED_ROWS} test rows differently")
+            raise ReadBackError(
+                f"{uri}: the stored model scores {CHECKED_ROWS} test rows differently, and was not "
+                "registered: see `make logs S=mlflow`, then clear the task"
+            )
     return sha256
 
 

@@ -43,7 +43,7 @@ def require_writer(spark: SparkSession, lake_root: str) -> None:
         return
     raise LakeWriterError(
         f"{lake_root} is a local folder, and this Spark session is not its one writer: run the job over the "
-        "stack's Spark Connect server (connection spark_connect), or put the lake on HDFS"
+        "stack's Spark Connect server (connection spark_connect)"
     )
 
 

@@ -51,7 +51,7 @@ def require_registered(storage: Storage, folder: str, tags: Mapping[str, str], m
     if found != expected:
         raise ArtifactDigestError(
             f"{model}: its files have the digest {found}, registered was {expected}: they were changed after "
-            "it was registered, and are not served"
+            "it was registered, and are not served. Train again, or move the alias to an intact version"
         )
 
 
