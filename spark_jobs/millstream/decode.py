@@ -11,7 +11,8 @@ import gzip
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlsplit
@@ -192,9 +193,9 @@ def fields(contract: Contract, stream: IO[bytes], name: str) -> list[str]:
 def _fields(contract: Contract, stream: IO[bytes]) -> list[str]:
     match contract.source:
         case FilesSource(format="csv.zip"):
-            return next(csv.reader(_text(_only_member(stream))), [])
+            return _header(_text(_only_member(stream)))
         case FilesSource(format="csv"):
-            return next(csv.reader(_text(stream)), [])
+            return _header(_text(stream))
         case FilesSource(format="jsonl.gz"):
             return _names(one for one, _ in _json_parsed(gzip.GzipFile(fileobj=stream)))
         case FilesSource(format="xml", row_tag=str() as row_tag):
@@ -206,6 +207,13 @@ def _fields(contract: Contract, stream: IO[bytes]) -> list[str]:
 
             return list(pq.read_schema(stream).names)
     raise SourceDataError(f"no decoder for format {contract.source.format}")
+
+
+def _header(lines: Iterable[str]) -> list[str]:
+    found = next(_csv_rows(lines), [])
+    if isinstance(found, _Broken):
+        raise ValueError(f"the header is not CSV: {found.error}")
+    return found
 
 
 def _names(records: Iterable[Any]) -> list[str]:
@@ -231,15 +239,19 @@ def _text(stream: IO[bytes]) -> io.TextIOWrapper:
 
 
 def _csv(stream: IO[bytes], contract: Contract) -> Iterator[Record]:
-    reader = csv.reader(_text(stream))
-    header = next(reader, [])
+    rows = _csv_rows(_text(stream))
+    header = next(rows, [])
+    if isinstance(header, _Broken):
+        raise SourceDataError(f"{contract.dataset}: the header is not CSV: {header.error}: {header.line!r}")
     layout = contract.layout(header)
     places = [None if name is None else header.index(name) for name in layout.delivered]
     besides = [(name, header.index(name)) for name in layout.added]
     reorder = places != list(range(len(header)))
     width = len(header)
-    for row in reader:
-        if len(row) != width:
+    for row in rows:
+        if isinstance(row, _Broken):
+            yield Record(None, f"not CSV: {row.error}", row.line)
+        elif len(row) != width:
             yield Record(None, f"{len(row)} fields where the header has {width}", _shown(row))
         elif not _is_unicode(row):
             yield Record(None, "not UTF-8", _shown(row))
@@ -250,8 +262,48 @@ def _csv(stream: IO[bytes], contract: Contract) -> Iterator[Record]:
             yield Record([*row])
 
 
-def _is_unicode(row: list[str]) -> bool:
-    joined = "".join(row)
+class _Broken(NamedTuple):
+    """A line that is no record of a CSV file, nor begins one."""
+
+    error: str
+    line: str
+
+
+def _csv_rows(lines: Iterable[str]) -> Iterator[list[str] | _Broken]:
+    """Each record's fields. A quote that is not closed, or closed in the wrong place, breaks its own line and
+    none of those after it, which it would make a part of its field."""
+    held: deque[str] = deque()
+    again: deque[str] = deque()
+    source = iter(lines)
+
+    def following() -> Iterator[str]:
+        while True:
+            line = again.popleft() if again else next(source, None)
+            if line is None:
+                return
+            held.append(line)
+            yield line
+
+    reader = csv.reader(following(), strict=True)
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            broken = held.popleft()
+            again.extendleft(reversed(held))
+            held.clear()
+            # A reader whose lines have come to their end stays there.
+            reader = csv.reader(following(), strict=True)
+            yield _Broken(str(error), _printable(broken.rstrip("\r\n")))
+        else:
+            held.clear()
+            yield row
+
+
+def _is_unicode(row: Sequence[str | None]) -> bool:
+    joined = "".join(value for value in row if value is not None)
     if joined.isascii():
         return True
     return not any("\ud800" <= character <= "\udfff" for character in joined)
@@ -260,7 +312,11 @@ def _is_unicode(row: list[str]) -> bool:
 def _shown(row: list[str]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(row)
-    return text.getvalue().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return _printable(text.getvalue())
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _json_lines(stream: Iterable[bytes], contract: Contract) -> Iterator[Record]:
@@ -307,6 +363,8 @@ def _named_record(record: Mapping[str, Any], layouts: Layouts, raw: Callable[[],
     if layout.missing:
         return Record(None, f"field missing: {', '.join(layout.missing)}", raw())
     values = [None if name is None else _as_text(record[name]) for name in layout.delivered]
+    if not _is_unicode(values):
+        return Record(None, "not Unicode: half of a character", raw())
     more = json.dumps({name: _as_text(record[name]) for name in layout.added}) if layout.added else None
     return Record(values, added=more)
 

@@ -94,6 +94,50 @@ def test_csv_row_that_is_not_utf8_is_kept_with_its_bytes_shown() -> None:
     assert rows == [(["1", "Zoë"], None, None), (None, "not UTF-8", "2,Zo\\xeb")]
 
 
+NOT_CLOSED, MISPLACED = "not CSV: unexpected end of data", "not CSV: ',' expected after '\"'"
+
+
+@pytest.mark.parametrize(
+    ("lines", "broken"),
+    [
+        (['1,"one', "2,two", "3,three"], {1: NOT_CLOSED}),
+        (["1,one", '2,"two', "3,three", '4,"four', "5,five"], {2: MISPLACED, 4: NOT_CLOSED}),
+        (['1,"o"ne', "2,two"], {1: MISPLACED}),
+        (["1,one", '"', "3,three"], {2: NOT_CLOSED}),
+        (['1,"one', *(f"{number},{'x' * 1000}" for number in range(2, 200))], {1: "not CSV: field larger"}),
+    ],
+)
+def test_csv_quote_out_of_place_breaks_its_own_line_only(lines: list[str], broken: dict[int, str]) -> None:
+    found = decoded(CSV, "\n".join(["id,name", *lines, ""]).encode())
+    assert len(found) == len(lines)
+    for number, (line, (values, error, raw)) in enumerate(zip(lines, found, strict=True), start=1):
+        if number in broken:
+            assert (values, raw) == (None, line)
+            assert error.startswith(broken[number])
+        else:
+            assert (values, error) == (line.split(","), None)
+
+
+def test_csv_whose_header_has_a_quote_that_is_not_closed_is_refused() -> None:
+    content = b'id,"name\n1,one\n'
+    with pytest.raises(SourceDataError, match="the header is not CSV"):
+        fields(CSV, io.BytesIO(content), "things.csv")
+    with pytest.raises(SourceDataError, match="the header is not CSV"):
+        decoded(CSV, content)
+
+
+def test_json_value_that_is_no_text_is_kept_apart() -> None:
+    """Half of a surrogate pair, as is left of an emoji that was cut: no UTF-8 can hold it."""
+    record = '{"id": "1", "name": "\\ud83d"}'
+    whole = '{"id": "2", "name": "\\ud83d\\ude00"}'
+    expected = [
+        (None, "not Unicode: half of a character", record),
+        (["2", "\U0001f600"], None, None),
+    ]
+    assert decoded(LINES, gzip.compress(f"{record}\n{whole}\n".encode())) == expected
+    assert decoded(PAGE, f'{{"results": [{record}, {whole}]}}'.encode()) == expected
+
+
 def test_zip_holds_exactly_one_file() -> None:
     assert decoded(ZIPPED, zipped(b"id,name\n1,one\n", "a.csv")) == [(["1", "one"], None, None)]
     with pytest.raises(SourceDataError, match="holds one file, found 2"):
