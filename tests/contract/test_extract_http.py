@@ -150,6 +150,15 @@ def test_nothing_new_lands_nothing_and_keeps_the_watermark(source, lake):
     assert manifest.watermark_high == "2014-01-01T00:00:00Z"
 
 
+def test_a_record_dated_ahead_is_landed_and_does_not_move_the_watermark(lake):
+    source = Source()
+    source.records.append({"origin": "EWR", "time_hour": "2099-01-01T05:00:00Z"})
+    with source.running():
+        manifest = Try(source, lake).land()
+    assert landed_records(lake, manifest)[-1]["time_hour"] == "2099-01-01T05:00:00Z"
+    assert manifest.watermark_high == "2013-01-01T06:00:00Z"
+
+
 @pytest.mark.parametrize("status", [408, 500, 502, 503, 504])
 def test_failing_server_is_asked_again(source, lake, status):
     source.answers = [Response(status_code=status), Response(status_code=status)]

@@ -342,6 +342,26 @@ def test_row_without_a_watermark_is_read_every_time(register, lake):
     assert tailnums(Try(register, lake, INCREMENTAL).landed("2013-01-01T00:00:03")) == ["N9"]
 
 
+def test_row_dated_ahead_is_read_and_does_not_hide_what_comes_until_then(register, lake):
+    run(register, "INSERT INTO planes VALUES ('N9', 9, '2099-01-01 00:00:00')")
+    manifest = Try(register, lake, INCREMENTAL).land()
+    assert manifest.watermark_high == "2013-01-01T00:00:02"
+
+    run(register, f"UPDATE planes SET seats = 11, updated_at = '{at(3)}' WHERE tailnum = 'N1'")
+    attempt = Try(register, lake, INCREMENTAL, run="2")
+    again = attempt.land(manifest.watermark_high)
+    assert {"tailnum": "N1", "seats": 11, "updated_at": datetime(2013, 1, 1, 0, 0, 3)} in attempt.table(
+        again
+    ).to_pylist()
+    assert again.watermark_high == "2013-01-01T00:00:03"
+
+
+def test_when_every_new_row_is_dated_ahead_the_watermark_stays(register, lake):
+    run(register, "DELETE FROM planes", "INSERT INTO planes VALUES ('N9', 9, '2099-01-01 00:00:00')")
+    attempt = Try(register, lake, INCREMENTAL)
+    assert attempt.land("2013-01-01T00:00:03").watermark_high == "2013-01-01T00:00:03"
+
+
 def test_row_that_changes_between_plan_and_fetch_is_read_by_the_next_run(register, lake):
     attempt = Try(register, lake, INCREMENTAL)
     (piece,) = attempt.plan()

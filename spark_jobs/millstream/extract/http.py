@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import httpx
@@ -162,14 +162,16 @@ class _Walk:
         return records, total
 
     def _latest(self, records: list[Any], where: str) -> str | None:
-        """The latest event time among `records`, as written there."""
+        """The latest event time among `records`, as written there, that is not yet to come: a record that is
+        dated ahead must not hide what comes until then."""
         column = self._contract.event_time
         if self._source.since_param is None or column is None:
             return None
         values = [record.get(column) for record in records if isinstance(record, dict)]
         times = [value for value in values if value is not None and value not in self._contract.null_values]
         try:
-            return max(times, key=datetime.fromisoformat, default=None)
+            past = [time for time in times if _as_utc(time) <= datetime.now(UTC)]
+            return max(past, key=datetime.fromisoformat, default=None)
         except (TypeError, ValueError) as error:
             raise SourceDataError(
                 f"{where}: {column}: not a time in ISO 8601: {error}. {ASK_OWNER}"
@@ -203,3 +205,9 @@ class _Walk:
 
     def _note(self, number: int) -> str:
         return f"{self._notes}/page-{number:05d}.json"
+
+
+def _as_utc(time: str) -> datetime:
+    """A time in ISO 8601; one without a zone counts as UTC."""
+    read = datetime.fromisoformat(time)
+    return read if read.tzinfo else read.replace(tzinfo=UTC)

@@ -14,7 +14,7 @@ import io
 import math
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -47,6 +47,7 @@ class SqlSlice(BaseModel):
     """Rows whose key lies behind `after`, up to and with `upto`; null means no bound on that side.
 
     Of these, rows whose watermark is at least `since` and at most `until`; rows without a watermark always.
+    The next run starts at `reached`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -57,6 +58,7 @@ class SqlSlice(BaseModel):
     upto: str | None = None
     since: str | None = None
     until: str | None = None
+    reached: str | None = None
 
 
 class SqlExtractor:
@@ -82,7 +84,8 @@ class SqlExtractor:
             raise ConfigurationError(f"{self._contract.dataset}: a SQL source is not read by partition")
         with self._at_source.opened() as table:
             table.check_key()
-            whole = SqlSlice(since=watermark, until=self._highest_watermark(table))
+            highest = self._highest_watermark(table)
+            whole = SqlSlice(since=watermark, until=highest, reached=self._reached(table, highest))
             count = select(func.count()).select_from(table.table).where(*self._bounds(table, whole))
             rows = table.value(count)
             if rows:
@@ -127,7 +130,7 @@ class SqlExtractor:
             name=f"{self._source.table}-{piece.number:03d}-{number:05d}.parquet",
             read=in_memory(out.getvalue()),
             rows=batch.num_rows,
-            watermark=piece.until,
+            watermark=piece.reached,
         )
 
     def _cut(self, table: OpenTable, whole: SqlSlice, rows: int) -> list[SqlSlice]:
@@ -147,6 +150,23 @@ class SqlExtractor:
             return None
         highest = table.value(select(func.max(table.table.columns[self._source.watermark])))
         return None if highest is None else _to_text(highest)
+
+    def _reached(self, table: OpenTable, highest: str | None) -> str | None:
+        """The highest watermark that is not yet to come. A row that is dated ahead is read, by every run, but
+        must not hide what others write until its time has come.
+        """
+        if highest is None or self._source.watermark is None:
+            return highest
+        column = table.table.columns[self._source.watermark]
+        value, now = _from_text(column, highest), datetime.now(UTC)
+        if not isinstance(value, datetime):
+            return highest
+        # A time without a zone counts as UTC. Where the source's is ahead of that, more is read again.
+        present = now if value.tzinfo else now.replace(tzinfo=None)
+        if value <= present:
+            return highest
+        reached = table.value(select(func.max(column)).where(column <= present))
+        return None if reached is None else _to_text(reached)
 
     def _bounds(self, table: OpenTable, piece: SqlSlice) -> list[ColumnElement[bool]]:
         bounds: list[ColumnElement[bool]] = []
