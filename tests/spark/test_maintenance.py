@@ -82,6 +82,10 @@ def test_a_pinned_version_outlives_every_vacuum_and_an_unpinned_one_does_not(fli
     # Its log is still there.
     assert second in {commit["version"] for commit in ledger.history(flights.table, flights.root)}
 
+    # A model that was trained on it after that cannot be made again, and is told.
+    late = maintain(flights, 0, [first, second])[str(flights.table)]
+    assert (late["pinned"], late["lost_pins"]) == ([first], [second])
+
     assert maintain(flights, 0)[str(flights.table)]["removed"] == 1
     assert_gone(flights, first)
     assert content(flights, third) == before[third]

@@ -114,8 +114,8 @@ def _maintain(spark: SparkSession, table: TableRef, args: Args) -> Maintained:
     if not args.dry_run:
         keep_log(spark, uri)
         spark.sql(f"OPTIMIZE delta.`{uri}`").collect()
-    kept, lost = _pinned(table, args)
     stored = _data_files(storage, table)
+    kept, lost = _pinned(table, args, {_name(file.path) for file in stored})
     removed = _vacuum(spark, table, [file for file in stored if _name(file.path) not in kept], args)
     after, live_after = _data_files(storage, table), _names(DeltaTable(uri))
     return Maintained(
@@ -147,8 +147,9 @@ def _vacuum(spark: SparkSession, table: TableRef, known: list[File], args: Args)
     return len({_name(row["path"]) for row in answer} & {_name(file.path) for file in known})
 
 
-def _pinned(table: TableRef, args: Args) -> tuple[set[str], set[int]]:
-    """Names of the files that pinned versions read, and those versions that the log no longer has.
+def _pinned(table: TableRef, args: Args, stored: set[str]) -> tuple[set[str], set[int]]:
+    """Names of the files that pinned versions read, and those versions that cannot be read any more: they are
+    not in the log, or not all of their files are there.
 
     Raises whatever keeps a version in the log from being read: then nothing of the table may be deleted.
     """
@@ -156,13 +157,17 @@ def _pinned(table: TableRef, args: Args) -> tuple[set[str], set[int]]:
     lost: set[int] = set()
     for version in args.pins.get(str(table), ()):
         try:
-            kept |= _names(DeltaTable(table.uri(args.lake_root), version=version))
+            names = _names(DeltaTable(table.uri(args.lake_root), version=version))
         except DeltaProtocolError:
             raise
         except DeltaError:
             if version in {commit["version"] for commit in ledger.history(table, args.lake_root)}:
                 raise
             lost.add(version)
+        else:
+            kept |= names
+            if not names <= stored:
+                lost.add(version)
     return kept, lost
 
 

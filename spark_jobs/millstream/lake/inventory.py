@@ -10,6 +10,6 @@ from millstream.lake.writing import table_exists
 def tables(lake_root: str) -> list[TableRef]:
     """Every Delta table of the lake, staged ones excepted."""
     storage = Storage(lake_root)
-    names = ((zone, name) for zone in ZONES for name in storage.list(zone) if NAME.match(name))
+    names = ((zone, name) for zone in ZONES for name in storage.list(zone) if NAME.fullmatch(name))
     found = [TableRef.parse(f"{zone}.{name}") for zone, name in names]
     return [table for table in found if table_exists(table.uri(lake_root))]
