@@ -75,6 +75,7 @@ class Chain:
 
     def land(self, run: str, partitions: list[str], now: Callable[[], datetime] | None = None) -> None:
         landing = Landing(Storage(self.root), self.contract.dataset, run, now or self.now)
+        landing.begin()
         extractor = FilesExtractor(self.contract, self.drop)
         files = [file for piece in extractor.plan(partitions) for file in extractor.fetch(piece, landing)]
         landing.commit(partitions, files)

@@ -23,6 +23,7 @@ def publish(
     contract: dict[str, Any] | None = None,
     replay: str | None = None,
     sequence: int = 0,
+    watermark: str | None = None,
     **counts: int,
 ) -> int:
     """Replace the table by `rows` rows under an account of `read` rows; returns the version."""
@@ -45,6 +46,7 @@ def publish(
         code_version="unknown",
         replay=replay,
         sequence=sequence,
+        watermark=watermark,
     )
     return write(lake_root, table, written if rows is None else rows, userMetadata=account.model_dump_json())
 

@@ -108,6 +108,7 @@ def plan(dataset: str) -> list[dict[str, Any]]:
     contract = catalog.contract(dataset)
     require_compatible(contract, catalog.lake_root())
     context = get_current_context()
+    _landing(dataset, context).begin()
     pieces = extractor_for(contract).plan(_partitions(contract, context), _watermark(contract, context))
     return [piece.model_dump(mode="json") for piece in pieces]
 
@@ -137,11 +138,18 @@ def land(dataset: str, fetched: Any) -> dict[str, Any]:
 
 
 def _watermark(contract: Contract, context: Context) -> str | None:
-    """How far the source has been published; None when it is to be read from its start."""
+    """How far the source has been published; None when it is to be read from its start.
+
+    A run that has landed before and is cleared starts where it did then: what it publishes takes the place of
+    all that it had brought.
+    """
     from millstream import ledger
 
     if contract.load != "watermark" or context["params"].get("full_refresh"):
         return None
+    before = _landing(contract.dataset, context).landed()
+    if before is not None:
+        return before.watermark_low
     return ledger.watermark(TableRef(zone="silver", name=contract.dataset), catalog.lake_root())
 
 

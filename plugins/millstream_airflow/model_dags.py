@@ -178,18 +178,27 @@ def check_scoring_input(name: str) -> dict[str, Any]:
     start, end = params.get("start"), params.get("end")
     partitions = months(str(start or end), str(end or start)) if start or end else []
     table = TableRef.parse(spec.predictions_table)
-    done = next((entry.inputs for entry in ledger.entries(table, catalog.lake_root())), {})
-    same_rows = ledger.unchanged_since(
-        TableRef.parse(spec.input_table), catalog.lake_root(), done.get(spec.input_table)
-    )
-    if same_rows and done.get(f"model.{name}") == champion and not partitions and not params["force"]:
-        raise AirflowSkipException(f"{table} was already made from these rows by this model: {done}")
+    if not partitions and not params["force"] and _is_scored(spec, table, champion):
+        raise AirflowSkipException(f"{table} was already made from these rows by this model, {champion}")
     return {
         "input_version": version,
         "model_version": champion,
         "partitions": partitions,
         "load": "partition" if partitions else "full",
     }
+
+
+def _is_scored(spec: ModelSpec, table: TableRef, champion: int) -> bool:
+    """Whether every partition of the predictions is of the input's present rows and by this version."""
+    from millstream import ledger
+
+    root = catalog.lake_root()
+    made_from = [entry.inputs for entry, _ in ledger.latest_by_partition(table, root).values()]
+    return bool(made_from) and all(
+        inputs.get(f"model.{spec.name}") == champion
+        and ledger.unchanged_since(TableRef.parse(spec.input_table), root, inputs.get(spec.input_table))
+        for inputs in made_from
+    )
 
 
 def _score_params(spec: ModelSpec) -> dict[str, Param]:

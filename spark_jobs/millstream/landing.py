@@ -26,6 +26,8 @@ CHUNK_BYTES = 1 << 20
 NAME_DIGITS = 12
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 LONGEST_NAME = 120
+# The note of when a run began to fetch.
+BEGAN = "began"
 # What parts two manifests when the clock does not.
 TICK = timedelta(milliseconds=1)
 
@@ -61,7 +63,7 @@ class Manifest(BaseModel):
     dataset: str
     run: str = Field(description="The orchestrator's run id, as given.")
     key: str = Field(description="`run_key(run)`.")
-    created_at: datetime
+    created_at: datetime = Field(description="When the run began to fetch; orders manifests.")
     partitions: tuple[str, ...]
     files: tuple[LandedFile, ...]
     watermark_low: str | None = Field(default=None, description="Records from here on were asked for.")
@@ -144,16 +146,23 @@ class Landing:
     ) -> Manifest:
         """Write the run's manifest, which makes its files landed; an earlier try's manifest is replaced.
 
-        Manifests are ordered by `created_at`, so it never goes back, even if the machine's clock does: the
-        clock of Kulkarni et al., "Logical Physical Clocks" (2014), without its counter.
+        Manifests are ordered by `created_at`: when the run began to fetch, as far as that was noted. The
+        same files once more are no newer than they were.
         """
         watermarks = [file.watermark for file in files if file.watermark is not None]
-        newest = latest_manifest(self._storage, self.dataset)
+        before = self.landed()
+        began = self.noted(BEGAN)
+        if began is not None:
+            created_at = datetime.fromisoformat(began)
+        elif before is not None and before.files == tuple(files):
+            created_at = before.created_at
+        else:
+            created_at = self._next()
         manifest = Manifest(
             dataset=self.dataset,
             run=self.run,
             key=self.key,
-            created_at=max(self._now(), newest.created_at + TICK) if newest else self._now(),
+            created_at=created_at,
             partitions=tuple(partitions),
             files=tuple(files),
             watermark_low=watermark_low,
@@ -162,6 +171,23 @@ class Landing:
         replace_manifest(self._storage, manifest)
         self._storage.remove(self._notes)
         return manifest
+
+    def begin(self) -> None:
+        """Note that the run fetches from now on. Of two runs that fetch at once, the one that began later
+        has the newer bytes, however long it takes either to land them.
+        """
+        self.note(BEGAN, self._next().isoformat())
+
+    def landed(self) -> Manifest | None:
+        """The manifest of an earlier try, if this run has landed before."""
+        path = _manifest_path(self.dataset, self.key)
+        return _parse(self._storage, path) if self._storage.exists(path) else None
+
+    def _next(self) -> datetime:
+        """A time after every manifest's, even if the machine's clock was set back: the clock of Kulkarni et
+        al., "Logical Physical Clocks" (2014), without its counter."""
+        newest = latest_manifest(self._storage, self.dataset)
+        return max(self._now(), newest.created_at + TICK) if newest else self._now()
 
     def note(self, name: str, content: str) -> None:
         """Keep `content` for a retry of this same run; forgotten when the manifest is written."""

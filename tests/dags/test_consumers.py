@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +12,10 @@ from airflow.sdk.execution_time.context import set_current_context
 from deltalake import DeltaTable
 from ledger_tables import publish
 
+from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
+from millstream.landing import Landing, in_memory
+from millstream_airflow import catalog, ingest, model_dags
 from millstream_airflow.features import changed_inputs
 
 GOLD = "gold.arrival_delay_features"
@@ -59,3 +63,44 @@ def test_maintenance_of_an_input_is_nothing_new(lake: str) -> None:
         told()
     publish(lake, "silver.planes", "r3", read=4)
     assert told() == {"silver.flights": 1, "silver.planes": 1}
+
+
+def test_scoring_skips_when_every_month_is_of_these_rows_and_this_model(
+    lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked() -> dict[str, Any]:
+        with set_current_context({"params": {"force": False}}):  # type: ignore[arg-type]
+            answer: dict[str, Any] = model_dags.check_scoring_input.function("arrival_delay")
+        return answer
+
+    def scored(partition: str, model: int) -> None:
+        inputs = {GOLD: 0, "model.arrival_delay": model}
+        publish(lake, "gold.arrival_delay_predictions", "r3", read=3, partition=partition, inputs=inputs)
+
+    monkeypatch.setattr(model_dags, "champion_version", lambda name: 2)
+    publish(lake, GOLD, "r2", read=3)
+    for month in ("2013-01", "2013-02"):
+        scored(month, model=1)
+    scored("2013-01", model=2)
+    assert (asked()["model_version"], asked()["load"]) == (2, "full")
+    scored("2013-02", model=2)
+    with pytest.raises(AirflowSkipException, match="was already made from these rows by this model"):
+        asked()
+
+
+def test_a_run_by_watermark_that_is_cleared_starts_where_it_did(lake: str) -> None:
+    def starts(run: str, full_refresh: bool = False) -> str | None:
+        context: Any = {"params": {"full_refresh": full_refresh}, "dag_run": SimpleNamespace(run_id=run)}
+        return ingest._watermark(catalog.contract("weather"), context)
+
+    def ingested(run: str, watermark: str) -> None:
+        landing = Landing(Storage(lake), "weather", run)
+        file = landing.land(run, f"{run}.json", in_memory(run.encode()), watermark=watermark)
+        landing.commit([], [file], watermark_low=starts(run))
+        publish(lake, "silver.weather", run, read=1, watermark=watermark)
+
+    assert starts("first") is None
+    ingested("first", "2013-01-01")
+    ingested("second", "2013-02-01")
+    assert [starts(run) for run in ("first", "second", "third")] == [None, "2013-01-01", "2013-02-01"]
+    assert starts("second", full_refresh=True) is None

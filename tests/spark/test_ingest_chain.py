@@ -18,6 +18,7 @@ from millstream.errors import (
     QualityGateError,
     SupersededError,
 )
+from millstream.jobs import publish
 from millstream.jobs.publish import row_hash
 from millstream.lake import writing
 from millstream.lake.tables import TableRef
@@ -283,6 +284,47 @@ def test_a_slow_backfill_brings_back_no_older_bytes(published: Chain) -> None:
         "2013-01": "daily",
         "2013-02": "backfill",
     }
+
+
+def test_what_another_run_has_loaded_meanwhile_is_not_published_as_ones_own(published: Chain) -> None:
+    """A backfill has replaced January in bronze by a delivery that was cut off, and its gate refuses that."""
+    published.put("flights/flights_2013-01.csv.zip", month_zip(UA1545, AA1141, B6725))
+    published.land("daily", ["2013-01"])
+    published.load_bronze("daily")
+    published.put("flights/flights_2013-01.csv.zip", month_zip(EV4308))
+    published.land("backfill", ["2013-01"])
+    published.load_bronze("backfill")
+
+    staged = published.transform("daily")
+    assert (staged["rows"], staged["inputs"].get("bronze.flights")) == (3, None)
+    published.judge("daily", staged)
+    published.publish("daily", staged, ["2013-01"])
+    assert {row["flight"] for row in published.rows().collect()} == {1545, 1141, 725}
+    assert published.transform("backfill")["inputs"]["bronze.flights"] == 2
+
+
+def test_a_publish_that_ended_between_its_commits_is_made_up_for(
+    flights: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The quarantine is a later run's, for good; then the bytes come back that the table was made of."""
+    first = month_zip(UA1545, AA1141.replace(",1089,", ",-1089,"))
+    flights.put("flights/flights_2013-01.csv.zip", first)
+    flights.run("r1", ["2013-01"])
+
+    def ended(*arguments: object) -> None:
+        raise ClusterError("the run was ended")
+
+    flights.put("flights/flights_2013-01.csv.zip", month_zip(UA1545, AA1141))
+    with monkeypatch.context() as patch:
+        patch.setattr(publish, "_publish_rows", ended)
+        with pytest.raises(ClusterError, match="was ended"):
+            flights.run("r2", ["2013-01"])
+    assert flights.rows(flights.table.quarantine).isEmpty()
+
+    flights.put("flights/flights_2013-01.csv.zip", first)
+    assert flights.run("r3", ["2013-01"])["changed"]
+    assert [row["flight"] for row in flights.rows(flights.table.quarantine).collect()] == [1141]
+    assert not flights.run("r4", ["2013-01"])["changed"]
 
 
 def test_a_table_is_published_by_one_run_at_a_time(published: Chain, monkeypatch: pytest.MonkeyPatch) -> None:

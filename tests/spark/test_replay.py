@@ -279,8 +279,10 @@ def planes(spark: SparkSession, tmp_path: Path) -> Chain:
     return Chain(spark, tmp_path, contract_of("planes"), small_suite(NEW, SEATED))
 
 
-def increment(chain: Chain, run: str, watermark: str, **planes: tuple[int, int]) -> dict[str, Any]:
-    """Ingest planes by tail number: year and seats."""
+def increment(
+    chain: Chain, run: str, watermark: str, page: str | None = None, **planes: tuple[int, int]
+) -> dict[str, Any]:
+    """Ingest planes by tail number: year and seats. The same planes as the same `page` are the same bytes."""
     columns: dict[str, list[Any]] = {name: [None] * len(planes) for name in chain.contract.column_names}
     columns["tailnum"] = list(planes)
     columns["year"] = [year for year, _ in planes.values()]
@@ -288,7 +290,9 @@ def increment(chain: Chain, run: str, watermark: str, **planes: tuple[int, int])
     content = io.BytesIO()
     pq.write_table(pa.table(columns), content)
     landing = Landing(Storage(chain.root), "planes", run)
-    file = landing.land(run, f"{run}.parquet", in_memory(content.getvalue()), watermark=watermark)
+    file = landing.land(
+        page or run, f"{page or run}.parquet", in_memory(content.getvalue()), watermark=watermark
+    )
     landing.commit([], [file])
     staged = chain.stage(run, "etl")
     chain.judge(run, staged)
@@ -320,6 +324,16 @@ def test_an_old_increment_never_overwrites_a_newer_one(planes: Chain) -> None:
     assert counts(dropped) == (3, 1, 0, 1, 1, 0)
     assert planes.rows(planes.table.quarantine).isEmpty()
     assert {row["tailnum"]: row["year"] for row in planes.rows().collect()} == newest
+
+
+def test_a_full_refresh_keeps_a_broken_row_once(planes: Chain) -> None:
+    increment(planes, "r1", "2013-01-01", page="first", N1=(2000, 10), N2=(2001, 0))
+    increment(planes, "r2", "2013-02-01", N3=(2002, 30), N4=(2003, 0))
+    refreshed = increment(planes, "r3", "2013-02-01", page="first", N1=(2000, 10), N2=(2001, 0))
+    assert counts(refreshed)[:3] == (2, 1, 1)
+    broken = planes.rows(planes.table.quarantine).collect()
+    assert {(row["tailnum"], row["_run"]) for row in broken} == {("N2", "r3"), ("N4", "r2")}
+    assert len(broken) == 2
 
 
 def test_a_row_of_an_increment_that_breaks_todays_rules_leaves_the_table(planes: Chain) -> None:

@@ -103,6 +103,34 @@ def test_manifests_are_ordered_although_the_clock_is_set_back(storage):
     assert len(landed_later(storage, "airlines", "1")) == 3
 
 
+def test_of_two_runs_the_one_that_began_later_is_the_newer_whichever_lands_first(storage):
+    minutes = iter(range(60))
+    now = lambda: datetime(2013, 2, 1, 12, next(minutes), tzinfo=UTC)  # noqa: E731
+    slow, quick = (Landing(storage, "flights", run, now) for run in ("slow", "quick"))
+    slow.begin()
+    old = slow.land("01.csv", "01.csv", in_memory(b"old"))
+    quick.begin()
+    quick.commit([], [quick.land("01.csv", "01.csv", in_memory(b"new"))])
+    slow.commit([], [old])
+    assert [one.run for one in manifests_of(storage, "flights")] == ["slow", "quick"]
+
+    # The same files once more, as after a retry of the task that lands them, are as old as they were.
+    slow.commit([], [old])
+    assert [one.run for one in manifests_of(storage, "flights")] == ["slow", "quick"]
+    slow.begin()
+    slow.commit([], [slow.land("01.csv", "01.csv", in_memory(b"newest"))])
+    assert [one.run for one in manifests_of(storage, "flights")] == ["quick", "slow"]
+
+
+def test_a_run_that_began_after_the_clock_was_set_back_is_the_newer(storage):
+    noon = datetime(2013, 2, 1, 12, tzinfo=UTC)
+    for run, now in (("before", noon), ("after", noon - timedelta(hours=1))):
+        landing = Landing(storage, "flights", run, now=lambda now=now: now)
+        landing.begin()
+        landing.commit([], [])
+    assert [one.run for one in manifests_of(storage, "flights")] == ["before", "after"]
+
+
 def test_unchanged_source_is_not_written_again(storage, lake):
     first = Landing(storage, "airlines", "1")
     file = first.land("airlines.csv", "airlines.csv", in_memory(CONTENT))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -89,14 +90,36 @@ def check_landed_columns(lake_root: str, contract: Contract, manifest: Manifest)
 
 def recorded_changes(lake_root: str, table: TableRef, run: str) -> tuple[drift.Change, ...]:
     """What run `run` found changed in the columns when it loaded bronze, from the table's history."""
+    loads = _loads(table, lake_root)
+    return next((CHANGES.validate_python(noted["drift"]) for noted in loads if noted["run"] == run), ())
+
+
+def loaded_still(lake_root: str, table: TableRef, contract: Contract, manifest: Manifest) -> int | None:
+    """The version at which bronze has exactly the rows that a run has landed. None when it has not, or no
+    longer: another run may have loaded the same partitions since.
+    """
+    own = set(manifest.partitions or (WHOLE,))
+    version = ledger.version(table, lake_root)
+    for noted in _loads(table, lake_root):
+        if noted["version"] > (version or 0):
+            continue
+        if noted["run"] == manifest.key:
+            return version
+        # Runs of a dataset by watermark lie beside each other. Notes of before 0.2 name no partitions.
+        if contract.load != "watermark" and own & set(noted.get("partitions") or own):
+            return None
+    return None
+
+
+def _loads(table: TableRef, lake_root: str) -> Iterator[dict[str, Any]]:
+    """What loads of bronze noted in their commits, newest first, each with its `version`."""
     for commit in ledger.history(table, lake_root):
         try:
             noted = json.loads(commit.get("userMetadata") or "")
         except ValueError:
             continue
-        if isinstance(noted, dict) and (noted.get("kind"), noted.get("run")) == (KIND, run):
-            return CHANGES.validate_python(noted["drift"])
-    return ()
+        if isinstance(noted, dict) and noted.get("kind") == KIND:
+            yield {**noted, "version": commit["version"]}
 
 
 def landed_rows(spark: SparkSession, contract: Contract, lake_root: str, manifest: Manifest) -> DataFrame:
@@ -165,7 +188,12 @@ def _replace_partitions(
     run: str,
     changes: tuple[drift.Change, ...],
 ) -> None:
-    noted = {"kind": KIND, "run": run, "drift": CHANGES.dump_python(changes, mode="json")}
+    noted = {
+        "kind": KIND,
+        "run": run,
+        "partitions": manifest.partitions,
+        "drift": CHANGES.dump_python(changes, mode="json"),
+    }
     (
         rows.write.format("delta")
         .mode("overwrite")

@@ -369,10 +369,18 @@ def _require_source_unchanged(entry: ledger.Entry, table: TableRef, args: Args) 
 
 
 def _differs(entry: ledger.Entry, table: TableRef, args: Args) -> bool:
-    """Whether publishing would change anything: the table's own accounts of the same partitions decide."""
-    known = (ledger.latest_by_partition(table, args.lake_root), _own_accounts(table, args))
+    """Whether publishing would change anything: the accounts of the same partitions decide, the table's and
+    its quarantine's. A publish may have ended between its two commits."""
+    both = (table, table.quarantine)
+    known = (
+        [ledger.latest_by_partition(one, args.lake_root) for one in both],
+        [_own_accounts(one, args) for one in both],
+    )
     return not all(
-        any(_same(entry, counts, published.get(name)) for published in known)
+        any(
+            _same(entry, counts, published.get(name)) and _same_quarantine(counts, kept.get(name))
+            for published, kept in known
+        )
         for name, counts in entry.partitions.items()
     )
 
@@ -393,6 +401,16 @@ def _same(
         # A replay tells nothing of how far the source has been read.
         and entry.watermark in (None, earlier.watermark)
     )
+
+
+def _same_quarantine(
+    counts: ledger.PartitionCounts, kept: tuple[ledger.Entry, ledger.PartitionCounts] | None
+) -> bool:
+    had = kept[1] if kept else None
+    if had is None:
+        # There is none before the first row for it.
+        return counts.quarantined == 0
+    return (had.quarantined, had.quarantine_hash) == (counts.quarantined, counts.quarantine_hash)
 
 
 def _adds_anything(
@@ -494,8 +512,20 @@ def _publish_quarantine(
         F.lit(entry.suite_version).alias("_suite_version"),
     )
     create_table(spark, uri, quarantine.definition(table, columns))
-    condition = f"_run = {literal(args.run)}" if args.load == "watermark" else _condition(args, "_partition")
+    condition = _of_increment(args) if args.load == "watermark" else _condition(args, "_partition")
     replace(broken, uri, condition, _commit(args, table.quarantine, entry), more_columns=True)
+
+
+def _of_increment(args: Args) -> str:
+    """SQL that holds for what the quarantine has of this run, and of the same landed files by another run:
+    a full refresh finds unchanged pages that an increment has landed already."""
+    condition = f"_run = {literal(args.run)}"
+    if args.contract is None:
+        return condition
+    dataset = TableRef.parse(args.table).name
+    paths = read_manifest(Storage(args.lake_root), dataset, args.run).paths
+    files = ", ".join(map(literal, paths))
+    return f"{condition} OR substring_index({SOURCE_ROW_ID}, '#', 1) IN ({files})" if paths else condition
 
 
 def _as_received(

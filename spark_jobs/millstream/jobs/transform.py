@@ -8,6 +8,7 @@ materialised version.
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Literal
 
 from pyspark.sql import Column, DataFrame, SparkSession, Window
@@ -22,6 +23,7 @@ from millstream.jobs.load_bronze import (
     bronze_condition,
     check_landed_columns,
     landed_rows,
+    loaded_still,
     received_rows,
     recorded_changes,
 )
@@ -34,9 +36,12 @@ from millstream.landing import Manifest, read_manifest
 from millstream.transforms import Transform, transform_of
 from millstream.transforms.typed import DRIFT, changed_values, typed
 
+log = logging.getLogger(__name__)
+
 
 class Args(JobModel):
-    """`mode` elt reads the bronze rows of this run, etl its landed files.
+    """`mode` elt reads the bronze rows of this run, etl its landed files; so does elt when another run has
+    loaded the same partitions meanwhile.
 
     A replay reads what an earlier run, `source_run`, landed: of its `partitions`, or all of it.
     """
@@ -104,10 +109,14 @@ def _source_rows(
     if args.mode == "etl":
         changes = check_landed_columns(args.lake_root, contract, manifest)
         return landed_rows(spark, contract, args.lake_root, manifest), {}, changes
-    rows = spark.read.format("delta").load(bronze.uri(args.lake_root))
-    version = ledger.version(bronze, args.lake_root)
-    found = rows.where(bronze_condition(contract, manifest, args.run))
-    return found, {str(bronze): version or 0}, recorded_changes(args.lake_root, bronze, args.run)
+    version = loaded_still(args.lake_root, bronze, contract, manifest)
+    if version is None:
+        log.warning("another run has loaded %s since: the landed files of %s are read", bronze, args.run)
+        changes = check_landed_columns(args.lake_root, contract, manifest)
+        return landed_rows(spark, contract, args.lake_root, manifest), {}, changes
+    found = read_at(spark, str(bronze), args.lake_root, version)
+    found = found.where(bronze_condition(contract, manifest, args.run))
+    return found, {str(bronze): version}, recorded_changes(args.lake_root, bronze, args.run)
 
 
 def _transformed(source: DataFrame, transform: Transform) -> DataFrame:

@@ -23,7 +23,7 @@ SCHEMA = StructType(
 )
 KEY = ("tailnum",)
 REFERENCES: dict[str, Reference] = {}
-CHECKS = {"seats_are_positive": "seats > 0"}
+CHECKS = {"seats_are_positive": "seats IS NULL OR seats > 0"}
 
 
 def transform(rows: DataFrame) -> DataFrame:
