@@ -43,10 +43,10 @@ reconcile: ## Compare landing, tables, ledger and asset events; repair lost even
 test: ## Run the tests
 	@$(RUN) pytest -n 2
 
-test-faults: ## Kill servers at every point, many seeds each (SEEDS=20), and write the table of cases
+test-faults: ## Kill servers at every point, many seeds each (SEEDS=20): hours; writes the table of cases
 	@$(RUN) pytest tests/fault tests/e2e/test_faults.py --fault-seeds $(or $(SEEDS),20) --fault-report .millstream/faults.md
 
-e2e: ## Run the test that carries one month of flights through the real stack
+e2e: ## Run the tests on the whole stack, which `make test` runs too
 	@$(RUN) pytest tests/e2e
 
 lint: ## Check style and types
@@ -55,7 +55,7 @@ lint: ## Check style and types
 	@$(RUN) mypy
 
 # Strict, because a package that could not be asked about would otherwise count as one without weaknesses.
-audit: ## Ask PyPI's advisory database about every locked package (needs pypi.org)
+audit: ## Ask PyPI's advisory database about every locked package (needs the internet)
 	@$(RUN) pip-audit --strict --requirement requirements.txt --require-hashes --disable-pip --progress-spinner off
 
 bench: ## Measure the chain against hand-written scripts (see bench/README.md)
