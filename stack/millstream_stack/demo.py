@@ -93,7 +93,10 @@ def follow(
             last_change, last_seen = time.monotonic(), seen
         elif time.monotonic() - last_change > stall_timeout_s:
             stuck = ", ".join(sorted(run.dag_id for run in runs if run.active)) or "queued asset events"
-            raise ClusterError(f"nothing has changed for {duration(stall_timeout_s)}; waiting for: {stuck}")
+            raise ClusterError(
+                f"nothing has changed for {duration(stall_timeout_s)}; waiting for: {stuck}; see "
+                "`make status` and the run's page in Airflow"
+            )
         time.sleep(POLL_S)
 
 
