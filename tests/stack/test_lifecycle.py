@@ -88,7 +88,10 @@ def test_a_wrong_setting_is_one_line_not_a_traceback(
     assert command_line.main(["status"]) == 2
 
     error = capsys.readouterr().err
-    assert error.startswith("error: airflow_port: Input should be a valid integer")
+    expected = (
+        "error: MILLSTREAM_AIRFLOW_PORT is 'http' (environment or .env): Input should be a valid integer"
+    )
+    assert error.startswith(expected)
     assert len(error.splitlines()) == 1
 
 

@@ -8,7 +8,6 @@ import pytest
 from pydantic import ValidationError
 
 from millstream.settings import CHECKOUT, Settings
-from millstream_stack.__main__ import main
 
 
 def test_everything_stays_in_the_checkout_and_on_loopback_by_default() -> None:
@@ -55,16 +54,3 @@ def test_a_lake_root_that_cannot_be_reached_is_refused(root: str) -> None:
 def test_values_out_of_range_are_refused(field: str, value: int) -> None:
     with pytest.raises(ValidationError, match=field):
         Settings(**{field: value})
-
-
-@pytest.mark.parametrize(
-    ("variable", "value"), [("MILLSTREAM_SPARK_DRIVER_MEMORY", "4G"), ("MILLSTREAM_AIRFLOW_PORT", "eighty")]
-)
-def test_a_wrong_value_is_told_by_the_name_of_its_variable(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, value: str
-) -> None:
-    monkeypatch.setenv(variable, value)
-
-    assert main(["status"]) == 2
-
-    assert f"error: {variable} is '{value}' (environment or .env): " in capsys.readouterr().err
