@@ -63,7 +63,7 @@ class Args(JobModel):
     """What to publish and under which account.
 
     `sequence` orders the attempts of one scope: of two that publish the same partitions the higher one
-    stays. Runs of different ranges are ordered by when their bytes landed.
+    stays. Runs of different ranges are ordered by when they began to fetch.
     `rows_read` is what the transform counted. `partitions` are those of the run, empty for a whole table.
     `contract` is a dataset's; by it broken rows are kept as received. `drift` is what the transform found
     changed at its source. A replay publishes what `run` landed once more; `replay` is the run that does it.
@@ -92,8 +92,8 @@ class Args(JobModel):
 class Result(JobModel):
     """The published version and the run's account; not `changed` when the table had these rows already.
 
-    `superseded` are the run's partitions that a run has published whose bytes landed later: left as they are
-    and in none of the counts.
+    `superseded` are the run's partitions that a run has published which began to fetch later: left as they
+    are, and in none of the counts.
     """
 
     table: str
@@ -292,14 +292,14 @@ def _agree_with_gate(broken: int, verdict: Verdict) -> None:
 
 
 def _landed_at(args: Args) -> datetime | None:
-    """When the run's source bytes had landed; None for what is made of tables."""
+    """When the run began to fetch what it landed; None for what is made of tables."""
     if args.contract is None:
         return None
     return read_manifest(Storage(args.lake_root), TableRef.parse(args.table).name, args.run).created_at
 
 
 def _landed_later(entry: ledger.Entry, table: TableRef, args: Args) -> tuple[str, ...]:
-    """The partitions that another run has published from bytes that landed after this run's.
+    """The partitions that another run has published which began to fetch after this one.
 
     A slow backfill must not bring back what a quicker run has replaced meanwhile. Increments are merged row
     by row, with the newer row kept.

@@ -54,7 +54,7 @@ _COLUMNS: tuple[tuple[str, DataType, str], ...] = (
     ("warnings", IntegerType(), "Rules that warned"),
     ("replay", StringType(), "Run that published the rows of `run` once more; null for that run itself"),
     ("watermark", StringType(), "How far the source had been read"),
-    ("landed_at", TimestampType(), "When the run's files had landed; null for tables made from tables"),
+    ("landed_at", TimestampType(), "When the run began to fetch; null for tables made from tables"),
     ("committed_at", TimestampType(), "When the publish was committed"),
     ("contract_version", IntegerType(), "Version of the dataset contract"),
     ("suite_version", StringType(), "Version of the expectation suite"),
