@@ -418,11 +418,13 @@ def test_an_artifact_store_that_fails_in_the_middle_leaves_no_version(
     """Its disk is full when some of the model's files are there."""
     versions = len(MlflowClient().search_model_versions(f"name = '{MODEL}'"))
     model, figures = kept(server, MODEL, registered["version"])
+    whole = size(model)
     training = Training(spark, lake, "full")
     fitted = training.fit()
-    with mounted(server.artifacts, size(figures) + size(model) // 2) as disk:
+    with mounted(server.artifacts, size(figures) + whole // 2) as disk:
         with pytest.raises(TrackingError, match=r"500 error responses.*make logs S=mlflow.*clear the task"):
             training.register(fitted)
-        assert list(disk.rglob("*.parquet"))
+        stored = sum(size(one) for one in disk.glob("*/models/*/artifacts"))
+        assert 0 < stored < whole, "it did not fail in the middle of the model"
     assert len(MlflowClient().search_model_versions(f"name = '{MODEL}'")) == versions
     assert training.register(fitted)["version"] == versions + 1
