@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import jvm
 import psutil
 import pyspark
 from chain import Chain
@@ -81,7 +82,7 @@ class Server:
             more.write(f"spark.driver.extraClassPath {classes}:{CHECKOUT}/.millstream/jars/*\n")
             more.write("spark.delta.logStore.file.impl millstream.fault.PausingLogStore\n")
             more.write(
-                "spark.driver.extraJavaOptions -XX:-UsePerfData -XX:TieredStopAtLevel=1 "
+                f"spark.driver.extraJavaOptions {jvm.SHORT_LIVED} "
                 "-XX:+ExitOnOutOfMemoryError -Duser.timezone=UTC "
                 f"-Djava.io.tmpdir={home}/tmp -Dmillstream.fault.dir={self.points}\n"
             )

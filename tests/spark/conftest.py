@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import jvm
 import pytest
 from pyspark.sql import SparkSession
 
@@ -29,8 +30,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.driver.memory", "2g")
-        # Sessions of a minute: the second compiler would cost more than it saves (measured: 400 s to 239 s).
-        .config("spark.driver.extraJavaOptions", "-XX:-UsePerfData -XX:TieredStopAtLevel=1")
+        .config("spark.driver.extraJavaOptions", jvm.SHORT_LIVED)
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
         .config("spark.millstream.lakeWriter", "true")
