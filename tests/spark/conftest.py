@@ -9,6 +9,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from millstream.settings import Settings
+from millstream_stack.spark_server import spark_properties
 
 
 @pytest.fixture(scope="session")
@@ -17,14 +18,14 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     jars = sorted((settings.home / "jars").glob("*.jar"))
     assert jars, f"no jars in {settings.home / 'jars'}: run stack/bootstrap.sh"
     scratch = tmp_path_factory.mktemp("spark")
+    builder = SparkSession.builder.master("local[2]")
+    # Queries are planned as the stack's own server plans them.
+    for name, value in spark_properties(settings).items():
+        if name.startswith(("spark.sql.", "spark.databricks.", "spark.millstream.")):
+            builder = builder.config(name, value)
     session = (
-        SparkSession.builder.master("local[2]")
-        .config("spark.jars", ",".join(str(jar) for jar in jars))
-        .config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
-        .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
-        .config("spark.sql.session.timeZone", "UTC")
+        builder.config("spark.jars", ",".join(str(jar) for jar in jars))
         .config("spark.sql.shuffle.partitions", "2")
-        .config("spark.databricks.delta.snapshotPartitions", "2")
         .config("spark.sql.warehouse.dir", str(scratch / "warehouse"))
         .config("spark.local.dir", str(scratch / "local"))
         .config("spark.driver.bindAddress", "127.0.0.1")
@@ -33,7 +34,6 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         .config("spark.driver.extraJavaOptions", jvm.SHORT_LIVED)
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
-        .config("spark.millstream.lakeWriter", "true")
         .getOrCreate()
     )
     session.sparkContext.setLogLevel("ERROR")
