@@ -46,7 +46,7 @@ class GateInconsistencyError(QualityGateError):
 
 
 class ConservationError(PermanentError):
-    """Rows read do not equal rows written + quarantined + deduplicated: nothing was published."""
+    """Rows that came in do not equal those that would be published or kept: nothing was published."""
 
 
 class ReconciliationError(PermanentError):

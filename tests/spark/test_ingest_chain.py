@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from chain import Chain, contract_of, month_zip, small_suite
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from millstream import ledger
 from millstream.errors import (
@@ -236,6 +237,26 @@ def test_rows_that_vanish_between_reading_and_publishing_stop_the_run(flights: C
     with pytest.raises(ConservationError, match="5 rows were read from the source but written 4"):
         flights.publish("r1", {**staged, "rows": 5}, ["2013-01"])
     assert flights.version() is None
+
+
+@pytest.mark.parametrize(
+    "careless",
+    [
+        lambda rows: rows.where("NOT cancelled"),
+        lambda rows: rows.union(rows.limit(1)),
+        lambda rows: rows.where("NOT cancelled").union(rows.where("flight = 725")),
+    ],
+    ids=["filters", "repeats", "filters one and repeats another"],
+)
+def test_a_transform_that_does_not_hand_on_each_row_once_stops_the_run(
+    flights: Chain, monkeypatch: pytest.MonkeyPatch, careless: Callable[[DataFrame], DataFrame]
+) -> None:
+    module = transform_of("flights")
+    whole = module.transform
+    monkeypatch.setattr(module, "transform", lambda rows: careless(whole(rows)))
+    flights.land("r1", ["2013-01"])
+    with pytest.raises(ConservationError, match=r"4 rows came in and \d went out.*transforms/flights\.py"):
+        flights.stage("r1")
 
 
 def test_references_tell_found_missing_and_not_yet_known(flights: Chain, spark: SparkSession) -> None:

@@ -18,6 +18,7 @@ from pyspark.sql.observation import Observation
 from millstream import drift, ledger
 from millstream.compatibility import require_compatible
 from millstream.contract import Contract
+from millstream.errors import ConservationError
 from millstream.jobs import JobModel
 from millstream.jobs.load_bronze import (
     bronze_condition,
@@ -28,7 +29,7 @@ from millstream.jobs.load_bronze import (
     recorded_changes,
 )
 from millstream.lake.reading import read_at
-from millstream.lake.staging import write_staged
+from millstream.lake.staging import SOURCE_ROW_ID, write_staged
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.lake.writing import require_writer
@@ -75,17 +76,19 @@ def run(spark: SparkSession, args: Args) -> Result:
     referenced = _referenced(transform, args.lake_root)
 
     marked = typed(source, contract)
-    rows = _transformed(marked, transform)
+    received, made = Observation(), Observation()
+    rows = _transformed(marked.observe(received, *_which_rows()), transform)
     rows = _with_required_checked(rows, transform)
     rows = _with_partition_checked(rows, contract)
     rows = _with_duplicates_marked(rows, transform.KEY)
     rows = _with_references_checked(spark, rows, transform, args.lake_root, referenced)
 
-    drifted = Observation()
-    rows = rows.observe(drifted, F.count_if(F.size(DRIFT) > 0).alias("rows")).drop(DRIFT)
+    drifted = F.count_if(F.size(DRIFT) > 0).alias("drifted")
+    rows = rows.observe(made, *_which_rows(), drifted).drop(DRIFT)
     target = TableRef(zone="silver", name=contract.dataset)
     staged = write_staged(rows, target.staging_uri(args.lake_root, args.run))
-    if drifted.get["rows"]:
+    _require_each_row_once(contract.dataset, received.get, made.get)
+    if made.get["drifted"]:
         changes += changed_values(marked, contract)
     drift.require_allowed(contract.dataset, changes, "Nothing was published")
     return Result(
@@ -95,6 +98,24 @@ def run(spark: SparkSession, args: Args) -> Result:
         inputs={**inputs, **referenced},
         drift=changes,
     )
+
+
+def _which_rows() -> tuple[Column, Column]:
+    """How many rows there are, and a sum that differs when they are others."""
+    half = F.xxhash64(SOURCE_ROW_ID).bitwiseAND(F.lit(0xFFFFFFFF))
+    return F.count(F.lit(1)).alias("rows"), F.sum(half).alias("ids")
+
+
+def _require_each_row_once(dataset: str, received: dict[str, Any], made: dict[str, Any]) -> None:
+    """Raises ConservationError when the transform, or a reference that it is checked against, has lost rows,
+    repeated some, or given them other ids."""
+    if any(received[name] != made[name] for name in ("rows", "ids")):
+        raise ConservationError(
+            f"{dataset}: {received['rows']} rows came in and {made['rows']} went out, not each of them once: "
+            f"transforms/{dataset}.py has to hand on every row, with its {SOURCE_ROW_ID}, and a column in "
+            "REFERENCES has to be unique in its table. Rows that must not be published are for the suite to "
+            "say, so that they are counted and kept. Nothing was published"
+        )
 
 
 def _source_rows(
