@@ -69,10 +69,16 @@ def run_query(settings: Settings, query: str, screen: Console) -> None:
         answer = spark.sql(read_only(query))
         _print(answer.columns, answer.limit(ROW_LIMIT + 1).collect(), screen)
     except PySparkException as error:
-        # The message alone: what follows is of use to those who write Spark.
-        raise ClusterError(str(error).partition("JVM stacktrace")[0].strip()) from error
+        raise ClusterError(_told(error)) from error
     finally:
         spark.stop()
+
+
+def _told(error: Exception) -> str:
+    """The message alone: the plan and the stack trace after it are of use to those who write Spark."""
+    message = str(error).partition("JVM stacktrace")[0]
+    # Where the query cannot be parsed it is quoted, and no plan follows.
+    return (message if "== SQL ==" in message else message.partition(";\n")[0]).strip()
 
 
 def _require(named: list[TableRef], lake_root: str) -> None:

@@ -44,6 +44,15 @@ def test_make_sql_names_the_tables_that_are_there_when_one_is_not(lake: Settings
         answer(lake, "select count(*) from silver.flihgts")
 
 
+def test_make_sql_says_what_is_wrong_with_a_query(lake: Settings) -> None:
+    publish(lake.lake_root, "silver.flights", "r1", read=9)
+    with pytest.raises(ClusterError, match=r"name `carier` cannot be resolved") as told:
+        answer(lake, "select carier from silver.flights")
+    assert "Relation" not in str(told.value), "the plan is told too"
+    with pytest.raises(ClusterError, match=r"(?s)PARSE_SYNTAX_ERROR.*selct 1"):
+        answer(lake, "selct 1 from silver.flights")
+
+
 def test_operations_jobs_over_connect(lake: Settings) -> None:
     root = lake.lake_root
     for run in ("r1", "r2", "r3"):
