@@ -1,6 +1,28 @@
-"""Options of the Java machines that tests start."""
+"""The Java machines that tests start."""
+
+from millstream.settings import Settings
+from millstream_stack.spark_server import properties_path
 
 # For one that lives some minutes the second compiler costs more than it saves (measured: 400 s to 239 s).
 # Without it Java takes itself for a small client and keeps 48 MiB of compiled code; Spark has more, and what
 # was thrown out is compiled again (measured: a sixth of the processor time).
 SHORT_LIVED = "-XX:-UsePerfData -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:MetaspaceSize=256m"
+
+
+def shorten(settings: Settings, *options: str) -> None:
+    """Have a Spark server whose properties are written already live with these options, not the stack's.
+
+    `options` are Java's, too.
+    """
+    given = " ".join(
+        (
+            SHORT_LIVED,
+            "-XX:+ExitOnOutOfMemoryError",
+            "-Duser.timezone=UTC",
+            f"-Djava.io.tmpdir={settings.home}/tmp",
+            *options,
+        )
+    )
+    with properties_path(settings).open("a") as more:
+        # The last of several entries counts.
+        more.write(f"spark.driver.extraJavaOptions {given}\n")

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
+import jvm
 import pytest
 from pyspark.sql.connect.client import SparkConnectClient
 
@@ -41,6 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     for folder in ("tmp", "spark", "spark-events"):
         (home / folder).mkdir()
     write_spark_properties(settings)
+    jvm.shorten(settings)
     with (home / "server.log").open("wb") as log:
         process = subprocess.Popen(
             spark_connect_command(settings),

@@ -81,11 +81,7 @@ class Server:
             # The last of several entries counts.
             more.write(f"spark.driver.extraClassPath {classes}:{CHECKOUT}/.millstream/jars/*\n")
             more.write("spark.delta.logStore.file.impl millstream.fault.PausingLogStore\n")
-            more.write(
-                f"spark.driver.extraJavaOptions {jvm.SHORT_LIVED} "
-                "-XX:+ExitOnOutOfMemoryError -Duser.timezone=UTC "
-                f"-Djava.io.tmpdir={home}/tmp -Dmillstream.fault.dir={self.points}\n"
-            )
+        jvm.shorten(self.settings, f"-Dmillstream.fault.dir={self.points}")
         self._process: subprocess.Popen[bytes] | None = None
         # Of the last process that has ended.
         self.exit_code: int | None = None
