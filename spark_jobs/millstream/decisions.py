@@ -23,6 +23,7 @@ from millstream.transforms import transform_of
 
 DECISIONS = TableRef(zone="ops", name="decisions")
 DECISION = "_decision"
+DECIDED_ON = "_decided_on"
 # A withdrawn decision leaves the row to the rules.
 Action = Literal["accept", "drop", "withdraw"]
 
@@ -53,10 +54,17 @@ SCHEMA = StructType(
 
 
 def newest(spark: SparkSession, table: TableRef, lake_root: str, version: int) -> DataFrame:
-    """The decision that counts for each source row of `table`: `_source_row_id`, `_decision`."""
-    made = read_at(spark, str(DECISIONS), lake_root, version).where(F.col("table") == str(table))
-    return made.groupBy(F.col("source_row_id").alias(SOURCE_ROW_ID)).agg(
-        F.max_by("action", "decided_at").alias(DECISION)
+    """The decision that counts for each source row of `table`: `_source_row_id`, `_decision`, and
+    `_decided_on`, the rules that the row broke then."""
+    made = _made(spark, table, lake_root, version)
+    return (
+        made.groupBy(F.col("source_row_id").alias(SOURCE_ROW_ID))
+        .agg(F.max_by(F.struct("action", "reasons"), "decided_at").alias("newest"))
+        .select(
+            SOURCE_ROW_ID,
+            F.col("newest.action").alias(DECISION),
+            F.col("newest.reasons").alias(DECIDED_ON),
+        )
     )
 
 
@@ -65,12 +73,9 @@ def standing(
 ) -> DataFrame:
     """Source rows of `table` that `ops.decisions` has, at `version`, accepted or dropped; chosen as in the
     quarantine, and with its columns `_partition`, `_run` and `_reasons`."""
-    made = read_at(spark, str(DECISIONS), lake_root, version).where(F.col("table") == str(table))
-    for column in SCHEMA.fields:
-        if column.name not in made.columns:
-            made = made.withColumn(column.name, F.lit(None).cast(column.dataType))
     found = (
-        made.groupBy("source_row_id")
+        _made(spark, table, lake_root, version)
+        .groupBy("source_row_id")
         .agg(F.max_by(F.struct("action", "partition", "source_run", "reasons"), "decided_at").alias("newest"))
         # Decisions from before these columns were there do not say what to publish again.
         .where("newest.action <> 'withdraw' AND newest.source_run IS NOT NULL")
@@ -82,6 +87,20 @@ def standing(
         )
     )
     return quarantine.chosen(found, reason, partition)
+
+
+def _made(spark: SparkSession, table: TableRef, lake_root: str, version: int) -> DataFrame:
+    """All decisions on rows of `table`, with null in columns that `ops.decisions` had not at `version`."""
+    made = read_at(spark, str(DECISIONS), lake_root, version).where(F.col("table") == str(table))
+    missing = [column for column in SCHEMA.fields if column.name not in made.columns]
+    return made.select("*", *(F.lit(None).cast(one.dataType).alias(one.name) for one in missing))
+
+
+def accepted(table: TableRef) -> Column:
+    """Whether a person has accepted a broken row, and in spite of all the rules that it breaks now: nobody
+    has seen a later rule broken. Decisions of before 0.2 that name no rules are for all."""
+    known = F.coalesce(F.size(F.array_except(REASONS, DECIDED_ON)) == 0, F.lit(True))
+    return (F.col(DECISION) == "accept") & known & acceptable(table)
 
 
 def acceptable(table: TableRef) -> Column:

@@ -11,8 +11,9 @@ import gzip
 import io
 import json
 import zipfile
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlsplit
@@ -39,7 +40,16 @@ class Record(NamedTuple):
     added: str | None = None
 
 
+class Delivered(NamedTuple):
+    """The columns of one landed file: their names there, and for those of the contract's columns that only
+    some of its records have, how many lack them."""
+
+    names: list[str]
+    lacking: dict[str, int]
+
+
 BATCH_ROWS = 20_000
+FIELD_TWICE = "a field comes twice"
 LINEAGE = ("_source_file", "_source_row", "_record_error", "_record", "_added")
 
 
@@ -170,42 +180,43 @@ def decoder(contract: Contract) -> Decode:
     raise SourceDataError(f"{contract.dataset}: no decoder for format {contract.source.format}")
 
 
-def fields(contract: Contract, stream: IO[bytes], name: str) -> list[str]:
-    """The names of the columns in one landed file: its header, or every name that one of its records has.
+def delivered(contract: Contract, stream: IO[bytes], name: str) -> Delivered:
+    """The columns of one landed file: its header, or every name that one of its records has.
 
-    Empty when there is no record, where the contract allows that, and for an API's empty page.
+    None when there is no record, where the contract allows that, and for an API's empty page.
 
     Raises: SourceDataError: nothing can be read, or a header has a name twice.
     """
     try:
-        found = _fields(contract, stream)
+        found = _delivered(contract, stream)
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise SourceDataError(f"{contract.dataset}: {name}: cannot be read: {error}") from error
-    if doubled := sorted({one for one in found if found.count(one) > 1}):
+    if doubled := sorted({one for one in found.names if found.names.count(one) > 1}):
         raise SourceDataError(
             f"{contract.dataset}: {name}: columns named twice: {', '.join(map(repr, doubled))}"
         )
-    if not found and not contract.allow_empty and contract.source.kind != "http":
+    if not found.names and not contract.allow_empty and contract.source.kind != "http":
         raise SourceDataError(f"{contract.dataset}: {name}: no record in it can be read")
     return found
 
 
-def _fields(contract: Contract, stream: IO[bytes]) -> list[str]:
+def _delivered(contract: Contract, stream: IO[bytes]) -> Delivered:
     match contract.source:
         case FilesSource(format="csv.zip"):
-            return _header(_text(_only_member(stream)))
+            return Delivered(_header(_text(_only_member(stream))), {})
         case FilesSource(format="csv"):
-            return _header(_text(stream))
+            return Delivered(_header(_text(stream)), {})
         case FilesSource(format="jsonl.gz"):
-            return _names(one for one, _ in _json_parsed(gzip.GzipFile(fileobj=stream)))
+            lines = _json_parsed(gzip.GzipFile(fileobj=stream))
+            return _of_records(contract, (one for one, _ in lines))
         case FilesSource(format="xml", row_tag=str() as row_tag):
-            return _names(dict(_xml_pairs(row)) for row in _xml_rows(stream, row_tag))
+            return _of_records(contract, (dict(_xml_pairs(row)) for row in _xml_rows(stream, row_tag)))
         case HttpSource(records_key=key):
-            return _names(json.load(stream)[key])
+            return _of_records(contract, _page_records(stream, key))
         case SqlSource():
             import pyarrow.parquet as pq
 
-            return list(pq.read_schema(stream).names)
+            return Delivered(list(pq.read_schema(stream).names), {})
     raise SourceDataError(f"no decoder for format {contract.source.format}")
 
 
@@ -216,13 +227,22 @@ def _header(lines: Iterable[str]) -> list[str]:
     return found
 
 
-def _names(records: Iterable[Any]) -> list[str]:
+def _of_records(contract: Contract, records: Iterable[Any]) -> Delivered:
     """Every name that one of the records has, in the order of their first appearance."""
+    layouts = _layouts(contract)
     found: dict[str, None] = {}
+    lacking: Counter[str] = Counter()
     for record in records:
-        if isinstance(record, dict):
-            found.update(dict.fromkeys(record))
-    return list(found)
+        if not isinstance(record, dict):
+            continue
+        names = tuple(record)
+        found.update(dict.fromkeys(names))
+        layout = layouts(names)
+        # A record that lacks what it may not lack is kept apart as a whole.
+        if None in layout.delivered and not layout.missing:
+            pairs = zip(contract.column_names, layout.delivered, strict=True)
+            lacking.update(column for column, name in pairs if name is None)
+    return Delivered(list(found), dict(lacking))
 
 
 def _only_member(stream: IO[bytes]) -> IO[bytes]:
@@ -322,31 +342,78 @@ def _printable(text: str) -> str:
 def _json_lines(stream: Iterable[bytes], contract: Contract) -> Iterator[Record]:
     layout = _layouts(contract)
     for found, line in _json_parsed(stream):
+        raw = partial(_json_line, line)
         if isinstance(found, ValueError):
-            yield Record(None, f"not JSON: {found}", line.decode("utf-8", "backslashreplace").rstrip("\n"))
+            yield Record(None, f"not JSON: {found}", raw())
         else:
-            yield _json_record(found, layout)
+            yield _json_record(found, layout, raw)
+
+
+def _json_line(line: bytes) -> str:
+    return line.decode("utf-8", "backslashreplace").rstrip("\n")
 
 
 def _json_parsed(stream: Iterable[bytes]) -> Iterator[tuple[Any, bytes]]:
     """Each line's value, or the error that it gave, and the line."""
     for line in stream:
         try:
-            yield json.loads(line), line
+            yield json.loads(line, object_pairs_hook=_json_object), line
         except ValueError as error:
             yield error, line
 
 
 def _json_page(stream: IO[bytes], contract: Contract, key: str) -> Iterator[Record]:
     layout = _layouts(contract)
-    for record in json.load(stream)[key]:
-        yield _json_record(record, layout)
+    for record in _page_records(stream, key):
+        yield _json_record(record, layout, partial(_json_text, record))
 
 
-def _json_record(record: Any, layout: Layouts) -> Record:
+def _page_records(stream: IO[bytes], key: str) -> list[Any]:
+    page = json.load(stream, object_pairs_hook=_json_object)
+    if isinstance(page, _Ambiguous):
+        raise ValueError(f"the page has a field twice: {', '.join(name for name, _ in page.pairs)}")
+    records: list[Any] = page[key]
+    return records
+
+
+@dataclass(frozen=True)
+class _Ambiguous:
+    """A JSON object that has a name twice: which of the values is meant, nobody can say (RFC 8259, 4)."""
+
+    pairs: list[tuple[str, Any]]
+
+
+def _json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Ambiguous:
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else _Ambiguous(pairs)
+
+
+def _json_text(value: Any) -> str:
+    """`value` as JSON, an object that has a name twice as it was."""
+    match value:
+        case _Ambiguous(pairs=pairs):
+            return f"{{{', '.join(f'{json.dumps(name)}: {_json_text(one)}' for name, one in pairs)}}}"
+        case dict():
+            return _json_text(_Ambiguous(list(value.items())))
+        case list():
+            return f"[{', '.join(map(_json_text, value))}]"
+        case _:
+            return json.dumps(value)
+
+
+class _FieldTwiceError(ValueError):
+    """A field's value has a name twice in it."""
+
+
+def _json_record(record: Any, layout: Layouts, raw: Callable[[], str]) -> Record:
+    if isinstance(record, _Ambiguous):
+        return Record(None, FIELD_TWICE, raw())
     if not isinstance(record, dict):
-        return Record(None, "not a JSON object", json.dumps(record))
-    return _named_record(record, layout, lambda: json.dumps(record))
+        return Record(None, "not a JSON object", raw())
+    try:
+        return _named_record(record, layout, raw)
+    except _FieldTwiceError:
+        return Record(None, FIELD_TWICE, raw())
 
 
 Layouts = Callable[[tuple[str, ...]], Layout]
@@ -372,7 +439,13 @@ def _named_record(record: Mapping[str, Any], layouts: Layouts, raw: Callable[[],
 def _as_text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    return json.dumps(value)
+    return json.dumps(value, default=_refuse)
+
+
+def _refuse(value: Any) -> Any:
+    if isinstance(value, _Ambiguous):
+        raise _FieldTwiceError
+    raise TypeError(f"no JSON: {value!r}")
 
 
 def _xml(stream: IO[bytes], contract: Contract, row_tag: str) -> Iterator[Record]:
@@ -382,7 +455,7 @@ def _xml(stream: IO[bytes], contract: Contract, row_tag: str) -> Iterator[Record
         if len(record := dict(pairs)) == len(pairs):
             yield _named_record(record, layout, partial(_xml_text, row))
         else:
-            yield Record(None, "a field comes twice", _xml_text(row))
+            yield Record(None, FIELD_TWICE, _xml_text(row))
 
 
 def _xml_rows(stream: IO[bytes], row_tag: str) -> Iterator[Element]:

@@ -9,7 +9,7 @@ Which policy each kind of change can have is declared in `millstream.contract.Dr
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
@@ -28,7 +28,10 @@ _WORDS: dict[DriftKind, tuple[str, str]] = {
     ),
     "renamed": ("column renamed", "rename it in the contract, or set drift.renamed to evolve"),
     "retyped": ("column retyped", "ask the source's owner, or publish a new version of the contract"),
-    "widened": ("column widened", "widen its type in the contract, or set drift.widened to evolve"),
+    "widened": (
+        "column widened",
+        "widen its type in the contract and the transform, or set drift.widened to evolve",
+    ),
     "nullability": ("value missing", "ask the source's owner, or make the column nullable in the contract"),
     "new_category": ("new category", "add it to the column's categories in the contract"),
 }
@@ -54,18 +57,28 @@ class Change(BaseModel):
         return f"{told}{rows}{f' ({self.detail})' if self.detail else ''}"
 
 
-def of_columns(contract: Contract, found: Sequence[str]) -> list[Change]:
-    """How a delivery's columns `found` differ from the contract's."""
+def of_columns(
+    contract: Contract, found: Sequence[str], lacking: Mapping[str, int] | None = None
+) -> list[Change]:
+    """How a delivery's columns `found` differ from the contract's.
+
+    `lacking`: of the contract's columns that may be left out, and that only some records have, how many lack
+    them.
+    """
     layout = contract.layout(found)
     changes = []
     for column, name in zip(contract.column_names, layout.delivered, strict=True):
         if name is None:
             removed: DriftPolicy = "freeze" if column in layout.missing else "evolve"
             changes.append(Change(kind="removed", column=column, policy=removed))
-        elif name != column:
+            continue
+        if name != column:
             detail = f"delivered as {name}"
             renamed = contract.drift.renamed
             changes.append(Change(kind="renamed", column=column, policy=renamed, detail=detail))
+        if rows := (lacking or {}).get(column):
+            detail = "not in every record"
+            changes.append(Change(kind="removed", column=column, policy="evolve", detail=detail, rows=rows))
     return [
         *changes,
         *(Change(kind="added", column=name, policy=contract.drift.added) for name in layout.added),

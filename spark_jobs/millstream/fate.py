@@ -6,7 +6,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from millstream import ledger
-from millstream.decisions import DECISION, acceptable, newest
+from millstream.decisions import DECIDED_ON, DECISION, accepted, newest
 from millstream.lake.staging import SOURCE_ROW_ID
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
@@ -57,14 +57,14 @@ def with_fate(
     """
     if decisions is None:
         staged = staged.withColumn(DECISION, F.lit(None).cast("string"))
+        staged = staged.withColumn(DECIDED_ON, F.lit(None).cast("array<string>"))
     else:
         staged = staged.join(newest(spark, table, lake_root, decisions), SOURCE_ROW_ID, "left")
-    accepted = (F.col(DECISION) == "accept") & acceptable(table)
     fate = (
         F.when(F.col("_duplicate"), "deduplicated")
         .when(F.col(DECISION) == "drop", "dropped")
         .when(F.size(REASONS) == 0, "written")
-        .when(accepted, "accepted")
+        .when(accepted(table), "accepted")
         .otherwise("quarantined")
     )
     return staged.withColumn(FATE, fate)

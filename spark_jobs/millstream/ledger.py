@@ -176,9 +176,14 @@ def next_sequence(table: TableRef, lake_root: str, started: datetime) -> int:
 
     Where the clock has been set back since, the number after theirs.
     """
+    newest = max((entry.sequence for entry in committed(table, lake_root)), default=0)
+    return max(int(started.timestamp() * 1000), newest + 1)
+
+
+def committed(table: TableRef, lake_root: str) -> list[Entry]:
+    """The accounts in the table's commits and in its quarantine's: a publish may have ended between them."""
     commits = (*history(table, lake_root), *history(table.quarantine, lake_root))
-    committed = (entry.sequence for entry in map(_entry, commits) if entry is not None)
-    return max(int(started.timestamp() * 1000), max(committed, default=0) + 1)
+    return [entry for entry in map(_entry, commits) if entry is not None]
 
 
 def watermark(table: TableRef, lake_root: str) -> str | None:

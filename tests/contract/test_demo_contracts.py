@@ -11,7 +11,7 @@ from loopback import serve
 
 from millstream import drift
 from millstream.contract import Contract
-from millstream.decode import decoder, fields
+from millstream.decode import decoder, delivered
 from millstream.extract import FilesExtractor, HttpEndpoint, HttpExtractor, SqlExtractor
 from millstream.lake.storage import Storage
 from millstream.landing import Landing, Manifest, verify
@@ -52,7 +52,7 @@ def decoded_rows(lake: Path, contract: Contract, manifest: Manifest) -> int:
     count = 0
     for file in manifest.files:
         with (lake / file.path).open("rb") as stream:
-            assert drift.of_columns(contract, fields(contract, stream, file.path)) == []
+            assert drift.of_columns(contract, delivered(contract, stream, file.path).names) == []
         with (lake / file.path).open("rb") as stream:
             for values, error, _, added in decoder(contract)(stream):
                 assert error is None

@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 
 from millstream import drift, transforms
 from millstream.contract import Contract
-from millstream.decode import fields
+from millstream.decode import delivered
 from millstream.lake.tables import TableRef
 from millstream.quality.suite import Suite
 from millstream.settings import CHECKOUT
@@ -70,7 +70,7 @@ def test_airflow_loads_the_dag(checkout: Path) -> None:
 def test_source_contract_suite_and_transform_fit(checkout: Path) -> None:
     contract = Contract.load_file(checkout / CONTRACT)
     with (checkout / SOURCE).open("rb") as stream:
-        assert drift.of_columns(contract, fields(contract, stream, SOURCE)) == []
+        assert drift.of_columns(contract, delivered(contract, stream, SOURCE).names) == []
     transform = transforms.transform_of("runways")
     staged = {*transform.SCHEMA.fieldNames(), *transform.REFERENCES}
     suite = Suite.from_dict(json.loads((checkout / SUITE).read_text()))

@@ -31,7 +31,7 @@ from millstream.extract.sql import SqlExtractor
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.lake.writing import TableDefinition, create_table, replace, require_columns
-from millstream.landing import Landing, in_memory
+from millstream.landing import Landing, in_memory, read_manifest
 from millstream.transforms import column
 
 ANY_ROWS = {
@@ -208,6 +208,110 @@ def test_a_record_that_lacks_a_field_is_kept_apart_not_filled_with_a_null(
     assert rows[None]["_malformed"] == ["record: field missing: engine"]
     assert "N1" in rows[None]["_source_record"]
     assert rows["N2"]["_malformed"] == []
+
+
+@pytest.mark.parametrize("kind", ["jsonl.gz", "http", "xml"])
+def test_a_field_that_only_some_records_have_is_announced_with_how_many_lack_it(
+    planes: Callable[..., Planes], kind: str
+) -> None:
+    chain = planes(contract(kind, drift={"removed": "evolve"}))
+    chain.deliver("r1", N1, without(N2, "seats"), without(N2, "seats", "engine", tailnum="N3"))
+    for mode in ("elt", "etl"):
+        rows, staged = chain.staged_rows("r1", mode=mode)
+        assert told(staged) == [
+            ("removed", "seats", "evolve", "not in every record", 2),
+            ("removed", "engine", "evolve", "not in every record", 1),
+        ]
+        assert [(rows[name]["seats"], rows[name]["engine"]) for name in ("N1", "N2", "N3")] == [
+            (55, "jet"),
+            (None, "jet"),
+            (None, None),
+        ]
+
+
+def loaded_under_a_smaller_contract(chain: Planes, kind: str, *rows: Row) -> None:
+    """Bronze has the columns `seats` and `engine` from another run; r1's contract knew neither."""
+    chain.load("r0", N1)
+    whole = chain.contract
+    few = [column for column in whole.columns if column.name not in ("seats", "engine")]
+    chain.contract = whole.model_copy(update={"columns": tuple(few)})
+    chain.load("r1", *rows)
+    chain.contract = whole
+
+
+def remove_landing(chain: Planes, run: str) -> None:
+    storage = Storage(chain.root)
+    for path in read_manifest(storage, "planes", run).paths:
+        storage.remove(path)
+
+
+gone_or_not = pytest.mark.parametrize("landing_is_gone", [False, True])
+
+
+@pytest.mark.parametrize("kind", ["csv", "xml", "sql"])
+@gone_or_not
+def test_a_column_that_the_contract_names_later_is_not_null_in_what_was_loaded_before(
+    planes: Callable[..., Planes], kind: str, landing_is_gone: bool
+) -> None:
+    chain = planes(contract(kind, {"engine": {"aliases": ["motor"]}}))
+    rows = [without(row, "engine", motor=row["engine"]) for row in (N1, N2)]
+    loaded_under_a_smaller_contract(chain, kind, *rows)
+    if landing_is_gone:
+        remove_landing(chain, "r1")
+    for transform in (
+        lambda: chain.transform("r1"),
+        lambda: chain.transform("q1", "replay", source_run="r1"),
+    ):
+        staged = transform()
+        found = chain.spark.read.format("delta").load(staged["staged_uri"]).collect()
+        assert {row["tailnum"]: (row["seats"], row["engine"], row["_malformed"]) for row in found} == {
+            "N1": (55, "jet", []),
+            "N2": (182, "jet", []),
+        }
+        assert told(staged) == [("renamed", "engine", "evolve", "delivered as motor", None)]
+
+
+@gone_or_not
+def test_a_column_that_the_contract_names_later_and_that_never_came_is_removed(
+    planes: Callable[..., Planes], landing_is_gone: bool
+) -> None:
+    chain = planes(contract("csv"))
+    loaded_under_a_smaller_contract(chain, "csv", without(N1, "seats"), without(N2, "seats"))
+    if landing_is_gone:
+        remove_landing(chain, "r1")
+    with pytest.raises(SchemaDriftError, match="column removed at the source: seats"):
+        chain.transform("r1")
+    with pytest.raises(SchemaDriftError, match="column removed at the source: seats"):
+        chain.transform("q1", "replay", source_run="r1")
+
+    chain.contract = contract("csv", drift={"removed": "evolve"})
+    for staged in (chain.transform("r1"), chain.transform("q1", "replay", source_run="r1")):
+        assert told(staged) == [("removed", "seats", "evolve", "", None)]
+
+
+def test_a_type_that_only_the_contract_has_widened_publishes_nothing(planes: Callable[..., Planes]) -> None:
+    """A merge would put 5 into the table for 5.5, and the account would be of 5.5."""
+    chain = planes(contract(columns={"seats": {"type": "double"}}))
+    chain.deliver("r1", {**N1, "seats": 5.5})
+    with pytest.raises(ContractError, match=r"planes: .* seats is double, not int\. Nothing was published"):
+        chain.stage("r1")
+
+
+@pytest.mark.parametrize(
+    ("kind_of_change", "delivered"),
+    [("added", {**N1, "wings": 2}), ("renamed", without(N1, "seats", places=55))],
+)
+def test_a_frozen_change_of_columns_stops_both_modes_before_anything_is_written(
+    planes: Callable[..., Planes], kind_of_change: str, delivered: Row
+) -> None:
+    chain = planes(contract(columns={"seats": {"aliases": ["places"]}}, drift={kind_of_change: "freeze"}))
+    chain.deliver("r1", delivered)
+    told = f"column {kind_of_change} at the source: (wings|seats)"
+    with pytest.raises(SchemaDriftError, match=told):
+        chain.load_bronze("r1")
+    with pytest.raises(SchemaDriftError, match=told):
+        chain.transform("r1", "etl")
+    assert ledger.version(BRONZE, chain.root) is None
 
 
 BAD = {**N2, "year": "2004.5", "seats": "many", "manufacturer": "", "engine": "solar", "engines": "4.0"}

@@ -23,6 +23,7 @@ from millstream.errors import DecisionRefusedError, SupersededError
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.landing import Landing, in_memory
+from millstream.quality.suite import Suite
 from millstream.retention import remove_landed
 
 PLANES = TableRef.parse("silver.planes")
@@ -30,6 +31,18 @@ MONTHS = ["2013-01", "2013-02"]
 NEGATIVE = AA1141.replace(",1089,", ",-1089,")
 SHORT = "2013,1,1,555"
 ANY_DISTANCE = {**POSITIVE_DISTANCE, "kwargs": {"column": "distance_mi", "min_value": -5000}}
+NOT_AMERICAN = {
+    "type": "expect_column_values_to_not_be_in_set",
+    "kwargs": {"column": "carrier", "value_set": ["AA"], "mostly": 0.1},
+    "severity": "critical",
+    "meta": {},
+}
+LOW = {
+    "type": "expect_column_values_to_be_between",
+    "kwargs": {"column": "alt_ft", "max_value": 20_000, "mostly": 0.0},
+    "severity": "critical",
+    "meta": {},
+}
 KNOWN_PLANE = {
     "type": "expect_column_values_to_be_in_set",
     "kwargs": {"column": "_ref_plane", "value_set": [True], "mostly": 0.1},
@@ -134,9 +147,25 @@ def test_every_row_is_kept_as_it_was_received(flights: Chain) -> None:
     record = dict(zip(flights.contract.column_names, NEGATIVE.split(","), strict=True))
     assert json.loads(rows[1141]["_source_record"]) == record
     assert (rows[1141]["_malformed"], rows[1141]["_run"]) == ([], "r1")
+    versions = (flights.contract.version, Suite.from_dict(flights.suite).version)
+    assert {(row["_contract_version"], row["_suite_version"]) for row in rows.values()} == {versions}
     assert rows[1141]["_source_row_id"].endswith("#2")
     assert rows[None]["_source_record"] == SHORT
     assert rows[None]["_malformed"] == rows[None]["_reasons"]
+
+
+@pytest.mark.parametrize("mode", ["elt", "etl"])
+def test_what_the_contract_does_not_know_and_what_was_null_are_kept_too(
+    spark: SparkSession, tmp_path: Path, mode: str
+) -> None:
+    chain = Chain(spark, tmp_path, contract_of("airports"), small_suite(LOW))
+    sent = {"faa": "XYZ", "name": "Far Up", "lat": "1.5", "lon": "2.5", "alt": "90000", "tz": None}
+    record = {**dict.fromkeys(chain.contract.column_names), **sent, "runways": "2"}
+    fields = "".join(f"<{name}>{value or ''}</{name}>" for name, value in record.items())
+    chain.put("airports/airports.xml", f"<airports><airport>{fields}</airport></airports>")
+    assert counts(chain.run("r1", mode=mode))[:3] == (1, 0, 1)
+    (row,) = chain.rows(chain.table.quarantine).collect()
+    assert json.loads(row["_source_record"]) == record
 
 
 def test_a_row_that_is_good_under_todays_rules_enters_the_table(flights: Chain) -> None:
@@ -199,6 +228,22 @@ def test_a_dropped_row_is_in_neither_table_until_decided_otherwise(flights: Chai
     assert flights.rows(DECISIONS).count() == 4
 
 
+def test_an_accepted_row_that_breaks_a_later_rule_is_kept_back_again(flights: Chain) -> None:
+    """Nobody has said that it may break that one too."""
+    flights.decide("q1", "accept", reason="distance_mi")
+    assert counts(publish_again(flights)) == (6, 4, 2, 0, 0, 1)
+
+    flights.suite = small_suite(POSITIVE_DISTANCE, KNOWN_PLANE, NOT_AMERICAN)
+    staged = staged_by(flights, "r1", rows=6)
+    flights.judge("r1", staged)
+    assert counts(flights.publish("r1", staged, MONTHS)) == (6, 3, 3, 0, 0, 0)
+    (row,) = flights.rows(flights.table.quarantine).where("flight = 1141").collect()
+    assert len(row["_reasons"]) == 2
+
+    flights.decide("q2", "accept", reason="carrier")
+    assert counts(flights.publish("r1", staged, MONTHS)) == (6, 4, 2, 0, 0, 1)
+
+
 def test_a_withdrawn_decision_leaves_the_row_to_the_rules(flights: Chain) -> None:
     flights.decide("q1", "drop", reason="_ref_plane")
     flights.decide("q2", "accept", reason="distance_mi")
@@ -235,6 +280,26 @@ def test_a_replay_gives_way_to_a_newer_ingest(flights: Chain) -> None:
     with pytest.raises(SupersededError, match="run r1 is not, or no longer"):
         flights.replay("q1", found)
     assert state(flights) == before
+
+
+def test_a_newer_ingest_that_waits_for_a_replays_turn_publishes_behind_it(flights: Chain) -> None:
+    """Its try began first, and its bytes are newer: it is not what the replay has superseded."""
+    began = ledger.next_sequence(flights.table, flights.root, flights.now())
+    flights.suite = small_suite(ANY_DISTANCE, KNOWN_PLANE)
+    found = flights.find("q1")
+    (replayed,) = flights.replay("q1", found)
+    assert counts(replayed) == (5, 3, 2, 0, 0, 0)
+
+    flights.put("flights/flights_2013-01.csv.zip", month_zip(UA1545))
+    flights.land("r2", MONTHS[:1])
+    staged = flights.stage("r2")
+    flights.judge("r2", staged)
+    assert counts(flights.publish("r2", staged, MONTHS[:1], sequence=began)) == (1, 1, 0, 0, 0, 0)
+    assert published(flights) == {1545, 1117}
+
+    # A later try of its own stays, whichever ends last.
+    with pytest.raises(SupersededError, match="newer attempt"):
+        flights.publish("r2", staged, MONTHS[:1], sequence=began, contract_version=7)
 
 
 def test_when_landed_bytes_are_gone_bronze_is_replayed(flights: Chain) -> None:
@@ -324,6 +389,25 @@ def test_an_old_increment_never_overwrites_a_newer_one(planes: Chain) -> None:
     assert counts(dropped) == (3, 1, 0, 1, 1, 0)
     assert planes.rows(planes.table.quarantine).isEmpty()
     assert {row["tailnum"]: row["year"] for row in planes.rows().collect()} == newest
+
+
+def test_a_decision_on_rows_of_two_increments_is_carried_out_on_both(planes: Chain) -> None:
+    """Their accounts have the same counts, and no row that could tell them apart."""
+    planes.suite = small_suite({**NEW, "kwargs": {**NEW["kwargs"], "mostly": 0.0}})
+    increment(planes, "r1", "2013-01-01", N1=(1980, 10))
+    increment(planes, "r2", "2013-02-01", N2=(1981, 20))
+    assert planes.rows(planes.table.quarantine).count() == 2
+    found = planes.find("q1")
+    planes.decide("q1", "drop")
+    assert [counts(result) for result in planes.replay("q1", found)] == [(1, 0, 0, 0, 1, 0)] * 2
+    assert planes.rows(planes.table.quarantine).isEmpty()
+    assert {entry.run: entry.dropped for entry in ledger.entries(planes.table, planes.root)[:2]} == {
+        "r1": 1,
+        "r2": 1,
+    }
+    after = state(planes)
+    assert [result["changed"] for result in planes.replay("q2", found)] == [False, False]
+    assert state(planes) == after
 
 
 def test_a_full_refresh_keeps_a_broken_row_once(planes: Chain) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millstream.contract import Contract
-from millstream.decode import decoder, fields
+from millstream.decode import decoder, delivered
 from millstream.errors import SourceDataError
 
 COLUMNS = ["id", "name"]
@@ -121,7 +121,7 @@ def test_csv_quote_out_of_place_breaks_its_own_line_only(lines: list[str], broke
 def test_csv_whose_header_has_a_quote_that_is_not_closed_is_refused() -> None:
     content = b'id,"name\n1,one\n'
     with pytest.raises(SourceDataError, match="the header is not CSV"):
-        fields(CSV, io.BytesIO(content), "things.csv")
+        delivered(CSV, io.BytesIO(content), "things.csv")
     with pytest.raises(SourceDataError, match="the header is not CSV"):
         decoded(CSV, content)
 
@@ -153,6 +153,23 @@ def test_json_lines_keep_bad_ones() -> None:
     assert rows[1][2] == '{"id": 2'
     assert rows[2] == (None, "not a JSON object", "[3]")
     assert rows[3] == (None, "field missing: name", '{"id": 4}')
+
+
+TWICE = '{"id": "1", "name": "one", "name": "two"}'
+TWICE_WITHIN = '{"id": "1", "name": [{"a": 1, "a": 2}]}'
+
+
+@pytest.mark.parametrize("record", [TWICE, TWICE_WITHIN])
+def test_json_record_with_a_field_twice_is_kept_apart_as_it_was(record: str) -> None:
+    whole = '{"id": "2", "name": "two"}'
+    expected = [(None, "a field comes twice", record), (["2", "two"], None, None)]
+    assert decoded(LINES, gzip.compress(f"{record}\n{whole}\n".encode())) == expected
+    assert decoded(PAGE, f'{{"results": [{record}, {whole}]}}'.encode()) == expected
+
+
+def test_json_page_with_its_records_twice_is_refused() -> None:
+    with pytest.raises(SourceDataError, match="the page has a field twice"):
+        delivered(PAGE, io.BytesIO(b'{"results": [], "results": [{"id": 1}]}'), "x")
 
 
 def test_json_page_values_as_the_source_wrote_them() -> None:
@@ -221,7 +238,7 @@ def with_columns(source: Contract, **name: Any) -> Contract:
 
 @each_delivery
 def test_the_names_of_a_delivery_are_read_in_every_format(source: Contract, content: bytes) -> None:
-    assert fields(source, io.BytesIO(content), "x") == ["id", "old", "colour"]
+    assert delivered(source, io.BytesIO(content), "x").names == ["id", "old", "colour"]
 
 
 @each_delivery
@@ -248,11 +265,11 @@ def test_a_removed_column_is_null_where_the_contract_says_so(source: Contract, c
     ],
 )
 def test_a_field_that_one_record_has_is_a_field_of_the_delivery(source: Contract, content: bytes) -> None:
-    assert fields(source, io.BytesIO(content), "x") == ["id", "name"]
+    assert delivered(source, io.BytesIO(content), "x").names == ["id", "name"]
 
 
 def test_an_empty_last_page_has_no_fields() -> None:
-    assert fields(PAGE, io.BytesIO(b'{"results": []}'), "x") == []
+    assert delivered(PAGE, io.BytesIO(b'{"results": []}'), "x") == ([], {})
 
 
 @pytest.mark.parametrize(
@@ -266,4 +283,4 @@ def test_an_empty_last_page_has_no_fields() -> None:
 )
 def test_what_cannot_be_read_says_which_file_and_why(source: Contract, content: bytes, message: str) -> None:
     with pytest.raises(SourceDataError, match=message):
-        fields(source, io.BytesIO(content), "landing/x")
+        delivered(source, io.BytesIO(content), "landing/x")

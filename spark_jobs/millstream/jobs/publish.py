@@ -42,6 +42,7 @@ from millstream.lake.writing import (
     merge,
     replace,
     require_columns,
+    require_types,
     require_writer,
     table_version,
     turn,
@@ -119,6 +120,7 @@ def run(spark: SparkSession, args: Args) -> Result:
 
 
 def _publish(spark: SparkSession, table: TableRef, args: Args, verdict: Verdict) -> Result:
+    args = _in_turn(table, args)
     suite = Suite.from_dict(args.suite, verdict.parameters)
     staged = judged(read_staged(spark, args.staged_uri, args.staged_version), suite, verdict)
     if args.load == "watermark":
@@ -127,6 +129,7 @@ def _publish(spark: SparkSession, table: TableRef, args: Args, verdict: Verdict)
     staged = with_fate(spark, staged, table, args.lake_root, decisions)
     columns = _published_columns(table)
     require_columns(table.uri(args.lake_root), columns)
+    require_types(staged, columns, table.name)
     entry, broken, landed = _account(staged, columns, args, verdict, decisions)
     entry.check_conservation(args.rows_read)
     _agree_with_gate(broken, verdict)
@@ -154,6 +157,18 @@ def _publish(spark: SparkSession, table: TableRef, args: Args, verdict: Verdict)
         superseded=superseded,
         verdict=entry.verdict,
     )
+
+
+def _in_turn(table: TableRef, args: Args) -> Args:
+    """Behind what other runs have published since this attempt began; whether theirs is newer is another
+    question (`_landed_later`, `_require_source_unchanged`).
+
+    A later attempt of the same run stays ahead: this one was taken for dead.
+    """
+    ahead = [one for one in ledger.committed(table, args.lake_root) if one.sequence >= args.sequence]
+    if not ahead or any((one.run, one.replay) == (args.run, args.replay) for one in ahead):
+        return args
+    return args.model_copy(update={"sequence": max(one.sequence for one in ahead) + 1})
 
 
 def _passed(args: Args) -> Verdict:
@@ -372,15 +387,12 @@ def _differs(entry: ledger.Entry, table: TableRef, args: Args) -> bool:
     """Whether publishing would change anything: the accounts of the same partitions decide, the table's and
     its quarantine's. A publish may have ended between its two commits."""
     both = (table, table.quarantine)
-    known = (
-        [ledger.latest_by_partition(one, args.lake_root) for one in both],
-        [_own_accounts(one, args) for one in both],
-    )
+    published, kept = (_own_accounts(one, args) for one in both)
+    if not published:
+        # What an increment brings may have come with another one already.
+        published, kept = (ledger.latest_by_partition(one, args.lake_root) for one in both)
     return not all(
-        any(
-            _same(entry, counts, published.get(name)) and _same_quarantine(counts, kept.get(name))
-            for published, kept in known
-        )
+        _same(entry, counts, published.get(name)) and _same_quarantine(counts, kept.get(name))
         for name, counts in entry.partitions.items()
     )
 
@@ -540,8 +552,12 @@ def _as_received(
         F.concat_ws("#", "_source_file", "_source_row").alias(SOURCE_ROW_ID),
         source_record(contract).alias("_record"),
     ).join(broken.select(SOURCE_ROW_ID), SOURCE_ROW_ID, "left_semi")
+    lost = F.concat(
+        F.lit(f"{contract.dataset}: neither landing nor bronze has the row any more, run the ingest again: "),
+        F.col(SOURCE_ROW_ID),
+    )
     return (
         broken.join(records, SOURCE_ROW_ID, "left")
-        .withColumn("_source_record", F.coalesce("_source_record", "_record"))
+        .withColumn("_source_record", F.coalesce("_source_record", "_record", F.raise_error(lost)))
         .drop("_record")
     )

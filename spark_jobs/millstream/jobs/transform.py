@@ -21,18 +21,21 @@ from millstream.contract import Contract
 from millstream.errors import ConservationError
 from millstream.jobs import JobModel
 from millstream.jobs.load_bronze import (
+    as_read_now,
     bronze_condition,
+    changes_of_bronze,
     check_landed_columns,
+    has_landed_files,
     landed_rows,
     loaded_still,
+    received_changes,
     received_rows,
-    recorded_changes,
 )
 from millstream.lake.reading import read_at
 from millstream.lake.staging import SOURCE_ROW_ID, write_staged
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
-from millstream.lake.writing import require_writer
+from millstream.lake.writing import require_types, require_writer
 from millstream.landing import Manifest, read_manifest
 from millstream.transforms import Transform, transform_of
 from millstream.transforms.typed import DRIFT, changed_values, typed
@@ -42,7 +45,7 @@ log = logging.getLogger(__name__)
 
 class Args(JobModel):
     """`mode` elt reads the bronze rows of this run, etl its landed files; so does elt when another run has
-    loaded the same partitions meanwhile.
+    loaded the same partitions meanwhile, or the contract has other columns now.
 
     A replay reads what an earlier run, `source_run`, landed: of its `partitions`, or all of it.
     """
@@ -82,6 +85,7 @@ def run(spark: SparkSession, args: Args) -> Result:
     rows = _with_partition_checked(rows, contract)
     rows = _with_duplicates_marked(rows, transform.KEY)
     rows = _with_references_checked(spark, rows, transform, args.lake_root, referenced)
+    require_types(rows, transform.SCHEMA, contract.dataset)
 
     drifted = F.count_if(F.size(DRIFT) > 0).alias("drifted")
     rows = rows.observe(made, *_which_rows(), drifted).drop(DRIFT)
@@ -126,18 +130,21 @@ def _source_rows(
         files = [file for file in manifest.files if not args.partitions or file.partition in args.partitions]
         chosen = manifest.model_copy(update={"files": tuple(files)})
         found = received_rows(spark, contract, args.lake_root, chosen)
-        return found, {}, recorded_changes(args.lake_root, bronze, manifest.key)
-    if args.mode == "etl":
+        return found, {}, received_changes(args.lake_root, contract, manifest, found)
+    loaded = loaded_still(args.lake_root, bronze, contract, manifest) if args.mode == "elt" else None
+    if loaded is None or (not loaded.as_now and has_landed_files(args.lake_root, manifest)):
+        if args.mode == "elt":
+            why = "another run" if loaded is None else "a contract with other columns"
+            log.warning("%s has loaded %s: the landed files of %s are read", why, bronze, args.run)
         changes = check_landed_columns(args.lake_root, contract, manifest)
         return landed_rows(spark, contract, args.lake_root, manifest), {}, changes
-    version = loaded_still(args.lake_root, bronze, contract, manifest)
-    if version is None:
-        log.warning("another run has loaded %s since: the landed files of %s are read", bronze, args.run)
-        changes = check_landed_columns(args.lake_root, contract, manifest)
-        return landed_rows(spark, contract, args.lake_root, manifest), {}, changes
-    found = read_at(spark, str(bronze), args.lake_root, version)
+    found = read_at(spark, str(bronze), args.lake_root, loaded.version)
     found = found.where(bronze_condition(contract, manifest, args.run))
-    return found, {str(bronze): version}, recorded_changes(args.lake_root, bronze, args.run)
+    changes = loaded.drift
+    if not loaded.as_now:
+        found = as_read_now(found, contract)
+        changes = changes_of_bronze(contract, found, loaded.columns, loaded.drift)
+    return found, {str(bronze): loaded.version}, changes
 
 
 def _transformed(source: DataFrame, transform: Transform) -> DataFrame:

@@ -132,6 +132,25 @@ def require_columns(uri: str, schema: StructType) -> None:
         )
 
 
+def require_types(rows: DataFrame, schema: StructType, name: str) -> None:
+    """Raise ContractError when `rows`, made for the table `name`, have other types than its `schema`.
+
+    A merge would cast the values to the table's types, and the account would be of others: 5.5 is 5 there.
+    """
+    made = {column.name: column.dataType.simpleString() for column in rows.schema.fields}
+    wanted = {column.name: column.dataType.simpleString() for column in schema.fields}
+    differ = [
+        f"{one} is {made.get(one, 'not there')}, not {kind}"
+        for one, kind in wanted.items()
+        if made.get(one) != kind
+    ]
+    if differ:
+        raise ContractError(
+            f"{name}: its transform does not make what its SCHEMA says: {', '.join(differ)}. Nothing was "
+            f"published. What to do: make them agree in transforms/{name}.py"
+        )
+
+
 def _schema(uri: str) -> StructType:
     """The table's schema; asks no Spark."""
     from deltalake import DeltaTable

@@ -75,8 +75,18 @@ def changed_values(rows: DataFrame, contract: Contract) -> tuple[Change, ...]:
 
 
 def source_record(contract: Contract) -> Column:
-    """A bronze row as the source sent it: its own text if it could not be read, else its values as JSON."""
-    return F.coalesce(F.col("_record"), F.to_json(F.struct(*contract.column_names)))
+    """A bronze row as the source sent it: its own text if it could not be read, else its values as JSON, the
+    contract's first."""
+    known = F.create_map(
+        *(part for name in contract.column_names for part in (F.lit(name), F.col(name).cast("string")))
+    )
+    besides = F.map_filter(added_values(), lambda name, _: ~name.isin(contract.column_names))
+    return F.coalesce(F.col("_record"), F.to_json(F.map_concat(known, besides)))
+
+
+def added_values() -> Column:
+    """`_added` as a map: the values of columns that the contract did not know, by their names; never null."""
+    return F.coalesce(F.from_json("_added", "map<string,string>"), F.create_map().cast("map<string,string>"))
 
 
 def _raw(column: ContractColumn) -> str:
