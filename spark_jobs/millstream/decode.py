@@ -357,7 +357,7 @@ def _json_parsed(stream: Iterable[bytes]) -> Iterator[tuple[Any, bytes]]:
     """Each line's value, or the error that it gave, and the line."""
     for line in stream:
         try:
-            yield json.loads(line, object_pairs_hook=_json_object), line
+            yield json.loads(line, object_pairs_hook=_json_object, parse_float=_Number), line
         except ValueError as error:
             yield error, line
 
@@ -369,7 +369,7 @@ def _json_page(stream: IO[bytes], contract: Contract, key: str) -> Iterator[Reco
 
 
 def _page_records(stream: IO[bytes], key: str) -> list[Any]:
-    page = json.load(stream, object_pairs_hook=_json_object)
+    page = json.load(stream, object_pairs_hook=_json_object, parse_float=_Number)
     if isinstance(page, _Ambiguous):
         raise ValueError(f"the page has a field twice: {', '.join(name for name, _ in page.pairs)}")
     records: list[Any] = page[key]
@@ -381,6 +381,13 @@ class _Ambiguous:
     """A JSON object that has a name twice: which of the values is meant, nobody can say (RFC 8259, 4)."""
 
     pairs: list[tuple[str, Any]]
+
+
+class _Number(float):
+    """A JSON number with a fraction or an exponent, and how it was written: not every one is a double."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
 
 
 def _json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Ambiguous:
@@ -397,6 +404,8 @@ def _json_text(value: Any) -> str:
             return _json_text(_Ambiguous(list(value.items())))
         case list():
             return f"[{', '.join(map(_json_text, value))}]"
+        case _Number():
+            return value.text
         case _:
             return json.dumps(value)
 
@@ -439,6 +448,8 @@ def _named_record(record: Mapping[str, Any], layouts: Layouts, raw: Callable[[],
 def _as_text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
+    if isinstance(value, _Number):
+        return value.text
     return json.dumps(value, default=_refuse)
 
 

@@ -87,6 +87,24 @@ def test_again_doubles_nothing_and_rebuilds_nothing(api: AirflowApi, settings: S
     assert {str(table): ledger.version(table, settings.lake_root) for table in tables} == before
 
 
+def test_a_cleared_run_is_done_again_and_makes_no_version(api: AirflowApi, settings: Settings) -> None:
+    table = TableRef.parse("silver.airlines")
+    moment = datetime.now(UTC)
+    runs, tasks = carry(api, "ingest_airlines")
+    (run,) = (run for run in runs if run.dag_id == "ingest_airlines")
+    first = {task.key: task for task in tasks if task.run_id == run.run_id}
+    before = ledger.version(table, settings.lake_root)
+
+    api.clear(run)
+    runs, tasks = follow(api, moment, {run.key}, lambda runs, tasks: None)
+    assert [one.state for one in runs if one.key == run.key] == ["success"]
+    again = {task.key: task for task in tasks if task.run_id == run.run_id}
+    assert again.keys() == first.keys()
+    for key, task in again.items():
+        assert (task.state, task.try_number) == (first[key].state, first[key].try_number + 1), task.label
+    assert ledger.version(table, settings.lake_root) == before
+
+
 def test_a_backfill_beside_a_run_of_one_of_its_months(api: AirflowApi, settings: Settings) -> None:
     start, end = datetime(2013, 2, 1, tzinfo=UTC), datetime(2013, 3, 1, tzinfo=UTC)
     backfilled = api.backfill("ingest_flights", start, end)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import json
 import zipfile
 from typing import Any
 
@@ -173,8 +172,13 @@ def test_json_page_with_its_records_twice_is_refused() -> None:
 
 
 def test_json_page_values_as_the_source_wrote_them() -> None:
-    page = json.dumps({"results": [{"id": 1.5, "name": "x"}, {"id": True, "name": ["a"]}]}).encode()
-    assert decoded(PAGE, page) == [(["1.5", "x"], None, None), (["true", '["a"]'], None, None)]
+    records = b'{"id": 1.50, "name": "x"}, {"id": true, "name": ["a", 2.5]}, {"id": 1e400, "name": 1}'
+    page = b'{"results": [' + records + b"]}"
+    assert decoded(PAGE, page) == [
+        (["1.50", "x"], None, None),
+        (["true", '["a", 2.5]'], None, None),
+        (["1e400", "1"], None, None),
+    ]
 
 
 def test_xml_elements_and_attributes() -> None:

@@ -16,6 +16,8 @@ MARK = "struct<kind:string,column:string,value:string,reason:string>"
 WIDER: dict[ColumnType, str] = {"int": "decimal(38,18)", "bigint": "decimal(38,18)", "date": "timestamp"}
 # Spark reads a date out of any text that starts with one, and drops the rest.
 NOTHING_BUT_A_DATE = r"^\s*[0-9+-]+\s*$"
+# Of a number that is too large for a double Spark makes infinity.
+INFINITE = r"(?i)^\s*[+-]?inf(inity)?\s*$"
 SHOWN = 80
 
 
@@ -106,7 +108,10 @@ def _plain(column: ContractColumn, contract: Contract) -> Column:
     received = _received(column, contract)
     if column.type == "date":
         received = F.when(received.rlike(NOTHING_BUT_A_DATE), received)
-    return received.try_cast(column.type)
+    cast = received.try_cast(column.type)
+    if column.type == "double":
+        return F.when((F.abs(cast) != F.lit(float("inf"))) | received.rlike(INFINITE), cast)
+    return cast
 
 
 def _value(column: ContractColumn, contract: Contract) -> Column:
