@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -11,31 +12,29 @@ from millstream import ledger
 from millstream.lake.tables import TableRef
 
 
-def publish(
-    lake_root: str,
+def account(
     table: str,
     run: str,
     *,
     read: int,
-    rows: int | None = None,
     partition: str = "all",
     inputs: dict[str, int] | None = None,
     contract: dict[str, Any] | None = None,
     replay: str | None = None,
     sequence: int = 0,
     watermark: str | None = None,
+    landed_at: datetime | None = None,
     **counts: int,
-) -> int:
-    """Replace the table by `rows` rows under an account of `read` rows; returns the version."""
-    written = read - sum(counts.values())
-    account = ledger.Entry(
+) -> ledger.Entry:
+    """An account of `read` rows of one partition; those that `counts` does not name are written."""
+    return ledger.Entry(
         table=table,
         run=run,
         partitions={
             partition: ledger.PartitionCounts(
                 **{"quarantined": 0, "deduplicated": 0, **counts},
                 read=read,
-                written=written,
+                written=read - sum(counts.values()),
                 content_hash="1",
             )
         },
@@ -47,8 +46,20 @@ def publish(
         replay=replay,
         sequence=sequence,
         watermark=watermark,
+        landed_at=landed_at,
     )
-    return write(lake_root, table, written if rows is None else rows, userMetadata=account.model_dump_json())
+
+
+def publish(lake_root: str, table: str, run: str, *, read: int, rows: int | None = None, **more: Any) -> int:
+    """Replace the table by `rows` rows under an account of `read` rows; returns the version.
+
+    Quarantined rows are written first, under the same account, as a publish does it.
+    """
+    entry = account(table, run, read=read, **more)
+    metadata = entry.model_dump_json()
+    if entry.quarantined:
+        write(lake_root, str(TableRef.parse(table).quarantine), entry.quarantined, userMetadata=metadata)
+    return write(lake_root, table, entry.written if rows is None else rows, userMetadata=metadata)
 
 
 def write(lake_root: str, table: str, rows: int, **metadata: Any) -> int:

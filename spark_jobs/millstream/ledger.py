@@ -7,19 +7,26 @@ all. They are read back here from the table's history, without Spark.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from millstream.drift import Change
 from millstream.errors import ConservationError
-from millstream.lake.tables import TableRef
+from millstream.lake.storage import Storage
+from millstream.lake.tables import WHOLE, TableRef
 
-# Delta operations that change rows. OPTIMIZE, VACUUM and changes of properties do not.
-CONTENT_CHANGES = frozenset({"WRITE", "MERGE", "DELETE", "UPDATE", "RESTORE", "TRUNCATE", "STREAMING UPDATE"})
 # Delta operations of maintenance: the same rows in other files, or other properties.
 MAINTENANCE = frozenset({"OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES"})
+# Those by which publishing makes a table, or gives it the columns that it lacks.
+DEFINITION = frozenset({"CREATE TABLE", "ADD COLUMNS"})
+
+# Fields of an account that are not in it, but in the commit around it.
+READ_BACK = {"version", "operation", "committed_at", "condition"}
+# What of its table a publish has put its rows in the place of.
+Scope = Literal["table", "partitions", "rows"]
 
 
 class PartitionCounts(BaseModel):
@@ -64,6 +71,21 @@ class Entry(BaseModel):
     version: int | None = None
     operation: str | None = None
     committed_at: str | None = None
+    condition: str | None = Field(default=None, description="which rows the commit has replaced")
+
+    @property
+    def scope(self) -> Scope:
+        """What the publish has replaced; known once read back.
+
+        An increment counts under the whole table, and replaces only rows: of its keys, or of its run.
+        """
+        if self.operation == "MERGE" or (self.condition and WHOLE in self.partitions):
+            return "rows"
+        return "partitions" if self.condition else "table"
+
+    def is_copy_of(self, other: Entry) -> bool:
+        """Whether both are the account of one publish, that of a table and that of its quarantine."""
+        return self.model_dump(exclude=READ_BACK) == other.model_dump(exclude=READ_BACK)
 
     @property
     def read(self) -> int:
@@ -145,9 +167,46 @@ def unchanged_since(table: TableRef, lake_root: str, version: int | None) -> boo
 
 def entries(table: TableRef, lake_root: str, limit: int | None = None) -> list[Entry]:
     """The table's accounts, newest first; empty when there is no such table."""
-    found = (_entry(commit) for commit in history(table, lake_root, limit))
+    return accounts_of(table, history(table, lake_root, limit))
+
+
+def accounts_of(table: TableRef, commits: Iterable[dict[str, Any]]) -> list[Entry]:
+    """The accounts of `table` among `commits`: of the table's own history, or of its quarantine's."""
+    return [entry for commit in commits if (entry := account_of(table, commit)) is not None]
+
+
+def account_of(table: TableRef, commit: dict[str, Any]) -> Entry | None:
+    """The account of `table` that a commit carries, if any."""
+    entry = _entry(commit)
     # A table's quarantine carries a copy of the account.
-    return [entry for entry in found if entry is not None and entry.table == str(table)]
+    return entry if entry is not None and entry.table == str(table) else None
+
+
+def is_foreign(commit: dict[str, Any]) -> bool:
+    """Whether a commit was neither a publish, nor maintenance, nor what makes a table.
+
+    An operation that is not known counts as foreign.
+    """
+    return _entry(commit) is None and commit.get("operation") not in MAINTENANCE | DEFINITION
+
+
+def partitions_changed(table: TableRef, lake_root: str, version: int) -> set[str]:
+    """The partitions in which the commit of `version` has changed rows, by its entry in the table's log.
+
+    `all` is among them when the table is not cut by one column, or the log does not say.
+    """
+    path = f"{table.zone}/{table.name}/_delta_log/{version:020}.json"
+    storage = Storage(lake_root)
+    if not storage.exists(path):
+        return {WHOLE}
+    actions = [json.loads(line) for line in storage.read(path).splitlines() if line.strip()]
+    files = (action.get("add") or action.get("remove") for action in actions)
+    return {_partition(file) for file in files if file and file.get("dataChange", True)}
+
+
+def _partition(file: dict[str, Any]) -> str:
+    values = list((file.get("partitionValues") or {}).values())
+    return str(values[0]) if len(values) == 1 and values[0] is not None else WHOLE
 
 
 def latest_by_partition(
@@ -162,7 +221,7 @@ def latest_by_partition(
     for commit in history(table, lake_root):
         entry = _entry(commit)
         if entry is None:
-            if commit.get("operation") in CONTENT_CHANGES:
+            if is_foreign(commit):
                 break
             continue
         if run in (None, entry.run):
@@ -214,5 +273,6 @@ def _entry(commit: dict[str, Any]) -> Entry | None:
             "version": commit.get("version"),
             "operation": commit.get("operation"),
             "committed_at": str(commit.get("timestamp")),
+            "condition": (commit.get("operationParameters") or {}).get("predicate"),
         }
     )

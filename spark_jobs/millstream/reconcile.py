@@ -11,8 +11,9 @@ table can be unknown to its readers, and that is what a repair tells them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any, Literal
 
 from deltalake import DeltaTable
@@ -21,11 +22,13 @@ from pydantic import BaseModel, ConfigDict
 from millstream import ledger
 from millstream.lake.inventory import tables
 from millstream.lake.storage import Storage
-from millstream.lake.tables import TableRef
+from millstream.lake.tables import WHOLE, TableRef
 from millstream.landing import Manifest, damaged_files, manifests_of, run_key
 
 # What a difference asks for: to be known, an event that tells the readers, or a person.
 Remedy = Literal["none", "event", "person"]
+# What mends a table that increments are merged into.
+READ_AGAIN = "restore the version before it if nothing was published since, else run with full_refresh"
 
 
 class Event(BaseModel):
@@ -71,14 +74,16 @@ def compare(
     """
     storage = Storage(lake_root)
     found: list[Difference] = []
+    whole_reads: dict[str, set[str]] = {}
     for dataset, deadline in sorted(deadlines.items()):
         table = TableRef(zone="silver", name=dataset)
         manifests = manifests_of(storage, dataset)
+        whole_reads[str(table)] = {one.key for one in manifests if one.watermark_low is None}
         found += _landing(storage, manifests)
         found += _unpublished(table, lake_root, manifests, events.get(str(table), ()), now - deadline)
         found += _rows_by_source(table, lake_root, manifests)
     for table in tables(lake_root):
-        found += _accounts(table, lake_root)
+        found += _accounts(table, lake_root, whole_reads.get(str(table), set()))
         if str(table) in events:
             found += _events(table, lake_root, events[str(table)])
     return found
@@ -164,9 +169,13 @@ def _rows_by_source(table: TableRef, lake_root: str, manifests: list[Manifest]) 
     return found
 
 
-def _accounts(table: TableRef, lake_root: str) -> list[Difference]:
-    """Sums of every account, commits without one, and the table's own rows."""
-    accounts = ledger.entries(table, lake_root)
+def _accounts(table: TableRef, lake_root: str, whole_reads: set[str]) -> list[Difference]:
+    """Sums of every account; commits without one, and the rows, of the table and of its quarantine.
+
+    `whole_reads` are the runs that read the table's source from its start.
+    """
+    commits = ledger.history(table, lake_root)
+    accounts = ledger.accounts_of(table, commits)
     if not accounts:
         return []
     wrong = [
@@ -175,25 +184,122 @@ def _accounts(table: TableRef, lake_root: str) -> list[Difference]:
         for name, counts in entry.partitions.items()
         if counts.read != counts.accounted
     ]
-    newest = accounts[0].version or 0
-    foreign = [
-        f"version {commit['version']} was made by {commit['operation']}, not by a publish"
-        for commit in ledger.history(table, lake_root)
-        if commit["version"] > newest and commit.get("operation") in ledger.CONTENT_CHANGES
+    published = _Grounds(table, table, lake_root, commits, whole_reads)
+    wrong += published.foreign or published.rows("written")
+    found = [Difference(subject=str(table), text=text, remedy="person") for text in wrong]
+    return found + _quarantined(published, lake_root, whole_reads)
+
+
+def _quarantined(published: _Grounds, lake_root: str, whole_reads: set[str]) -> list[Difference]:
+    """The same of the quarantine, whose commits carry copies of the table's accounts."""
+    table, place = published.table, published.table.quarantine
+    commits = ledger.history(place, lake_root)
+    kept = _Grounds(place, table, lake_root, commits, whole_reads)
+    copies = ledger.accounts_of(table, commits)
+    unknown = [
+        f"should have {rows} rows of run {entry.run}, and has no account of it: publish that run again"
+        for entry, rows in published.quarantined()
+        if rows and not any(entry.is_copy_of(copy) for copy in copies)
     ]
-    if not foreign:
-        wrong += _rows(table, lake_root)
-    return [Difference(subject=str(table), text=text, remedy="person") for text in [*wrong, *foreign]]
+    wrong = [*kept.foreign, *unknown] or kept.rows("quarantined")
+    return [Difference(subject=str(place), text=text, remedy="person") for text in wrong]
 
 
-def _rows(table: TableRef, lake_root: str) -> list[str]:
-    """The table's rows against its newest accounts; that of a merge is of its run, not of the table."""
-    newest = ledger.latest_by_partition(table, lake_root).values()
-    if any(entry.operation != "WRITE" for entry, _ in newest):
-        return []
-    expected = sum(counts.written for _, counts in newest)
-    rows = DeltaTable(table.uri(lake_root)).count()
-    return [] if rows == expected else [f"has {rows} rows, its accounts say {expected}"]
+class _Grounds:
+    """What the present rows at `place`, a table or its quarantine, rest on.
+
+    These are the newest accounts of all partitions, or of all runs where increments were merged, and what was
+    done by hand since. That no longer matters where a later publish has put other rows in its place: of the
+    whole table, of the same partitions, or of all that the source has, if it began to read it afterwards.
+    """
+
+    def __init__(
+        self,
+        place: TableRef,
+        table: TableRef,
+        lake_root: str,
+        commits: list[dict[str, Any]],
+        whole_reads: set[str],
+    ) -> None:
+        self.table = table
+        self._place = place
+        self._lake_root = lake_root
+        self._version = commits[0]["version"] if commits else None
+        self._by_partition: dict[str, ledger.Entry] = {}
+        self._by_run: dict[str, ledger.Entry] = {}
+        self._foreign: list[tuple[dict[str, Any], set[str]]] = []
+        read_again: datetime | None = None
+        for commit in _without_undone(table, commits):
+            if read_again is not None and _made(commit) < read_again:
+                break
+            entry = ledger.account_of(table, commit)
+            if entry is None:
+                self._note(commit)
+            elif entry.scope == "rows":
+                self._by_run.setdefault(entry.run, entry)
+                if entry.run in whole_reads and entry.replay is None:
+                    read_again = max(filter(None, (read_again, entry.landed_at)), default=None)
+            else:
+                for name in entry.partitions:
+                    self._by_partition.setdefault(name, entry)
+                if entry.scope == "table":
+                    break
+
+    def _note(self, commit: dict[str, Any]) -> None:
+        if ledger.is_foreign(commit):
+            changed = ledger.partitions_changed(self._place, self._lake_root, commit["version"])
+            if changed := changed - set(self._by_partition):
+                self._foreign.append((commit, changed))
+
+    @property
+    def foreign(self) -> list[str]:
+        """Commits that were no publish, each with what mends it."""
+        return [
+            f"version {commit['version']} was made by {commit['operation']}, not by a publish: "
+            + (READ_AGAIN if self._by_run else _publish_again(changed))
+            for commit, changed in self._foreign
+        ]
+
+    def rows(self, count: Literal["written", "quarantined"]) -> list[str]:
+        """The rows against the accounts; that of an increment is of its run, not of all rows."""
+        if self._by_run or self._version is None:
+            return []
+        expected = sum(getattr(entry.partitions[name], count) for name, entry in self._by_partition.items())
+        # A publish may have been committed since.
+        rows = DeltaTable(self._place.uri(self._lake_root), version=self._version).count()
+        return [] if rows == expected else [f"has {rows} rows, its accounts say {expected}"]
+
+    def quarantined(self) -> list[tuple[ledger.Entry, int]]:
+        """Each account with its quarantined rows, without those that a newer account stands for."""
+        found = {entry.version: (entry, entry.quarantined) for entry in self._by_run.values()}
+        for name, entry in self._by_partition.items():
+            if entry.run not in self._by_run:
+                _, before = found.get(entry.version, (entry, 0))
+                found[entry.version] = (entry, before + entry.partitions[name].quarantined)
+        return list(found.values())
+
+
+def _without_undone(table: TableRef, commits: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The commits but for a restore and what it has undone, unless that is a publish."""
+    kept = iter(commits)
+    for commit in kept:
+        target = (commit.get("operationParameters") or {}).get("version")
+        if commit.get("operation") != "RESTORE" or target is None:
+            yield commit
+            continue
+        undone = [one for one in commits if int(target) < one["version"] < commit["version"]]
+        if ledger.accounts_of(table, undone):
+            yield commit
+        else:
+            list(islice(kept, len(undone)))
+
+
+def _made(commit: dict[str, Any]) -> datetime:
+    return datetime.fromtimestamp(commit["timestamp"] / 1000, UTC)
+
+
+def _publish_again(partitions: set[str]) -> str:
+    return "publish it again" if WHOLE in partitions else f"publish {', '.join(sorted(partitions))} again"
 
 
 def _events(table: TableRef, lake_root: str, events: Sequence[Event]) -> list[Difference]:

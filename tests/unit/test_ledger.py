@@ -51,6 +51,12 @@ def test_a_version_that_is_not_there_is_not_what_the_table_has(lake: str, versio
     assert not ledger.unchanged_since(TABLE, lake, version)
 
 
+def test_accounts_of_a_table_that_was_made_anew_by_hand_no_longer_hold(lake: str) -> None:
+    publish(lake, str(TABLE), "r1", read=3)
+    DeltaTable.create(TABLE.uri(lake), DeltaTable(TABLE.uri(lake)).schema(), mode="overwrite")
+    assert ledger.latest_by_partition(TABLE, lake) == {}
+
+
 def test_the_ledger_has_a_line_for_each_run_table_and_partition(lake: str) -> None:
     counts = {"quarantined": 2, "deduplicated": 1, "dropped": 2}
     publish(lake, "silver.flights", "r1", read=9, partition="2013-01", **counts)

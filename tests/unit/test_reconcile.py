@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
-from ledger_tables import publish, write
+from deltalake import CommitProperties, DeltaTable, write_deltalake
+from ledger_tables import account, publish, write
 
 from millstream import ledger
 from millstream.lake.storage import Storage
@@ -16,6 +17,7 @@ from millstream.landing import Landing, in_memory
 from millstream.reconcile import Difference, Event, compare
 
 TABLE = "silver.flights"
+REFERENCE = TableRef.parse(TABLE)
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
@@ -133,17 +135,221 @@ def test_a_commit_that_was_no_publish(lake: str) -> None:
     first = publish(lake, TABLE, "r1", read=9)
     write(lake, TABLE, 5)
     assert texts(differences(lake, told(first)), "person") == [
-        f"{TABLE}: version 1 was made by WRITE, not by a publish"
+        f"{TABLE}: version 1 was made by WRITE, not by a publish: publish it again"
     ]
     # The next publish accounts for the table again.
     last = publish(lake, TABLE, "r2", read=9)
     assert differences(lake, told(first), told(last)) == []
 
 
+def test_a_table_that_was_made_anew_by_hand(lake: str) -> None:
+    publish(lake, TABLE, "r1", read=9)
+    DeltaTable.create(REFERENCE.uri(lake), DeltaTable(REFERENCE.uri(lake)).schema(), mode="overwrite")
+    (text,) = of_tables(lake)
+    assert text.endswith("not by a publish: publish it again")
+
+
 def test_maintenance_is_no_difference(lake: str) -> None:
     version = publish(lake, TABLE, "r1", read=9)
-    DeltaTable(TableRef.parse(TABLE).uri(lake)).alter.set_table_properties({"delta.appendOnly": "false"})
+    table = DeltaTable(REFERENCE.uri(lake))
+    table.alter.set_table_properties({"delta.appendOnly": "false"})
+    table.optimize.compact()
     assert differences(lake, told(version)) == []
+
+
+def test_a_commit_that_changes_no_rows_is_no_difference(lake: str) -> None:
+    version = publish(lake, TABLE, "r1", read=9)
+    DeltaTable(REFERENCE.uri(lake)).alter.add_constraint({"positive": "number >= 0"})
+    assert differences(lake, told(version)) == []
+
+
+def rows_of(numbers: range, month: str = "2013-01") -> pa.Table:
+    return pa.table(
+        {"number": pa.array(numbers, pa.int64()), "_partition": pa.array([month] * len(numbers), pa.string())}
+    )
+
+
+def noted(account: ledger.Entry) -> CommitProperties:
+    return CommitProperties(custom_metadata={"userMetadata": account.model_dump_json()})
+
+
+def put(place: TableRef, lake: str, rows: pa.Table, condition: str, entry: ledger.Entry) -> None:
+    """Rows in the place of those for which `condition` holds."""
+    write_deltalake(
+        place.uri(lake),
+        rows,
+        mode="overwrite",
+        predicate=condition if ledger.version(place, lake) is not None else None,
+        partition_by=["_partition"],
+        commit_properties=noted(entry),
+    )
+
+
+def publish_month(lake: str, run: str, month: str, rows: int, quarantined: int = 0) -> None:
+    """A month of a table that is cut by months, and of its quarantine."""
+    entry = account(TABLE, run, read=rows + quarantined, partition=month, quarantined=quarantined)
+    for place, count in ((REFERENCE.quarantine, quarantined), (REFERENCE, rows)):
+        put(place, lake, rows_of(range(count), month), f"_partition = '{month}'", entry)
+
+
+def publish_increment(
+    lake: str, run: str, numbers: range, quarantined: int = 0, landed_at: datetime | None = None
+) -> None:
+    """Rows that are merged into the table; broken ones take the place of the run's own in the quarantine."""
+    entry = account(TABLE, run, read=len(numbers) + quarantined, quarantined=quarantined, landed_at=landed_at)
+    broken = rows_of(range(quarantined), "all").append_column(
+        "_run", pa.array([run] * quarantined, pa.string())
+    )
+    if quarantined or ledger.version(REFERENCE.quarantine, lake) is not None:
+        place = REFERENCE.quarantine
+        if ledger.version(place, lake) is None:
+            DeltaTable.create(place.uri(lake), broken.schema, partition_by=["_partition"])
+        put(place, lake, broken, f"_run = '{run}'", entry)
+    if ledger.version(REFERENCE, lake) is None:
+        write_deltalake(
+            REFERENCE.uri(lake), rows_of(numbers), mode="overwrite", commit_properties=noted(entry)
+        )
+        return
+    merge = DeltaTable(REFERENCE.uri(lake)).merge(
+        rows_of(numbers), "old.number = new.number", "new", "old", commit_properties=noted(entry)
+    )
+    merge.when_matched_update_all().when_not_matched_insert_all().execute()
+
+
+def delete(lake: str, place: TableRef = REFERENCE, which: str = "number = 0") -> int:
+    """By hand; returns the version."""
+    table = DeltaTable(place.uri(lake))
+    table.delete(which)
+    return table.version()
+
+
+def of_tables(lake: str) -> list[str]:
+    """What differs in tables and their accounts; Airflow knows of nothing, and is not asked."""
+    return texts(compare(lake, {"flights": HOUR}, {}, NOW), "person")
+
+
+def test_increments_agree(lake: str) -> None:
+    publish_increment(lake, "r1", range(5), quarantined=2)
+    publish_increment(lake, "r2", range(4, 7))
+    publish_increment(lake, "r3", range(6, 9), quarantined=1)
+    assert of_tables(lake) == []
+
+
+def test_rows_deleted_by_hand_are_still_told_after_another_increment(lake: str) -> None:
+    publish_increment(lake, "r1", range(5))
+    version = delete(lake)
+    publish_increment(lake, "r2", range(4, 7))
+    publish_increment(lake, "r3", range(6, 9))
+    assert of_tables(lake) == [
+        f"{TABLE}: version {version} was made by DELETE, not by a publish: restore the version before it if "
+        "nothing was published since, else run with full_refresh"
+    ]
+
+
+@pytest.mark.parametrize(("began", "mended"), [("before", False), ("after", True)])
+def test_a_run_that_reads_its_source_from_the_start_mends_what_was_done_before_it_began(
+    lake: str, began: str, mended: bool
+) -> None:
+    publish_increment(lake, "r1", range(5), quarantined=1)
+    start = {"before": datetime.now(UTC)}
+    delete(lake)
+    delete(lake, REFERENCE.quarantine)
+    start["after"] = max(datetime.now(UTC), last_commit(lake) + timedelta(milliseconds=1))
+    land(lake, "r2", None, NOW)
+    publish_increment(lake, "r2", range(5), quarantined=1, landed_at=start[began])
+    assert (of_tables(lake) == []) is mended
+
+
+def last_commit(lake: str) -> datetime:
+    commits = (ledger.history(place, lake, limit=1) for place in (REFERENCE, REFERENCE.quarantine))
+    return datetime.fromtimestamp(max(one["timestamp"] for newest in commits for one in newest) / 1000, UTC)
+
+
+def test_an_increment_mends_nothing_although_it_began_later(lake: str) -> None:
+    publish_increment(lake, "r1", range(5))
+    delete(lake)
+    landing = Landing(Storage(lake), "flights", "r2", now=lambda: NOW)
+    landing.commit([], [landing.land("api", "page", in_memory(b"new"))], watermark_low="2013-01-01")
+    publish_increment(lake, "r2", range(4, 7), landed_at=last_commit(lake) + HOUR)
+    (text,) = of_tables(lake)
+    assert "was made by DELETE" in text
+
+
+def test_a_restore_mends_unless_it_takes_a_publish_back(lake: str) -> None:
+    publish_increment(lake, "r1", range(5))
+    publish_increment(lake, "r2", range(4, 7))
+    before = delete(lake) - 1
+    DeltaTable(REFERENCE.uri(lake)).restore(before)
+    publish_increment(lake, "r3", range(6, 9))
+    assert of_tables(lake) == []
+
+    table = DeltaTable(REFERENCE.uri(lake))
+    table.restore(before)
+    (text,) = of_tables(lake)
+    assert text.startswith(f"{TABLE}: version {table.version()} was made by RESTORE, not by a publish")
+
+
+def test_what_was_done_to_a_month_matters_until_that_is_published_again(lake: str) -> None:
+    publish_month(lake, "r1", "2013-01", 5)
+    publish_month(lake, "r2", "2013-02", 4)
+    version = delete(lake, which="number = 0 AND _partition = '2013-01'")
+    publish_month(lake, "r3", "2013-02", 3)
+    assert of_tables(lake) == [
+        f"{TABLE}: version {version} was made by DELETE, not by a publish: publish 2013-01 again"
+    ]
+    publish_month(lake, "r4", "2013-01", 5)
+    assert of_tables(lake) == []
+
+
+def test_months_agree_with_their_quarantine(lake: str) -> None:
+    publish_month(lake, "r1", "2013-01", 5, quarantined=3)
+    publish_month(lake, "r2", "2013-02", 4, quarantined=2)
+    publish_month(lake, "r3", "2013-01", 6, quarantined=1)
+    assert of_tables(lake) == []
+
+
+def test_a_quarantine_emptied_by_hand_is_told_until_its_rows_are_published_again(lake: str) -> None:
+    publish_month(lake, "r1", "2013-01", 5, quarantined=3)
+    version = delete(lake, REFERENCE.quarantine, "true")
+    publish_month(lake, "r2", "2013-02", 4, quarantined=2)
+    assert of_tables(lake) == [
+        f"{REFERENCE.quarantine}: version {version} was made by DELETE, not by a publish: "
+        "publish 2013-01 again"
+    ]
+    publish_month(lake, "r3", "2013-01", 5, quarantined=3)
+    assert of_tables(lake) == []
+
+
+def test_a_quarantine_of_increments_emptied_by_hand(lake: str) -> None:
+    publish_increment(lake, "r1", range(5), quarantined=3)
+    version = delete(lake, REFERENCE.quarantine, "true")
+    publish_increment(lake, "r2", range(4, 7), quarantined=1)
+    (text,) = of_tables(lake)
+    assert text.startswith(f"{REFERENCE.quarantine}: version {version} was made by DELETE")
+
+
+def test_a_quarantine_with_other_rows_than_its_account(lake: str) -> None:
+    version = publish(lake, TABLE, "r1", read=9, quarantined=3)
+    entry = ledger.entries(REFERENCE, lake)[0]
+    write(lake, str(REFERENCE.quarantine), 2, userMetadata=entry.model_dump_json())
+    assert texts(differences(lake, told(version)), "person") == [
+        f"{REFERENCE.quarantine}: has 2 rows, its accounts say 3"
+    ]
+
+
+@pytest.mark.parametrize("increments", [False, True])
+def test_a_quarantine_that_is_gone(lake: str, increments: bool) -> None:
+    if increments:
+        publish_increment(lake, "r1", range(5), quarantined=3)
+        publish_increment(lake, "r2", range(4, 7))
+    else:
+        publish_month(lake, "r1", "2013-01", 5, quarantined=3)
+        publish_month(lake, "r2", "2013-02", 5)
+    Storage(lake).remove("silver/flights_quarantine")
+    assert of_tables(lake) == [
+        f"{REFERENCE.quarantine}: should have 3 rows of run r1, and has no account of it: "
+        "publish that run again"
+    ]
 
 
 def test_a_lost_event_is_to_be_told_again(lake: str) -> None:
