@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, Param, get_current_context, task
 
 from millstream.settings import Settings
-from millstream_airflow import catalog
+from millstream_airflow import catalog, registry
 from millstream_airflow.notifier import RunNotifier
 from millstream_airflow.operators import SparkJobOperator
 from millstream_airflow.retries import TASK_ARGS
 from millstream_airflow.schedules import at_next
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
 
 # A run reads versions and staged tables of its own start. Every DAG's deadline is far below a day
 # (tests/dags/test_dag_policy.py), so what is older than that no run reads.
@@ -21,12 +24,23 @@ LEAST_HOURS = 24
 DOC = """
 ### Maintain the lake
 
-- `pins`: the table versions that registered models were trained on. They are kept for ever.
-- `maintain_tables`: in every table small files together (OPTIMIZE), files of old versions away (VACUUM).
-- `clean_up`: staged tables, Spark's event logs and, only if asked for, landed bytes.
+- `maintain_tables`: in every table small files together (OPTIMIZE), files of old versions away (VACUUM). The
+  versions that registered models were trained on are kept for ever; without MLflow's answer nothing is done.
+- `clean_up`: staged tables, what runs fetched and never landed, Spark's event logs and, only if asked for,
+  landed bytes.
 
 Results say files and bytes before and after. With `dry_run` they say what would be done.
 """
+
+
+class MaintainOperator(SparkJobOperator):
+    """The job `maintain_tables`, with the pins of this very try: of a task that is cleared later, too.
+
+    Raises TrackingError when MLflow does not answer: without the pins nothing may be deleted.
+    """
+
+    def job_arguments(self, context: Context) -> dict[str, Any]:
+        return {**super().job_arguments(context), "pins": registry.pinned_versions()}
 
 
 def maintenance_dag() -> DAG:
@@ -45,15 +59,11 @@ def maintenance_dag() -> DAG:
         on_failure_callback=RunNotifier(),
         render_template_as_native_obj=True,
     ) as dag:
-        tables = SparkJobOperator(
+        tables = MaintainOperator(
             task_id="maintain_tables",
             job="maintain_tables",
             arguments={
-                "pins": pins(),
-                **{
-                    name: f"{{{{ params.{name} }}}}"
-                    for name in ("retention_hours", "target_file_mb", "dry_run")
-                },
+                name: f"{{{{ params.{name} }}}}" for name in ("retention_hours", "target_file_mb", "dry_run")
             },
             doc_md="OPTIMIZE and VACUUM of every table; files of pinned versions are kept.",
         )
@@ -87,13 +97,6 @@ def _params() -> dict[str, Param]:
         ),
         "dry_run": Param(False, type="boolean", description="Only say what would be done."),
     }
-
-
-@task(doc_md="Table versions that a registered model was trained on.")
-def pins() -> dict[str, list[int]]:
-    from millstream_airflow.registry import pinned_versions
-
-    return pinned_versions()
 
 
 @task(

@@ -18,7 +18,13 @@ from millstream_airflow.maintenance import LEAST_HOURS
 from millstream_stack.airflow_setup import POOLS
 
 DATASETS = {path.stem for path in (CHECKOUT / "dags" / "datasets").glob("*.yaml")}
-SPARK_OPERATORS = {"SparkJobOperator", "GateOperator", "PublishOperator", "RegisterOperator"}
+SPARK_OPERATORS = {
+    "SparkJobOperator",
+    "GateOperator",
+    "PublishOperator",
+    "RegisterOperator",
+    "MaintainOperator",
+}
 EXPECTED = {f"ingest_{dataset}" for dataset in DATASETS} | {
     "build_features",
     "maintain_lake",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,9 +16,9 @@ from airflow.sdk.execution_time.context import OutletEventAccessors, set_current
 from airflow.serialization.serialized_objects import DagSerialization
 from ledger_tables import publish, write
 
-from millstream.errors import ReconciliationError
+from millstream.errors import ReconciliationError, TrackingError
 from millstream.settings import CHECKOUT
-from millstream_airflow import catalog
+from millstream_airflow import catalog, registry
 from millstream_airflow.maintenance import clean_up
 from millstream_airflow.reconciling import REPAIRED, compare, report
 
@@ -89,9 +90,33 @@ def test_the_first_run_waits_for_its_time(name: str) -> None:
 
 def test_params_reach_the_maintenance_job_as_numbers() -> None:
     task = DagBag(str(CHECKOUT / "dags")).dags["maintain_lake"].get_task("maintain_tables")
-    asked = {name: value for name, value in task.arguments.items() if name != "pins"}
     params = {"retention_hours": 48, "target_file_mb": 64, "dry_run": True}
-    assert task.render_template(asked, {"params": params}) == params
+    assert task.render_template(task.arguments, {"params": params}) == params
+
+
+def test_a_maintenance_task_that_is_cleared_asks_for_the_pins_again(
+    lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its run is a week old, and nothing that other tasks have found then may count."""
+    task = DagBag(str(CHECKOUT / "dags")).dags["maintain_lake"].get_task("maintain_tables")
+    assert task.upstream_task_ids == set()
+    context: Any = {"dag_run": SimpleNamespace(run_id="scheduled__1")}
+    for pins in ({"gold.arrival_delay_features": [1]}, {"gold.arrival_delay_features": [1, 4]}):
+        monkeypatch.setattr(registry, "pinned_versions", lambda found=pins: found)
+        assert task.job_arguments(context)["pins"] == pins
+
+
+def test_without_an_answer_from_mlflow_nothing_is_maintained(
+    lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_answer() -> dict[str, list[int]]:
+        raise TrackingError("MLflow does not answer")
+
+    task = DagBag(str(CHECKOUT / "dags")).dags["maintain_lake"].get_task("maintain_tables")
+    monkeypatch.setattr(registry, "pinned_versions", no_answer)
+    monkeypatch.setenv("AIRFLOW_CONN_SPARK_CONNECT", "spark-connect://nowhere:1")
+    with pytest.raises(TrackingError):
+        task.execute({"dag_run": SimpleNamespace(run_id="scheduled__1")})
 
 
 def test_clean_up_says_what_it_removed(lake: str, tmp_path: Path) -> None:

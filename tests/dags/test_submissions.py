@@ -19,6 +19,7 @@ from airflow.sdk.definitions.xcom_arg import PlainXComArg, XComArg
 
 from millstream import jobs
 from millstream.settings import CHECKOUT
+from millstream_airflow import registry
 from millstream_airflow.operators import SparkJobOperator
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -50,7 +51,6 @@ FROM_EARLIER_TASKS: dict[str, Any] = {
 # What only a mapped task or a run knows.
 RETURNED: dict[tuple[str, str], Any] = {
     ("changed_inputs", "return_value"): {"silver.flights": 2},
-    ("pins", "return_value"): {"silver.flights": [1]},
     ("fit_candidate", "return_value"): [{"candidate": "decision_tree"}],
 }
 
@@ -96,6 +96,7 @@ TASKS = spark_tasks()
 def submission(task: SparkJobOperator, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setenv("MILLSTREAM_LAKE_ROOT", "file:///lake")
     monkeypatch.setenv("MILLSTREAM_CODE_VERSION", CODE_VERSION)
+    monkeypatch.setattr(registry, "pinned_versions", lambda: {"silver.flights": [1]})
     for name in ("dataset", "suite", "arguments", "more_arguments"):
         monkeypatch.setattr(task, name, with_params(task, rendered(getattr(task, name))))
     context: Any = {
