@@ -87,7 +87,10 @@ def _params() -> dict[str, Param]:
             description="Files smaller than this are put together to this size.",
         ),
         "staging_days": Param(
-            14, type="integer", minimum=1, description="Staged tables and verdicts older than this go."
+            14,
+            type="integer",
+            minimum=1,
+            description="What runs staged, or fetched and never landed, goes when older than this.",
         ),
         "event_log_days": Param(
             30, type="integer", minimum=1, description="Spark event logs older than this go."
@@ -100,7 +103,7 @@ def _params() -> dict[str, Param]:
 
 
 @task(
-    doc_md="Staged tables, Spark's event logs and landed bytes that are past their time.",
+    doc_md="What is past its time: staged tables, fetched bytes that never landed, event logs, landed bytes.",
     multiple_outputs=True,
 )
 def clean_up() -> dict[str, Any]:
@@ -116,6 +119,9 @@ def clean_up() -> dict[str, Any]:
             event_logs, now - timedelta(days=params["event_log_days"]), dry_run
         ),
     }
+    for dataset in catalog.datasets():
+        before = now - timedelta(days=params["staging_days"])
+        removed[f"unlanded.{dataset}"] = retention.remove_unlanded(root, dataset, before, dry_run)
     if params["landing_days"] is not None:
         before = now - timedelta(days=params["landing_days"])
         for dataset in catalog.datasets():

@@ -5,6 +5,7 @@
     landing/<dataset>/_unfinished/<run key>/…                                  notes of a run under way
 
 A run without a manifest has landed nothing, whatever objects lie there; its retry finds them again by name.
+Retention removes what no manifest names once it is old (`millstream.retention.remove_unlanded`).
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ from typing import BinaryIO, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from millstream.errors import SourceDataError
-from millstream.lake.storage import Storage
+from millstream.lake.storage import PART_NAME, File, Storage
 
 CHUNK_BYTES = 1 << 20
 NAME_DIGITS = 12
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 LONGEST_NAME = 120
+# Paths of landed objects, and of files that are not whole. Notes are kept or removed by their folder.
+OBJECT = re.compile(rf"landing/[^/]+/(partition=[^/]+/)?[0-9a-f]{{{NAME_DIGITS}}}-[^/]+")
+PART = re.compile(rf"landing/[^/]+/((partition=[^/]+|_manifests)/)?{PART_NAME}")
 # The note of when a run began to fetch.
 BEGAN = "began"
 # What parts two manifests when the clock does not.
@@ -291,6 +295,22 @@ def latest_manifest(
     that knows, or what a failed gate held back is never asked for again.
     """
     return next((found for found in reversed(manifests_of(storage, dataset)) if accept(found)), None)
+
+
+def unfinished(storage: Storage, dataset: str) -> dict[str, tuple[File, ...]]:
+    """The notes of runs that have not landed, by their folder: under way, failed, or with nothing to land."""
+    folder = f"{_folder(dataset)}/_unfinished"
+    return {f"{folder}/{name}": storage.files(f"{folder}/{name}") for name in storage.list(folder)}
+
+
+def unlanded(storage: Storage, dataset: str) -> list[str]:
+    """Paths of objects that no manifest names, and of files whose writing was cut off or goes on."""
+    landed = {path for manifest in manifests_of(storage, dataset) for path in manifest.paths}
+    return [
+        file.path
+        for file in storage.files(_folder(dataset))
+        if (OBJECT.fullmatch(file.path) and file.path not in landed) or PART.fullmatch(file.path)
+    ]
 
 
 def verify(storage: Storage, manifest: Manifest) -> None:

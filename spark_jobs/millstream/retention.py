@@ -1,11 +1,11 @@
-"""What runs leave behind, and when it goes: staged tables, landed bytes, Spark's event logs.
+"""What runs leave behind, and when it goes: staged tables, landed bytes, what never landed, event logs.
 
 Everything here may be run twice, beside anything else, and be cut off at any point.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from millstream import ledger
 from millstream.lake.storage import File, Storage
 from millstream.lake.tables import TableRef
-from millstream.landing import Manifest, manifests_of, replace_manifest
+from millstream.landing import Manifest, manifests_of, replace_manifest, unfinished, unlanded
 
 
 class Removed(BaseModel):
@@ -70,15 +70,42 @@ def remove_event_logs(storage: Storage, before: datetime, dry_run: bool = False)
     return found
 
 
-def _remove(storage: Storage, paths: Iterable[str], before: datetime, dry_run: bool) -> Removed:
+def remove_unlanded(lake_root: str, dataset: str, before: datetime, dry_run: bool = False) -> Removed:
+    """What runs that did not land have left in the landing zone, and nothing has touched since `before`.
+
+    That is their notes, objects that no manifest names, and files whose writing was cut off. As for staged
+    tables `before` is further back than any deadline. What younger notes name stays, however old it is: the
+    retry of that run goes on behind it.
+    """
+    storage = Storage(lake_root)
+    # Before the manifests: a run that lands meanwhile writes its manifest first, and drops its notes then.
+    notes = unfinished(storage, dataset)
+    young = [file for files in notes.values() if not _untouched(files, before) for file in files]
+    named = b"\n".join(storage.read(file.path) for file in young if storage.exists(file.path))
+    left = unlanded(storage, dataset)
+    needed = {path for path in left if path.encode() in named}
+    return _remove(storage, [*notes, *left], before, dry_run, needed)
+
+
+def _remove(
+    storage: Storage,
+    paths: Iterable[str],
+    before: datetime,
+    dry_run: bool,
+    needed: Collection[str] = (),
+) -> Removed:
     found = Removed()
     for path in paths:
         files = storage.files(path)
-        old = bool(files) and all(file.modified < before for file in files)
+        old = path not in needed and _untouched(files, before)
         found = found.plus(files, old)
         if old and not dry_run:
             storage.remove(path)
     return found
+
+
+def _untouched(files: Sequence[File], before: datetime) -> bool:
+    return bool(files) and all(file.modified < before for file in files)
 
 
 def remove_landed(

@@ -131,4 +131,19 @@ def test_clean_up_says_what_it_removed(lake: str, tmp_path: Path) -> None:
         found = clean_up.function()
     assert found["staging"] == {"files": 1, "bytes": 5, "removed_files": 1, "removed_bytes": 5}
     assert not staged.exists()
-    assert {f"landing.{dataset}" for dataset in catalog.datasets()} < set(found)
+    for kind in ("landing", "unlanded"):
+        assert {f"{kind}.{dataset}" for dataset in catalog.datasets()} < set(found)
+
+
+def test_what_never_landed_is_cleaned_up_although_landed_bytes_stay(lake: str, tmp_path: Path) -> None:
+    orphan = tmp_path / "lake" / "landing" / "planes" / "0123456789ab-planes.csv"
+    orphan.parent.mkdir(parents=True)
+    orphan.write_bytes(b"12345")
+    long_ago = (datetime.now(UTC) - timedelta(days=20)).timestamp()
+    os.utime(orphan, (long_ago, long_ago))
+    params = {"staging_days": 14, "event_log_days": 30, "landing_days": None, "dry_run": False}
+    context: Any = {"params": params}
+    with set_current_context(context):
+        found = clean_up.function()
+    assert found["unlanded.planes"] == {"files": 1, "bytes": 5, "removed_files": 1, "removed_bytes": 5}
+    assert not orphan.exists()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ledger_tables import publish
 
+from millstream import retention
 from millstream.lake.storage import Storage
 from millstream.landing import Landing, damaged_files, in_memory, read_manifest
-from millstream.retention import remove_event_logs, remove_landed, remove_staged
+from millstream.retention import Removed, remove_event_logs, remove_landed, remove_staged, remove_unlanded
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 LIMIT = NOW - timedelta(days=14)
@@ -107,3 +109,102 @@ def test_a_removal_that_was_cut_off_is_finished_by_the_next(lake: str) -> None:
     assert remove_landed(lake, "flights", LIMIT, NOW + timedelta(days=7)).removed_files == 1
     assert not storage.exists(path)
     assert read_manifest(storage, "flights", "r1").removed_at == NOW
+
+
+def at_age(lake: str, days: int, *paths: str) -> None:
+    """Make files, or all files in folders, `days` old."""
+    moment = (NOW - timedelta(days=days)).timestamp()
+    for file in (file for path in paths for file in Storage(lake).files(path)):
+        os.utime(f"{lake.removeprefix('file://')}/{file.path}", (moment, moment))
+
+
+def fetch(lake: str, run: str, days: int, **contents: bytes) -> list[str]:
+    """As a run that ended before its manifest, `days` ago; returns the paths of objects and notes."""
+    landing = Landing(Storage(lake), "flights", run)
+    landing.begin()
+    files = [
+        landing.land(name, name, in_memory(content), partition="2013-01")
+        for name, content in contents.items()
+    ]
+    paths = [file.path for file in files]
+    notes = f"landing/flights/_unfinished/{run}"
+    at_age(lake, days, *paths, notes)
+    return [*paths, notes]
+
+
+def test_what_never_landed_goes_once_it_is_old(lake: str) -> None:
+    storage = Storage(lake)
+    (landed,) = land(lake, "r1", NOW - timedelta(days=90), landed=b"first")
+    gone, notes = fetch(lake, "r2", 20, dead=b"second")
+    running, began = fetch(lake, "r3", 1, young=b"third")
+    parts = [
+        write(
+            Path(lake.removeprefix("file://")) / "landing" / "flights" / folder / name, timedelta(days=days)
+        )
+        for folder in ("", "partition=2013-01", "_manifests")
+        for name, days in ((f".{'a' * 32}.part", 20), (f".{'b' * 32}.part", 0))
+    ]
+    stranger = write(Path(lake.removeprefix("file://")) / "landing/flights/README", timedelta(days=20))
+    at_age(lake, 90, landed, "landing/flights/_manifests/r1.json")
+
+    told = remove_unlanded(lake, "flights", LIMIT, dry_run=True)
+    assert storage.exists(gone)
+    assert remove_unlanded(lake, "flights", LIMIT) == told
+    assert [storage.exists(path) for path in (landed, gone, notes, running, began)] == [
+        True,
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert [path.exists() for path in parts] == [False, True] * 3
+    assert stranger.exists()
+    assert read_manifest(storage, "flights", "r1").paths == [landed]
+    assert (told.files, told.removed_files) == (10, 5)
+    assert remove_unlanded(lake, "flights", LIMIT).removed_files == 0
+
+
+def test_what_a_retry_goes_on_behind_stays_however_old_it_is(lake: str) -> None:
+    storage = Storage(lake)
+    page, notes = fetch(lake, "r1", 20, page=b"first")
+    Landing(storage, "flights", "r1").note("walk/page-00000.json", f'{{"path":"{page}"}}')
+    at_age(lake, 20, notes)
+    Landing(storage, "flights", "r1").begin()
+    assert remove_unlanded(lake, "flights", LIMIT).removed_files == 0
+    assert storage.exists(page)
+
+    at_age(lake, 15, notes)
+    assert remove_unlanded(lake, "flights", LIMIT).removed_files == 3
+    assert not storage.exists(page)
+
+
+def test_a_run_that_fetches_the_same_bytes_again_makes_them_young(lake: str) -> None:
+    page, _ = fetch(lake, "r1", 20, page=b"first")
+    landing = Landing(Storage(lake), "flights", "r2")
+    assert landing.land("page", "page", in_memory(b"first"), partition="2013-01").path == page
+    remove_unlanded(lake, "flights", LIMIT)
+    assert Storage(lake).exists(page)
+
+
+def test_a_run_that_lands_while_its_notes_are_looked_at_keeps_its_bytes(
+    lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, landing = Storage(lake), Landing(Storage(lake), "flights", "r1")
+    file = landing.land("page", "page", in_memory(b"first"))
+    landing.begin()
+    landing.note("walk/page-00000.json", file.model_dump_json())
+    at_age(lake, 20, file.path)
+    look = retention.unfinished
+
+    def and_land(*asked: Any) -> Any:
+        found = look(*asked)
+        landing.commit([], [file])
+        return found
+
+    monkeypatch.setattr(retention, "unfinished", and_land)
+    remove_unlanded(lake, "flights", LIMIT)
+    assert storage.exists(file.path)
+
+
+def test_a_lake_without_landing_has_nothing_that_never_landed(lake: str) -> None:
+    assert remove_unlanded(lake, "flights", LIMIT) == Removed()

@@ -19,6 +19,8 @@ from fsspec.core import url_to_fs
 from millstream.errors import ClusterError, ConfigurationError
 
 SUPPORTED_SCHEMES = ("file",)
+# What a file is called until it is published, as a regular expression.
+PART_NAME = r"\.[0-9a-f]{32}\.part"
 
 
 @dataclass(frozen=True)
