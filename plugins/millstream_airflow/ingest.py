@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
+from pydantic import ValidationError
 
 from millstream.contract import MONTH_PATTERN, Contract, months
+from millstream.errors import ConfigurationError
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
-from millstream.landing import Landing, run_key
+from millstream.landing import LandedFile, Landing, run_key
 from millstream_airflow import catalog
 from millstream_airflow.notifier import RunNotifier
 from millstream_airflow.operators import SparkJobOperator
@@ -125,16 +127,31 @@ def extract(dataset: str, piece: dict[str, Any]) -> list[dict[str, Any]]:
 
 @task(doc_md="Write the manifest: from here on the run's files have landed.", multiple_outputs=True)
 def land(dataset: str, fetched: Any) -> dict[str, Any]:
-    from millstream.landing import LandedFile
-
     context = get_current_context()
-    files = [LandedFile.model_validate(file) for files in fetched for file in files]
+    files = _as_fetched(dataset, fetched)
     if not files:
         raise AirflowSkipException("nothing new at the source")
     partitions = sorted({file.partition for file in files if file.partition})
     known = _watermark(catalog.contract(dataset), context)
     manifest = _landing(dataset, context).commit(partitions, files, watermark_low=known)
     return {"partitions": partitions, "watermark_high": manifest.watermark_high, "files": len(files)}
+
+
+def _as_fetched(dataset: str, fetched: Any) -> list[LandedFile]:
+    """What the extract tasks returned. Raises ConfigurationError when it cannot be: an XCom was edited."""
+    try:
+        files = [LandedFile.model_validate(file) for files in fetched for file in files]
+    except ValidationError as error:
+        raise _edited(dataset, error.errors()[0]["msg"]) from error
+    if other := sorted({file.path for file in files if file.dataset != dataset}):
+        raise _edited(dataset, f"landed for another dataset: {', '.join(other)}")
+    return files
+
+
+def _edited(dataset: str, what: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{dataset}: not what extract returned: {what}. Nothing was landed. Clear the run's extract tasks"
+    )
 
 
 def _watermark(contract: Contract, context: Context) -> str | None:

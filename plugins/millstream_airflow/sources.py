@@ -18,6 +18,7 @@ from airflow.providers.http.hooks.http import HttpHook
 from airflow.providers.standard.hooks.filesystem import FSHook
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
+from pydantic import ValidationError
 from requests import Session
 from requests.auth import HTTPBasicAuth
 from requests.utils import default_headers
@@ -57,8 +58,18 @@ def extractor_for(contract: Contract) -> Extractor:
 
 
 def slice_of(contract: Contract, piece: dict[str, Any]) -> Any:
-    """One of the slices that the extractor planned, from its JSON form."""
-    return _SLICES[contract.source.kind].model_validate(piece)
+    """One of the slices that the extractor planned, from its JSON form.
+
+    Raises ConfigurationError when it cannot be one, because an XCom was edited.
+    """
+    try:
+        return _SLICES[contract.source.kind].model_validate(piece)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise ConfigurationError(
+            f"{contract.dataset}: not a slice that plan returned: {wrong}. Nothing was fetched. Clear the "
+            "plan task of this run"
+        ) from error
 
 
 def _folder(connection: str) -> Path:

@@ -20,6 +20,7 @@ from millstream.errors import ContractError
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 # Digits are spelled out, because `\d` takes those of every script.
 MONTH_PATTERN = r"^[1-9][0-9]{3}-(0[1-9]|1[0-2])$"
+Month = Annotated[str, StringConstraints(pattern=MONTH_PATTERN)]
 ColumnType = Literal["string", "int", "bigint", "double", "boolean", "date", "timestamp"]
 DriftKind = Literal["added", "removed", "renamed", "retyped", "widened", "nullability", "new_category"]
 DriftPolicy = Literal["evolve", "freeze", "quarantine"]

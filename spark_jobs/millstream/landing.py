@@ -16,19 +16,25 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from millstream.contract import Identifier, Month
 from millstream.errors import SourceDataError
 from millstream.lake.storage import PART_NAME, File, Storage
+from millstream.lake.tables import is_run_key
 
 CHUNK_BYTES = 1 << 20
 NAME_DIGITS = 12
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 LONGEST_NAME = 120
-# Paths of landed objects, and of files that are not whole. Notes are kept or removed by their folder.
-OBJECT = re.compile(rf"landing/[^/]+/(partition=[^/]+/)?[0-9a-f]{{{NAME_DIGITS}}}-[^/]+")
+# What `Landing` makes: the folder of a dataset, of a month if it is cut, and a checksum before a safe name.
+LANDED = re.compile(
+    r"landing/[a-z][a-z0-9_]{0,62}/(?:partition=[1-9][0-9]{3}-(?:0[1-9]|1[0-2])/)?"
+    rf"[0-9a-f]{{{NAME_DIGITS}}}-[A-Za-z0-9._-]{{1,{LONGEST_NAME}}}"
+)
+# A file that is not whole.
 PART = re.compile(rf"landing/[^/]+/((partition=[^/]+|_manifests)/)?{PART_NAME}")
 # The note of when a run began to fetch.
 BEGAN = "began"
@@ -41,7 +47,10 @@ Check = Callable[[BinaryIO], None]
 
 
 class LandedFile(BaseModel):
-    """One source object as landed. Sizes in bytes, times in UTC."""
+    """One source object as landed. Sizes in bytes, times in UTC.
+
+    It travels as an XCom, which people can write: `path` is that of a landed object, and of nothing else.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -53,28 +62,55 @@ class LandedFile(BaseModel):
         default=None, description="Last change at the source, where it says so."
     )
     landed_at: datetime
-    partition: str | None = None
+    partition: Month | None = None
     rows: int | None = Field(default=None, description="Where the extractor knows it.")
     watermark: str | None = Field(default=None, description="Highest watermark value inside.")
     status: Status = Field(description="Against the last manifest that names the same source.")
 
+    @field_validator("path")
+    @classmethod
+    def _is_a_landed_object(cls, path: str) -> str:
+        if LANDED.fullmatch(path) is None or ".." in path:
+            raise ValueError(
+                f"not a landed object: {path!r}; expected landing/<dataset>/[partition=<month>/]"
+                "<checksum>-<name>"
+            )
+        return path
+
+    @property
+    def dataset(self) -> str:
+        return self.path.split("/")[1]
+
 
 class Manifest(BaseModel):
-    """What one run landed: all that a later step needs to know about it."""
+    """What one run landed, of one dataset: all that a later step needs to know about it."""
 
     model_config = ConfigDict(frozen=True)
 
-    dataset: str
+    dataset: Identifier
     run: str = Field(description="The orchestrator's run id, as given.")
     key: str = Field(description="`run_key(run)`.")
     created_at: datetime = Field(description="When the run began to fetch; orders manifests.")
-    partitions: tuple[str, ...]
+    partitions: tuple[Month, ...]
     files: tuple[LandedFile, ...]
     watermark_low: str | None = Field(default=None, description="Records from here on were asked for.")
     watermark_high: str | None = Field(default=None, description="Where the next run may start.")
     removed_at: datetime | None = Field(
         default=None, description="When retention removed the files that only this run and older ones name."
     )
+
+    @field_validator("key")
+    @classmethod
+    def _names_a_run(cls, key: str) -> str:
+        if not is_run_key(key):
+            raise ValueError(f"not a run key: {key!r}")
+        return key
+
+    @model_validator(mode="after")
+    def _of_one_dataset(self) -> Self:
+        if other := sorted({file.path for file in self.files if file.dataset != self.dataset}):
+            raise ValueError(f"not landed for {self.dataset}: {', '.join(other)}")
+        return self
 
     @property
     def path(self) -> str:
@@ -309,7 +345,7 @@ def unlanded(storage: Storage, dataset: str) -> list[str]:
     return [
         file.path
         for file in storage.files(_folder(dataset))
-        if (OBJECT.fullmatch(file.path) and file.path not in landed) or PART.fullmatch(file.path)
+        if (LANDED.fullmatch(file.path) and file.path not in landed) or PART.fullmatch(file.path)
     ]
 
 

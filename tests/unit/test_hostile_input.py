@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+import json
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -12,9 +13,12 @@ from pydantic import ValidationError
 
 from millstream import jobs
 from millstream.contract import Contract, months
-from millstream.errors import ConfigurationError, ContractError
+from millstream.errors import ConfigurationError, ContractError, SourceDataError
+from millstream.extract import FileSlice
+from millstream.jobs.fit_candidate import Result as Fitted
+from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
-from millstream.landing import run_key
+from millstream.landing import LandedFile, Landing, Manifest, in_memory, manifests_of, read_manifest, run_key
 from millstream.models import model_spec
 from millstream.settings import CHECKOUT, Settings
 
@@ -33,6 +37,18 @@ PUBLISH: dict[str, Any] = {
     "suite": {},
     "code_version": "abc",
 }
+FITTED: dict[str, Any] = {
+    "candidate": "decision_tree",
+    "model_uri": f"{LAKE}/models/arrival_delay/manual__1/decision_tree",
+    "params": {},
+    "validation": {"auc_roc": 0.7},
+    "threshold": 0.5,
+    "rows": {},
+    "seconds": 1.0,
+    "mlflow_run_id": "0123456789abcdef0123456789abcdef",
+    "mlflow_url": "http://127.0.0.1:5000",
+}
+CONTENT = b"carrier,name\n"
 HOSTILE_NAMES = (
     "",
     ".",
@@ -59,6 +75,8 @@ def refused(job: str, **hostile: Any) -> None:
 
 def test_the_arguments_that_follow_are_good_but_for_the_hostile_one() -> None:
     jobs.parse("publish", PUBLISH)
+    jobs.parse("publish", {**PUBLISH, "inputs": {"silver.flights": 1, "model.arrival_delay": 2}})
+    Fitted.model_validate(FITTED)
 
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
@@ -69,6 +87,13 @@ def test_a_job_takes_no_hostile_run_table_or_column(name: str) -> None:
     refused("publish", table=f"silver.{name}")
     refused("publish", table=f"{name}.flights")
     refused("publish", partition_column=name)
+    refused("publish", inputs={name: 1})
+    refused("publish", inputs={f"model.{name}": 1})
+    fit = {"lake_root": LAKE, "run": "manual__1", "model": "arrival_delay", "input_version": 1}
+    with pytest.raises(ConfigurationError):
+        jobs.parse("fit_candidate", {**fit, "code_version": "abc", "candidate": name})
+    with pytest.raises(ValidationError):
+        Fitted.model_validate({**FITTED, "candidate": name})
     with pytest.raises(ConfigurationError):
         jobs.parse(name, PUBLISH)
     with pytest.raises(ConfigurationError):
@@ -184,3 +209,132 @@ def test_a_contracts_table_is_a_name(table: str) -> None:
 def test_the_lakes_root_can_stand_in_a_query(root: str) -> None:
     with pytest.raises(ValidationError, match="cannot stand in a query"):
         Settings(lake_root=root)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    """A lake with one landed file and one table; a secret lies beside it."""
+    lake = Storage(f"file://{tmp_path}/lake")
+    landing = Landing(lake, "airlines", "manual__1")
+    landing.commit([], [landing.land("airlines.csv", "airlines.csv", in_memory(CONTENT))])
+    lake.write("silver/planes/part-0.parquet", b"rows")
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "credentials.json").write_text("secret")
+    return lake
+
+
+HOSTILE_PATHS = (
+    "",
+    ".",
+    "/",
+    "..",
+    "../secrets/credentials.json",
+    "/etc/passwd",
+    "silver/planes",
+    "landing",
+    "landing/airlines",
+    "landing/airlines/_manifests/manual__1.json",
+    "landing/airlines/../../silver/planes",
+    "landing/airlines/../0123456789ab-a.csv",
+    "landing/../silver/0123456789ab-a.csv",
+    "landing//0123456789ab-a.csv",
+    "./landing/airlines/0123456789ab-a.csv",
+    "landing/airlines/0123456789ab-..",
+    "landing/airlines/0123456789ab-a.csv\n",
+    "landing/airlines/0123456789ab-a\x00.csv",
+    "landing/airlines/partition=../0123456789ab-a.csv",
+    "landing/airlines/partition=2013-13/0123456789ab-a.csv",
+    "file:///etc/passwd",
+)
+
+
+@pytest.mark.parametrize("name", [*HOSTILE_NAMES, "..a...b..", "ü" * 300])
+def test_what_a_source_calls_its_file_makes_a_landed_path(storage: Storage, name: str) -> None:
+    landing = Landing(storage, "flights", "manual__2")
+    written = landing.commit(["2013-01"], [landing.land(name, name, in_memory(CONTENT), partition="2013-01")])
+    assert read_manifest(storage, "flights", "manual__2") == written
+
+
+@pytest.mark.parametrize("path", HOSTILE_PATHS)
+def test_a_landed_file_lies_in_the_landing_folder(storage: Storage, path: str) -> None:
+    (file,) = read_manifest(storage, "airlines", "manual__1").files
+    good = file.model_dump(mode="json")
+    assert LandedFile.model_validate(good) == file
+    with pytest.raises(ValidationError):
+        LandedFile.model_validate({**good, "path": path})
+
+
+@pytest.mark.parametrize("month", [*HOSTILE_NAMES, "2013-13", "../../../../escaped", "all"])
+def test_what_is_fetched_is_of_a_month_or_of_none(storage: Storage, month: str) -> None:
+    (file,) = read_manifest(storage, "airlines", "manual__1").files
+    for model, good in ((LandedFile, file.model_dump()), (FileSlice, {"path": "a.csv"})):
+        model.model_validate({**good, "partition": "2013-01"})
+        with pytest.raises(ValidationError):
+            model.model_validate({**good, "partition": month})
+
+
+@pytest.mark.parametrize(
+    "path", ["", "..", "../a.csv", "a/../../b.csv", "/etc/passwd", "a\n.csv", "a\x00.csv"]
+)
+def test_a_slices_file_lies_below_the_connections_folder(path: str) -> None:
+    FileSlice(path="in/a b.csv")
+    with pytest.raises(ValidationError):
+        FileSlice(path=path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dataset": "../airlines"},
+        {"dataset": "planes"},
+        {"key": "../../silver/planes"},
+        {"key": ".."},
+        {"partitions": ["../../escaped"]},
+        {"path": "silver/planes"},
+    ],
+    ids=str,
+)
+def test_a_manifest_names_files_of_its_dataset_only(storage: Storage, change: dict[str, Any]) -> None:
+    manifest = read_manifest(storage, "airlines", "manual__1")
+    good = manifest.model_dump(mode="json")
+    assert Manifest.model_validate(good) == manifest
+    if "path" in change:
+        change = {"files": [{**good["files"][0], **change}]}
+    storage.write(manifest.path, json.dumps({**good, **change}).encode())
+    with pytest.raises(SourceDataError, match=r"_manifests/manual__1\.json is not a manifest"):
+        manifests_of(storage, "airlines")
+
+
+@pytest.mark.parametrize("path", ["..", "../secrets/credentials.json", "landing/../../secrets", "/", "/etc"])
+def test_storage_touches_nothing_outside_its_root(storage: Storage, path: str, tmp_path: Path) -> None:
+    inside = "silver/planes/part-0.parquet"
+    for touch in (
+        lambda: storage.exists(path),
+        lambda: storage.list(path),
+        lambda: storage.files(path),
+        lambda: storage.read(path),
+        lambda: storage.write(path, b"x"),
+        lambda: storage.write(f"{path}/x", b"x"),
+        lambda: storage.rename(path, "silver/x"),
+        lambda: storage.rename(inside, path),
+        lambda: storage.remove(path),
+    ):
+        with pytest.raises(ConfigurationError, match="leads out of"):
+            touch()
+    assert (tmp_path / "secrets" / "credentials.json").read_text() == "secret"
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["lake", "secrets"]
+    assert storage.read(inside) == b"rows"
+
+
+@pytest.mark.parametrize("path", ["", ".", "./", ".//."])
+def test_storage_does_not_remove_its_root(storage: Storage, path: str) -> None:
+    with pytest.raises(ConfigurationError, match="is all of"):
+        storage.remove(path)
+    assert storage.exists("silver/planes/part-0.parquet")
+
+
+def test_what_a_link_in_the_lake_leads_to_is_not_removed_with_it(storage: Storage, tmp_path: Path) -> None:
+    (tmp_path / "lake" / "silver" / "planes" / "link").symlink_to(tmp_path / "secrets")
+    storage.remove("silver/planes")
+    assert not storage.exists("silver/planes")
+    assert (tmp_path / "secrets" / "credentials.json").read_text() == "secret"

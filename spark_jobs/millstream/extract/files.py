@@ -11,14 +11,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
-from millstream.contract import Contract, FilesSource, is_month
+from millstream.contract import Contract, FilesSource, Month, is_month
 from millstream.errors import ConfigurationError, SourceDataError, SourceUnavailableError
 from millstream.extract.formats import check_file
 from millstream.landing import LandedFile, Landing
 
 PLACEHOLDER = "{partition}"
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class FileSlice(BaseModel):
@@ -28,7 +29,14 @@ class FileSlice(BaseModel):
 
     kind: Literal["files"] = "files"
     path: str
-    partition: str | None = None
+    partition: Month | None = None
+
+    @field_validator("path")
+    @classmethod
+    def _lies_in_the_folder(cls, path: str) -> str:
+        if not path or path.startswith("/") or ".." in path.split("/") or CONTROL.search(path):
+            raise ValueError(f"not a file below the connection's folder: {path!r}")
+        return path
 
 
 class FilesExtractor:

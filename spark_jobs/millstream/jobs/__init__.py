@@ -60,6 +60,22 @@ class JobModel(BaseModel):
             raise ValueError(f"not a column's name: {column!r}")
         return column
 
+    @field_validator("candidate", check_fields=False)
+    @classmethod
+    def _names_a_candidate(cls, candidate: str) -> str:
+        if not NAME.fullmatch(candidate):
+            raise ValueError(f"not a candidate's name: {candidate!r}")
+        return candidate
+
+    @field_validator("inputs", check_fields=False)
+    @classmethod
+    def _names_tables_and_models(cls, inputs: dict[str, int]) -> dict[str, int]:
+        for name in inputs:
+            kind, _, model = name.partition(".")
+            if kind != "model" or not NAME.fullmatch(model):
+                TableRef.parse(name)
+        return inputs
+
     @model_validator(mode="after")
     def _staged_in_this_lake(self) -> Self:
         root, uri = getattr(self, "lake_root", None), getattr(self, "staged_uri", None)

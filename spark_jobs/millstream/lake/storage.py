@@ -36,7 +36,10 @@ class Storage:
     """The lake below `lake_root`, a `file://` URI.
 
     Every path is relative to the root and uses `/`. A failing storage raises ClusterError, because another
-    try may pass; a root of another kind raises ConfigurationError.
+    try may pass; a root of another kind, and a path that leads out of the root, raise ConfigurationError.
+
+    Paths are looked at, not what lies there: a link in the lake is followed, and only who starts the stack
+    can put one there. Removing a folder removes the links in it, not what they lead to.
     """
 
     def __init__(self, lake_root: str) -> None:
@@ -92,7 +95,7 @@ class Storage:
     @contextmanager
     def new_file(self, folder: str) -> Iterator[NewFile]:
         """A file that is invisible until it is published; dropped at the end of the block otherwise."""
-        hidden = f"{folder}/.{uuid.uuid4().hex}.part"
+        hidden = f"{folder}{'/' if folder else ''}.{uuid.uuid4().hex}.part"
         with storage_failures(hidden):
             self._fs.makedirs(self._at(folder), exist_ok=True)
             stream = self._fs.open(self._at(hidden), "wb")
@@ -110,12 +113,23 @@ class Storage:
             self._fs.mv(self._at(path), self._at(target))
 
     def remove(self, path: str) -> None:
-        """Remove a file, or a folder and all below it; nothing happens when there is none."""
+        """Remove a file, or a folder and all below it; nothing happens when there is none.
+
+        Raises ConfigurationError also for the root itself.
+        """
+        place = self._at(path)
+        if not set(path.split("/")) - {"", "."}:
+            raise ConfigurationError(f"{path!r} is all of {self._base}: correct what names it")
         with storage_failures(path):
-            if self._fs.exists(self._at(path)):
-                self._fs.rm(self._at(path), recursive=True)
+            if self._fs.exists(place):
+                self._fs.rm(place, recursive=True)
 
     def _at(self, path: str) -> str:
+        """The last line of defence: whoever takes paths from outside says more clearly what is wrong."""
+        if path.startswith("/") or ".." in path.split("/"):
+            raise ConfigurationError(
+                f"{path!r} leads out of {self._base}: correct what names it, or clear the task that made that"
+            )
         return f"{self._base}/{path}"
 
 
