@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG
 from airflow.sdk.definitions._internal.expandinput import MappedArgument
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.definitions.xcom_arg import PlainXComArg, XComArg
@@ -32,12 +33,12 @@ FROM_EARLIER_TASKS: dict[str, Any] = {
     "rows": 10,
     "inputs": {"bronze.x": 3},
     "drift": [{"kind": "added", "column": "wings", "policy": "evolve"}],
-    "partitions": ["2013-01"],
+    # Of the replay's first dataset, which is not cut.
+    "partitions": [],
     "watermark_high": None,
     "suite_parameters": {},
     "input_version": 4,
     "model_version": 1,
-    "load": "full",
     "return_value": 4,
     "version": 2,
     "action": "accept",
@@ -55,9 +56,17 @@ RETURNED: dict[tuple[str, str], Any] = {
 }
 
 
+def scope(dag: DAG) -> dict[str, Any]:
+    """What a run of `dag` loads: a month, if it can be asked for one."""
+    by_month = "start" in dag.params
+    return {"load": "partition" if by_month else "full", "partitions": ["2013-01"] if by_month else []}
+
+
 def rendered(value: Any) -> Any:
     """`value` with what earlier tasks hand over filled in, and templates left as they are."""
     if isinstance(value, PlainXComArg):
+        if value.key in ("partitions", "load"):
+            return scope(value.operator.dag)[value.key]
         returned = RETURNED.get((value.operator.task_id, value.key))
         return FROM_EARLIER_TASKS[value.key] if returned is None else returned
     if isinstance(value, MappedArgument):

@@ -101,6 +101,23 @@ def test_a_job_takes_no_hostile_run_table_or_column(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "scope",
+    [
+        {"load": "partition", "partitions": []},
+        {"load": "partition", "partition_column": None},
+        {"load": "full"},
+        {"load": "watermark"},
+    ],
+    ids=str,
+)
+def test_what_is_replaced_follows_from_how_the_table_is_loaded(scope: dict[str, Any]) -> None:
+    jobs.parse("publish", {**PUBLISH, "load": "full", "partitions": []})
+    jobs.parse("publish", {**PUBLISH, "load": "full", "partitions": [], "partition_column": None})
+    jobs.parse("publish", {**PUBLISH, "load": "watermark", "partitions": [], "partition_column": None})
+    refused("publish", **scope)
+
+
+@pytest.mark.parametrize(
     "month",
     [
         *HOSTILE_NAMES,

@@ -7,9 +7,9 @@ read is accounted for. What a person decided about a broken row (`millstream.dec
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import AtomicType, StringType, StructField, StructType
@@ -88,6 +88,16 @@ class Args(JobModel):
     code_version: str
     watermark: str | None = None
     replay: str | None = None
+
+    @model_validator(mode="after")
+    def _replaces_what_it_loads(self) -> Self:
+        if self.load == "partition" and not (self.partitions and self.partition_column):
+            raise ValueError(
+                "load 'partition' needs partitions and a partition_column: without, all is replaced"
+            )
+        if self.load != "partition" and self.partitions:
+            raise ValueError(f"load {self.load!r} has no partitions, found {', '.join(self.partitions)}")
+        return self
 
 
 class Result(JobModel):
