@@ -58,7 +58,7 @@ class DecisionRefusedError(PermanentError):
 
 
 class LakeWriterError(PermanentError):
-    """A second process tried to write Delta tables on a local folder."""
+    """A second process, or a second stack, tried to write Delta tables on a local folder."""
 
 
 class ReadBackError(PermanentError):

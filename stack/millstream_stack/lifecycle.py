@@ -23,6 +23,7 @@ from millstream.settings import Settings
 from millstream_stack.credentials import Credentials, load_or_create
 from millstream_stack.environment import base_environment, prepare_folders
 from millstream_stack.health import Health
+from millstream_stack.lake_claim import require_unclaimed
 from millstream_stack.ports import require_free
 from millstream_stack.processes import end, strays
 from millstream_stack.services import Service, service_environment, services
@@ -90,6 +91,7 @@ def up(settings: Settings, report: Report) -> None:
 
     Raises:
         ConfigurationError: a port is taken, or the installation is incomplete.
+        LakeWriterError: another stack writes the lake.
         ClusterError: a service does not get healthy; carries the end of its log.
     """
     began = time.monotonic()
@@ -128,6 +130,7 @@ def _start(settings: Settings, supervisor: Supervisor, report: Report) -> None:
     if left_over:
         report(f"ending {end(left_over)} processes of an earlier stack that lost its supervisor")
     wanted = services(settings)
+    require_unclaimed(settings.lake_root)
     require_free(settings, [field for service in wanted for field in service.ports])
     write_spark_properties(settings)
     _record(settings).write_text(settings.model_dump_json(indent=2))

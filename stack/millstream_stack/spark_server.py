@@ -63,7 +63,7 @@ def spark_properties(settings: Settings) -> dict[str, str]:
         # Plans anew after each stage, to the benefit of stages with many tasks; here they have two or three.
         "spark.sql.adaptive.enabled": "false",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
-        # Delta locks a local folder inside one JVM only: this server is the lake's one writer.
+        # Delta locks a local folder inside one JVM only: this server is the lake's one writer, by its claim.
         "spark.millstream.lakeWriter": "true",
         # Corrupt files are an error, never skipped.
         "spark.sql.files.ignoreCorruptFiles": "false",
@@ -81,7 +81,10 @@ def write_spark_properties(settings: Settings) -> None:
 
 
 def spark_connect_command(settings: Settings) -> tuple[str, ...]:
+    """The server, which claims its lake first and holds it until it ends (`lake_claim`)."""
     return (
+        *(str(settings.root / ".venv" / "bin" / "python"), "-m", "millstream_stack.lake_claim"),
+        *(settings.lake_root, str(settings.home)),
         str(settings.root / ".venv" / "bin" / "spark-submit"),
         *("--properties-file", str(properties_path(settings))),
         *("--class", SERVER_CLASS, "spark-internal"),

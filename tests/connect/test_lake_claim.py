@@ -1,0 +1,29 @@
+"""The claim on the lake of a running server: its own process has it, and what it starts has not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from test_idle_daemons import process_of
+
+from millstream import sessions
+from millstream.errors import LakeWriterError
+from millstream.settings import Settings
+from millstream_stack.lake_claim import claim_path, require_unclaimed
+
+
+def test_a_running_server_has_its_lake_and_its_python_daemons_have_not(server: Settings) -> None:
+    process = process_of(server)
+    note = json.loads(claim_path(server.lake_root).read_text())
+    assert note == {"home": str(server.home), "pid": process.pid}
+    with pytest.raises(LakeWriterError, match=rf"by the stack in {server.home} \(process {process.pid}\)"):
+        require_unclaimed(server.lake_root)
+
+    with sessions.connect(server.connect_url, "claim/1", [], tag="claim") as spark:
+        assert len(spark.range(10).mapInArrow(lambda batches: batches, "id long").collect()) == 10
+        daemons = process.children()
+        assert daemons
+        lock = str(claim_path(server.lake_root))
+        assert lock in {file.path for file in process.open_files()}
+        assert all(lock not in {file.path for file in daemon.open_files()} for daemon in daemons)
