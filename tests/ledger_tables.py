@@ -50,7 +50,16 @@ def account(
     )
 
 
-def publish(lake_root: str, table: str, run: str, *, read: int, rows: int | None = None, **more: Any) -> int:
+def publish(
+    lake_root: str,
+    table: str,
+    run: str,
+    *,
+    read: int,
+    rows: int | None = None,
+    schema: pa.Schema | None = None,
+    **more: Any,
+) -> int:
     """Replace the table by `rows` rows under an account of `read` rows; returns the version.
 
     Quarantined rows are written first, under the same account, as a publish does it.
@@ -59,13 +68,16 @@ def publish(lake_root: str, table: str, run: str, *, read: int, rows: int | None
     metadata = entry.model_dump_json()
     if entry.quarantined:
         write(lake_root, str(TableRef.parse(table).quarantine), entry.quarantined, userMetadata=metadata)
-    return write(lake_root, table, entry.written if rows is None else rows, userMetadata=metadata)
+    return write(lake_root, table, entry.written if rows is None else rows, schema, userMetadata=metadata)
 
 
-def write(lake_root: str, table: str, rows: int, **metadata: Any) -> int:
-    """Replace the table by `rows` rows; without `userMetadata` as a stranger would."""
+def write(lake_root: str, table: str, rows: int, schema: pa.Schema | None = None, **metadata: Any) -> int:
+    """Replace the table by `rows` rows, of nulls if `schema` says their columns; without `userMetadata` as a
+    stranger would."""
     reference = TableRef.parse(table)
     data = pa.table({"number": pa.array(range(rows), pa.int64())})
+    if schema is not None:
+        data = pa.table([pa.nulls(rows, field.type) for field in schema], schema=schema)
     properties = CommitProperties(custom_metadata=metadata) if metadata else None
     write_deltalake(
         reference.uri(lake_root),

@@ -11,14 +11,18 @@ import runpy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pyspark.sql.types import StringType, StructField, StructType
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from millstream import ledger
 from millstream.compatibility import Comparison, compare, touched
 from millstream.contract import Contract, months
-from millstream.errors import ConfigurationError, TrackingError
+from millstream.errors import ConfigurationError, ContractError, TrackingError
+from millstream.lake.staging import SOURCE_ROW_ID
 from millstream.lake.tables import WHOLE, TableRef
+from millstream.lake.writing import require_columns
 from millstream.settings import Settings
 from millstream.transforms import transform_of
 from millstream_stack.credentials import credentials_path, load_or_create
@@ -32,6 +36,12 @@ DAG_ID = re.compile(r"[a-z][a-z0-9_]*")
 PARTITIONS = re.compile(r"([^:]+)(?::([^:]+))?")
 REGISTERS = "registers a version, which gets the alias champion or challenger"
 WRITES = {"full": "replaces all rows", "partition": "replaces these partitions", "watermark": "merges by key"}
+# What `millstream.jobs.load_bronze.bronze_condition` says.
+WRITES_BRONZE = {
+    "full": "replaces all rows",
+    "partition": "replaces these partitions, of whichever run",
+    "watermark": "replaces this run's rows",
+}
 
 
 @dataclass(frozen=True)
@@ -49,7 +59,10 @@ class Touch:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run of `dag_id` would touch."""
+    """What a run of `dag_id` would touch.
+
+    `refusals` says of published tables why their columns do not let the run publish.
+    """
 
     dag_id: str
     tables: list[Touch]
@@ -57,14 +70,15 @@ class Plan:
     models: dict[str, str]
     contracts: list[Comparison]
     readers: dict[str, list[str]]
+    refusals: dict[str, str]
 
     @property
     def refused(self) -> bool:
-        return any(one.needs_version for one in self.contracts)
+        return bool(self.refusals) or any(one.needs_version for one in self.contracts)
 
 
 def show_plan(settings: Settings, dag_id: str, partitions: str, screen: Console) -> bool:
-    """Prints the plan; returns whether the run's contracts would let it write.
+    """Prints the plan; returns whether contracts and tables would let the run write.
 
     Raises:
         ConfigurationError: no such DAG, it writes nothing, or has no such partition.
@@ -112,6 +126,7 @@ def plan_of(settings: Settings, dag_id: str, partitions: str = "") -> Plan:
         },
         contracts=list(compared.values()),
         readers={one.dataset: touched(one, root) for one in contracts if compared[one.dataset].breaking},
+        refusals=_refusals(tables, root),
     )
 
 
@@ -193,11 +208,23 @@ def _writes(
     touches = [Touch(table, action, ledger.version(table, root), partitions)]
     if contract is not None:
         bronze = TableRef(zone="bronze", name=table.name)
-        touches.insert(0, Touch(bronze, "replaces this run's rows", ledger.version(bronze, root)))
+        touches.insert(0, Touch(bronze, WRITES_BRONZE[load], ledger.version(bronze, root)))
     touches.append(
         Touch(table.quarantine, "replaces its broken rows", ledger.version(table.quarantine, root))
     )
     return touches
+
+
+def _refusals(published: list[TableRef], root: str) -> dict[str, str]:
+    """What publish would say of the tables whose columns its transforms no longer make so."""
+    found = {}
+    for table in published:
+        made = [*transform_of(table.name).SCHEMA.fields, StructField(SOURCE_ROW_ID, StringType())]
+        try:
+            require_columns(table.uri(root), StructType(made))
+        except ContractError as error:
+            found[str(table)] = str(error)
+    return found
 
 
 def _datasets(settings: Settings, read: list[TableRef]) -> list[str]:
@@ -235,6 +262,8 @@ def _print(plan: Plan, screen: Console) -> None:
         version = "not there yet" if touch.version is None else str(touch.version)
         tables.add_row(str(touch.table), touch.action, version, _partitions_text(touch))
     screen.print(tables)
+    for table, why in plan.refusals.items():
+        screen.print(f"[red]{table}: refused: {escape(why)}")
     for suite in plan.suites:
         screen.print(f"judged by {suite}")
     for model, text in plan.models.items():
@@ -246,7 +275,8 @@ def _print(plan: Plan, screen: Console) -> None:
         dataset = one.table.partition(".")[2]
         changes = "\n".join(change.text for change in one.changes) or "none"
         recorded = "-" if one.recorded_version is None else str(one.recorded_version)
-        contracts.add_row(dataset, str(one.version), recorded, changes, _effect(one))
+        effect = _effect(one, one.table in plan.refusals)
+        contracts.add_row(dataset, str(one.version), recorded, changes, effect)
     screen.print(contracts)
     for dataset, names in plan.readers.items():
         screen.print(f"{dataset}: its change touches {', '.join(names)}")
@@ -258,11 +288,13 @@ def _partitions_text(touch: Touch) -> str:
     )
 
 
-def _effect(one: Comparison) -> str:
-    if one.recorded_version is None:
-        return "[green]nothing to compare with"
+def _effect(one: Comparison, table_refused: bool) -> str:
     if one.needs_version is not None:
         return f"[red]breaking: refused; needs version {one.needs_version}"
+    if table_refused:
+        return "[red]refused: the table's columns, see above"
+    if one.recorded_version is None:
+        return "[green]nothing to compare with"
     if one.breaking:
         return "[yellow]breaking, allowed by its higher version"
     return "[green]compatible" if one.changes else "[green]unchanged"

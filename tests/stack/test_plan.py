@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 import io
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
+import ledger_tables
+import pyarrow as pa
 import pytest
-from ledger_tables import publish
+from ledger_tables import write
+from pyspark.sql.pandas.types import to_arrow_schema
 from rich.console import Console
 
 from millstream.contract import Contract
 from millstream.errors import ConfigurationError
+from millstream.lake.staging import SOURCE_ROW_ID
 from millstream.settings import CHECKOUT, Settings
+from millstream.transforms import transform_of
+from millstream_stack.credentials import load_or_create
+from millstream_stack.mlflow_api import MlflowApi
 from millstream_stack.plan import Touch, plan_of, show_plan
 
 DATASETS = ("flights", "weather", "planes", "airports", "airlines")
 FEATURES = "gold.arrival_delay_features"
+
+
+def columns_of(table: str) -> pa.Schema:
+    """As publishing by the present code would make them."""
+    made = to_arrow_schema(transform_of(table.partition(".")[2]).SCHEMA, timezone="UTC")
+    fields = [field.with_nullable(True) for field in made if field.name != SOURCE_ROW_ID]
+    return pa.schema([*fields, pa.field(SOURCE_ROW_ID, pa.string())])
+
+
+def publish(root: str, table: str, run: str, **account: Any) -> None:
+    ledger_tables.publish(root, table, run, schema=columns_of(table), **account)
 
 
 def recorded(dataset: str, **changes: Any) -> dict[str, Any]:
@@ -60,7 +80,7 @@ def test_an_ingest_of_months(settings: Settings, lake: str) -> None:
         "silver.airlines": ("reads", 0),
         "silver.airports": ("reads", 0),
         "silver.planes": ("reads", 0),
-        "bronze.flights": ("replaces this run's rows", None),
+        "bronze.flights": ("replaces these partitions, of whichever run", None),
         "silver.flights": ("replaces these partitions", 1),
         "silver.flights_quarantine": ("replaces its broken rows", None),
     }
@@ -71,6 +91,17 @@ def test_an_ingest_of_months(settings: Settings, lake: str) -> None:
     assert plan.suites == ["expectations/flights.json"]
     assert [(one.table, one.changes) for one in plan.contracts] == [("silver.flights", ())]
     assert not plan.refused
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "action"),
+    [("ingest_airports", "replaces all rows"), ("ingest_planes", "replaces this run's rows")],
+)
+def test_bronze_is_replaced_as_its_dataset_is_loaded(
+    settings: Settings, lake: str, dag_id: str, action: str
+) -> None:
+    name = dag_id.removeprefix("ingest_")
+    assert touched(settings, dag_id)[f"bronze.{name}"].action == action
 
 
 def test_features_training_and_scoring_rest_on_the_contracts_of_what_they_are_made_from(
@@ -100,12 +131,32 @@ def test_aliases_are_named_with_what_is_known_of_them(settings: Settings, lake: 
 
 
 def test_a_server_that_does_not_answer_is_said_so(settings: Settings, lake: str) -> None:
-    from millstream_stack.credentials import load_or_create
-
     load_or_create(settings)
     silent = settings.model_copy(update={"mlflow_port": 1})
     (text,) = plan_of(silent, "train_arrival_delay").models.values()
     assert text.startswith("champion unknown: MLflow at http://127.0.0.1:1 does not answer")
+
+
+def test_a_champion_is_named_with_its_version(
+    settings: Settings, lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_or_create(settings)
+    answers = {
+        "registered-models/alias": {"model_version": {"version": "7", "run_id": "r"}},
+        "runs/get": {"run": {"info": {"run_id": "r", "status": "FINISHED"}, "data": {}}},
+    }
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(200, json=answers[request.url.path.removeprefix("/api/2.0/mlflow/")])
+
+    with_answers = partial(MlflowApi, transport=httpx.MockTransport(answer))
+    monkeypatch.setattr("millstream_stack.plan.MlflowApi", with_answers)
+    assert plan_of(settings, "score_arrival_delay").models == {
+        "arrival_delay": "champion is version 7; scores with it"
+    }
+    assert dict(asked[0].url.params) == {"name": "arrival_delay", "alias": "champion"}
 
 
 def test_a_breaking_contract_is_shown_with_the_version_it_needs_and_what_it_touches(
@@ -136,6 +187,41 @@ def test_a_compatible_contract_is_shown_as_such(settings: Settings, lake: str) -
     assert fine
     assert "column engine added (string)" in text
     assert "compatible" in text
+
+
+def test_a_table_that_its_transform_no_longer_makes_is_refused(settings: Settings, lake: str) -> None:
+    """Whatever the contracts say: its publish would fail."""
+    of_this_code = columns_of("silver.airlines")
+    fewer = pa.schema([field for field in of_this_code if field.name != "name"])
+    write(lake, "silver.airlines", 1, fewer)
+    assert not plan_of(settings, "ingest_airlines").refused
+
+    more = of_this_code.append(pa.field("wings", pa.int32()))
+    columns = {**recorded("airlines")["columns"], "wings": "int"}
+    allowed = recorded("airlines", columns=columns, version=0)
+    ledger_tables.publish(lake, "silver.airlines", "r5", read=1, schema=more, contract=allowed)
+    assert plan_of(settings, "ingest_airlines").refused
+    fine, text = printed(settings, "ingest_airlines")
+    assert not fine
+    told = " ".join(text.split())
+    assert "silver.airlines: refused: " in told
+    assert "the table has columns that its transform no longer makes so: wings int" in told
+    assert "give them back, or move the table away" in told
+    assert "refused: the table's columns, see above" in told
+    assert "allowed" not in told
+    # Its readers' runs do not write it.
+    assert not plan_of(settings, "build_features").refused
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "table"),
+    [("build_features", FEATURES), ("score_arrival_delay", "gold.arrival_delay_predictions")],
+)
+def test_gold_tables_are_held_against_their_transforms_too(
+    settings: Settings, lake: str, dag_id: str, table: str
+) -> None:
+    write(lake, table, 1, pa.schema([("wings", pa.int32())]))
+    assert list(plan_of(settings, dag_id).refusals) == [table]
 
 
 def test_an_empty_lake_has_a_plan_too(settings: Settings) -> None:
