@@ -144,19 +144,47 @@ def test_parsing_imports_nothing_heavy(path: Path) -> None:
     assert found.stdout.splitlines()[-1] == "[]"
 
 
-def test_a_wrong_contract_hides_no_other_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def two_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of DAGs with airlines and airports."""
     folder = tmp_path / "dags"
     (folder / "datasets").mkdir(parents=True)
     for name in ("airlines", "airports"):
         for part in (f"ingest_{name}.py", f"datasets/{name}.yaml"):
             (folder / part).write_text((CHECKOUT / "dags" / part).read_text())
-    contract = folder / "datasets" / "airlines.yaml"
-    contract.write_text(contract.read_text().replace("load: full", "load: sometimes"))
     monkeypatch.setenv("MILLSTREAM_ROOT", str(tmp_path))
+    return folder
 
-    bag = DagBag(str(folder))
+
+def test_a_wrong_contract_hides_no_other_dataset(two_datasets: Path) -> None:
+    contract = two_datasets / "datasets" / "airlines.yaml"
+    contract.write_text(contract.read_text().replace("load: full", "load: sometimes"))
+
+    bag = DagBag(str(two_datasets))
     assert set(bag.dags) == {"ingest_airports"}
     (error,) = bag.import_errors.values()
     assert (
         "airlines.yaml: load: Input should be 'full', 'partition' or 'watermark', found 'sometimes'" in error
     )
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("from airflow.sdk import DAG\ndef broken(:\n", "SyntaxError: invalid syntax"),
+        ("from airflow.sdk import DAG\nimport not_there\n", "No module named 'not_there'"),
+        ("from airflow.sdk import DAG\nDAG(1 / 0)\n", "ZeroDivisionError: division by zero"),
+        ("from airflow.sdk import DAG\nraise SystemExit(1)\n", "SystemExit"),
+        # Airflow skips a file that names neither `dag` nor `airflow`, so this one does.
+        ("# A dag of airflow's\nb = '\udcff'\n", "utf-8"),
+    ],
+)
+def test_a_broken_dag_file_hides_no_other(two_datasets: Path, code: str, told: str) -> None:
+    broken = two_datasets / "ingest_airlines.py"
+    broken.write_bytes(code.encode("utf-8", "surrogateescape"))
+
+    bag = DagBag(str(two_datasets))
+    assert set(bag.dags) == {"ingest_airports"}
+    ((path, error),) = bag.import_errors.items()
+    assert path.endswith(broken.name)
+    assert told in error
