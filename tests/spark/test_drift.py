@@ -347,6 +347,40 @@ def test_values_that_break_the_contract_are_kept_apart_with_reasons_and_told(
     ]
 
 
+def test_a_number_too_large_for_its_type_is_kept_apart_not_turned_into_another(
+    planes: Callable[..., Planes],
+) -> None:
+    chain = planes(contract(columns={"engines": {"type": "bigint"}}))
+    huge, huger = "9" * 20, "9" * 40
+    chain.deliver(
+        "r1",
+        N1,
+        {**N1, "tailnum": "N2", "year": "2147483648"},
+        {**N1, "tailnum": "N3", "engines": huge},
+        {**N1, "tailnum": "N4", "seats": huge, "engines": huger},
+        {**N1, "tailnum": "N5", "year": "1e400"},
+    )
+    rows, _ = chain.staged_rows("r1")
+    assert {name: row["_malformed"] for name, row in rows.items()} == {
+        "N1": [],
+        "N2": ["year: wider than int: 2147483648"],
+        "N3": [f"engines: wider than bigint: {huge}"],
+        "N4": [f"engines: not of type bigint: {huger}", f"seats: wider than int: {huge}"],
+        "N5": ["year: not of type int: 1e400"],
+    }
+
+
+@pytest.mark.xfail(strict=True, reason="Spark's cast makes infinity of it, which then passes for a value")
+@pytest.mark.parametrize("value", ["1e400", "-1e400"])
+def test_a_double_too_large_is_kept_apart_not_turned_into_infinity(
+    planes: Callable[..., Planes], value: str
+) -> None:
+    chain = planes(contract())
+    chain.deliver("r1", N1, {**N2, "speed": value})
+    rows, _ = chain.staged_rows("r1")
+    assert rows["N2"]["_malformed"] == [f"speed: not of type double: {value}"]
+
+
 def test_values_are_taken_where_the_contract_evolves_and_refused_where_it_freezes(
     planes: Callable[..., Planes],
 ) -> None:
