@@ -1,21 +1,28 @@
-"""The table of fault cases: what was done how often, and what it cost."""
+"""The table of fault cases: what was done how often, what it did, and what it cost."""
 
 from __future__ import annotations
 
 import statistics
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+UNKNOWN = "-"
 
 
 @dataclass
 class Outcome:
-    """One case with one seed."""
+    """One case with one seed; None is what nobody has found out."""
 
-    recovery_s: float
-    lost: int
-    doubled: int
-    # Whether the fault made a step fail; None where nobody looked.
+    # Until it has recovered and been judged.
+    failed: bool = True
+    # Seconds from the fault to the end of the run.
+    recovery_s: float | None = None
+    lost: int | None = None
+    doubled: int | None = None
+    # Whether the fault made a step fail.
     hit: bool | None = None
 
 
@@ -26,26 +33,41 @@ class Report:
     path: Path | None = None
     cases: dict[str, list[Outcome]] = field(default_factory=lambda: defaultdict(list))
 
-    def add(self, case: str, outcome: Outcome) -> None:
+    @contextmanager
+    def run(self, case: str) -> Iterator[Outcome]:
+        """One run of the case, in the table from its beginning: as failed, unless the block ends well."""
+        outcome = Outcome()
         self.cases[case].append(outcome)
-        if self.path is not None:
-            self._write(self.path)
+        self._write()
+        try:
+            yield outcome
+            outcome.failed = False
+        finally:
+            self._write()
 
-    def _write(self, path: Path) -> None:
+    def _write(self) -> None:
+        if self.path is None:
+            return
         lines = [
-            "| case | runs | hit | lost | doubled | recovery, median (s) | longest (s) |",
-            "|---|---:|---:|---:|---:|---:|---:|",
+            "| case | runs | failed | hit | lost | doubled | recovery, median (s) | longest (s) |",
+            "|---|---:|---:|---:|---:|---:|---:|---:|",
         ]
         for case, outcomes in self.cases.items():
-            times = [one.recovery_s for one in outcomes if one.hit is not False] or [0.0]
-            lines.append(
-                f"| {case} | {len(outcomes)} | {_hits(outcomes)} | "
-                f"{sum(one.lost for one in outcomes)} | {sum(one.doubled for one in outcomes)} | "
-                f"{statistics.median(times):.1f} | {max(times):.1f} |"
-            )
-        path.write_text("\n".join(lines) + "\n")
+            times = [one.recovery_s for one in outcomes if one.recovery_s is not None]
+            cells = [
+                case,
+                str(len(outcomes)),
+                str(sum(one.failed for one in outcomes)),
+                _sum([one.hit for one in outcomes], "not asked"),
+                _sum([one.lost for one in outcomes]),
+                _sum([one.doubled for one in outcomes]),
+                f"{statistics.median(times):.1f}" if times else UNKNOWN,
+                f"{max(times):.1f}" if times else UNKNOWN,
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+        self.path.write_text("\n".join(lines) + "\n")
 
 
-def _hits(outcomes: list[Outcome]) -> str:
-    known = [one.hit for one in outcomes if one.hit is not None]
-    return str(sum(known)) if known else "not asked"
+def _sum(found: list[int | None] | list[bool | None], none: str = UNKNOWN) -> str:
+    known = [one for one in found if one is not None]
+    return str(sum(known)) if known else none

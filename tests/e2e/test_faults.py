@@ -5,6 +5,7 @@ Every case ingests a month that the lake does not have as it is now, so there is
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import random
 import sqlite3
@@ -13,7 +14,10 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 
 import psutil
 import pytest
@@ -28,17 +32,20 @@ from millstream.lake.tables import TableRef
 from millstream.landing import run_key
 from millstream.settings import Settings
 from millstream_stack.airflow_api import AirflowApi, Run, Task
+from millstream_stack.airflow_setup import SQLITE_CONNECT_ARGS
 from millstream_stack.credentials import Credentials
 from millstream_stack.demo import follow
-from millstream_stack.lifecycle import supervisor_of, up
+from millstream_stack.lifecycle import supervisor_of
 from millstream_stack.processes import strays
 
 pytestmark = [pytest.mark.fault, pytest.mark.thorough, pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 FLIGHTS = TableRef.parse("silver.flights")
 BEGUN_TIMEOUT_S = 240.0
-DATABASE_DOWN_S = 60.0
-MONTHS = 12
+NOTICED_TIMEOUT_S = 300.0
+HEALED_TIMEOUT_S = 600.0
+# Of each month at its source, January first: 336,776 in the year.
+ROWS = (27004, 24951, 28834, 28330, 28796, 28243, 29425, 29327, 27574, 28889, 27268, 28135)
 # What a run of flights needs; the seeds take turns. No name: all services at once.
 VICTIMS = {
     "the scheduler, with its tasks,": ("airflow-scheduler",),
@@ -60,14 +67,22 @@ def references(api: AirflowApi) -> None:
 @pytest.fixture(scope="module")
 def clean_seconds(api: AirflowApi, settings: Settings, references: None) -> float:
     """What a month takes when nothing happens."""
-    month, began = delivered(settings), time.monotonic()
+    month, began = delivered(settings).month, time.monotonic()
     carry(api, "ingest_flights", conf={"start": month, "end": month})
     return time.monotonic() - began
 
 
-def delivered(settings: Settings) -> str:
+@dataclass(frozen=True)
+class Delivery:
+    """A month at its source."""
+
+    month: str
+    rows: int
+
+
+def delivered(settings: Settings) -> Delivery:
     """A month that the lake does not have yet; after a year one whose file is a row shorter now."""
-    year, month = divmod(next(DELIVERIES), MONTHS)
+    year, month = divmod(next(DELIVERIES), len(ROWS))
     name = f"2013-{month + 1:02}"
     if year:
         path = settings.home / "demo" / "drop" / "flights" / f"flights_{name}.csv.zip"
@@ -78,7 +93,7 @@ def delivered(settings: Settings) -> str:
         with zipfile.ZipFile(shorter, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(member, b"".join(lines[:-1]))
         shorter.replace(path)
-    return name
+    return Delivery(name, ROWS[month] - year)
 
 
 class Wounded:
@@ -86,57 +101,116 @@ class Wounded:
 
     def __init__(self, api: AirflowApi, settings: Settings, report: Report) -> None:
         self.api, self.settings, self.report = api, settings, report
-        self.month = delivered(settings)
+        self.delivery = delivered(settings)
+        self.month = self.delivery.month
         self.began = datetime.now(UTC)
-        self.run = api.trigger("ingest_flights", {"start": self.month, "end": self.month})
+        self.run = self.trigger()
+
+    def trigger(self) -> Run:
+        return self.api.trigger("ingest_flights", {"start": self.month, "end": self.month})
 
     def until(self, task: str, *states: str) -> None:
-        deadline = time.monotonic() + BEGUN_TIMEOUT_S
-        while not any(
-            one.task_id == task and one.state in states
-            for one in self.api.tasks_since(self.began)
-            if one.run_id == self.run.run_id
-        ):
-            assert time.monotonic() < deadline, f"{task} was not {states} in time"
-            time.sleep(0.2)
+        def reached() -> bool:
+            return any(
+                one.task_id == task and one.state in states
+                for one in self.api.tasks_since(self.began)
+                if one.run_id == self.run.run_id
+            )
 
-    def judge(self, case: str, hurt: Callable[[], None], overdue: bool = False) -> None:
+        wait_until(reached, BEGUN_TIMEOUT_S, f"{task} to be {states}")
+
+    def publishes(self) -> bool:
+        """Whether somebody has the turn to publish flights: between its reading and its last commit."""
+        lock = Path(self.settings.lake_root.removeprefix("file://")) / ".locks" / f"{FLIGHTS}.lock"
+        if not lock.exists():
+            return False
+        with lock.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def judge(self, case: str, hurt: Callable[[], None], overdue: bool = False) -> list[Task]:
         """Hurt, follow the run to its end, and count its month by source row id.
 
-        One that is `overdue` by the hurt may fail once.
+        One that is `overdue` by the hurt may fail once. Returns the tasks that were tried more than once.
         """
-        moment = time.monotonic()
-        hurt()
-        run, tasks = self.ended()
-        if overdue and run.state == "failed":
-            # Its deadline has passed, by the clock; a person clears it.
-            self.api.clear(run)
-            run, tasks = self.ended()
-        seconds = time.monotonic() - moment
-        assert run.state == "success", case
-        entry, counted = ledger.latest_by_partition(FLIGHTS, self.settings.lake_root)[self.month]
-        assert entry.run == run_key(run.run_id)
-        table = DeltaTable(FLIGHTS.uri(self.settings.lake_root))
-        ids = table.to_pyarrow_table(columns=["_source_row_id"], filters=[("month", "=", self.month)])[
-            "_source_row_id"
-        ].to_pylist()
-        doubled = sum(count - 1 for count in Counter(ids).values())
-        lost = counted.read - counted.quarantined - counted.deduplicated - len(set(ids))
-        self.report.add(case, Outcome(seconds, lost, doubled, any(task.try_number > 1 for task in tasks)))
-        assert counted.read > 20_000
-        assert (lost, doubled) == (0, 0)
+        with self.report.run(case) as outcome:
+            moment = time.monotonic()
+            hurt()
+            run, tasks = self.ended(self.run)
+            if overdue and run.state == "failed":
+                # Its deadline has passed, by the clock; a person clears it.
+                self.api.clear(run)
+                run, tasks = self.ended(self.run)
+            again = [task for task in tasks if task.try_number > 1]
+            outcome.hit = bool(again)
+            outcome.recovery_s = time.monotonic() - moment if again else None
+            assert run.state == "success", [
+                (task.label, task.state, self.api.log(task)[-8:]) for task in tasks if task.state == "failed"
+            ]
+            self.count(outcome)
+            return again
 
-    def ended(self) -> tuple[Run, list[Task]]:
+    def count(self, outcome: Outcome) -> None:
+        """All rows of the source are in the tables, each once, and the account says the same."""
+        root = self.settings.lake_root
+        published = row_ids(FLIGHTS, root, "month", self.month)
+        kept = row_ids(FLIGHTS.quarantine, root, "_partition", self.month)
+        entry, counted = ledger.latest_by_partition(FLIGHTS, root)[self.month]
+        found = Counter(name.rpartition("#")[2] for name in (*published, *kept))
+        source = {str(number) for number in range(1, self.delivery.rows + 1)}
+        outcome.lost = len(source - set(found)) - counted.deduplicated
+        outcome.doubled = sum(count - 1 for count in found.values())
+        assert (outcome.lost, outcome.doubled) == (0, 0)
+        assert set(found) <= source
+        assert entry.run == run_key(self.run.run_id)
+        assert counted.read == counted.accounted == self.delivery.rows
+        assert (counted.written, counted.quarantined) == (len(published), len(kept))
+
+    def converges(self) -> None:
+        """A run of the same month to which nothing happens finds the same rows, by their hashes, and leaves
+        the tables as they are."""
+        tables = (FLIGHTS, FLIGHTS.quarantine)
+        before = [ledger.version(table, self.settings.lake_root) for table in tables]
+        run, tasks = self.ended(self.trigger())
+        assert run.state == "success"
+        assert ("publish", "success") in {(task.task_id, task.state) for task in tasks}
+        assert [ledger.version(table, self.settings.lake_root) for table in tables] == before
+
+    def ended(self, triggered: Run) -> tuple[Run, list[Task]]:
+        """The run at its end, and its tasks. Nobody helps: what was killed has to come back by itself."""
+        deadline = time.monotonic() + HEALED_TIMEOUT_S
         while True:
-            up(self.settings, print)
             try:
-                runs, tasks = follow(self.api, self.began, {self.run.key}, lambda runs, tasks: None)
+                runs, tasks = follow(self.api, self.began, {triggered.key}, lambda runs, tasks: None)
             except ClusterError as error:
-                # The API itself may be what was killed: `up` returns when it answers again.
+                # The API itself may be what was killed.
+                if time.monotonic() > deadline:
+                    raise
                 print(error)
             else:
-                own = [task for task in tasks if (task.dag_id, task.run_id) == self.run.key]
-                return next(run for run in runs if run.key == self.run.key), own
+                own = [task for task in tasks if (task.dag_id, task.run_id) == triggered.key]
+                return next(run for run in runs if run.key == triggered.key), own
+
+
+def row_ids(table: TableRef, lake_root: str, column: str, month: str) -> list[str]:
+    """Source row ids of a month of the table; none when there is no table."""
+    if ledger.version(table, lake_root) is None:
+        return []
+    rows = DeltaTable(table.uri(lake_root)).to_pyarrow_table(
+        columns=["_source_row_id"], filters=[(column, "=", month)]
+    )
+    ids: list[str] = rows["_source_row_id"].to_pylist()
+    return ids
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {timeout_s:.0f} s for {what}"
+        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -189,27 +263,40 @@ def test_the_process_of_a_task(wounded: Wounded, workers: Callable[[], list[psut
         for one in busy:
             one.kill()
 
-    wounded.judge("the process that runs a task", hurt)
+    assert wounded.judge("the process that runs a task", hurt)
+    wounded.converges()
 
 
 def test_the_scheduler(wounded: Wounded, kill: Callable[..., None]) -> None:
     wounded.until("transform", "running")
-    wounded.judge("the scheduler, with its tasks", lambda: kill("airflow-scheduler"))
+    assert wounded.judge("the scheduler, with its tasks", lambda: kill("airflow-scheduler"))
+    wounded.converges()
 
 
 def test_the_spark_server(wounded: Wounded, kill: Callable[..., None]) -> None:
     wounded.until("publish", "running")
-    wounded.judge("the Spark Connect server, while a DAG publishes", lambda: kill("spark-connect"))
+
+    def hurt() -> None:
+        wait_until(wounded.publishes, BEGUN_TIMEOUT_S, "the publish to have its turn")
+        kill("spark-connect")
+
+    (again,) = wounded.judge("the Spark Connect server, in the midst of a publish", hurt)
+    assert (again.task_id, again.state) == ("publish", "success")
+    log = wounded.api.log(replace(again, try_number=1))
+    assert any(entry.get("level") in ("error", "critical") for entry in log), log
+    wounded.converges()
 
 
 def test_the_api(wounded: Wounded, kill: Callable[..., None]) -> None:
     wounded.until("load_bronze", "running")
-    wounded.judge("Airflow's API server", lambda: kill("airflow-api-server"))
+    wounded.judge("Airflow's API server, which tasks wait for", lambda: kill("airflow-api-server"))
+    wounded.converges()
 
 
 def test_everything_at_once(wounded: Wounded, kill: Callable[..., None]) -> None:
     wounded.until("transform", "running")
-    wounded.judge("every service at once", kill)
+    assert wounded.judge("every service at once", kill)
+    wounded.converges()
 
 
 def test_every_worker_of_the_executor(wounded: Wounded, workers: Callable[[], list[psutil.Process]]) -> None:
@@ -219,7 +306,8 @@ def test_every_worker_of_the_executor(wounded: Wounded, workers: Callable[[], li
         for one in workers():
             one.kill()
 
-    wounded.judge("every worker of the executor, idle ones too", hurt)
+    assert wounded.judge("every worker of the executor, idle ones too", hurt)
+    wounded.converges()
 
 
 def test_at_any_moment(clean_seconds: float, wounded: Wounded, kill: Callable[..., None], seed: int) -> None:
@@ -227,20 +315,35 @@ def test_at_any_moment(clean_seconds: float, wounded: Wounded, kill: Callable[..
     # The fault is a moment in time, not a condition.
     time.sleep(random.Random(seed).uniform(0, clean_seconds))
     wounded.judge(f"{victim} at a random moment", lambda: kill(*VICTIMS[victim]))
+    wounded.converges()
 
 
-def test_the_metadata_database_for_a_minute(wounded: Wounded, settings: Settings) -> None:
+def test_the_metadata_database_until_the_scheduler_gives_up(
+    wounded: Wounded, settings: Settings, credentials: Credentials
+) -> None:
+    """No service can write for longer than any of them waits for its turn."""
     wounded.until("load_bronze", "running")
+    services = ("airflow-scheduler", "airflow-api-server")
+    logs = {name: supervisor_of(settings, credentials).log_of(name) for name in services}
+    known = {name: path.stat().st_size for name, path in logs.items()}
+
+    def noticed(name: str) -> bool:
+        with logs[name].open("rb") as log:
+            log.seek(known[name])
+            return b"database is locked" in log.read()
 
     def hurt() -> None:
         path = settings.home / "airflow" / "airflow.db"
         with closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as database:
-            # Nobody else reads or writes while this transaction lasts.
             database.execute("BEGIN EXCLUSIVE")
-            time.sleep(DATABASE_DOWN_S)
+            down = time.monotonic()
+            for name in services:
+                wait_until(partial(noticed, name), NOTICED_TIMEOUT_S, f"{name} to fail")
+            assert time.monotonic() - down > SQLITE_CONNECT_ARGS["timeout"]
             database.execute("ROLLBACK")
 
-    wounded.judge("the metadata database locked for a minute", hurt)
+    wounded.judge("the metadata database locked until the scheduler's own write fails", hurt)
+    wounded.converges()
 
 
 # Last, because they leave times in Airflow's database that are yet to come.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import Server, compile_log_store
-from month import Month
+from harness import Journal, Server, carry, compile_log_store
+from month import MONTH, Month, Undisturbed
 
 # Where a commit is stopped: in every Delta log that a run writes, before or after its rename.
 # `lost`: it lands, and its reply is lost.
@@ -56,3 +57,15 @@ def fresh_month(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Mon
 def month(server: Server, fresh_month: Month, tmp_path: Path) -> Month:
     server.tidy()
     return Month(server, tmp_path, fresh_month)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(server: Server, fresh_month: Month, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """What every test's delivery would come to."""
+    month = Month(server, tmp_path_factory.mktemp("undisturbed"), fresh_month)
+    began, journal = time.monotonic(), Journal()
+    month.land("new")
+    carry(server, month.chain, "new", [MONTH], journal)
+    seconds = time.monotonic() - began
+    assert not journal.failures
+    return Undisturbed(month.counts(), seconds)

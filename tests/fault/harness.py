@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import threading
 import time
+import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -129,6 +131,20 @@ class Server:
     def reached(self) -> bool:
         return (self.points / "reached").exists()
 
+    def works(self) -> bool:
+        """Whether a Spark job is running; False while there is no answer."""
+        base = f"{self.settings.spark_ui_url}/api/v1/applications"
+        try:
+            with urllib.request.urlopen(base, timeout=10) as answer:
+                application = json.load(answer)[0]["id"]
+            with urllib.request.urlopen(f"{base}/{application}/jobs?status=running", timeout=10) as answer:
+                return bool(json.load(answer))
+        except OSError:
+            return False
+
+    def log(self) -> str:
+        return (self.settings.home / "server.log").read_text(errors="replace")
+
 
 @dataclass
 class Journal:
@@ -143,15 +159,26 @@ class Journal:
     recovered_at: float | None = None
 
     @property
-    def recovery_s(self) -> float:
-        """Seconds from the kill to the end of the run; 0 when it hit nothing."""
+    def recovery_s(self) -> float | None:
+        """Seconds from the kill to the end of the run; None when nothing was killed, or it hit nothing."""
         if self.killed_at is None or self.recovered_at is None or not self.failures:
-            return 0.0
+            return None
         return self.recovered_at - self.killed_at
 
 
-def carry(server: Server, chain: Chain, run: str, months: list[str], journal: Journal) -> dict[str, Any]:
-    """The run's steps in order, each tried again after a failure that is not permanent, as tasks are."""
+def carry(
+    server: Server,
+    chain: Chain,
+    run: str,
+    months: list[str],
+    journal: Journal,
+    before: Callable[[str], None] = lambda step: None,
+) -> dict[str, Any]:
+    """The run's steps in order, each tried again after a failure that is not permanent, as tasks are.
+
+    `before` is told each step that begins. A run that is carried once more with the same journal goes on
+    counting its tries.
+    """
     results: dict[str, dict[str, Any]] = {}
     calls: dict[str, Callable[[], dict[str, Any]]] = {
         "load_bronze": lambda: chain.load_bronze(run),
@@ -160,6 +187,7 @@ def carry(server: Server, chain: Chain, run: str, months: list[str], journal: Jo
         "publish": lambda: chain.publish(run, results["transform"], months),
     }
     for step in STEPS:
+        before(step)
         # With the lake, because a session's name is never used twice on one server.
         results[step] = _tried(server, chain, f"{chain.root}/{run}/{step}", calls[step], journal)
     journal.recovered_at = time.monotonic()
@@ -169,11 +197,14 @@ def carry(server: Server, chain: Chain, run: str, months: list[str], journal: Jo
 def _tried(
     server: Server, chain: Chain, task: str, call: Callable[[], dict[str, Any]], journal: Journal
 ) -> dict[str, Any]:
-    for number in range(1, TRIES + 1):
+    done = journal.tries.get(task, 0)
+    for number in range(done + 1, done + TRIES + 1):
         journal.tries[task] = number
         earlier = [f"{task}/{before}" for before in range(1, number)]
-        try:
+        if number > done + 1:
+            # As the pause before a retry does. A first try knows nothing of a server that has just died.
             until(server.listens, UP_TIMEOUT_S, "the server to come back")
+        try:
             with sessions.connect(
                 server.settings.connect_url, f"{task}/{number}", earlier, tag="fault"
             ) as spark:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from chain import Chain, contract_of, month_zip, small_suite
-from fault_report import Outcome, Report
+from fault_report import Outcome
 from harness import Journal, Server, account, carry, rows_of
 
+from millstream import ledger
 from millstream.lake.tables import TableRef
+from millstream.ledger import PartitionCounts
 from millstream_demo import reference
 
 MONTH = "2013-01"
@@ -23,6 +26,14 @@ KEPT_DISTANCE = {
     "severity": "critical",
     "meta": {},
 }
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """What the delivery comes to, and how long it takes, when nothing happens."""
+
+    counts: PartitionCounts
+    seconds: float
 
 
 class Month:
@@ -63,20 +74,41 @@ class Month:
     def land(self, run: str) -> None:
         self.chain.land(run, [MONTH])
 
-    def judge(self, case: str, journal: Journal, report: Report) -> None:
-        """What must hold after any fault: every row accounted for, once."""
+    def judge(self, journal: Journal, outcome: Outcome) -> None:
+        """What must hold after any fault: every row accounted for, once, and every failure told."""
         table = TableRef.parse("silver.flights")
         published = rows_of(table, self.root)
         kept = rows_of(table.quarantine, self.root)
         counts = account(table, self.root)
         doubled = sum(count - 1 for count in Counter([*published, *kept]).values())
         lost = (NEW + REPEATED) - (len(set(published)) + len(set(kept)) + counts.deduplicated)
-        report.add(case, Outcome(journal.recovery_s, lost, doubled, hit=bool(journal.failures)))
+        outcome.recovery_s, outcome.hit = journal.recovery_s, bool(journal.failures)
+        outcome.lost, outcome.doubled = lost, doubled
         assert (lost, doubled) == (0, 0), journal
         assert counts.read == NEW + REPEATED
         assert (counts.written, counts.quarantined, counts.deduplicated) == (NEW - BROKEN, BROKEN, REPEATED)
         assert len(published) == NEW - BROKEN
+        assert len(kept) == BROKEN
         assert set(journal.seen) <= {OLD, NEW - BROKEN}, "a reader saw a table that was neither old nor new"
+        assert all(message.strip() for message in journal.messages), "a try failed without a word"
+
+    def converges(self, journal: Journal, undisturbed: PartitionCounts) -> None:
+        """What a person may count on who clears the run: nothing changes, and the account, with the hashes of
+        all rows, is that of a run to which nothing happened."""
+        failures, version = len(journal.failures), self.chain.version()
+        again = carry(self.server, self.chain, "new", [MONTH], journal)
+        assert (again["changed"], self.chain.version()) == (False, version)
+        assert self.counts() == undisturbed
+        assert len(journal.failures) == failures, journal
+
+    def verdicts(self, run: str) -> list[str]:
+        """Names of the verdicts on what the run has staged."""
+        folder = Path(self.root.removeprefix("file://")) / "staging"
+        return [path.name for path in folder.rglob(f"*{run}__verdict.json")]
+
+    def counts(self) -> PartitionCounts:
+        """The month's account."""
+        return ledger.latest_by_partition(self.chain.table, self.root)[MONTH][1]
 
 
 def _broken(line: str) -> str:

@@ -50,19 +50,21 @@ def test_a_clock_that_is_set_at_any_moment(
     clock.set(0)
     month, journal = Month(clocked, tmp_path, fresh_month), Journal()
     month.chain.now = clock.now
-    setting = threading.Timer(moment, clock.set, [hours])
-    setting.start()
-    month.land("new")
-    carry(clocked, month.chain, "new", [MONTH], journal)
-    setting.join()
-    month.judge(f"the clock set {'back' if hours < 0 else 'ahead'} by an hour", journal, report)
+    with report.run(f"the clock set {'back' if hours < 0 else 'ahead'} by an hour") as outcome:
+        setting = threading.Timer(moment, clock.set, [hours])
+        setting.start()
+        month.land("new")
+        carry(clocked, month.chain, "new", [MONTH], journal)
+        setting.join()
+        month.judge(journal, outcome)
 
-    month.deliver(month.lines[: NEW // 2])
-    month.land("newest")
-    assert carry(clocked, month.chain, "newest", [MONTH], journal)["changed"]
-    assert len(rows_of(month.chain.table, month.root)) == NEW // 2
-    # By this clock the one session was idle for an hour, and Spark Connect ends it; the next try has its own.
-    assert len(journal.messages) <= (1 if hours > 0 else 0), journal
-    assert all("SESSION_CLOSED" in message for message in journal.messages), journal
-    shown = account(month.chain.table, month.root).committed
-    assert abs(shown - clock.now()) < timedelta(minutes=10), "the server did not see the clock being set"
+        month.deliver(month.lines[: NEW // 2])
+        month.land("newest")
+        assert carry(clocked, month.chain, "newest", [MONTH], journal)["changed"]
+        assert len(rows_of(month.chain.table, month.root)) == NEW // 2
+        # By this clock the one session was idle for an hour, and Spark Connect ends it; the next try has its
+        # own.
+        assert len(journal.messages) <= (1 if hours > 0 else 0), journal
+        assert all("SESSION_CLOSED" in message for message in journal.messages), journal
+        shown = account(month.chain.table, month.root).committed
+        assert abs(shown - clock.now()) < timedelta(minutes=10), "the server did not see the clock being set"
