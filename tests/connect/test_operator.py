@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +12,8 @@ from typing import Any
 
 import pytest
 from airflow.sdk.definitions.retry_policy import RetryAction
+from deltalake import DeltaTable
+from test_sessions import running_jobs, wait_for_jobs
 
 from millstream.errors import (
     ClusterError,
@@ -64,6 +68,25 @@ def test_over_connect_the_jobs_own_exception_is_raised_and_not_retried(
     assert RETRY_POLICY.evaluate(failure.value, 1, 3).action is RetryAction.FAIL
     assert operator.links["Spark"].startswith(f"http://{server.host}:")
     assert "/connect/session/?id=" in operator.links["Spark"]
+
+
+def test_a_later_try_ends_what_an_earlier_one_left_running(
+    server: Settings, lake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conn = connection(monkeypatch, "c", conn_type="spark_connect", host=server.host, port=server.connect_port)
+    uri = f"file://{tmp_path}/table"
+    script = Path(__file__).with_name("slow_writer.py")
+    # Named as the operator names the first try of the context's task.
+    first = subprocess.Popen([sys.executable, str(script), server.connect_url, "d/manual__1/t/-1/1", uri])
+    wait_for_jobs(server, wanted=True)
+    first.kill()
+    first.wait(10)
+    assert running_jobs(server) > 0
+
+    with pytest.raises(SourceDataError, match="has landed nothing"):
+        job(conn).execute(context(try_number=3))
+    wait_for_jobs(server, wanted=False)
+    assert not DeltaTable.is_deltatable(uri), "the first try's commit must never land"
 
 
 def test_submitted_the_jobs_own_exception_is_raised_and_not_retried(
