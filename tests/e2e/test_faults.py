@@ -323,21 +323,22 @@ def test_the_metadata_database_until_the_scheduler_gives_up(
 ) -> None:
     """No service can write for longer than any of them waits for its turn."""
     wounded.until("load_bronze", "running")
-    services = ("airflow-scheduler", "airflow-api-server")
-    logs = {name: supervisor_of(settings, credentials).log_of(name) for name in services}
+    # What a service says when it has waited for its turn in vain.
+    signs = {"airflow-scheduler": b"database is locked", "airflow-api-server": b"status_code=500"}
+    logs = {name: supervisor_of(settings, credentials).log_of(name) for name in signs}
     known = {name: path.stat().st_size for name, path in logs.items()}
 
     def noticed(name: str) -> bool:
         with logs[name].open("rb") as log:
             log.seek(known[name])
-            return b"database is locked" in log.read()
+            return signs[name] in log.read()
 
     def hurt() -> None:
         path = settings.home / "airflow" / "airflow.db"
         with closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as database:
             database.execute("BEGIN EXCLUSIVE")
             down = time.monotonic()
-            for name in services:
+            for name in signs:
                 wait_until(partial(noticed, name), NOTICED_TIMEOUT_S, f"{name} to fail")
             assert time.monotonic() - down > SQLITE_CONNECT_ARGS["timeout"]
             database.execute("ROLLBACK")
