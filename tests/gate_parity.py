@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import tomllib
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -15,27 +17,38 @@ from millstream.quality.examples import WANTED, examples
 from millstream.quality.gate import within
 from millstream.quality.predicates import breaks, considered
 from millstream.quality.suite import Suite
+from millstream.settings import CHECKOUT
 
-SCHEMA = "k int, a int, b int, s string, t string, d double, f boolean, day date, at timestamp"
+# `m` and `n` hold values that a double cannot tell apart.
+SCHEMA = (
+    "k int, a int, b int, s string, t string, d double, f boolean, day date, at timestamp, "
+    "m decimal(30, 20), x double, n bigint"
+)
 Row = tuple[Any, ...]
+INFINITE = math.inf
+TENTH, FIVE = Decimal("0.1"), Decimal(5)
+NEARLY = Decimal("0.00000000000000000001")
+LARGE = 2**53
+JUNE = date(2013, 6, 1), datetime(2013, 6, 1, 10)
+DECEMBER = date(2012, 12, 31), datetime(2012, 12, 31, 23)
 DIRTY: list[Row] = [
-    (1, 1, 1, "N1", "N1", 0.5, True, date(2013, 1, 1), datetime(2013, 1, 1, 10)),
-    (2, 5, 3, "N22", "x", 1.5, False, date(2013, 6, 1), datetime(2013, 6, 1, 10)),
-    (2, None, 4, None, "y", math.nan, None, None, None),
-    (3, 9, None, "bad", "", -2.0, True, date(2014, 1, 1), datetime(2014, 1, 1)),
-    (None, None, None, None, None, None, None, None, None),
-    (4, -1, -1, "N4'", "ü", 99.0, False, date(2012, 12, 31), datetime(2012, 12, 31, 23)),
-    (None, 5, 3, "n22", "x", 0.0, True, date(2013, 6, 1), datetime(2013, 6, 1, 10)),
+    (1, 1, 1, "N1", "N1", 0.5, True, date(2013, 1, 1), datetime(2013, 1, 1, 10), TENTH, 0.5, 1),
+    (2, 5, 3, "N22", "x", 1.5, False, *JUNE, TENTH + NEARLY, INFINITE, LARGE + 1),
+    (2, None, 4, None, "y", math.nan, None, None, None, None, math.nan, None),
+    (3, 9, None, "bad", "", -2.0, True, date(2014, 1, 1), datetime(2014, 1, 1), FIVE, -INFINITE, LARGE),
+    (None,) * 12,
+    (4, -1, -1, "N4'", "ü", 99.0, False, *DECEMBER, Decimal("-2.5"), -0.0, -1),
+    (None, 5, 3, "n22", "x", 0.0, True, *JUNE, FIVE + NEARLY, 0.0, 5),
 ]
 CLEAN: list[Row] = [
-    (1, 5, 3, "N22", "N1", 0.5, True, date(2013, 6, 1), datetime(2013, 6, 1, 10)),
-    (2, 1, 0, "N1", "y", 1.5, True, date(2013, 1, 1), datetime(2013, 1, 1, 10)),
+    (1, 5, 3, "N22", "N1", 0.5, True, date(2013, 6, 1), datetime(2013, 6, 1, 10), TENTH, 0.5, 1),
+    (2, 1, 0, "N1", "y", 1.5, True, date(2013, 1, 1), datetime(2013, 1, 1, 10), Decimal(1), 1.5, 2),
 ]
 FRAMES: dict[str, list[Row]] = {
     "clean": CLEAN,
     "dirty": DIRTY,
     "empty": [],
-    "all null": [(None,) * 9] * 3,
+    "all null": [(None,) * 12] * 3,
 }
 
 
@@ -52,6 +65,14 @@ def null(column: str, is_null: bool = True) -> dict[str, Any]:
     return {"type": "nullity", "column": {"name": column}, "is_null": is_null}
 
 
+def both(*conditions: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "and", "conditions": list(conditions)}
+
+
+def either(*conditions: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "or", "conditions": list(conditions)}
+
+
 def case(kind: str, dirty: Any, **kwargs: Any) -> tuple[dict[str, Any], Any]:
     """An expectation, and what it finds on dirty data: broken rows, or the value that it looks at."""
     return {"type": f"expect_{kind}", "kwargs": kwargs, "severity": "warning"}, dirty
@@ -65,7 +86,7 @@ CASES = [
         f"{VALUES}_not_be_null",
         2,
         column="k",
-        row_condition={"type": "or", "conditions": [null("f"), where("t", "==", "x")]},
+        row_condition=either(null("f"), where("t", "==", "x")),
     ),
     case(f"{VALUES}_not_be_null", 1, column="b", row_condition=where("s", "IN", ["bad", "N1"])),
     case(f"{VALUES}_not_be_null", 1, column="k", row_condition=where("s", "NOT_IN", ["N1"])),
@@ -99,7 +120,7 @@ CASES = [
         column="a",
         min_value=0,
         max_value=5,
-        row_condition={"type": "and", "conditions": [where("f", "==", False), where("k", ">", 1)]},
+        row_condition=both(where("f", "==", False), where("k", ">", 1)),
     ),
     case(f"{VALUES}_be_in_set", 3, column="s", value_set=["N1", "N22"]),
     case(f"{VALUES}_be_in_set", 2, column="a", value_set=[1, 5]),
@@ -166,12 +187,122 @@ CASES = [
         min_value=3,
         row_condition=where("f", "==", False),
     ),
+    # Each operator of a row condition, and conditions in conditions.
+    case(f"{VALUES}_not_be_null", 1, column="a", row_condition=where("k", "!=", 3)),
+    case(f"{VALUES}_not_be_null", 1, column="a", row_condition=where("k", "<=", 2)),
+    case(f"{VALUES}_not_be_null", 1, column="b", row_condition=where("k", ">=", 3)),
+    case(f"{VALUES}_be_between", 2, column="a", min_value=0, max_value=5, row_condition=where("k", ">", 2)),
+    case(f"{VALUES}_be_null", 1, column="a", row_condition=where("k", "<", 2)),
+    case(f"{VALUES}_not_be_null", 1, column="k", row_condition=where("s", "!=", "bad")),
+    case(f"{VALUES}_be_null", 1, column="a", row_condition=where("t", "==", "ü")),
+    case(f"{VALUES}_be_null", 2, column="a", row_condition=where("f", "!=", True)),
+    case(f"{VALUES}_not_be_null", 1, column="b", row_condition=where("day", ">=", "2013-06-01")),
+    case(f"{VALUES}_be_null", 1, column="b", row_condition=where("day", "<", "2013-01-01")),
+    case(f"{VALUES}_not_be_null", 1, column="b", row_condition=where("at", ">", "2013-06-01 10:00:00")),
+    case(f"{VALUES}_be_null", 1, column="a", row_condition=where("d", "==", 1.5)),
+    case(f"{VALUES}_not_be_null", 1, column="b", row_condition=where("x", "<", 0)),
+    case(f"{VALUES}_not_be_null", 1, column="a", row_condition=where("x", ">", 0.5)),
+    case(f"{VALUES}_be_null", 1, column="a", row_condition=where("m", "==", 0.1)),
+    case(f"{VALUES}_be_null", 3, column="a", row_condition=where("m", ">", 0.1)),
+    case(f"{VALUES}_be_null", 2, column="a", row_condition=where("m", "IN", [0.1, 5])),
+    case(f"{VALUES}_be_null", 3, column="a", row_condition=where("m", "NOT_IN", [0.1, 5])),
+    case(f"{VALUES}_be_null", 1, column="a", row_condition=where("n", "==", LARGE + 1)),
+    case(
+        f"{VALUES}_not_be_null",
+        2,
+        column="b",
+        row_condition={"type": "pass_through", "pass_through_filter": "a > 1 OR s IS NULL"},
+    ),
+    case(
+        f"{VALUES}_be_null",
+        2,
+        column="a",
+        row_condition=both(both(where("k", ">=", 1), where("k", "<=", 3)), where("f", "!=", False)),
+    ),
+    case(
+        f"{VALUES}_not_be_null",
+        1,
+        column="k",
+        row_condition=either(both(where("f", "==", False), where("k", ">", 2)), null("f")),
+    ),
+    case(
+        f"{VALUES}_be_null",
+        2,
+        column="a",
+        row_condition=either(
+            both(where("k", "<", 2), both(where("f", "==", True), where("s", "==", "N1"))),
+            where("s", "==", "bad"),
+        ),
+    ),
+    case(f"{VALUES}_be_between", 1, column="m", min_value=0, max_value=5),
+    case(f"{VALUES}_be_between", 2, column="m", min_value=-3, max_value=5, strict_max=True),
+    case(f"{VALUES}_be_between", 3, column="m", min_value=0.1, max_value=10, strict_min=True, mostly=0.1),
+    case(f"{VALUES}_be_between", 0, column="n", max_value=LARGE),
+    case(f"{VALUES}_be_between", 3, column="x", min_value=0, strict_min=True),
+    case(f"{VALUES}_be_between", 3, column="x", max_value=0.5, strict_max=True),
+    case(f"{VALUES}_be_between", 1, column="x", min_value=-INFINITE, strict_min=True),
+    case(f"{VALUES}_be_between", 2, column="x", max_value=INFINITE, strict_max=True),
+    case(f"{VALUES}_be_between", 1, column="x", max_value=INFINITE),
+    case(f"{VALUES}_be_between", 4, column="day", min_value="2013-06-01 10:00:00"),
+    case(
+        f"{VALUES}_be_between",
+        3,
+        column="day",
+        min_value="2013-01-01",
+        strict_min=True,
+        max_value="2013-12-31",
+    ),
+    case(f"{VALUES}_be_between", 2, column="at", min_value="2013-06-01", max_value="2014-01-01"),
+    case(
+        f"{VALUES}_be_between",
+        3,
+        column="at",
+        min_value="2013-06-01",
+        max_value="2014-01-01",
+        strict_max=True,
+    ),
+    case(f"{VALUES}_be_between", 2, column="at", min_value="2013-06-01T10:00:00Z"),
+    case(f"{VALUES}_be_unique", 2, column="x"),
+    case(f"{VALUES}_be_unique", 0, column="m"),
+    case(f"{VALUES}_be_in_set", 1, column="m", value_set=[0.1, 5]),
+    case(f"{VALUES}_not_be_in_set", 1, column="m", value_set=[5]),
+    case(f"{VALUES}_be_in_set", 3, column="x", value_set=[0, 0.5]),
+    case(f"{VALUES}_be_in_set", 2, column="a", value_set=[1, 5.0]),
+    case(f"{VALUES}_be_in_set", 2, column="a", value_set=["1", "5"]),
+    case(f"{VALUES}_be_in_set", 0, column="s", value_set=["N1", None]),
+    case(f"{VALUES}_be_in_set", 5, column="s", value_set=[]),
+    case(f"{VALUES}_be_in_set", 2, column="day", value_set=["2013-01-01", "2013-06-01"]),
+    case(f"{VALUES}_not_be_in_set", 2, column="at", value_set=["2013-06-01 10:00:00"]),
+    case("column_value_lengths_to_equal", 1, column="s", value=3, row_condition=where("a", "<=", 5)),
+    case(f"{PAIR}_to_be_equal", 3, column_A="x", column_B="d"),
+    case(f"{PAIR}_to_be_equal", 2, column_A="a", column_B="b", row_condition=where("k", "<=", 2), mostly=0.1),
+    case(f"{PAIR}_a_to_be_greater_than_b", 5, column_A="x", column_B="d"),
+    case(f"{PAIR}_a_to_be_greater_than_b", 2, column_A="x", column_B="d", or_equal=True),
+    case(f"{PAIR}_to_be_in_set", 4, column_A="day", column_B="s", value_pairs_set=[["2013-01-01", "N1"]]),
+    case(f"{PAIR}_to_be_in_set", 4, column_A="m", column_B="a", value_pairs_set=[[0.1, 1]]),
+    case("multicolumn_sum_to_equal", 3, column_list=["m", "m"], sum_total=0.2),
+    case("multicolumn_sum_to_equal", 5, column_list=["x", "d"], sum_total=1),
+    case("multicolumn_sum_to_equal", 3, column_list=["n", "n"], sum_total=2 * LARGE),
+    case("multicolumn_values_to_be_equal", 3, column_list=["x", "d"]),
+    case("select_column_values_to_be_unique_within_record", 3, column_list=["x", "d"]),
+    case("table_row_count_to_equal", 4, value=4, row_condition=where("k", "<=", 3)),
+    case("column_max_to_be_between", 5.0, column="m", max_value=5),
+    case("column_max_to_be_between", "2014-01-01", column="at", min_value="2013-12-31"),
+    case("column_max_to_be_between", "2014-01-01 00:00:00", column="day", max_value="2013-12-31 10:00:00"),
+    case("column_max_to_be_between", None, column="x", min_value=0),
+    case("column_min_to_be_between", "-Infinity", column="x", max_value=0),
+    case("column_min_to_be_between", -2.5, column="m", min_value=-2.5, row_condition=where("m", "<", 0.1)),
+    case("column_mean_to_be_between", 1.54, column="m", max_value=1.54),
+    case("column_unique_value_count_to_be_between", 5, column="m", max_value=5),
+    case("column_unique_value_count_to_be_between", 5, column="x", max_value=5),
 ]
+PINNED = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
 SUITE = {"name": "parity", "expectations": [expectation for expectation, _ in CASES]}
 
 
 def assert_parity(spark: SparkSession, name: str) -> None:
     """Both say the same of the frame `name`; on dirty data also what was worked out by hand."""
+    assert f"pyspark=={spark.version}" in PINNED
     df = spark.createDataFrame(FRAMES[name], SCHEMA).coalesce(1)
     suite = Suite.from_dict(SUITE)
     counts = count(df, suite)

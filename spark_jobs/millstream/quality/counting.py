@@ -23,17 +23,8 @@ from millstream.quality.predicates import (
     selected,
     split,
 )
-from millstream.quality.suite import Rule, Suite
+from millstream.quality.suite import METRICS, Rule, Suite
 
-# What table-level expectations look at, by Great Expectations' names for it.
-METRICS = {
-    "expect_column_max_to_be_between": "column.max",
-    "expect_column_mean_to_be_between": "column.mean",
-    "expect_column_min_to_be_between": "column.min",
-    "expect_column_unique_value_count_to_be_between": "column.distinct_values.count",
-    "expect_table_row_count_to_be_between": "table.row_count",
-    "expect_table_row_count_to_equal": "table.row_count",
-}
 _DISTINCT = "column.distinct_values.count"
 _AGGREGATES: dict[str, Callable[[Column], Column]] = {
     "column.max": F.max,

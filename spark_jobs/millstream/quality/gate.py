@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from millstream.errors import GateInconsistencyError
 from millstream.quality.counting import Counts, count
 from millstream.quality.examples import examples
-from millstream.quality.predicates import MALFORMED, require_columns
+from millstream.quality.predicates import MALFORMED, require_columns, require_comparable
 from millstream.quality.suite import Rule, Suite
 from millstream.quality.verdict import Action, RuleVerdict, Verdict
 
@@ -41,8 +41,8 @@ def run_gate(
     Returns: the verdict, and Great Expectations' results for Data Docs.
 
     Raises:
-        ContractError: the suite names a column that the staged table lacks, or Great Expectations does not
-            take one of its expectations.
+        ContractError: the suite names a column that the staged table lacks or that has another type than the
+            values it is compared with, or Great Expectations does not take one of its expectations.
         GateInconsistencyError: Great Expectations decides otherwise than the counts do.
     """
     # Great Expectations takes seconds to import: only the process that validates pays for it.
@@ -50,6 +50,7 @@ def run_gate(
 
     frame = publishable(staged)
     require_columns(frame, suite.rules, suite.name)
+    require_comparable(frame, suite.rules, suite.name)
     configurations = configured(suite)
     counts = count(frame, suite)
     findings = decide(frame, suite, configurations, counts, examples(frame, suite, counts.broken))

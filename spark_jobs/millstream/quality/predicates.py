@@ -10,23 +10,28 @@ are compared with its own on clean, dirty, empty and all-null data, in tests/gat
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from functools import reduce
 from operator import and_, or_
 from typing import Any
 
 from pyspark.sql import Column, DataFrame, GroupedData, Window
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from millstream.errors import ContractError, UnsupportedExpectationError
+from millstream.quality.arguments import bound, condition_sql, number
 from millstream.quality.suite import Rule, Suite
 
 REASONS = "_reasons"
 MALFORMED = "_malformed"
+_TIMES = (T.DateType, T.TimestampType, T.TimestampNTZType)
 
 
 def selected(rule: Rule) -> Column:
     """True exactly on the rows that the rule's condition selects; on all where it has none; never null."""
-    return _condition(rule) if rule.kwargs.get("row_condition") else F.lit(True)
+    condition = condition_sql(rule.kwargs)
+    return F.lit(True) if condition is None else F.coalesce(F.expr(condition), F.lit(False))
 
 
 def considered(rule: Rule) -> Column:
@@ -107,6 +112,44 @@ def require_columns(df: DataFrame, rules: Iterable[Rule], suite: str) -> None:
             )
 
 
+def require_comparable(df: DataFrame, rules: Iterable[Rule], suite: str) -> None:
+    """Raises ContractError when a counted rule's columns have other types than what they are compared with,
+    or than each other: Great Expectations fails on these, or rounds their sum in another place."""
+    for rule in rules:
+        if not rule.splittable:
+            continue
+        types = [df.schema[name].dataType for name in rule.columns]
+        if problem := _incomparable(rule, types):
+            kinds = ", ".join(
+                f"{name} {found.simpleString()}" for name, found in zip(rule.columns, types, strict=True)
+            )
+            raise ContractError(
+                f"suite {suite!r}, expectation {rule.index} ({rule.expectation_type}): {problem} ({kinds})"
+            )
+
+
+def _incomparable(rule: Rule, types: list[T.DataType]) -> str | None:
+    match rule.expectation_type:
+        case "expect_column_values_to_be_between":
+            limits = [
+                rule.kwargs[name] for name in ("min_value", "max_value") if rule.kwargs.get(name) is not None
+            ]
+            numbers = {isinstance(bound(limit), float) for limit in limits}
+            kind = T.NumericType if True in numbers else _TIMES
+            if len(numbers) > 1 or not isinstance(types[0], kind):
+                return (
+                    "a column of numbers takes numbers as bounds, one of dates or times takes dates or times"
+                )
+        case "expect_column_values_to_be_in_set" | "expect_column_values_to_not_be_in_set":
+            values = [value for value in rule.kwargs["value_set"] or () if value is not None]
+            if isinstance(types[0], T.StringType) and not all(isinstance(value, str) for value in values):
+                return "a column of texts takes a value_set of texts: put its values in quotes"
+        case "expect_multicolumn_sum_to_equal":
+            if {True, False} == {isinstance(kind, T.DecimalType) for kind in types}:
+                return "decimals are summed with decimals only: declare the columns with one type"
+    return None
+
+
 def _nulls_skipped(rule: Rule) -> str:
     """Whether a row is skipped when 'any' or 'all' of the rule's columns are null, or 'never'."""
     match rule.expectation_type:
@@ -124,53 +167,6 @@ def _nulls_skipped(rule: Rule) -> str:
     }.get(given, "never")
 
 
-def _condition(rule: Rule) -> Column:
-    condition = rule.kwargs["row_condition"]
-    if isinstance(condition, str):
-        if rule.kwargs.get("condition_parser") != "spark":
-            raise ContractError(
-                f"{rule.expectation_type}: row_condition {condition!r} needs condition_parser 'spark', or "
-                "write it as a condition object"
-            )
-        matches = F.expr(condition)
-    else:
-        matches = _matches(condition)
-    return F.coalesce(matches, F.lit(False))
-
-
-def _matches(condition: dict[str, Any]) -> Column:
-    match condition.get("type"):
-        case "and":
-            return reduce(and_, [_matches(part) for part in condition["conditions"]])
-        case "or":
-            return reduce(or_, [_matches(part) for part in condition["conditions"]])
-        case "pass_through":
-            return F.expr(condition["pass_through_filter"])
-        case "nullity":
-            column = F.col(condition["column"]["name"])
-            return column.isNull() if condition["is_null"] else column.isNotNull()
-        case "comparison":
-            return _COMPARISONS[condition["operator"]](
-                F.col(condition["column"]["name"]), condition["parameter"]
-            )
-        case other:
-            raise ContractError(
-                f"row_condition of type {other!r} is not one of Great Expectations' conditions"
-            )
-
-
-_COMPARISONS: dict[str, Callable[[Column, Any], Column]] = {
-    "==": lambda column, value: column == F.lit(value),
-    "!=": lambda column, value: column != F.lit(value),
-    "<": lambda column, value: column < F.lit(value),
-    "<=": lambda column, value: column <= F.lit(value),
-    ">": lambda column, value: column > F.lit(value),
-    ">=": lambda column, value: column >= F.lit(value),
-    "IN": lambda column, values: column.isin(list(values)),
-    "NOT_IN": lambda column, values: ~column.isin(list(values)),
-}
-
-
 def _repeated(rule: Rule) -> Column:
     inside = considered(rule)
     equals = Window.partitionBy(*rule.columns)
@@ -181,10 +177,21 @@ def _within(value: Column, given: dict[str, Any]) -> Column:
     low, high = given.get("min_value"), given.get("max_value")
     bounds = []
     if low is not None:
-        bounds.append(value > F.lit(low) if given.get("strict_min") else value >= F.lit(low))
+        bounds.append(value > _bound(low) if given.get("strict_min") else value >= _bound(low))
     if high is not None:
-        bounds.append(value < F.lit(high) if given.get("strict_max") else value <= F.lit(high))
+        bounds.append(value < _bound(high) if given.get("strict_max") else value <= _bound(high))
     return reduce(and_, bounds)
+
+
+def _bound(value: Any) -> Column:
+    match bound(value):
+        case float() as number:
+            return F.lit(number)
+        # Read from its text by the session's time zone; a literal would be by the client's.
+        case datetime():
+            return F.lit(value).cast("timestamp")
+        case _:
+            return F.lit(value).cast("date")
 
 
 def _matches_list(given: dict[str, Any]) -> Column:
@@ -212,7 +219,7 @@ def _sum_equals(given: dict[str, Any]) -> Column:
     # null, which cannot equal the total either. 0 as bigint widens smaller integers.
     zero = F.lit(0).cast("bigint")
     terms = [F.coalesce(F.col(name), zero) for name in given["column_list"]]
-    return F.coalesce(reduce(F.try_add, terms) == F.lit(given["sum_total"]), F.lit(False))
+    return F.coalesce(reduce(F.try_add, terms) == F.lit(number(given["sum_total"])), F.lit(False))
 
 
 def _all_equal(given: dict[str, Any]) -> Column:
@@ -236,7 +243,7 @@ _PREDICATES: dict[str, Callable[[dict[str, Any]], Column]] = {
         F.length(F.col(given["column"])), given
     ),
     "expect_column_value_lengths_to_equal": lambda given: (
-        F.length(F.col(given["column"])) == F.lit(given["value"])
+        F.length(F.col(given["column"])) == F.lit(number(given["value"]))
     ),
     "expect_column_values_to_be_between": lambda given: _within(F.col(given["column"]), given),
     "expect_column_values_to_be_in_set": lambda given: (

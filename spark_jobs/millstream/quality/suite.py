@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from typing_extensions import TypedDict
 
 from millstream.errors import ContractError, UnsupportedExpectationError
+from millstream.quality.arguments import check
 
 Severity = Literal["critical", "warning", "info"]
 Level = Literal["row", "table"]
@@ -67,6 +68,16 @@ UNSPLITTABLE = frozenset(
     }
 )
 UNIQUENESS = frozenset({"expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique"})
+
+# What the table-level expectations that are counted look at, by Great Expectations' names for it.
+METRICS = {
+    "expect_column_max_to_be_between": "column.max",
+    "expect_column_mean_to_be_between": "column.mean",
+    "expect_column_min_to_be_between": "column.min",
+    "expect_column_unique_value_count_to_be_between": "column.distinct_values.count",
+    "expect_table_row_count_to_be_between": "table.row_count",
+    "expect_table_row_count_to_equal": "table.row_count",
+}
 
 
 class Rule(BaseModel):
@@ -205,7 +216,8 @@ class Suite(BaseModel):
 
         Raises:
             ContractError: not a suite, or an expectation needs a parameter that nobody gives.
-            UnsupportedExpectationError: a critical row-level expectation has no row predicate.
+            UnsupportedExpectationError: a critical row-level expectation has no row predicate, or one that is
+                counted has an argument by which Great Expectations would count other rows.
         """
         try:
             parsed = _SuiteFile.model_validate(data)
@@ -235,6 +247,7 @@ class Suite(BaseModel):
             source=data,
         )
         suite._refuse_unsplittable()
+        suite._refuse_misread()
         return suite
 
     def _refuse_unsplittable(self) -> None:
@@ -245,6 +258,17 @@ class Suite(BaseModel):
                     "written as a predicate on one row, so its rows cannot be quarantined: give it "
                     "severity 'warning', or use another expectation"
                 )
+
+    def _refuse_misread(self) -> None:
+        for rule in self.rules:
+            if not rule.splittable and rule.expectation_type not in METRICS:
+                continue
+            try:
+                check(rule.expectation_type, rule.kwargs)
+            except ContractError as error:
+                raise UnsupportedExpectationError(
+                    f"suite {self.name!r}, expectation {rule.index} ({rule.expectation_type}): {error}"
+                ) from None
 
     @property
     def quarantining(self) -> list[Rule]:

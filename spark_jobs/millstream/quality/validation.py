@@ -29,6 +29,7 @@ from great_expectations.data_context.types.base import (
 )
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 from great_expectations.expectations.metadata_types import FailureSeverity
+from great_expectations.util import convert_to_json_serializable
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,9 @@ def _answers(
 ) -> dict[str, Any]:
     """Values of Great Expectations' metrics that follow from `counts`, by their names."""
     if not rule.splittable:
-        return counts.metrics.get(rule.index, {})
+        # As its own Spark engine hands them out: decimals as doubles, dates and times as text.
+        found = counts.metrics.get(rule.index, {})
+        return {name: convert_to_json_serializable(value) for name, value in found.items()}
     expectation: Any = configuration.to_domain_obj()
     metric = expectation.map_metric
     selected, considered = counts.selected[rule.index], counts.considered[rule.index]
