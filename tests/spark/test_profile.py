@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from millstream.errors import ConfigurationError
 from millstream.quality.gate import run_gate
-from millstream.quality.profile import SET_SIZE, propose
+from millstream.quality.profile import SET_SIZE, _rounded, propose
 from millstream.quality.suite import Suite
 from millstream.quality.verdict import Verdict
 from millstream_demo.flights import publish_flights
@@ -107,6 +107,43 @@ def test_a_text_of_many_values_gets_no_set(spark: SparkSession) -> None:
     many = spark.range(SET_SIZE * 10).select("id", F.col("id").cast("string").alias("text"))
     assert "text" in rules(propose(few, "silver.things", ["id"]), "column_values_to_be_in_set")
     assert rules(propose(many, "silver.things", ["id"]), "column_values_to_be_in_set") == {}
+
+
+def test_nan_and_infinity_are_told_and_in_no_range(spark: SparkSession) -> None:
+    odd = {7: math.inf, 8: -math.inf, 9: math.nan}
+    rows = [(number, odd.get(number, float(number)), math.inf, 3e-15) for number in range(100)]
+    frame = spark.createDataFrame(rows, "id int, size double, endless double, tiny double")
+    suite = propose(frame, "silver.things", ["id"])
+    assert rules(suite, "column_values_to_be_between") == {
+        "id": {"min_value": 0, "max_value": 99},
+        "size": {"min_value": 0.0, "max_value": 99.0, "mostly": 0.96},
+        "tiny": {"min_value": 3e-15, "max_value": 3e-15},
+    }
+    (told,) = [
+        one["notes"]
+        for one in suite["expectations"]
+        if one["type"] == "expect_column_values_to_be_between" and one["kwargs"]["column"] == "size"
+    ]
+    assert "3 of 100 are NaN or infinite" in told
+    verdict = judged(frame, suite)
+    assert verdict.passed
+    assert verdict.alerts == []
+
+
+@pytest.mark.parametrize(
+    ("value", "outwards", "limit"),
+    [
+        (33.1, math.ceil, 34.0),
+        (-33.1, math.floor, -34.0),
+        (3e-15, math.ceil, 3e-15),
+        (5e-324, math.ceil, 5e-324),
+        (1.79e308, math.ceil, 1.79e308),
+        (1234, math.floor, 1200),
+    ],
+)
+def test_a_limit_has_two_digits_and_holds_the_value(value: float, outwards: Any, limit: float) -> None:
+    assert _rounded(value, outwards) == pytest.approx(limit, rel=1e-9, abs=0)
+    assert outwards is math.floor or _rounded(value, outwards) >= value
 
 
 def test_no_rows_no_suite(things: DataFrame) -> None:

@@ -35,7 +35,8 @@ REFERENCE = "_ref_"
 @dataclass(frozen=True)
 class Profile:
     """What was found about one column. `low` and `high` are values, or lengths of texts; `low` and `high` of
-    a date or time are text. `values` are all values of a text column that has few."""
+    a date or time are text. `values` are all values of a text column that has few. `unbounded` values are NaN
+    or infinite: they are in no range and no percentile."""
 
     name: str
     kind: T.DataType
@@ -43,6 +44,7 @@ class Profile:
     low: Any = None
     high: Any = None
     percentiles: tuple[float, ...] | None = None
+    unbounded: int = 0
     distinct: int = 0
     true: int = 0
     values: tuple[str, ...] | None = None
@@ -124,8 +126,16 @@ def _figures(field: T.StructField) -> dict[str, Column]:
         case T.IntegerType() | T.LongType() | T.ShortType() | T.ByteType():
             return {"low": F.min(column), "high": F.max(column), "percentiles": _percentiles(column)}
         case T.NumericType():
-            number = F.when(~F.isnan(column.cast("double")), column.cast("double"))
-            return {"low": F.min(number), "high": F.max(number), "percentiles": _percentiles(number)}
+            number = column.cast("double")
+            # NaN is larger than infinity.
+            finite = F.abs(number) < F.lit(math.inf)
+            bounded = F.when(finite, number)
+            return {
+                "low": F.min(bounded),
+                "high": F.max(bounded),
+                "percentiles": _percentiles(bounded),
+                "unbounded": F.count_if(~finite),
+            }
         case _:
             return {}
 
@@ -177,13 +187,19 @@ def _rules(one: Profile, rows: int, key: Sequence[str]) -> Iterator[Expectation]
         bounds = {"min_value": one.low, "max_value": one.high}
         yield _rule("column_value_lengths_to_be_between", "warning", column=one.name, **bounds)
     elif one.percentiles is not None:
-        notes = ", ".join(
-            f"{share:.0%}: {value:g}" for share, value in zip(PERCENTILES, one.percentiles, strict=True)
-        )
+        yield from _range(one, one.percentiles)
+
+
+def _range(one: Profile, percentiles: tuple[float, ...]) -> Iterator[Expectation]:
+    mostly = _lowered(one.filled - one.unbounded, one.filled)
+    if mostly > 0:
+        shares = zip(PERCENTILES, percentiles, strict=True)
+        notes = f"Percentiles {', '.join(f'{share:.0%}: {value:g}' for share, value in shares)}."
+        if one.unbounded:
+            notes += f" {one.unbounded} of {one.filled} are NaN or infinite."
         bounds = {"min_value": _rounded(one.low, math.floor), "max_value": _rounded(one.high, math.ceil)}
-        yield _rule(
-            "column_values_to_be_between", "warning", f"Percentiles {notes}.", column=one.name, **bounds
-        )
+        share = {} if mostly == 1 else {"mostly": mostly}
+        yield _rule("column_values_to_be_between", "warning", notes, column=one.name, **bounds, **share)
 
 
 def _presence(one: Profile, rows: int, severity: str) -> Iterator[Expectation]:
@@ -211,9 +227,12 @@ def _lowered(good: int, rows: int) -> float:
 
 
 def _rounded(value: float, outwards: Callable[[float], int]) -> float:
-    """`value` moved outwards to two digits, so that a limit does not pretend to be exact."""
+    """The finite `value` moved outwards to two digits, so that a limit does not pretend to be exact."""
     if value == 0:
         return value
     step = 10.0 ** (math.floor(math.log10(abs(value))) - 1)
-    moved = outwards(value / step) * step
-    return round(moved) if isinstance(value, int) else round(moved, 12)
+    moved = outwards(value / step) * step if step else math.inf
+    if math.isinf(moved):
+        # At the ends of what a double holds.
+        return value
+    return round(moved) if isinstance(value, int) else float(f"{moved:.12g}")
