@@ -61,6 +61,10 @@ rules that they broke; `drop` publishes them nowhere; `keep` leaves them in quar
 {% for group in found['groups'] -%}
 | {{ group['partition'] }} | {{ group['rows'] }} | {{ group['reason'] | replace('|', '/') }} |
 {% endfor %}
+{% if found['more_groups'] -%}
+Not shown: {{ found['more_groups'] }} smaller groups. {{ found['more_rows'] }} of the rows are in none of the
+groups above; the answer is about them too. To see them, run this with a `reason` or a `partition`.
+{%- endif %}
 """
 
 
@@ -182,6 +186,8 @@ def plan(found: dict[str, Any], decided: dict[str, Any] | None) -> list[dict[str
     assert dag_run is not None
     for group in found["groups"]:
         log.info("%s: %s rows: %s", group["partition"], group["rows"], group["reason"])
+    if found["more_groups"]:
+        log.info("%s smaller groups, and %s rows in none of these", found["more_groups"], found["more_rows"])
     if not found["rows"]:
         where = "were decided on" if params["action"] == WITHDRAW else "are in quarantine"
         raise AirflowSkipException(f"no such rows {where}")

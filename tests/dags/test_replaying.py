@@ -22,6 +22,8 @@ FOUND: dict[str, Any] = {
     "rows": 3,
     "version": 2,
     "groups": [{"partition": "2013-01", "rows": 3, "reason": "dest matches ^(A|B)$"}],
+    "more_groups": 0,
+    "more_rows": 0,
     "pieces": [
         {"source_run": "scheduled__1", "partitions": ["2013-01"]},
         {"source_run": "scheduled__2", "partitions": ["2013-02", "2013-03"]},
@@ -32,6 +34,8 @@ NOTHING: dict[str, Any] = {
     "rows": 0,
     "version": None,
     "groups": [],
+    "more_groups": 0,
+    "more_rows": 0,
     "pieces": [],
     "refusal": None,
 }
@@ -140,6 +144,14 @@ def test_the_question_shows_each_reason_in_a_row_of_its_own(ask: AskOperator) ->
     assert "3 rows of `silver.flights` that were accepted or dropped" in ask.render_template(
         ask.body, context(action="withdraw")
     )
+
+
+def test_the_question_says_what_it_does_not_show(ask: AskOperator) -> None:
+    assert "Not shown" not in ask.render_template(ask.body, context(action="accept"))
+    many = {**FOUND, "rows": 90, "more_groups": 7, "more_rows": 12}
+    for action in ("accept", "withdraw"):
+        shown = ask.render_template(ask.body, context(many, action=action))
+        assert "Not shown: 7 smaller groups. 12 of the rows are in none of the\ngroups above" in shown
 
 
 def test_the_rows_that_were_shown_can_still_be_read_when_the_answer_comes(dag: DAG, ask: AskOperator) -> None:

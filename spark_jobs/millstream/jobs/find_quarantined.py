@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
 from typing import Any, Literal
 
 from pyspark.sql import DataFrame, SparkSession
@@ -50,12 +52,15 @@ class Piece(JobModel):
 class Result(JobModel):
     """What was found, and in which version of the quarantine, or of `ops.decisions`; null without one.
 
-    `refusal` says why the rows cannot all be accepted.
+    `groups` are the largest ones; `more_groups` are left out, and `more_rows` are rows in no group that is
+    told. `refusal` says why the rows cannot all be accepted.
     """
 
     rows: int = 0
     version: int | None = None
     groups: tuple[Group, ...] = ()
+    more_groups: int = 0
+    more_rows: int = 0
     pieces: tuple[Piece, ...] = ()
     refusal: str | None = None
 
@@ -69,24 +74,40 @@ def run(spark: SparkSession, args: Args) -> Result:
         return Result()
     search = standing if withdraw else quarantine.rows_at
     rows = search(spark, table, args.lake_root, version, args.reason, args.partition)
+    groups, more = _groups(rows)
     return Result(
         rows=rows.count(),
         version=version,
-        groups=_groups(rows),
+        groups=groups,
+        more_groups=more,
+        more_rows=_rows_outside(rows, groups) if more else 0,
         pieces=_pieces(rows, contract),
         refusal=None if withdraw else refusal(rows, table),
     )
 
 
-def _groups(rows: DataFrame) -> tuple[Group, ...]:
+def _groups(rows: DataFrame) -> tuple[tuple[Group, ...], int]:
+    """The largest groups, and the number of the others."""
     counted = (
         rows.select(F.col("_partition").alias("partition"), F.explode(REASONS).alias("reason"))
         .groupBy("partition", "reason")
         .agg(F.count(F.lit(1)).alias("rows"))
-        .orderBy(F.desc("rows"), "partition", "reason")
-        .limit(MOST_GROUPS)
     )
-    return tuple(Group(**row.asDict()) for row in counted.collect())
+    largest = counted.orderBy(F.desc("rows"), "partition", "reason").limit(MOST_GROUPS).collect()
+    more = counted.count() - MOST_GROUPS if len(largest) == MOST_GROUPS else 0
+    return tuple(Group(**row.asDict()) for row in largest), more
+
+
+def _rows_outside(rows: DataFrame, groups: tuple[Group, ...]) -> int:
+    """Rows that are in none of `groups`."""
+    told: dict[str, list[str]] = {}
+    for group in groups:
+        told.setdefault(group.partition, []).append(group.reason)
+    inside = [
+        (F.col("_partition") == partition) & F.arrays_overlap(REASONS, F.array(*map(F.lit, reasons)))
+        for partition, reasons in told.items()
+    ]
+    return rows.where(~F.coalesce(reduce(or_, inside), F.lit(False))).count()
 
 
 def _pieces(rows: DataFrame, contract: Contract) -> tuple[Piece, ...]:
