@@ -1,13 +1,13 @@
-"""What judging costs, counted in Spark jobs: it depends on the data and not on the number of rules."""
+"""What judging costs, counted in Spark jobs and in scans of the table: it depends on the data and not on the
+number of rules."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bench.spark_counts import measure
 from chain import Chain, contract_of, suite_of
 from gate_parity import CASES, DIRTY, SCHEMA
 from pyspark.sql import SparkSession
@@ -19,19 +19,15 @@ from millstream_demo.flights import publish_flights
 pytestmark = pytest.mark.spark
 
 
-def jobs_of(spark: SparkSession, work: Callable[[], Any]) -> int:
-    context: Any = spark.sparkContext
-    group = uuid.uuid4().hex
-    context.setJobGroup(group, "counted")
-    work()
-    context._jsc.sc().listenerBus().waitUntilEmpty()
-    return len(context.statusTracker().getJobIdsForGroup(group))
-
-
-def jobs_to_judge(spark: SparkSession, *expectations: dict[str, Any]) -> int:
-    frame = spark.createDataFrame(DIRTY, SCHEMA)
+def cost_to_judge(spark: SparkSession, folder: Path, *expectations: dict[str, Any]) -> tuple[int, int]:
+    """Spark jobs, and scans of the table."""
+    # As plain files, because Delta reads its own log with jobs too.
+    files = str(folder / "plain")
+    spark.createDataFrame(DIRTY, SCHEMA).coalesce(1).write.mode("overwrite").parquet(files)
+    frame = spark.read.parquet(files)
     suite = Suite.from_dict({"name": "things", "expectations": list(expectations)})
-    return jobs_of(spark, lambda: run_gate(frame, suite, table="silver.things", run="r1"))
+    found = measure(spark, lambda: run_gate(frame, suite, table="silver.things", run="r1"))
+    return found.jobs, found.scans
 
 
 def in_set(*values: str) -> dict[str, Any]:
@@ -42,11 +38,11 @@ def in_set(*values: str) -> dict[str, Any]:
     }
 
 
-def test_where_nothing_is_broken_one_aggregation_is_all(spark: SparkSession) -> None:
-    assert jobs_to_judge(spark, in_set("N1", "N22", "bad", "N4'", "n22")) == 1
+def test_where_nothing_is_broken_one_aggregation_is_all(spark: SparkSession, tmp_path: Path) -> None:
+    assert cost_to_judge(spark, tmp_path, in_set("N1", "N22", "bad", "N4'", "n22")) == (1, 1)
 
 
-def test_more_rules_take_no_more_jobs(spark: SparkSession) -> None:
+def test_more_rules_take_no_more_jobs(spark: SparkSession, tmp_path: Path) -> None:
     one = in_set("N1")
     many = [
         found
@@ -55,7 +51,16 @@ def test_more_rules_take_no_more_jobs(spark: SparkSession) -> None:
     ]
     assert len(many) > 40
     # One aggregation counts, one finds examples.
-    assert jobs_to_judge(spark, one) == jobs_to_judge(spark, *many) == 2
+    assert cost_to_judge(spark, tmp_path, one) == cost_to_judge(spark, tmp_path, *many) == (2, 2)
+
+
+@pytest.mark.parametrize(("column", "scans"), [("m", 2), ("k", 4)])
+def test_a_key_costs_more_only_where_it_repeats(
+    spark: SparkSession, tmp_path: Path, column: str, scans: int
+) -> None:
+    """Counts, and the hashes of the key; where these repeat also the keys themselves, and examples."""
+    unique = {"type": "expect_column_values_to_be_unique", "kwargs": {"column": column}}
+    assert cost_to_judge(spark, tmp_path, {**unique, "severity": "warning"})[1] == scans
 
 
 def test_the_suite_of_the_real_flights(spark: SparkSession, tmp_path: Path) -> None:
@@ -75,6 +80,7 @@ def test_the_suite_of_the_real_flights(spark: SparkSession, tmp_path: Path) -> N
         verdicts.append(run_gate(frame, suite, table="silver.flights", run="r1")[0])
 
     # Counts and examples; the number of days; the key.
-    assert jobs_of(spark, judged) == 2 + 1 + 1
+    found = measure(spark, judged)
+    assert (found.jobs, found.scans) == (2 + 1 + 1, 2 + 1 + 1)
     assert verdicts[0].passed
     assert verdicts[0].warnings, "examples were looked for"
