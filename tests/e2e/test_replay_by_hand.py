@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -68,6 +70,57 @@ def test_a_row_that_a_person_keeps_stays_in_quarantine(api: AirflowApi, settings
     assert versions(settings) == before
 
 
+def test_a_row_that_still_breaks_a_rule_stays_when_it_is_replayed(
+    api: AirflowApi, settings: Settings
+) -> None:
+    before, (kept,) = versions(settings), lake_rows(settings, str(WEATHER.quarantine))
+    rows = len(lake_rows(settings, str(WEATHER)))
+    _, tasks = carry(
+        api, "replay_quarantine", conf={"dataset": "weather", "action": "replay", "dry_run": False}
+    )
+    states = {task.task_id: task.state for task in tasks if task.dag_id == "replay_quarantine"}
+    # Nobody is asked about what the rules decide.
+    assert (states["ask"], states["record_decision"]) == ("skipped", "skipped")
+    done = ("find", "plan", "replay.transform", "replay.quality_gate", "replay.publish")
+    assert {states[name] for name in done} == {"success"}
+    assert versions(settings) == before
+    assert lake_rows(settings, str(WEATHER.quarantine)) == [kept]
+    assert len(lake_rows(settings, str(WEATHER))) == rows == 26_111
+
+
+def past(settings: Settings, run: Run) -> None:
+    """Have the time to answer the run's question be over, as if its twelve hours had passed."""
+    database = settings.home / "airflow" / "airflow.db"
+    with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
+        changed = connection.execute(
+            "UPDATE task_instance SET trigger_timeout = '2000-01-01 00:00:00.000000' "
+            "WHERE dag_id = ? AND run_id = ? AND task_id = 'ask' AND trigger_timeout IS NOT NULL",
+            run.key,
+        )
+        assert changed.rowcount == 1
+
+
+def test_a_question_that_nobody_answers_in_time_keeps_the_row(api: AirflowApi, settings: Settings) -> None:
+    """Airflow's scheduler answers for that person."""
+    before = versions(settings)
+    moment, run, ended = datetime.now(UTC), api.trigger("replay_quarantine", ACCEPT), False
+
+    def end(runs: list[Run], tasks: list[Task]) -> None:
+        nonlocal ended
+        if not ended and waits_for_an_answer(tasks, run):
+            past(settings, run)
+            ended = True
+
+    runs, tasks = follow(api, moment, {run.key}, end)
+    assert ended
+    assert [one.state for one in runs if one.key == run.key] == ["success"]
+    states = {task.task_id: task.state for task in tasks if task.dag_id == "replay_quarantine"}
+    assert (states["ask"], states["record_decision"], states["plan"]) == ("skipped", "skipped", "skipped")
+    (question,) = api.questions(run)
+    assert (question["chosen_options"], question["responded_by_user"]) == (["keep"], None)
+    assert versions(settings) == before
+
+
 @pytest.mark.parametrize("number", range(3))
 def test_a_question_that_is_answered_at_once_is_asked_once(api: AirflowApi, number: int) -> None:
     """The task's first part, which asked, may end after its second has begun."""
@@ -112,4 +165,30 @@ def test_a_decision_that_is_withdrawn_puts_the_row_back(api: AirflowApi, setting
     assert actions == {"accept", "withdraw"}
     account = ledger.entries(WEATHER, settings.lake_root)[0]
     assert (account.written, account.quarantined, account.accepted) == (26_111, 1, 0)
+    assert "agree" in reconciled(settings, api)
+
+
+def test_a_row_that_a_person_drops_is_published_nowhere(
+    api: AirflowApi, settings: Settings, credentials: Credentials
+) -> None:
+    (kept,) = lake_rows(settings, str(WEATHER.quarantine))
+    tasks, (question,) = asked_and_answered(api, "drop", {**ACCEPT, "action": "drop"})
+    assert question["options"] == ["keep", "drop"]
+    assert ("replay.publish", "success") in {(task.task_id, task.state) for task in tasks}
+
+    assert lake_rows(settings, str(WEATHER.quarantine)) == []
+    rows = lake_rows(settings, str(WEATHER))
+    assert len(rows) == 26_111
+    assert kept["_source_row_id"] not in {row["_source_row_id"] for row in rows}
+    decision = max(lake_rows(settings, str(DECISIONS)), key=lambda row: row["decided_at"])
+    assert (decision["source_row_id"], decision["action"]) == (kept["_source_row_id"], "drop")
+    assert decision["decided_by"] == credentials.airflow_user
+    account = ledger.entries(WEATHER, settings.lake_root)[0]
+    assert (account.read, account.written, account.quarantined, account.deduplicated) == (
+        26_115,
+        26_111,
+        0,
+        3,
+    )
+    assert (account.dropped, account.accepted) == (1, 0)
     assert "agree" in reconciled(settings, api)
