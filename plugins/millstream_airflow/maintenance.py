@@ -63,7 +63,8 @@ def maintenance_dag() -> DAG:
             task_id="maintain_tables",
             job="maintain_tables",
             arguments={
-                name: f"{{{{ params.{name} }}}}" for name in ("retention_hours", "target_file_mb", "dry_run")
+                name: f"{{{{ params.{name} }}}}"
+                for name in ("retention_hours", "target_file_mb", "table_target_mb", "dry_run")
             },
             doc_md="OPTIMIZE and VACUUM of every table; files of pinned versions are kept.",
         )
@@ -85,6 +86,12 @@ def _params() -> dict[str, Param]:
             type="integer",
             minimum=1,
             description="Files smaller than this are put together to this size.",
+        ),
+        "table_target_mb": Param(
+            {},
+            type="object",
+            additionalProperties={"type": "integer", "minimum": 1},
+            description='Another size for some tables, for example {"silver.flights": 256}.',
         ),
         "staging_days": Param(
             14,

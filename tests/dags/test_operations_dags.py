@@ -90,7 +90,12 @@ def test_the_first_run_waits_for_its_time(name: str) -> None:
 
 def test_params_reach_the_maintenance_job_as_numbers() -> None:
     task = DagBag(str(CHECKOUT / "dags")).dags["maintain_lake"].get_task("maintain_tables")
-    params = {"retention_hours": 48, "target_file_mb": 64, "dry_run": True}
+    params = {
+        "retention_hours": 48,
+        "target_file_mb": 64,
+        "table_target_mb": {"silver.flights": 256},
+        "dry_run": True,
+    }
     assert task.render_template(task.arguments, {"params": params}) == params
 
 

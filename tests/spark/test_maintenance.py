@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from test_ingest_chain import AA1141, B6725, POSITIVE_DISTANCE, UA1545, month_zip
 
 from millstream import ledger
-from millstream.errors import ClusterError, LakeWriterError
+from millstream.errors import ClusterError, ConfigurationError, LakeWriterError
 from millstream.jobs.rebuild_ledger import LEDGER
 from millstream.lake.writing import replace
 
@@ -116,6 +116,19 @@ def test_small_files_are_put_together_and_nothing_else_changes(flights: Chain) -
     settled = flights.version()
     maintain(flights, WEEK)
     assert flights.version() == settled
+
+
+def test_a_table_may_have_a_target_size_of_its_own(flights: Chain) -> None:
+    rows = flights.spark.range(1_000_000).select(F.rand(1).alias("number"))
+    rows.repartition(4).write.format("delta").save(flights.table.uri(flights.root))
+    name = str(flights.table)
+    with pytest.raises(ConfigurationError, match=r"no such table: silver\.trains; there are silver\.flights"):
+        maintain(flights, WEEK, table_target_mb={name: 1, "silver.trains": 1})
+    small = maintain(flights, WEEK, table_target_mb={name: 1})[name]
+    assert small["before"]["live"] == small["after"]["live"] == 4
+    assert small["wanted"] > 4
+    large = maintain(flights, WEEK)[name]
+    assert (large["after"]["live"], large["wanted"]) == (1, 1)
 
 
 def test_a_folder_that_only_a_pinned_version_reads_keeps_what_that_needs(flights: Chain) -> None:

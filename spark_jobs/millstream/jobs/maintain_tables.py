@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Annotated
 
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, DeltaProtocolError
@@ -17,7 +18,7 @@ from pydantic import Field
 from pyspark.sql import SparkSession
 
 from millstream import ledger
-from millstream.errors import ClusterError
+from millstream.errors import ClusterError, ConfigurationError
 from millstream.jobs import JobModel
 from millstream.lake.inventory import tables
 from millstream.lake.storage import File, Storage
@@ -29,13 +30,15 @@ _INVENTORY_SCHEMA = "path string, length bigint, isDir boolean, modificationTime
 
 
 class Args(JobModel):
-    """`pins` names for each table the versions to keep for ever."""
+    """`pins` names for each table the versions to keep for ever, `table_target_mb` a size of
+    files where it is another than `target_file_mb`."""
 
     lake_root: str
     run: str
     pins: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     retention_hours: int = Field(ge=0)
     target_file_mb: int = Field(ge=1)
+    table_target_mb: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     dry_run: bool = False
 
 
@@ -69,13 +72,22 @@ class Result(JobModel):
 
 
 def run(spark: SparkSession, args: Args) -> Result:
+    """Raises ConfigurationError when `table_target_mb` names what is no table, ClusterError when tables
+    could not be maintained; the others are."""
     require_writer(spark, args.lake_root)
+    found = tables(args.lake_root)
+    if unknown := sorted(set(args.table_target_mb) - {str(table) for table in found}):
+        raise ConfigurationError(
+            f"table_target_mb: no such table: {', '.join(unknown)}; there are {', '.join(map(str, found))}. "
+            "Nothing was done"
+        )
     done: list[Maintained] = []
     failed: list[str] = []
-    with _settings(spark, args):
-        for table in tables(args.lake_root):
+    for table in found:
+        target = args.table_target_mb.get(str(table), args.target_file_mb) << 20
+        with _settings(spark, target):
             try:
-                done.append(_maintain(spark, table, args))
+                done.append(_maintain(spark, table, args, target))
             # One broken table must not keep all others from being maintained.
             except Exception as error:
                 failed.append(f"{table}: {str(error).strip().partition(chr(10))[0]}")
@@ -85,10 +97,10 @@ def run(spark: SparkSession, args: Args) -> Result:
 
 
 @contextmanager
-def _settings(spark: SparkSession, args: Args) -> Iterator[None]:
+def _settings(spark: SparkSession, target: int) -> Iterator[None]:
     settings = {
-        "spark.databricks.delta.optimize.maxFileSize": str(_target(args)),
-        "spark.databricks.delta.optimize.minFileSize": str(_target(args)),
+        "spark.databricks.delta.optimize.maxFileSize": str(target),
+        "spark.databricks.delta.optimize.minFileSize": str(target),
         # It forbids less than a week. What runs need is less, and the DAG's param does not go below that.
         "spark.databricks.delta.retentionDurationCheck.enabled": "false",
         # It would add two versions to every table each time; this job's result says more.
@@ -103,11 +115,7 @@ def _settings(spark: SparkSession, args: Args) -> Iterator[None]:
             spark.conf.unset(name)
 
 
-def _target(args: Args) -> int:
-    return args.target_file_mb << 20
-
-
-def _maintain(spark: SparkSession, table: TableRef, args: Args) -> Maintained:
+def _maintain(spark: SparkSession, table: TableRef, args: Args, target: int) -> Maintained:
     uri = table.uri(args.lake_root)
     storage = Storage(args.lake_root)
     before, live_before = _data_files(storage, table), _names(DeltaTable(uri))
@@ -122,7 +130,7 @@ def _maintain(spark: SparkSession, table: TableRef, args: Args) -> Maintained:
         table=str(table),
         before=_count(before, live_before),
         after=_count(after, live_after),
-        wanted=_wanted(after, live_after, _target(args)),
+        wanted=_wanted(after, live_after, target),
         removed=removed if args.dry_run else len(stored) - len(after),
         pinned=tuple(sorted(set(args.pins.get(str(table), ())) - lost)),
         lost_pins=tuple(sorted(lost)),
