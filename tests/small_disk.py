@@ -27,7 +27,12 @@ def mounted(disk: Path, size: int) -> Iterator[Path]:
 
 def fill(disk: Path, leave: int) -> Path:
     """A file that takes all of the disk but `leave` bytes."""
-    space = os.statvfs(disk)
     ballast = disk / "ballast"
-    ballast.write_bytes(b"\0" * max(0, space.f_bavail * space.f_frsize - leave))
+    ballast.write_bytes(b"\0" * max(0, free(disk) - leave))
     return ballast
+
+
+def free(disk: Path) -> int:
+    """Bytes that can still be written."""
+    space = os.statvfs(disk)
+    return space.f_bavail * space.f_frsize

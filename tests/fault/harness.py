@@ -142,9 +142,6 @@ class Server:
         except OSError:
             return False
 
-    def log(self) -> str:
-        return (self.settings.home / "server.log").read_text(errors="replace")
-
 
 @dataclass
 class Journal:
