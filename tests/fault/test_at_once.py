@@ -29,8 +29,7 @@ NEXT_MONTH = "2013-02"
 FLIGHTS = TableRef.parse("silver.flights")
 MAINTAINED = (FLIGHTS, TableRef.parse("bronze.flights"))
 SMALL_FILES = 8
-# As long as Delta keeps the files by itself.
-RETENTION_HOURS = 168
+RETENTION_HOURS = 24
 
 
 def at_once(*work: Callable[[], Any]) -> list[Any]:

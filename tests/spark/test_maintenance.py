@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +132,39 @@ def test_a_table_may_have_a_target_size_of_its_own(flights: Chain) -> None:
     assert small["wanted"] > 4
     large = maintain(flights, WEEK)[name]
     assert (large["after"]["live"], large["wanted"]) == (1, 1)
+
+
+@pytest.mark.parametrize(("hours", "removed"), [(24, 1), (48, 0), (2 * WEEK, 0)])
+def test_files_stay_for_as_long_as_was_asked_for(
+    flights: Chain, tmp_path: Path, hours: int, removed: int
+) -> None:
+    """They were replaced 30 hours ago; or eight days, which is longer than the week that is Delta's own."""
+    # Spark keeps the log of a table that it has written in its memory, by the table's folder.
+    written = tmp_path / "written"
+    for _ in range(2):
+        flights.spark.range(3).coalesce(1).write.format("delta").mode("overwrite").save(f"file://{written}")
+    backdate(written / "_delta_log" / f"{1:020}.json", timedelta(hours=30 if hours < WEEK else 8 * 24))
+    place = Path(flights.table.uri(flights.root).removeprefix("file://"))
+    place.parent.mkdir(parents=True)
+    written.rename(place)
+    would = maintain(flights, hours, dry_run=True)[str(flights.table)]
+    assert would["removed"] == removed
+    assert maintain(flights, hours)[str(flights.table)]["removed"] == removed
+    assert flights.rows().count() == 3
+
+
+def backdate(entry: Path, age: timedelta) -> None:
+    """Have the one file that the log's `entry` has replaced be replaced so long ago."""
+    moment = (datetime.now(UTC) - age).timestamp()
+    actions = [json.loads(line) for line in entry.read_text().splitlines()]
+    (gone,) = (action["remove"] for action in actions if "remove" in action)
+    gone["deletionTimestamp"] = int(moment * 1000)
+    entry.write_text("".join(f"{json.dumps(action)}\n" for action in actions))
+    os.utime(entry.parent.parent / gone["path"], (moment, moment))
+    for checksum in entry.parent.glob("*.crc"):
+        checksum.unlink()
+    for checksum in entry.parent.glob(".*.crc"):
+        checksum.unlink()
 
 
 def test_a_folder_that_only_a_pinned_version_reads_keeps_what_that_needs(flights: Chain) -> None:

@@ -103,6 +103,8 @@ def _settings(spark: SparkSession, target: int) -> Iterator[None]:
         "spark.databricks.delta.optimize.minFileSize": str(target),
         # It forbids less than a week. What runs need is less, and the DAG's param does not go below that.
         "spark.databricks.delta.retentionDurationCheck.enabled": "false",
+        # Else Delta takes no hours but 0, and keeps files for the table's delta.deletedFileRetentionDuration.
+        "spark.databricks.delta.vacuum.retentionWindowIgnore.enabled": "false",
         # It would add two versions to every table each time; this job's result says more.
         "spark.databricks.delta.vacuum.logging.enabled": "false",
     }
