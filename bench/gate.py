@@ -201,6 +201,7 @@ def _flights(spark: SparkSession, scratch: Path, rows: int) -> DataFrame:
             "_source_row": F.monotonically_increasing_id(),
             "_record": F.lit(None).cast("string"),
             "_record_error": F.lit(None).cast("string"),
+            "_added": F.lit(None).cast("string"),
         }
     )
     once = flights.transform(typed(source, contract)).cache()

@@ -32,12 +32,12 @@ def connection(monkeypatch: pytest.MonkeyPatch, name: str, **fields: Any) -> str
     return name
 
 
-def context(try_number: int = 1) -> Any:
+def context(try_number: int = 1, run: str = "manual__1") -> Any:
     return {
-        "dag_run": SimpleNamespace(run_id="manual__1"),
+        "dag_run": SimpleNamespace(run_id=run),
         "ti": SimpleNamespace(
             dag_id="d",
-            run_id="manual__1",
+            run_id=run,
             task_id="t",
             map_index=-1,
             try_number=try_number,
@@ -76,15 +76,15 @@ def test_a_later_try_ends_what_an_earlier_one_left_running(
     conn = connection(monkeypatch, "c", conn_type="spark_connect", host=server.host, port=server.connect_port)
     uri = f"file://{tmp_path}/table"
     script = Path(__file__).with_name("slow_writer.py")
-    # Named as the operator names the first try of the context's task.
-    first = subprocess.Popen([sys.executable, str(script), server.connect_url, "d/manual__1/t/-1/1", uri])
+    # Named as the operator names the first try of the context's task; a session's name is used once.
+    first = subprocess.Popen([sys.executable, str(script), server.connect_url, "d/manual__3/t/-1/1", uri])
     wait_for_jobs(server, wanted=True)
     first.kill()
     first.wait(10)
     assert running_jobs(server) > 0
 
     with pytest.raises(SourceDataError, match="has landed nothing"):
-        job(conn).execute(context(try_number=3))
+        job(conn).execute(context(try_number=3, run="manual__3"))
     wait_for_jobs(server, wanted=False)
     assert not DeltaTable.is_deltatable(uri), "the first try's commit must never land"
 

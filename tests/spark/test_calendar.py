@@ -22,7 +22,7 @@ def transformed(spark: SparkSession, lines: list[dict[str, str]]) -> DataFrame:
     raw = spark.createDataFrame(
         [(*(line[name] for name in names), "flights.csv", str(number)) for number, line in enumerate(lines)],
         ", ".join(f"`{name}` string" for name in (*names, "_source_file", "_source_row")),
-    ).withColumns({"_record_error": F.lit(None).cast("string"), "_record": F.lit(None).cast("string")})
+    ).withColumns({name: F.lit(None).cast("string") for name in ("_record_error", "_record", "_added")})
     return flights.transform(typed(raw, contract_of("flights")))
 
 

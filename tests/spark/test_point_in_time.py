@@ -73,7 +73,7 @@ def _silver(spark: SparkSession, dataset: str) -> DataFrame:
     raw = spark.createDataFrame(
         [(*row.values(), dataset, str(number)) for number, row in enumerate(lines)],
         ", ".join(f"`{name}` string" for name in (*contract.column_names, "_source_file", "_source_row")),
-    ).withColumns({"_record_error": F.lit(None).cast("string"), "_record": F.lit(None).cast("string")})
+    ).withColumns({name: F.lit(None).cast("string") for name in ("_record_error", "_record", "_added")})
     module = transform_of(dataset)
     return module.transform(typed(raw, contract)).dropDuplicates(list(module.KEY))
 
