@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
@@ -13,6 +13,7 @@ from pyspark.sql.observation import Observation
 
 from millstream import drift, ledger
 from millstream.compatibility import require_compatible
+from millstream.contract import Column as ContractColumn
 from millstream.contract import Contract
 from millstream.decode import delivered, read_landing
 from millstream.errors import SchemaDriftError, SourceDataError
@@ -194,7 +195,7 @@ def as_read_now(bronze: DataFrame, contract: Contract) -> DataFrame:
     rows = bronze if "_added" in bronze.columns else bronze.withColumn("_added", F.lit(None).cast("string"))
     added, there = added_values(), {name.lower() for name in rows.columns}
 
-    def values(column: Any) -> Iterable[Column]:
+    def values(column: ContractColumn) -> Iterator[Column]:
         for name in (column.name, *column.aliases):
             if name.lower() in there:
                 yield F.col(f"`{name}`").cast("string")
