@@ -13,6 +13,7 @@ from tenacity import (
     Retrying,
     retry_if_exception_type,
     retry_if_result,
+    retry_never,
     stop_after_attempt,
     wait_fixed,
 )
@@ -107,11 +108,13 @@ class AirflowApi:
         return answer
 
     def _send(self, method: str, path: str, repeatable: bool, arguments: dict[str, Any]) -> httpx.Response:
-        # A question may be asked again when the server could not answer it, as when its database was locked.
+        # A question may be asked again when the server could not answer it, as when its database was locked;
+        # anything else only when the server says that it has done nothing.
         again = Retrying(
-            retry=retry_if_exception_type(httpx.TransportError)
-            | retry_if_result(lambda answer: method == "GET" and answer.is_server_error),
-            stop=stop_after_attempt(ATTEMPTS if repeatable else 1),
+            retry=(retry_if_exception_type(httpx.TransportError) if repeatable else retry_never)
+            | retry_if_result(lambda answer: method == "GET" and answer.is_server_error)
+            | retry_if_result(_database_is_locked),
+            stop=stop_after_attempt(ATTEMPTS),
             wait=wait_fixed(PAUSE_S),
             retry_error_callback=_last,
         )
@@ -304,6 +307,14 @@ def _login_is_over(answer: httpx.Response) -> bool:
     return answer.status_code == httpx.codes.UNAUTHORIZED or (
         answer.status_code == httpx.codes.FORBIDDEN and "Invalid JWT token" in answer.text
     )
+
+
+def _database_is_locked(answer: httpx.Response) -> bool:
+    """Whether Airflow refused because another process held its database: it has rolled back what it began.
+
+    It says so for backfills only, with what it calls a service that is unavailable.
+    """
+    return answer.status_code == httpx.codes.SERVICE_UNAVAILABLE and "Database is locked" in answer.text
 
 
 def _last(state: RetryCallState) -> Any:

@@ -151,6 +151,37 @@ def test_a_login_that_is_over_is_made_again(status: int, detail: str) -> None:
     assert len(logins) == 2
 
 
+def test_a_backfill_that_was_refused_for_a_locked_database_is_asked_for_again() -> None:
+    """The answer as Airflow's own route gives it, after rolling back (its public/backfills.py)."""
+    refusals = iter([True, True, False])
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.method)
+        if request.method == "GET":
+            return httpx.Response(200, json={"dag_runs": [run(1), run(2)], "total_entries": 2})
+        if next(refusals):
+            return httpx.Response(
+                503, json={"detail": "Database is locked. Backfill creation is not supported"}
+            )
+        return httpx.Response(200, json={})
+
+    assert len(api(answer).backfill("ingest_planes", MOMENT, MOMENT)) == 2
+    assert asked == ["POST", "POST", "POST", "GET"]
+
+
+def test_a_run_is_never_started_twice_by_asking_again() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.method)
+        raise httpx.ReadTimeout("no answer in time", request=request)
+
+    with pytest.raises(ClusterError, match="does not answer"):
+        api(answer).trigger("ingest_planes", {})
+    assert asked == ["POST"]
+
+
 def test_an_error_of_the_server_is_shown() -> None:
     with pytest.raises(ClusterError, match="with 409: a run with this id exists"):
         api(lambda _: httpx.Response(409, text="a run with this id exists")).trigger("ingest_planes", {})
