@@ -18,8 +18,9 @@ os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 os.environ.setdefault("AIRFLOW_HOME", str(CHECKOUT / ".millstream" / "airflow"))
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 
-# Folders whose tests talk to a Spark Connect server.
+# Folders whose tests talk to a Spark Connect server, and those whose tests have a classic session.
 SERVED = ("connect", "fault", "e2e")
+CLASSIC = ("docs", "spark")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,14 +30,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 class ByServer(LoadScopeScheduling):
-    """Two processes (`-n 2`): one for the tests over Connect, one for all others.
+    """Two processes (`-n 2`): one for the quick tests and then those over Connect, one for classic Spark.
 
     Each keeps little more than one core busy; and a process that has opened a Connect session gets no classic
     one any more.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "over Connect" if nodeid.split("/")[1] in SERVED else "classic"
+        # The largest scopes begin; who is through with the quick tests goes on with the servers.
+        folder = nodeid.split("/")[1]
+        if folder in SERVED:
+            return "over Connect"
+        return "classic" if folder in CLASSIC else "quick"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByServer:
