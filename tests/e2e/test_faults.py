@@ -13,7 +13,7 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -225,6 +225,15 @@ def settable(clock: MachineClock | None) -> Iterator[MachineClock]:
 
 @pytest.fixture
 def wounded(api: AirflowApi, settings: Settings, report: Report) -> Wounded:
+    """Begun when the stack is at rest, also after a case that failed."""
+
+    def at_rest() -> bool:
+        try:
+            return not api.active_runs()
+        except ClusterError:
+            return False
+
+    wait_until(at_rest, HEALED_TIMEOUT_S, "the stack to be at rest")
     return Wounded(api, settings, report)
 
 
@@ -236,8 +245,13 @@ def kill(settings: Settings, credentials: Credentials) -> Callable[..., None]:
         states = supervisor_of(settings, credentials).states()
         victims = [psutil.Process(one.pid) for one in states if one.pid and (not names or one.name in names)]
         assert len(victims) >= max(1, len(names))
-        for process in [*victims, *(child for one in victims for child in one.children(recursive=True))]:
-            process.kill()
+        started = [child for one in victims for child in one.children(recursive=True)]
+        for service in victims:
+            service.kill()
+        for process in started:
+            # Some end by themselves when what has started them is gone.
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
     return now
 
