@@ -68,3 +68,6 @@ def test_a_clock_that_is_set_at_any_moment(
         assert all("SESSION_CLOSED" in message for message in journal.messages), journal
         shown = account(month.chain.table, month.root).committed
         assert abs(shown - clock.now()) < timedelta(minutes=10), "the server did not see the clock being set"
+        assert not clocked.ended()
+        # It would go on for ten minutes more.
+        assert b"Removing executor" not in (clocked.settings.home / "server.log").read_bytes()
