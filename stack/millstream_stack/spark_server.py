@@ -46,9 +46,9 @@ def spark_properties(settings: Settings) -> dict[str, str]:
         "spark.ui.port": str(settings.spark_ui_port),
         # The UI asks for no login, and any page open in a browser of this machine can send it a request.
         "spark.ui.killEnabled": "false",
-        # Here the executor is in the server's own process and cannot be lost. After a machine has slept, or its
-        # clock was set ahead, Spark counts it as silent for too long, cannot take it back, and ends after ten
-        # minutes.
+        # Here the executor is in the server's own process and cannot be lost. After the machine has slept, or
+        # its clock was set ahead, Spark would count it as silent for too long, could not take it back, and
+        # would end after ten minutes.
         "spark.storage.blockManagerHeartbeatTimeoutMs": "365d",
         # A taken port is an error to be seen, not a reason to serve the UI somewhere else.
         "spark.port.maxRetries": "0",

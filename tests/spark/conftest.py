@@ -26,6 +26,10 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     session = (
         builder.config("spark.jars", ",".join(str(jar) for jar in jars))
         .config("spark.sql.shuffle.partitions", "2")
+        # A quarter of the time was spent on the code of projections too wide to be compiled as a stage,
+        # Delta's log above all, for a few rows each. Whole stages are compiled; tests over Connect compile
+        # everything.
+        .config("spark.sql.codegen.factoryMode", "NO_CODEGEN")
         .config("spark.sql.warehouse.dir", str(scratch / "warehouse"))
         .config("spark.local.dir", str(scratch / "local"))
         .config("spark.driver.bindAddress", "127.0.0.1")
