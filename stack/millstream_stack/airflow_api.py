@@ -109,7 +109,7 @@ class AirflowApi:
 
     def _send(self, method: str, path: str, repeatable: bool, arguments: dict[str, Any]) -> httpx.Response:
         # A question may be asked again when the server could not answer it, as when its database was locked;
-        # anything else only when the server says that it has done nothing.
+        # anything else only when it says that its database is locked.
         again = Retrying(
             retry=(retry_if_exception_type(httpx.TransportError) if repeatable else retry_never)
             | retry_if_result(lambda answer: method == "GET" and answer.is_server_error)
@@ -310,9 +310,10 @@ def _login_is_over(answer: httpx.Response) -> bool:
 
 
 def _database_is_locked(answer: httpx.Response) -> bool:
-    """Whether Airflow refused because another process held its database: it has rolled back what it began.
+    """Whether Airflow refused because another process held its database.
 
-    It says so for backfills only, with what it calls a service that is unavailable.
+    It takes back what it began, if the lock lets it; else the repetition is told that a backfill is there. It
+    says so for backfills only, with what it calls a service that is unavailable.
     """
     return answer.status_code == httpx.codes.SERVICE_UNAVAILABLE and "Database is locked" in answer.text
 
