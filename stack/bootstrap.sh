@@ -29,7 +29,7 @@ read_by() {
     case $1 in
     environment) echo requirements.txt ;;
     package) echo pyproject.toml ;;
-    jars) echo conf/jars.txt stack/millstream_stack/jars.py ;;
+    jars) echo conf/jars.txt requirements.txt stack/millstream_stack/jars.py stack/millstream_stack/native.py ;;
     esac
 }
 is_done() { [ -f "$tools/$1.stamp" ] && [ "$(state_of "$1")" = "$(cat "$tools/$1.stamp")" ]; }

@@ -1,6 +1,7 @@
 """The Java machines that tests start."""
 
 from millstream.settings import Settings
+from millstream_stack import native
 from millstream_stack.spark_server import properties_path
 
 # For one that lives some minutes the second compiler costs more than it saves (measured: 400 s to 239 s).
@@ -31,6 +32,7 @@ def shorten(settings: Settings, *options: str) -> None:
             "-XX:+ExitOnOutOfMemoryError",
             "-Duser.timezone=UTC",
             f"-Djava.io.tmpdir={settings.home}/tmp",
+            *native.java_options(settings.root / native.FOLDER),
             *options,
         )
     )

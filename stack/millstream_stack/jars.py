@@ -2,6 +2,7 @@
 
 A machine therefore needs no Maven. `DEFAULT_ARTIFACT_REPOSITORY` names a Maven mirror; `SSL_CERT_FILE` a
 company's certificate bundle, made into a trust store because a bundled Java knows only public authorities.
+At the end it unpacks what the server would unpack while it runs (`native`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from cryptography.utils import CryptographyDeprecationWarning
 
 from millstream.errors import ConfigurationError
 from millstream.settings import Settings
+from millstream_stack import native
 
 # Java refuses a trust store without a password; it holds public certificates only.
 TRUST_STORE_PASSWORD = "changeit"
@@ -195,6 +197,7 @@ def main() -> int:
     settings = Settings()
     try:
         fetch(settings.root / "conf" / "jars.txt", settings.root / ".millstream")
+        native.unpack(pyspark_jars(), settings.root / native.FOLDER)
     except ConfigurationError as error:
         print(f"bootstrap: {error}", file=sys.stderr)
         return 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from millstream.settings import Settings
+from millstream_stack import native
 
 SERVER_CLASS = "org.apache.spark.sql.connect.service.SparkConnectServer"
 
@@ -34,6 +35,7 @@ def spark_properties(settings: Settings) -> dict[str, str]:
                 # Out of memory it would go on without the threads that died; dead it is started again.
                 "-XX:+ExitOnOutOfMemoryError",
                 f"-Djava.io.tmpdir={home}/tmp",
+                *native.java_options(settings.root / native.FOLDER),
                 f"-Dderby.system.home={home}/spark",
                 "-Duser.timezone=UTC",
             )

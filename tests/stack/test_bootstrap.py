@@ -13,6 +13,7 @@ from millstream.settings import CHECKOUT
 READ = (
     "requirements.txt", "pyproject.toml", "conf/jars.txt", "conf/requirements-bootstrap.txt",
     "conf/requirements-java.txt", "stack/bootstrap.sh", "stack/millstream_stack/jars.py",
+    "stack/millstream_stack/native.py",
 )  # fmt: skip
 TOOLS = ("cat", "dirname", "git", "kill", "mkdir", "rm", "sed", "sh", "sleep", "tail")
 
@@ -113,9 +114,10 @@ SYNC, PACKAGE, JARS = (
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
-        ("requirements.txt", [SYNC, PACKAGE]),
+        ("requirements.txt", [SYNC, PACKAGE, JARS]),
         ("pyproject.toml", [PACKAGE]),
         ("conf/jars.txt", [JARS]),
+        ("stack/millstream_stack/native.py", [JARS]),
         ("stack/bootstrap.sh", []),
     ],
 )
