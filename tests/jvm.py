@@ -2,6 +2,7 @@
 
 from millstream.settings import Settings
 from millstream_stack import native
+from millstream_stack.lake_claim import scratch_path
 from millstream_stack.spark_server import properties_path
 
 # For one that lives some minutes the second compiler costs more than it saves (measured: 400 s to 239 s).
@@ -31,7 +32,7 @@ def shorten(settings: Settings, *options: str) -> None:
             SHORT_LIVED,
             "-XX:+ExitOnOutOfMemoryError",
             "-Duser.timezone=UTC",
-            f"-Djava.io.tmpdir={settings.home}/tmp",
+            f"-Djava.io.tmpdir={scratch_path(settings.home)}",
             *native.java_options(settings.root / native.FOLDER),
             *options,
         )

@@ -44,6 +44,7 @@ def prepare_folders(settings: Settings) -> None:
     for name in (
         "home",
         "tmp",
+        "scratch",
         "cache",
         "logs",
         "airflow",

@@ -2,9 +2,9 @@
 
     python -m millstream_stack.lake_claim <lake root> <home> <command> …
 
-claims the lake and becomes the command. The claim is a POSIX record lock on a file beside the lake's tables:
-it stays with a process that becomes another program, goes to none of its children, and the kernel takes it
-back when the process ends, however it ends.
+claims the lake, empties the server's scratch space and becomes the command. The claim is a POSIX record lock
+on a file beside the lake's tables: it stays with a process that becomes another program, goes to none of its
+children, and the kernel takes it back when the process ends, however it ends.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import sys
 import time
 from contextlib import suppress
@@ -27,6 +28,11 @@ POLL_S = 0.1
 
 def claim_path(lake_root: str) -> Path:
     return Path(lake_root.removeprefix("file://")) / ".locks" / "writer.lock"
+
+
+def scratch_path(home: Path) -> Path:
+    """Where the server, and nothing else, has its shuffles, spills and temporary files."""
+    return home / "scratch"
 
 
 def require_unclaimed(lake_root: str) -> None:
@@ -86,11 +92,25 @@ def _holder(path: Path) -> str:
         return "another stack"
 
 
+def empty(scratch: Path) -> None:
+    """Remove what is in the folder: a server that was killed has left its shuffles and spills there."""
+    for left in scratch.glob("*"):
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                left.unlink()
+
+
 def main(lake_root: str, home: str, command: list[str]) -> None:
     try:
         claim(lake_root, home)
     except LakeWriterError as error:
         sys.exit(f"error: {error}")
+    scratch = scratch_path(Path(home))
+    empty(scratch)
+    # Goes before `spark.local.dir`.
+    os.environ["SPARK_LOCAL_DIRS"] = str(scratch)
     os.execvp(command[0], command)
 
 

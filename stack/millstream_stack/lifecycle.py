@@ -36,7 +36,7 @@ POLL_S = 0.5
 # What `make clean` removes, by name: a home that somebody put into a folder of theirs is not emptied.
 DATA = (
     *("airflow", "data_docs", "demo", "e2e", "home", "lake", "lineage", "locks", "logs", "mlflow"),
-    *("secrets", "spark", "spark-events", "stack", "tmp"),
+    *("scratch", "secrets", "spark", "spark-events", "stack", "tmp"),
 )
 Report = Callable[[str], None]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from millstream.settings import Settings
 from millstream_stack import native
+from millstream_stack.lake_claim import scratch_path
 
 SERVER_CLASS = "org.apache.spark.sql.connect.service.SparkConnectServer"
 
@@ -34,7 +35,7 @@ def spark_properties(settings: Settings) -> dict[str, str]:
                 "-XX:Tier4CompileThreshold=60000",
                 # Out of memory it would go on without the threads that died; dead it is started again.
                 "-XX:+ExitOnOutOfMemoryError",
-                f"-Djava.io.tmpdir={home}/tmp",
+                f"-Djava.io.tmpdir={scratch_path(home)}",
                 *native.java_options(settings.root / native.FOLDER),
                 f"-Dderby.system.home={home}/spark",
                 "-Duser.timezone=UTC",
@@ -42,7 +43,7 @@ def spark_properties(settings: Settings) -> dict[str, str]:
         ),
         "spark.driver.host": settings.host,
         "spark.driver.bindAddress": settings.host,
-        "spark.local.dir": f"{home}/tmp",
+        "spark.local.dir": str(scratch_path(home)),
         "spark.connect.grpc.binding.address": settings.host,
         "spark.connect.grpc.binding.port": str(settings.connect_port),
         "spark.ui.port": str(settings.spark_ui_port),

@@ -39,8 +39,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         spark_driver_memory="1500m",
         **_free_ports(),
     )
-    for folder in ("tmp", "spark", "spark-events"):
+    for folder in ("scratch", "spark", "spark-events"):
         (home / folder).mkdir()
+    left_over = home / "scratch" / "blockmgr-of-a-killed-server"
+    left_over.mkdir()
+    (left_over / "shuffle.data").write_bytes(bytes(1000))
     write_spark_properties(settings)
     jvm.shorten(settings)
     with (home / "server.log").open("wb") as log:

@@ -10,7 +10,7 @@ from test_idle_daemons import process_of
 from millstream import sessions
 from millstream.errors import LakeWriterError
 from millstream.settings import Settings
-from millstream_stack.lake_claim import claim_path, require_unclaimed
+from millstream_stack.lake_claim import claim_path, require_unclaimed, scratch_path
 
 
 def test_a_running_server_has_its_lake_and_its_python_daemons_have_not(server: Settings) -> None:
@@ -27,3 +27,10 @@ def test_a_running_server_has_its_lake_and_its_python_daemons_have_not(server: S
         lock = str(claim_path(server.lake_root))
         assert lock in {file.path for file in process.open_files()}
         assert all(lock not in {file.path for file in daemon.open_files()} for daemon in daemons)
+
+
+def test_it_has_emptied_its_scratch_space_and_works_there(server: Settings) -> None:
+    names = [path.name for path in scratch_path(server.home).iterdir()]
+
+    assert any(name.startswith("blockmgr-") for name in names)
+    assert "blockmgr-of-a-killed-server" not in names

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from millstream import sessions
 from millstream.settings import Settings
+from millstream_stack.lake_claim import scratch_path
 
 
 def test_compressing_leaves_no_library_in_the_temporary_folder(server: Settings, tmp_path: Path) -> None:
@@ -15,5 +16,5 @@ def test_compressing_leaves_no_library_in_the_temporary_folder(server: Settings,
             rows.write.option("compression", codec).parquet(f"file://{tmp_path}/{codec}")
             assert spark.read.parquet(f"file://{tmp_path}/{codec}").count() == 1000
 
-    names = {path.name for path in (server.home / "tmp").iterdir()}
+    names = {path.name for path in scratch_path(server.home).iterdir()}
     assert [name for name in names if "snappy" in name or "zstd" in name] == []

@@ -33,7 +33,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield disk
 
 
-@pytest.fixture(scope="module", params=["tmp", "spark-events"])
+@pytest.fixture(scope="module", params=["scratch", "spark-events"])
 def cramped(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, log_store: Path
 ) -> Iterator[tuple[Server, Path]]:
@@ -86,7 +86,7 @@ def test_a_full_disk_under_the_servers_own_files(
     server.tidy()
     month, journal = Month(server, tmp_path, fresh_month), Journal()
     what = {
-        "tmp": "a full disk under Spark's scratch space",
+        "scratch": "a full disk under Spark's scratch space",
         "spark-events": "a full disk under Spark's event log: cut off, and no try fails",
     }[disk.name]
     with report.run(what) as outcome:
@@ -104,7 +104,7 @@ def test_a_full_disk_under_the_servers_own_files(
         carry(server, month.chain, "new", [MONTH], journal)
         freed.join(NOTICED_TIMEOUT_S)
         month.judge(journal, outcome)
-        if disk.name == "tmp":
+        if disk.name == "scratch":
             assert any(NO_SPACE in message for message in journal.messages), journal
         else:
             # Spark's writer of events keeps its errors to itself.

@@ -16,7 +16,7 @@ import pytest
 
 from millstream.errors import LakeWriterError
 from millstream.settings import Settings
-from millstream_stack.lake_claim import claim, require_unclaimed
+from millstream_stack.lake_claim import claim, empty, require_unclaimed
 from millstream_stack.lifecycle import status, up
 from millstream_stack.spark_server import spark_connect_command
 
@@ -122,3 +122,19 @@ def test_a_lake_that_is_claimed_stops_the_start_before_anything_runs(
 def test_the_stacks_server_claims_its_lake(settings: Settings) -> None:
     command = spark_connect_command(settings)
     assert command[1:5] == ("-m", "millstream_stack.lake_claim", settings.lake_root, str(settings.home))
+
+
+def test_emptying_the_scratch_space_keeps_the_folder_and_what_a_link_leads_to(tmp_path: Path) -> None:
+    scratch, elsewhere = tmp_path / "scratch", tmp_path / "elsewhere"
+    (scratch / "blockmgr-1" / "0a").mkdir(parents=True)
+    (scratch / "blockmgr-1" / "0a" / "shuffle_0_0_0.data").write_bytes(b"left")
+    (scratch / "liblz4-java.so").write_bytes(b"left")
+    elsewhere.mkdir()
+    (elsewhere / "kept").write_bytes(b"kept")
+    (scratch / "link").symlink_to(elsewhere)
+
+    empty(scratch)
+    empty(tmp_path / "missing")
+
+    assert list(scratch.iterdir()) == []
+    assert (elsewhere / "kept").exists()
