@@ -16,7 +16,7 @@ def mounted(disk: Path, size: int) -> Iterator[Path]:
     """What the folder `disk` holds already is out of sight as long as the disk lies over it."""
     if os.geteuid() != 0:
         pytest.skip("mounting a file system needs root")
-    disk.mkdir(exist_ok=True)
+    disk.mkdir(parents=True, exist_ok=True)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "millstream-fault", str(disk)]
     subprocess.run(mount, check=True)
     try:

@@ -10,10 +10,12 @@ import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from canaries import ArgumentWatch
 from machine_clock import MachineClock
+from small_disk import mounted
 
 from millstream.settings import CHECKOUT, Settings
 from millstream_stack.airflow_api import AirflowApi, wait_for_dags
@@ -23,6 +25,7 @@ from millstream_stack.lifecycle import down, up
 
 PORTS = ("airflow_port", "mlflow_port", "connect_port", "spark_ui_port", "sources_port")
 PARSE_TIMEOUT_S = 240.0
+AIRFLOW_BYTES = 256 << 20
 # They need a year of flights; one month cannot be split by time.
 NEEDS_A_YEAR = ("train_arrival_delay", "score_arrival_delay")
 
@@ -85,8 +88,24 @@ def clock(
 
 
 @pytest.fixture(scope="session")
+def airflow_disk(pytestconfig: pytest.Config, settings: Settings) -> Iterator[Path | None]:
+    """A small disk for Airflow's database, where faults are asked for and it can be mounted."""
+    if not pytestconfig.getoption("--fault-seeds") or os.geteuid() != 0:
+        yield None
+        return
+    with mounted(settings.home / "airflow", AIRFLOW_BYTES) as disk:
+        yield disk
+    # What was below the disk could not be removed with the rest.
+    shutil.rmtree(settings.home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
 def api(
-    settings: Settings, credentials: Credentials, arguments: ArgumentWatch, clock: MachineClock | None
+    settings: Settings,
+    credentials: Credentials,
+    arguments: ArgumentWatch,
+    clock: MachineClock | None,
+    airflow_disk: Path | None,
 ) -> Iterator[AirflowApi]:
     try:
         up(settings, print)

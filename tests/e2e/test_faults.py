@@ -25,6 +25,7 @@ from carried import carry
 from deltalake import DeltaTable
 from fault_report import Outcome, Report
 from machine_clock import MachineClock
+from small_disk import fill, mounted
 
 from millstream import ledger
 from millstream.errors import ClusterError
@@ -44,6 +45,7 @@ FLIGHTS = TableRef.parse("silver.flights")
 BEGUN_TIMEOUT_S = 240.0
 NOTICED_TIMEOUT_S = 300.0
 HEALED_TIMEOUT_S = 600.0
+LOG_BYTES = 8 << 20
 # Of each month at its source, January first: 336,776 in the year.
 ROWS = (27004, 24951, 28834, 28330, 28796, 28243, 29425, 29327, 27574, 28889, 27268, 28135)
 # What a run of flights needs; the seeds take turns. No name: all services at once.
@@ -269,6 +271,21 @@ def workers(settings: Settings, credentials: Credentials) -> Callable[[], list[p
     return found
 
 
+@pytest.fixture
+def said(settings: Settings, credentials: Credentials) -> Callable[[str, bytes], bool]:
+    """Whether a service has logged some words since this test began."""
+    supervisor = supervisor_of(settings, credentials)
+    logs = {state.name: supervisor.log_of(state.name) for state in supervisor.states()}
+    known = {name: path.stat().st_size for name, path in logs.items() if path.exists()}
+
+    def now(name: str, words: bytes) -> bool:
+        with logs[name].open("rb") as log:
+            log.seek(known.get(name, 0))
+            return words in log.read()
+
+    return now
+
+
 def test_the_process_of_a_task(wounded: Wounded, workers: Callable[[], list[psutil.Process]]) -> None:
     wounded.until("transform", "running")
 
@@ -334,32 +351,59 @@ def test_at_any_moment(clean_seconds: float, wounded: Wounded, kill: Callable[..
 
 
 def test_the_metadata_database_until_the_scheduler_ends(
-    wounded: Wounded, settings: Settings, credentials: Credentials
+    wounded: Wounded, settings: Settings, said: Callable[[str, bytes], bool]
 ) -> None:
     """No service can write, until the scheduler has tried three times for a minute and ends."""
     wounded.until("load_bronze", "running")
     # What a service says when it has waited for its turn in vain.
     signs = {"airflow-scheduler": b"database is locked", "airflow-api-server": b"status_code=500"}
-    logs = {name: supervisor_of(settings, credentials).log_of(name) for name in signs}
-    known = {name: path.stat().st_size for name, path in logs.items()}
-
-    def noticed(name: str) -> bool:
-        with logs[name].open("rb") as log:
-            log.seek(known[name])
-            return signs[name] in log.read()
 
     def hurt() -> None:
         path = settings.home / "airflow" / "airflow.db"
         with closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as database:
             database.execute("BEGIN EXCLUSIVE")
             down = time.monotonic()
-            for name in signs:
-                wait_until(partial(noticed, name), NOTICED_TIMEOUT_S, f"{name} to fail")
+            for name, sign in signs.items():
+                wait_until(partial(said, name, sign), NOTICED_TIMEOUT_S, f"{name} to fail")
             assert time.monotonic() - down > SQLITE_CONNECT_ARGS["timeout"]
             database.execute("ROLLBACK")
 
     # A task that reports at the very end of it may be marked as failed for good (docs/reliability.md).
     wounded.judge("the metadata database locked until the scheduler ends", hurt, may_fail=True)
+    wounded.converges()
+
+
+def test_a_full_disk_under_the_metadata_database(
+    wounded: Wounded, airflow_disk: Path | None, said: Callable[[str, bytes], bool]
+) -> None:
+    """Until the scheduler ends and somebody makes room."""
+    if airflow_disk is None:
+        pytest.skip("mounting a file system needs root")
+    wounded.until("load_bronze", "running")
+
+    def hurt() -> None:
+        ballast = fill(airflow_disk, leave=0)
+        full = partial(said, "airflow-scheduler", b"database or disk is full")
+        try:
+            wait_until(full, NOTICED_TIMEOUT_S, "the scheduler to find no room")
+        finally:
+            ballast.unlink()
+
+    wounded.judge("a full disk under the metadata database", hurt)
+    wounded.converges()
+
+
+def test_a_full_disk_under_the_logs_of_tasks(wounded: Wounded, settings: Settings) -> None:
+    """A try cannot log anything, from its beginning to its end."""
+    wounded.until("load_bronze", "running")
+    with mounted(settings.home / "logs" / "airflow", LOG_BYTES) as disk:
+
+        def hurt() -> None:
+            ballast = fill(disk, leave=0)
+            wounded.until("transform", "up_for_retry", "failed", "success")
+            ballast.unlink()
+
+        wounded.judge("a full disk under the logs of tasks", hurt)
     wounded.converges()
 
 
