@@ -7,6 +7,7 @@ in Java then and is left alone.
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import zipfile
@@ -69,7 +70,7 @@ def libraries(system: str, machine: str) -> list[Library]:
 
 def of_this_machine() -> list[Library]:
     # Beside another C library than GNU's, Alpine's for one, these files would not load.
-    if platform.system() == "Linux" and platform.libc_ver()[0] != "glibc":
+    if platform.system() == "Linux" and "CS_GNU_LIBC_VERSION" not in os.confstr_names:
         return []
     return libraries(platform.system(), platform.machine())
 
