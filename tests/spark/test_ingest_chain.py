@@ -6,6 +6,7 @@ import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import ledger_tables
 import pytest
 from chain import Chain, contract_of, month_zip, small_suite
 from pyspark.sql import DataFrame, SparkSession
@@ -310,6 +311,58 @@ def test_a_slow_backfill_brings_back_no_older_bytes(published: Chain) -> None:
         "2013-01": "daily",
         "2013-02": "backfill",
     }
+
+
+def test_a_publish_that_is_cleared_alone_brings_back_nothing_made_of_older_tables(published: Chain) -> None:
+    of_tables = {"contract": None, "contract_version": None, "drift": [], "load": "full"}
+    staged = {}
+    for run, rows in (("older", (UA1545, AA1141)), ("newer", (UA1545,))):
+        version = ledger_tables.publish(published.root, "silver.weather", run, read=1)
+        published.put("flights/flights_2013-01.csv.zip", month_zip(*rows))
+        published.land(run, ["2013-01"])
+        staged[run] = published.stage(run)
+        published.judge(run, staged[run])
+        inputs = {"silver.weather": version, "model.delay": 2 - version}
+        assert published.publish(run, staged[run], [], inputs=inputs, **of_tables)["changed"]
+
+    with pytest.raises(
+        SupersededError, match=r"made of earlier versions .* by newer: .* clear its first task"
+    ):
+        published.publish(
+            "older", staged["older"], [], inputs={"silver.weather": 0, "model.delay": 2}, **of_tables
+        )
+    assert [row["flight"] for row in published.rows().collect()] == [1545]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "newer"),
+    [
+        ({"silver.weather": 1}, {"silver.weather": 0}, True),
+        ({"silver.weather": 1}, {"silver.weather": 1}, False),
+        ({"silver.weather": 0}, {"silver.weather": 1}, False),
+        ({"silver.weather": 1, "silver.planes": 0}, {"silver.weather": 0, "silver.planes": 0}, True),
+        ({"silver.weather": 1, "silver.planes": 0}, {"silver.weather": 0, "silver.planes": 1}, False),
+        # Made by other code, of other tables.
+        ({"silver.weather": 1}, {"silver.weather": 0, "silver.planes": 0}, False),
+        # The table was moved away, and the one in its place has not come as far.
+        ({"silver.weather": 7}, {"silver.weather": 0}, False),
+        # A champion may go back.
+        ({"silver.weather": 1, "model.delay": 3}, {"silver.weather": 1, "model.delay": 2}, False),
+        ({"silver.weather": 0, "ops.decisions": 9}, {"silver.weather": 0}, False),
+    ],
+)
+def test_what_is_made_of_tables_is_as_new_as_they_are(
+    tmp_path: Path, theirs: dict[str, int], ours: dict[str, int], newer: bool
+) -> None:
+    root = f"file://{tmp_path}"
+    for run in ("r1", "r2"):
+        for table in ("silver.weather", "silver.planes"):
+            ledger_tables.publish(root, table, run, read=1)
+
+    had = ledger_tables.account("gold.features", "theirs", read=1, inputs=theirs)
+    entry = ledger_tables.account("gold.features", "ours", read=1, inputs=ours)
+
+    assert publish.is_newer(had, entry, root) == newer
 
 
 def test_what_another_run_has_loaded_meanwhile_is_not_published_as_ones_own(published: Chain) -> None:

@@ -103,8 +103,8 @@ class Args(JobModel):
 class Result(JobModel):
     """The published version and the run's account; not `changed` when the table had these rows already.
 
-    `superseded` are the run's partitions that a run has published which began to fetch later: left as they
-    are, and in none of the counts.
+    `superseded` are the run's partitions that another run has published from newer data: left as they are,
+    and in none of the counts.
     """
 
     table: str
@@ -145,7 +145,7 @@ def _publish(spark: SparkSession, table: TableRef, args: Args, verdict: Verdict)
     _agree_with_gate(broken, verdict)
     if args.replay:
         _require_source_unchanged(entry, table, args)
-    superseded = _landed_later(entry, table, args)
+    superseded = _superseded(entry, table, args)
     if superseded:
         staged, entry, args = _without(superseded, staged, entry, args)
 
@@ -171,7 +171,7 @@ def _publish(spark: SparkSession, table: TableRef, args: Args, verdict: Verdict)
 
 def _in_turn(table: TableRef, args: Args) -> Args:
     """Behind what other runs have published since this attempt began; whether theirs is newer is another
-    question (`_landed_later`, `_require_source_unchanged`).
+    question (`_superseded`, `_require_source_unchanged`).
 
     A later attempt of the same run stays ahead: this one was taken for dead.
     """
@@ -323,34 +323,67 @@ def _landed_at(args: Args) -> datetime | None:
     return read_manifest(Storage(args.lake_root), TableRef.parse(args.table).name, args.run).created_at
 
 
-def _landed_later(entry: ledger.Entry, table: TableRef, args: Args) -> tuple[str, ...]:
-    """The partitions that another run has published which began to fetch after this one.
+def _superseded(entry: ledger.Entry, table: TableRef, args: Args) -> tuple[str, ...]:
+    """The partitions that another run has published from newer data.
 
-    A slow backfill must not bring back what a quicker run has replaced meanwhile. Increments are merged row
-    by row, with the newer row kept.
+    A slow backfill must not bring back what a quicker run has replaced meanwhile, nor a cleared publish what
+    was made of older tables. Increments are merged row by row, with the newer row kept.
 
     Raises: SupersededError when nothing of the run is left to publish.
     """
-    if entry.landed_at is None or args.load == "watermark":
+    if args.load == "watermark":
         return ()
     published = ledger.latest_by_partition(table, args.lake_root)
-    later = {name: had for name in entry.partitions if (had := _later(published.get(name), entry))}
-    if later and len(later) == len(entry.partitions):
-        runs = ", ".join(sorted({had.run for had in later.values()}))
-        raise SupersededError(
-            f"{table}: what run {args.run} landed at {entry.landed_at:%Y-%m-%d %H:%M:%S} UTC is older than "
-            f"what is published already, by {runs}: nothing was published. Nothing needs to be done"
+    newer = {
+        name: published[name][0]
+        for name in entry.partitions
+        if name in published and is_newer(published[name][0], entry, args.lake_root)
+    }
+    # What replaces the whole table is not published in part.
+    if newer and (args.load == "full" or len(newer) == len(entry.partitions)):
+        runs = ", ".join(sorted({had.run for had in newer.values()}))
+        ours, advice = (
+            (f"landed at {entry.landed_at:%Y-%m-%d %H:%M:%S} UTC", "Nothing needs to be done")
+            if entry.landed_at
+            else (
+                "made of earlier versions of its tables",
+                "To make it of the present ones, clear its first task",
+            )
         )
-    return tuple(sorted(later))
+        raise SupersededError(
+            f"{table}: what run {args.run} {ours} is older than what is published already, by {runs}: "
+            f"nothing was published. {advice}"
+        )
+    return tuple(sorted(newer))
 
 
-def _later(
-    published: tuple[ledger.Entry, ledger.PartitionCounts] | None, entry: ledger.Entry
-) -> ledger.Entry | None:
-    had = published[0] if published else None
-    if had is None or had.run == entry.run or had.landed_at is None or entry.landed_at is None:
-        return None
-    return had if had.landed_at > entry.landed_at else None
+def is_newer(had: ledger.Entry, entry: ledger.Entry, lake_root: str) -> bool:
+    """Whether what another run has published is of newer data: fetched later, or made of later tables."""
+    if had.run == entry.run:
+        return False
+    if had.landed_at is not None and entry.landed_at is not None:
+        return had.landed_at > entry.landed_at
+    if had.landed_at is not None or entry.landed_at is not None:
+        return False
+    theirs, ours = _tables(had), _tables(entry)
+    if theirs.keys() != ours.keys():
+        return False
+    later = [name for name in ours if theirs[name] > ours[name]]
+    # Neither is newer when each has a later table. A version that a table does not have yet was that of
+    # another table in its place.
+    return bool(later) and all(
+        ours[name] <= theirs[name] <= (ledger.version(TableRef.parse(name), lake_root) or 0) for name in ours
+    )
+
+
+def _tables(entry: ledger.Entry) -> dict[str, int]:
+    """The tables that the rows were made of. A model's versions do not tell which is newer: its alias may go
+    back. Decisions are read when the rows are published."""
+    return {
+        name: version
+        for name, version in entry.inputs.items()
+        if not name.startswith("model.") and name != str(DECISIONS)
+    }
 
 
 def _without(
