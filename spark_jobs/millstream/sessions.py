@@ -74,6 +74,19 @@ def _connect_mode() -> Iterator[None]:
             os.environ.pop(_MODE, None)
 
 
+@contextmanager
+def _errors_unlogged() -> Iterator[None]:
+    """PySpark logs what the server refuses before it raises it, and Airflow shows that as an error of the
+    task. That a session was closed is an answer here."""
+    from pyspark.sql.connect.logging import logger
+
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
 def end_operations(url: str, attempt: str, timeout_s: float = END_TIMEOUT_S) -> list[str]:
     """Interrupt what `attempt`'s session still runs on the server and wait until it has really ended.
 
@@ -84,7 +97,7 @@ def end_operations(url: str, attempt: str, timeout_s: float = END_TIMEOUT_S) -> 
     Returns: ids of the operations that were interrupted.
     Raises: ClusterError when they have not ended after `timeout_s` seconds.
     """
-    with _connect_mode():
+    with _connect_mode(), _errors_unlogged():
         spark: Any = _open(url, attempt)
         spark.release_session_on_close = False
         try:

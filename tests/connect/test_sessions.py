@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -114,6 +115,19 @@ def test_what_a_failing_client_leaves_is_ended_before_its_session_closes(server:
     ):
         raise RuntimeError("on purpose")
     assert sessions.end_operations(server.connect_url, "dag/run/fails/-1/1") == []
+
+
+def test_an_earlier_session_that_was_closed_is_no_error_in_the_tasks_log(
+    server: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    connect_log = logging.getLogger("pyspark.sql.connect.logging")
+    # As Airflow has it.
+    monkeypatch.setattr(connect_log, "disabled", False)
+    with sessions.connect(server.connect_url, "dag/run/quiet/-1/1", [], tag="quiet") as spark:
+        assert spark.range(1).count() == 1
+    with sessions.connect(server.connect_url, "dag/run/quiet/-1/2", ["dag/run/quiet/-1/1"], tag="quiet"):
+        assert [one for one in caplog.records if one.levelno >= logging.ERROR] == []
+        assert not connect_log.disabled
 
 
 def test_an_attempt_always_has_the_same_session_and_no_other_has_it() -> None:
