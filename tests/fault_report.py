@@ -1,12 +1,17 @@
-"""The table of fault cases: what was done how often, what it did, and what it cost."""
+"""The table of fault cases: what was done how often, what it did, and what it cost.
+
+`python tests/fault_report.py PART.jsonl...` prints one table of cases that were run in parts.
+"""
 
 from __future__ import annotations
 
+import json
 import statistics
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 UNKNOWN = "-"
@@ -28,7 +33,10 @@ class Outcome:
 
 @dataclass
 class Report:
-    """Outcomes by case, written to `path` with each of them, so that what has run is not lost either."""
+    """Outcomes by case, written to `path` with each of them, so that what has run is not lost.
+
+    Beside the table, with the suffix .jsonl, is a line for each run: `case` and the fields of its `Outcome`.
+    """
 
     path: Path | None = None
     cases: dict[str, list[Outcome]] = field(default_factory=lambda: defaultdict(list))
@@ -45,9 +53,13 @@ class Report:
         finally:
             self._write()
 
-    def _write(self) -> None:
-        if self.path is None:
-            return
+    def read(self, part: Path) -> None:
+        """Add the runs of the report whose lines are in `part`."""
+        for line in part.read_text().splitlines():
+            one = json.loads(line)
+            self.cases[one.pop("case")].append(Outcome(**one))
+
+    def table(self) -> str:
         lines = [
             "| case | runs | failed | hit | lost | doubled | recovery, median (s) | longest (s) |",
             "|---|---:|---:|---:|---:|---:|---:|---:|",
@@ -65,9 +77,23 @@ class Report:
                 f"{max(times):.1f}" if times else UNKNOWN,
             ]
             lines.append(f"| {' | '.join(cells)} |")
-        self.path.write_text("\n".join(lines) + "\n")
+        return "\n".join(lines) + "\n"
+
+    def _write(self) -> None:
+        if self.path is None:
+            return
+        self.path.write_text(self.table())
+        runs = ({"case": case, **asdict(one)} for case, outcomes in self.cases.items() for one in outcomes)
+        self.path.with_suffix(".jsonl").write_text("".join(f"{json.dumps(run)}\n" for run in runs))
 
 
 def _sum(found: list[int | None] | list[bool | None], none: str = UNKNOWN) -> str:
     known = [one for one in found if one is not None]
     return str(sum(known)) if known else none
+
+
+if __name__ == "__main__":
+    whole = Report()
+    for name in sys.argv[1:]:
+        whole.read(Path(name))
+    print(whole.table(), end="")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
+import fault_report
 import pytest
 from fault_report import Report
 
@@ -49,3 +52,14 @@ def test_what_nobody_has_found_out_is_not_nought(tmp_path: Path) -> None:
     with report.run("two at once"):
         pass
     assert rows(tmp_path / "faults.md") == {"two at once": ["1", "0", "not asked", "-", "-", "-", "-"]}
+
+
+def test_parts_that_were_run_apart_make_one_table(tmp_path: Path) -> None:
+    for part, seconds in (("first", 10.0), ("second", 30.0)):
+        with Report(tmp_path / f"{part}.md").run("a kill") as outcome:
+            outcome.recovery_s, outcome.lost, outcome.hit = seconds, 0, True
+    command = [sys.executable, fault_report.__file__, *map(str, sorted(tmp_path.glob("*.jsonl")))]
+    (tmp_path / "whole.md").write_text(
+        subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    )
+    assert rows(tmp_path / "whole.md") == {"a kill": ["2", "0", "2", "0", "-", "20.0", "30.0"]}
