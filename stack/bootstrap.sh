@@ -27,7 +27,7 @@ state_of() {
 }
 read_by() {
     case $1 in
-    environment) echo requirements.txt ;;
+    environment) echo requirements.txt conf/requirements-build.txt ;;
     package) echo pyproject.toml ;;
     jars) echo conf/jars.txt requirements.txt stack/millstream_stack/jars.py stack/millstream_stack/native.py ;;
     esac
@@ -99,14 +99,16 @@ install_environment() {
     fi
     say "installing the Python environment (the first time takes some minutes)"
     # Not compiled here: Python compiles what it imports and keeps it, and most of the 15,000 files never are.
-    "$uv" pip sync --quiet --python .venv/bin/python requirements.txt
+    "$uv" pip sync --quiet --python .venv/bin/python --require-hashes \
+        --build-constraints conf/requirements-build.txt requirements.txt
     # It has removed what is not in the lock: the checkout's own package too.
     install_package
     done_now environment
 }
 
 install_package() {
-    "$uv" pip install --quiet --python .venv/bin/python --no-deps --editable .
+    "$uv" pip install --quiet --python .venv/bin/python --no-deps \
+        --build-constraints conf/requirements-build.txt --editable .
     done_now package
 }
 

@@ -12,8 +12,8 @@ from millstream.settings import CHECKOUT
 
 READ = (
     "requirements.txt", "pyproject.toml", "conf/jars.txt", "conf/requirements-bootstrap.txt",
-    "conf/requirements-java.txt", "stack/bootstrap.sh", "stack/millstream_stack/jars.py",
-    "stack/millstream_stack/native.py",
+    "conf/requirements-build.txt", "conf/requirements-java.txt", "stack/bootstrap.sh",
+    "stack/millstream_stack/jars.py", "stack/millstream_stack/native.py",
 )  # fmt: skip
 TOOLS = ("cat", "dirname", "git", "kill", "mkdir", "rm", "sed", "sh", "sleep", "tail")
 
@@ -105,8 +105,10 @@ def test_when_nothing_has_changed_it_does_nothing(
 
 
 SYNC, PACKAGE, JARS = (
-    "uv pip sync --quiet --python .venv/bin/python requirements.txt",
-    "uv pip install --quiet --python .venv/bin/python --no-deps --editable .",
+    "uv pip sync --quiet --python .venv/bin/python --require-hashes "
+    "--build-constraints conf/requirements-build.txt requirements.txt",
+    "uv pip install --quiet --python .venv/bin/python --no-deps "
+    "--build-constraints conf/requirements-build.txt --editable .",
     "python -m millstream_stack.jars",
 )
 
@@ -115,6 +117,7 @@ SYNC, PACKAGE, JARS = (
     ("changed", "expected"),
     [
         ("requirements.txt", [SYNC, PACKAGE, JARS]),
+        ("conf/requirements-build.txt", [SYNC, PACKAGE]),
         ("pyproject.toml", [PACKAGE]),
         ("conf/jars.txt", [JARS]),
         ("stack/millstream_stack/native.py", [JARS]),
