@@ -44,7 +44,7 @@ def prepare_folders(settings: Settings) -> None:
     for name in (
         "home",
         "tmp",
-        "scratch",
+        "scratch/spark-connect",
         "cache",
         "logs",
         "airflow",

@@ -31,8 +31,11 @@ def claim_path(lake_root: str) -> Path:
 
 
 def scratch_path(home: Path) -> Path:
-    """Where the server, and nothing else, has its shuffles, spills and temporary files."""
-    return home / "scratch"
+    """Where the server, and nothing else, has its shuffles, spills and temporary files.
+
+    Of a name that nobody's own folder has, also where `scratch` leads to another disk: it is emptied.
+    """
+    return home / "scratch" / "spark-connect"
 
 
 def require_unclaimed(lake_root: str) -> None:
@@ -108,6 +111,7 @@ def main(lake_root: str, home: str, command: list[str]) -> None:
     except LakeWriterError as error:
         sys.exit(f"error: {error}")
     scratch = scratch_path(Path(home))
+    scratch.mkdir(parents=True, exist_ok=True)
     empty(scratch)
     # Goes before `spark.local.dir`.
     os.environ["SPARK_LOCAL_DIRS"] = str(scratch)

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -36,7 +36,7 @@ POLL_S = 0.5
 # What `make clean` removes, by name: a home that somebody put into a folder of theirs is not emptied.
 DATA = (
     *("airflow", "data_docs", "demo", "e2e", "home", "lake", "lineage", "locks", "logs", "mlflow"),
-    *("scratch", "secrets", "spark", "spark-events", "stack", "tmp"),
+    *("scratch/spark-connect", "secrets", "spark", "spark-events", "stack", "tmp"),
 )
 Report = Callable[[str], None]
 
@@ -246,6 +246,9 @@ def remove_data(settings: Settings) -> None:
     """Removes lake, models, databases, logs and logins of a stack that is down; keeps what was installed."""
     for name in DATA:
         shutil.rmtree(settings.home / name, ignore_errors=True)
+    with suppress(OSError):
+        # Unless somebody else has something in it.
+        (settings.home / "scratch").rmdir()
 
 
 def status(settings: Settings) -> list[ServiceStatus]:

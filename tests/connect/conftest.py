@@ -16,6 +16,7 @@ import pytest
 from pyspark.sql.connect.client import SparkConnectClient
 
 from millstream.settings import CHECKOUT, Settings
+from millstream_stack.lake_claim import scratch_path
 from millstream_stack.spark_server import spark_connect_command, write_spark_properties
 
 UP_TIMEOUT_S = 180.0
@@ -39,10 +40,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         spark_driver_memory="1500m",
         **_free_ports(),
     )
-    for folder in ("scratch", "spark", "spark-events"):
+    for folder in ("spark", "spark-events"):
         (home / folder).mkdir()
-    left_over = home / "scratch" / "blockmgr-of-a-killed-server"
-    left_over.mkdir()
+    left_over = scratch_path(home) / "blockmgr-of-a-killed-server"
+    left_over.mkdir(parents=True)
     (left_over / "shuffle.data").write_bytes(bytes(1000))
     write_spark_properties(settings)
     jvm.shorten(settings)

@@ -71,7 +71,7 @@ class Server:
             spark_ui_port=spark_ui_port,
         )
         self.points = home / "points"
-        for folder in (self.points, home / "scratch", home / "spark", home / "spark-events"):
+        for folder in (self.points, home / "spark", home / "spark-events"):
             folder.mkdir(exist_ok=True)
         self._environment = {
             "SPARK_LOCAL_IP": "127.0.0.1",

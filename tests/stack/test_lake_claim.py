@@ -16,7 +16,7 @@ import pytest
 
 from millstream.errors import LakeWriterError
 from millstream.settings import Settings
-from millstream_stack.lake_claim import claim, empty, require_unclaimed
+from millstream_stack.lake_claim import claim, empty, require_unclaimed, scratch_path
 from millstream_stack.lifecycle import status, up
 from millstream_stack.spark_server import spark_connect_command
 
@@ -138,3 +138,19 @@ def test_emptying_the_scratch_space_keeps_the_folder_and_what_a_link_leads_to(tm
 
     assert list(scratch.iterdir()) == []
     assert (elsewhere / "kept").exists()
+
+
+def test_on_a_larger_disk_the_server_empties_only_what_is_its_own(tmp_path: Path) -> None:
+    home, disk = tmp_path / "home", tmp_path / "disk"
+    home.mkdir()
+    disk.mkdir()
+    (disk / "somebody's").write_bytes(b"kept")
+    (home / "scratch").symlink_to(disk)
+    left = scratch_path(home) / "blockmgr-1"
+    left.mkdir(parents=True)
+    module = (sys.executable, "-m", "millstream_stack.lake_claim")
+    subprocess.run([*module, f"file://{tmp_path}/lake", str(home), "true"], check=True, timeout=60)
+
+    assert not left.exists()
+    assert scratch_path(home).is_dir()
+    assert (disk / "somebody's").exists()
