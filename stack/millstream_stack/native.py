@@ -69,14 +69,21 @@ def libraries(system: str, machine: str) -> list[Library]:
 
 
 def of_this_machine() -> list[Library]:
-    # Beside another C library than GNU's, Alpine's for one, these files would not load.
-    if platform.system() == "Linux" and "CS_GNU_LIBC_VERSION" not in os.confstr_names:
+    if platform.system() == "Linux" and not _has_gnu_libc():
+        # Beside another C library, Alpine's for one, these files would not load.
         return []
     return libraries(platform.system(), platform.machine())
 
 
+def _has_gnu_libc() -> bool:
+    try:
+        return bool(os.confstr("CS_GNU_LIBC_VERSION"))
+    except (ValueError, OSError):
+        return False
+
+
 def unpack(jars: Path, folder: Path) -> list[Path]:
-    """Makes `folder` hold this machine's libraries, as they are in the folder `jars`.
+    """Makes `folder` hold this machine's libraries, as they are in the folder `jars`, and nothing else.
 
     Returns:
         Their paths. A library that is not in the jars is left out: Java then does as it does by itself.
@@ -92,6 +99,8 @@ def unpack(jars: Path, folder: Path) -> list[Path]:
                     with archive.open(entry) as source, fresh.open("wb") as target:
                         shutil.copyfileobj(source, target)
                     unpacked.append(fresh.rename(folder / library.file_name))
+    for stale in set(folder.iterdir()) - set(unpacked):
+        stale.unlink()
     return unpacked
 
 

@@ -29,8 +29,25 @@ def test_an_unknown_machine_has_none() -> None:
     assert native.libraries("Linux", "s390x") == []
 
 
+@pytest.mark.parametrize("answer", [None, OSError()])
+def test_beside_another_c_library_there_are_none(
+    monkeypatch: pytest.MonkeyPatch, answer: OSError | None
+) -> None:
+    def confstr(name: str) -> str | None:
+        if answer is not None:
+            raise answer
+        return None
+
+    monkeypatch.setattr(native.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(native.platform, "machine", lambda: "x86_64")
+    assert len(native.of_this_machine()) == 2
+    monkeypatch.setattr(native.os, "confstr", confstr)
+    assert native.of_this_machine() == []
+
+
 def test_what_is_unpacked_is_named_to_java(tmp_path: Path) -> None:
     before = native.java_options(tmp_path)
+    (tmp_path / "libof-an-earlier-version.so").write_bytes(b"stale")
     unpacked = native.unpack(pyspark_jars(), tmp_path)
 
     assert before == []
