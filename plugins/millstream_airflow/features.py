@@ -10,8 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from millstream.lake.tables import TableRef
 from millstream_airflow import catalog
 from millstream_airflow.notifier import RunNotifier
-from millstream_airflow.operators import SparkJobOperator
-from millstream_airflow.publishing import publish_staged
+from millstream_airflow.publishing import StagingOperator, publish_staged
 from millstream_airflow.retries import TASK_ARGS
 
 DOC = """
@@ -42,7 +41,7 @@ def features_dag(dag_id: str, table: str, inputs: tuple[str, ...], partition_col
         on_failure_callback=RunNotifier(),
     ) as dag:
         versions = changed_inputs(table, list(inputs))
-        build = SparkJobOperator(
+        build = StagingOperator(
             task_id="build",
             job="build_features",
             arguments={"table": table, "inputs": versions},

@@ -20,7 +20,7 @@ from millstream.landing import LandedFile, Landing, run_key
 from millstream_airflow import catalog
 from millstream_airflow.notifier import RunNotifier
 from millstream_airflow.operators import SparkJobOperator
-from millstream_airflow.publishing import field, publish_staged
+from millstream_airflow.publishing import StagingOperator, field, publish_staged
 from millstream_airflow.retries import TASK_ARGS
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _build(contract: Contract) -> None:
         skip_if="{{ params.mode == 'etl' }}",
         doc_md="Every landed row as the source sent it, with its file and row number. Skipped in ETL mode.",
     )
-    transform = SparkJobOperator(
+    transform = StagingOperator(
         task_id="transform",
         job="transform",
         dataset=dataset,

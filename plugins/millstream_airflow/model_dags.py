@@ -22,7 +22,7 @@ from millstream.settings import Settings
 from millstream_airflow import catalog
 from millstream_airflow.notifier import RunNotifier
 from millstream_airflow.operators import SparkJobOperator
-from millstream_airflow.publishing import field, publish_staged
+from millstream_airflow.publishing import StagingOperator, field, publish_staged
 from millstream_airflow.registry import MLFLOW, champion_version
 from millstream_airflow.retries import TASK_ARGS
 
@@ -121,7 +121,7 @@ def score_dag(name: str) -> DAG:
         **_common("scoring"),
     ) as dag:
         checked = check_scoring_input(name)
-        scored = SparkJobOperator(
+        scored = StagingOperator(
             task_id="score",
             job="score_model",
             mlflow_conn_id=MLFLOW,

@@ -32,6 +32,13 @@ TOLD = (
 )
 
 
+class StagingOperator(SparkJobOperator):
+    """Stage rows for `publish_staged`; returns the version of the code that made them besides."""
+
+    def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override]
+        return {**super().execute(context), "code_version": catalog.code_version()}
+
+
 class GateOperator(SparkJobOperator):
     """Judge a staged table; its Data Docs page is linked above all when the gate fails."""
 
@@ -69,7 +76,8 @@ class PublishOperator(SparkJobOperator):
             "sequence": ledger.next_sequence(
                 TableRef.parse(arguments["table"]), arguments["lake_root"], context["ti"].start_date
             ),
-            "code_version": catalog.code_version(),
+            # Not told by what a version before this one has staged.
+            "code_version": arguments["code_version"] or catalog.code_version(),
         }
 
     def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override]
@@ -95,7 +103,7 @@ def field(output: Any, name: str) -> XComArg:
 
 def publish_staged(
     table: str,
-    staged: SparkJobOperator,
+    staged: StagingOperator,
     published: Asset | AssetAlias,
     arguments: dict[str, Any],
     partitions: Any = (),
@@ -135,6 +143,7 @@ def publish_staged(
             **judged,
             "rows_read": field(staged.output, "rows"),
             "inputs": field(staged.output, "inputs"),
+            "code_version": field(staged.output, "code_version"),
             "partitions": partitions,
             **arguments,
         },

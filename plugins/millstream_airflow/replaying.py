@@ -16,7 +16,7 @@ from millstream.landing import run_key
 from millstream_airflow import catalog
 from millstream_airflow.notifier import RunNotifier
 from millstream_airflow.operators import SparkJobOperator
-from millstream_airflow.publishing import field, publish_staged
+from millstream_airflow.publishing import StagingOperator, field, publish_staged
 from millstream_airflow.retries import TASK_ARGS
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ def plan(found: dict[str, Any], decided: dict[str, Any] | None) -> list[dict[str
 @task_group
 def replay(run: Any, replay: Any, source_run: Any, partitions: Any) -> None:
     """What `source_run` landed, of `partitions`, through transform, gate and publish; staged under `run`."""
-    transform = SparkJobOperator(
+    transform = StagingOperator(
         task_id="transform",
         job="transform",
         dataset=DATASET,

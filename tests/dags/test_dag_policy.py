@@ -20,6 +20,7 @@ from millstream_stack.airflow_setup import POOLS
 DATASETS = {path.stem for path in (CHECKOUT / "dags" / "datasets").glob("*.yaml")}
 SPARK_OPERATORS = {
     "SparkJobOperator",
+    "StagingOperator",
     "GateOperator",
     "PublishOperator",
     "RegisterOperator",

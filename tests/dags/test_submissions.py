@@ -32,6 +32,8 @@ FROM_EARLIER_TASKS: dict[str, Any] = {
     "staged_version": 0,
     "rows": 10,
     "inputs": {"bronze.x": 3},
+    # Of the code that staged, which may be another by the time of the publish.
+    "code_version": "fed9876",
     "drift": [{"kind": "added", "column": "wings", "policy": "evolve"}],
     # Of the replay's first dataset, which is not cut.
     "partitions": [],
@@ -151,6 +153,14 @@ def test_a_task_submits_what_its_golden_file_says_and_its_job_can_read_it(
     assert shown(found) == path.read_text()
 
     jobs.parse(found["job"], found["arguments"])
+
+
+def test_what_an_earlier_version_of_millstream_has_staged_can_be_published(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(FROM_EARLIER_TASKS, "code_version", None)
+    found = submission(TASKS["build_features.publish"], monkeypatch)
+    assert found["arguments"]["code_version"] == CODE_VERSION
 
 
 def test_no_golden_file_is_left_over() -> None:
