@@ -82,9 +82,16 @@ class Report:
     def _write(self) -> None:
         if self.path is None:
             return
-        self.path.write_text(self.table())
+        _replace(self.path, self.table())
         runs = ({"case": case, **asdict(one)} for case, outcomes in self.cases.items() for one in outcomes)
-        self.path.with_suffix(".jsonl").write_text("".join(f"{json.dumps(run)}\n" for run in runs))
+        _replace(self.path.with_suffix(".jsonl"), "".join(f"{json.dumps(run)}\n" for run in runs))
+
+
+def _replace(path: Path, text: str) -> None:
+    """A full disk, or a kill, leaves the file as it was."""
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.write_text(text)
+    fresh.replace(path)
 
 
 def _sum(found: list[int | None] | list[bool | None], none: str = UNKNOWN) -> str:
