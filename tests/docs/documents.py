@@ -7,7 +7,12 @@ from pathlib import Path
 
 from millstream.settings import CHECKOUT
 
-DOCUMENTS = sorted([CHECKOUT / "README.md", CHECKOUT / "CHANGELOG.md", *(CHECKOUT / "docs").rglob("*.md")])
+DOCUMENTS = sorted(
+    [
+        *(CHECKOUT / name for name in ("README.md", "CHANGELOG.md")),
+        *(path for folder in ("docs", "bench") for path in (CHECKOUT / folder).rglob("*.md")),
+    ]
+)
 
 # A file is shown as its path in bold, an empty line, and a fenced block with its content.
 _FILE = re.compile(r"^\*\*`(?P<path>[^`\n]+)`\*\*\n\n```\w*\n(?P<content>.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -12,8 +12,8 @@ from millstream.settings import CHECKOUT
 
 LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
 HEADING = re.compile(r"^#+ (?P<text>.+)$", re.MULTILINE)
-MAKE = re.compile(r"\bmake ([a-z0-9]+)\b(?=[`\s]|$)")
-TARGET = re.compile(r"^([a-z0-9]+):", re.MULTILINE)
+MAKE = re.compile(r"\bmake ([a-z0-9]+(?:-[a-z0-9]+)*)\b(?=[`\s]|$)")
+TARGET = re.compile(r"^([a-z0-9-]+):", re.MULTILINE)
 TEST = re.compile(r"`(?P<file>tests/[\w/]+\.py)::(?P<name>test_\w+)`")
 INLINE = re.compile(r"`([^`\n]+)`")
 # Top-level folders of the checkout: a path that starts with one of them must be there.
