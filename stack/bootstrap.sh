@@ -19,6 +19,12 @@ unset VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH || :
 say() { echo "bootstrap: $*" >&2; }
 die() { say "$*"; exit 1; }
 
+case $root in
+*[[:space:]]* | *["\`'\"\\#%?*;:,\$[]{}"]*)
+    die "the checkout is in '$root': Java's options, URIs and queries take no path with white space or one of" \
+        "\` ' \" \\ # % ? * ; : , \$ [ ] { }; move it to another folder" ;;
+esac
+
 # A step is done while the files it reads and the checkout's place are those it was last done with. Steps are
 # apart, so that a change of one does not reinstall packages below a running stack.
 state_of() {
@@ -34,6 +40,8 @@ read_by() {
 }
 is_done() { [ -f "$tools/$1.stamp" ] && [ "$(state_of "$1")" = "$(cat "$tools/$1.stamp")" ]; }
 done_now() { state_of "$1" >"$tools/$1.stamp"; }
+# Until it is done again: what is cut off in its midst must not count as done when the old files come back.
+begin() { rm -f "$tools/$1.stamp"; }
 
 java_still_there() { [ -f "$tools/java_home" ] && [ -x "$(cat "$tools/java_home")/bin/java" ]; }
 
@@ -41,19 +49,14 @@ up_to_date() {
     [ -x .venv/bin/python ] && is_done environment && is_done package && java_still_there && is_done jars
 }
 
-# Two make targets at once must not install into the same environment.
+# Two make targets at once must not install into the same environment. The kernel takes the lock back when this
+# process and what it has started have ended, however they end.
 lock() {
-    until mkdir "$tools/lock" 2>/dev/null; do
-        owner=$(cat "$tools/lock/pid" 2>/dev/null || echo none)
-        if [ "$owner" != none ] && ! kill -0 "$owner" 2>/dev/null; then
-            rm -rf "$tools/lock"
-        else
-            sleep 1
-        fi
-    done
-    echo $$ >"$tools/lock/pid"
-    trap 'rm -rf "$tools/lock"' EXIT
-    trap 'exit 130' INT TERM HUP
+    command -v flock >/dev/null 2>&1 || return 0
+    exec 9>"$tools/install.lock"
+    flock -n 9 && return
+    say "waiting for another installation into this checkout to end"
+    flock 9
 }
 
 find_uv() {
@@ -90,12 +93,15 @@ install_uv() {
 }
 
 install_environment() {
-    moved=$(tail -n 1 "$tools/environment.stamp" 2>/dev/null || echo "$root")
-    if [ "$moved" != "$root" ] ||
+    # Programs in it name the place that it was made for.
+    made_for=$(cat "$tools/environment.root" 2>/dev/null || tail -n 1 "$tools/environment.stamp" 2>/dev/null || :)
+    begin environment
+    if [ "$made_for" != "$root" ] ||
         ! .venv/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then
         "$uv" venv --quiet --clear --python 3.11 .venv ||
             die "no Python 3.11 on this machine, and uv could not download one (see above): install" \
                 "Python 3.11, or name a mirror with UV_PYTHON_INSTALL_MIRROR"
+        echo "$root" >"$tools/environment.root"
     fi
     say "installing the Python environment (the first time takes some minutes)"
     # Not compiled here: Python compiles what it imports and keeps it, and most of the 15,000 files never are.
@@ -107,12 +113,14 @@ install_environment() {
 }
 
 install_package() {
+    begin package
     "$uv" pip install --quiet --python .venv/bin/python --no-deps \
         --build-constraints conf/requirements-build.txt --editable .
     done_now package
 }
 
 install_jars() {
+    begin jars
     JAVA_HOME=$(cat "$tools/java_home") .venv/bin/python -m millstream_stack.jars
     done_now jars
 }

@@ -17,6 +17,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 Port = int
+# What a query, a list of Java's options or a URI takes for something else than a part of a name.
+UNSAFE = frozenset(" \t\n`'\"\\#%?*;:,$[]{}")
 
 
 class Settings(BaseSettings):
@@ -76,11 +78,17 @@ class Settings(BaseSettings):
                 f"MILLSTREAM_LAKE_ROOT is {self.lake_root!r}: expected a URI such as file:///data/lake; this "
                 "version reaches no other file system"
             )
-        if unsafe := sorted(set("`'\"\\") & set(self.lake_root)):
-            raise ValueError(
-                f"MILLSTREAM_LAKE_ROOT is {self.lake_root!r}: {' '.join(unsafe)} cannot stand in a "
-                "query; move the checkout, or set MILLSTREAM_HOME"
-            )
+        places = {
+            "The checkout": str(self.root),
+            "MILLSTREAM_HOME": str(self.home),
+            "MILLSTREAM_LAKE_ROOT": self.lake_root.removeprefix("file://"),
+        }
+        for name, place in places.items():
+            if unsafe := sorted(UNSAFE & set(place)):
+                raise ValueError(
+                    f"{name} is {place!r}: queries, Java's options and URIs take no path with "
+                    f"{' or '.join(map(repr, unsafe))}; move it to another folder"
+                )
         users: dict[int, str] = {}
         for field in sorted(name for name in type(self).model_fields if name.endswith("_port")):
             port = getattr(self, field)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -15,7 +17,7 @@ READ = (
     "conf/requirements-build.txt", "conf/requirements-java.txt", "stack/bootstrap.sh",
     "stack/millstream_stack/jars.py", "stack/millstream_stack/native.py",
 )  # fmt: skip
-TOOLS = ("cat", "dirname", "git", "kill", "mkdir", "rm", "sed", "sh", "sleep", "tail")
+TOOLS = ("cat", "dirname", "flock", "git", "mkdir", "rm", "sed", "sh", "sleep", "tail")
 
 
 @pytest.fixture
@@ -60,20 +62,39 @@ def test_without_uv_venv_and_pip_it_says_what_to_install(checkout: Path, bare_pa
     assert "apt install python3-venv" in done.stderr
 
 
-def test_a_failed_attempt_leaves_no_lock(checkout: Path, bare_path: Path) -> None:
-    bootstrap(checkout, bare_path)
+def test_it_waits_for_another_installation_until_that_has_ended_in_any_way(
+    checkout: Path, bare_path: Path
+) -> None:
+    lock = checkout / ".millstream" / "bootstrap" / "install.lock"
+    lock.parent.mkdir(parents=True)
+    script = 'exec 9>"$0"; flock 9; echo locked; sleep 600'
+    other = subprocess.Popen(
+        ["sh", "-c", script, str(lock)], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "locked\n"
+        waiting = subprocess.Popen(
+            [checkout / "stack" / "bootstrap.sh"], env={"PATH": str(bare_path), "HOME": str(checkout.parent)},
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert waiting.stderr is not None
+        assert "waiting for another installation" in waiting.stderr.readline()
+    finally:
+        os.killpg(other.pid, signal.SIGKILL)
+        other.wait(timeout=10)
+    assert "no uv on PATH" in waiting.communicate(timeout=60)[1]
 
-    assert not (checkout / ".millstream" / "bootstrap" / "lock").exists()
 
+@pytest.mark.parametrize("name", ["my project", "50%", "a$b", "a;b", "[x]"])
+def test_a_place_whose_name_java_or_spark_would_misread_is_refused(
+    checkout: Path, bare_path: Path, name: str
+) -> None:
+    done = bootstrap(checkout.rename(checkout.parent / name), bare_path)
 
-def test_the_lock_of_a_dead_process_does_not_block(checkout: Path, bare_path: Path) -> None:
-    dead = subprocess.Popen(["true"])
-    dead.wait(timeout=10)
-    lock = checkout / ".millstream" / "bootstrap" / "lock"
-    lock.mkdir(parents=True)
-    (lock / "pid").write_text(f"{dead.pid}\n")
-
-    assert "no uv on PATH" in bootstrap(checkout, bare_path).stderr
+    assert done.returncode == 1
+    assert "move it to another folder" in done.stderr
+    assert not (checkout.parent / name / ".millstream").exists()
 
 
 @pytest.fixture
@@ -168,3 +189,21 @@ def test_the_bundled_java_drops_the_module_it_lacks(checkout: Path, bare_path: P
     )  # fmt: skip
 
     assert said.stdout.splitlines() == ["<-cp>", "<a b>", "<Main>", "<>"]
+
+
+def test_an_installation_that_was_cut_off_counts_as_none_after_a_roll_back(
+    installed: list[str], checkout: Path, bare_path: Path
+) -> None:
+    calls = checkout.parent / "calls"
+    locked = (checkout / "requirements.txt").read_text()
+    works = (bare_path / "uv").read_text()
+    (checkout / "requirements.txt").write_text(f"{locked}\n# newer\n")
+    program(bare_path / "uv", "exit 1")
+    assert bootstrap(checkout, bare_path).returncode != 0
+
+    (checkout / "requirements.txt").write_text(locked)
+    program(bare_path / "uv", works)
+    calls.unlink()
+
+    assert bootstrap(checkout, bare_path).returncode == 0
+    assert calls.read_text().splitlines()[1:] == [SYNC, PACKAGE]

@@ -222,10 +222,14 @@ def test_a_contracts_table_is_a_name(table: str) -> None:
         Contract.from_dict({**data, "source": source}, origin="hostile")
 
 
-@pytest.mark.parametrize("root", ["file:///a'b", "file:///a`b", 'file:///a"b', "file:///a\\b"])
-def test_the_lakes_root_can_stand_in_a_query(root: str) -> None:
-    with pytest.raises(ValidationError, match="cannot stand in a query"):
-        Settings(lake_root=root)
+@pytest.mark.parametrize(
+    "name", ["a'b", "a`b", 'a"b', "a\\b", "a b", "a#b", "a%20b", "a?b", "a;b", "a:b", "a$b"]
+)
+def test_the_places_of_checkout_home_and_lake_mean_themselves_everywhere(name: str) -> None:
+    for wrong in ({"lake_root": f"file:///{name}"}, {"home": f"/{name}"}, {"root": f"/{name}"}):
+        with pytest.raises(ValidationError, match="move it to another folder"):
+            Settings(**wrong)
+    assert Settings(lake_root="file:///a@b+c=d~e").lake_root == "file:///a@b+c=d~e"
 
 
 @pytest.fixture
