@@ -23,7 +23,7 @@ from millstream_airflow import catalog
 from millstream_airflow.notifier import RunNotifier
 from millstream_airflow.operators import SparkJobOperator
 from millstream_airflow.publishing import StagingOperator, field, publish_staged
-from millstream_airflow.registry import MLFLOW, champion_version
+from millstream_airflow.registry import MLFLOW, champion_version, has_version
 from millstream_airflow.retries import TASK_ARGS
 
 if TYPE_CHECKING:
@@ -156,7 +156,8 @@ def check_training_input(name: str) -> int:
         TableRef.parse(spec.input_table), catalog.lake_root(), latest.get("input_version")
     )
     same = same_rows and latest.get("code_version") == catalog.code_version()
-    if same and not get_current_context()["params"]["force"]:
+    # The lake may have seen another registry, and a version may be deleted there.
+    if same and not get_current_context()["params"]["force"] and has_version(name, latest["version"]):
         raise AirflowSkipException(
             f"version {latest['version']} was already trained on {spec.input_table} v{version} by this code"
         )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 
-from millstream.errors import TrackingError
+from millstream.errors import ConfigurationError, TrackingError
 
 if TYPE_CHECKING:
     import httpx
@@ -28,10 +29,20 @@ def champion_version(name: str) -> int | None:
     return int(_content(answer)["model_version"]["version"])
 
 
+def has_version(name: str, version: int) -> bool:
+    """Whether the registry has this version of model `name`. Raises TrackingError as `champion_version`."""
+    answer = _ask("model-versions/get", {"name": name, "version": str(version)})
+    if not answer.is_success and any(code in answer.text for code in NONE_SUCH):
+        return False
+    _content(answer)
+    return True
+
+
 def pinned_versions() -> dict[str, list[int]]:
     """For each table the versions that registered models were trained on, or that these were made from.
 
-    Raises TrackingError when MLflow does not answer: without the pins nothing may be deleted.
+    Raises: TrackingError when MLflow does not answer, ConfigurationError when a tag is no version: without
+        the pins nothing may be deleted.
     """
     pins: defaultdict[str, set[int]] = defaultdict(set)
     query: dict[str, Any] = {"max_results": PAGE}
@@ -40,10 +51,20 @@ def pinned_versions() -> dict[str, list[int]]:
         for version in page.get("model_versions", ()):
             for tag in version.get("tags", ()):
                 if tag["key"].startswith(INPUT_TAG):
-                    pins[tag["key"].removeprefix(INPUT_TAG)].add(int(tag["value"]))
+                    pins[tag["key"].removeprefix(INPUT_TAG)].add(_pin(version, tag))
         if not (token := page.get("next_page_token")):
             return {table: sorted(versions) for table, versions in sorted(pins.items())}
         query["page_token"] = token
+
+
+def _pin(version: dict[str, Any], tag: dict[str, str]) -> int:
+    if not re.fullmatch(r"\d{1,18}", tag["value"], re.ASCII):
+        named = f"{tag['key']} of version {version.get('version')} of model {version.get('name')}"
+        raise ConfigurationError(
+            f"the tag {named} in MLflow is {tag['value'][:40]!r}, and has to be a table's version: correct or "
+            "remove it, then clear the task"
+        )
+    return int(tag["value"])
 
 
 def _ask(path: str, query: dict[str, Any]) -> httpx.Response:

@@ -12,8 +12,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from loopback import closed_port, serve
 
-from millstream.errors import TrackingError
-from millstream_airflow.registry import champion_version, pinned_versions
+from millstream.errors import ConfigurationError, TrackingError
+from millstream_airflow.registry import champion_version, has_version, pinned_versions
 
 Answer = Callable[[Request], JSONResponse]
 
@@ -60,6 +60,17 @@ def test_pins_are_those_of_all_versions_on_all_pages(registry: Callable[[Answer]
         assert pinned_versions() == {"silver.flights": [2, 3], "silver.planes": [1]}
 
 
+@pytest.mark.parametrize("value", ["latest", "", "-1", "1.0", "9" * 30])
+def test_a_pin_that_is_no_version_is_named(registry: Callable[[Answer], Any], value: str) -> None:
+    tags = [{"key": "input.silver.flights", "value": value}]
+    found = {"model_versions": [{"name": "mine", "version": "4", "tags": tags}]}
+    with (
+        registry(lambda _: JSONResponse(found)),
+        pytest.raises(ConfigurationError, match=r"input\.silver\.flights of version 4 of model mine"),
+    ):
+        pinned_versions()
+
+
 @pytest.mark.parametrize(
     ("status", "content"),
     [
@@ -95,3 +106,16 @@ def test_a_champion_and_none(registry: Callable[[Answer], Any]) -> None:
         assert champion_version("m") is None
     with registry(lambda _: JSONResponse({}, 401)), pytest.raises(TrackingError, match="401"):
         champion_version("m")
+
+
+def test_a_version_that_is_there_and_one_that_is_not(registry: Callable[[Answer], Any]) -> None:
+    def answer(request: Request) -> JSONResponse:
+        assert request.url.path == "/api/2.0/mlflow/model-versions/get"
+        if dict(request.query_params) == {"name": "m", "version": "7"}:
+            return JSONResponse({"model_version": {"version": "7"}})
+        return JSONResponse({"error_code": "RESOURCE_DOES_NOT_EXIST"}, 404)
+
+    with registry(answer):
+        assert (has_version("m", 7), has_version("m", 8), has_version("n", 7)) == (True, False, False)
+    with registry(lambda _: JSONResponse({}, 500)), pytest.raises(TrackingError, match="500"):
+        has_version("m", 7)

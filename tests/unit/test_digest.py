@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from millstream.errors import ArtifactDigestError
-from millstream.lake.storage import Storage
+from millstream.lake.storage import Storage, local_uri
 from millstream.ml.digest import TAG, require_registered, tree_digest
 
 FILES = {
@@ -20,7 +20,7 @@ FILES = {
 
 
 def at(folder: Path) -> tuple[Storage, str]:
-    return Storage(folder.parent.as_uri()), folder.name
+    return Storage(local_uri(folder.parent)), folder.name
 
 
 def write(folder: Path, files: dict[str, bytes] = FILES) -> Path:
@@ -38,6 +38,14 @@ def test_a_copy_has_the_same_digest_whatever_its_place_and_times(tmp_path: Path)
 
     assert tree_digest(*at(copy)) == tree_digest(*at(original))
     require_registered(*at(copy), {TAG: tree_digest(*at(original))}, "arrival_delay version 1")
+
+
+def test_a_folder_of_any_name_is_found(tmp_path: Path) -> None:
+    plain, other = write(tmp_path / "plain"), write(tmp_path / "proj@2 é+~" / "model")
+
+    assert tree_digest(*at(other)) == tree_digest(*at(plain))
+    Storage(local_uri(other)).write("x", b"written")
+    assert (other / "x").read_bytes() == b"written"
 
 
 def flip_a_bit(folder: Path) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from fsspec.core import url_to_fs
@@ -165,6 +166,11 @@ class NewFile:
         """Give the file its name, in one step."""
         self.close()
         self._storage.rename(self._path, path)
+
+
+def local_uri(path: str | Path) -> str:
+    """URI of a file or folder of this machine as `Storage` and Spark take it: nothing is encoded."""
+    return f"file://{Path(path).resolve()}"
 
 
 @contextmanager

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from millstream.errors import ArtifactDigestError
-from millstream.lake.storage import Storage
+from millstream.lake.storage import Storage, local_uri
 
 TAG = "artifact_sha256"
 # Where MLflow's Spark flavour keeps the pipeline in a logged model.
@@ -62,6 +61,6 @@ def fetch(mlflow: Any, version: Any, into: str) -> str:
     Raises: ArtifactDigestError unless it is what was registered.
     """
     name = f"{version.name}/{version.version}"
-    fetched = Path(mlflow.artifacts.download_artifacts(f"models:/{name}", dst_path=into)).resolve().as_uri()
+    fetched = local_uri(mlflow.artifacts.download_artifacts(f"models:/{name}", dst_path=into))
     require_registered(Storage(fetched), PIPELINE, version.tags, f"{version.name} version {version.version}")
     return fetched

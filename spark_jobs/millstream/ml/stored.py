@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 from pyspark.ml import PipelineModel
 
-from millstream.lake.storage import Storage
+from millstream.lake.storage import Storage, local_uri
 from millstream.ml import digest
 
 # What a person needs to load the model; named, because working it out would load the model once more.
@@ -62,7 +62,7 @@ def _save(
     """MLflow's interface of a flavour: the whole logged model in the local folder `path`."""
     from mlflow import spark as flavour
 
-    copy(model_uri, Path(path, digest.PIPELINE).resolve().as_uri())
+    copy(model_uri, local_uri(Path(path, digest.PIPELINE)))
     flavour._save_model_metadata(
         path,
         model,
@@ -93,7 +93,7 @@ def read_back(mlflow: Any, uri: str, folder: str) -> Iterator[tuple[PipelineMode
     parent, name = folder.rsplit("/", 1)
     try:
         with tempfile.TemporaryDirectory(prefix="mlflow-") as scratch:
-            fetched = Path(mlflow.artifacts.download_artifacts(uri, dst_path=scratch)).resolve().as_uri()
+            fetched = local_uri(mlflow.artifacts.download_artifacts(uri, dst_path=scratch))
             copy(f"{fetched}/{digest.PIPELINE}", folder)
         yield PipelineModel.load(folder), digest.tree_digest(Storage(parent), name)
     finally:
