@@ -23,17 +23,17 @@ status: ## Show every service's health, process and address, and the logins
 logs: ## Show the end of the services' logs (S=mlflow for one of them, N=200 for more lines)
 	@$(STACK) logs $(S) $(if $(N),--lines $(N))
 
-# Through the environment, so that the shell does not read the query's quotes and backticks.
-sql: export Q := $(Q)
+# Through the environment and as given: neither the shell nor make reads quotes, backticks and dollar signs.
+sql: override export Q := $(value Q)
 sql: ## Query the lake: make sql Q="select count(*) from silver.flights"
 	@$(STACK) sql "$$Q"
 
-expectations: export DATASET := $(DATASET)
+expectations: override export DATASET := $(value DATASET)
 expectations: ## Propose an expectation suite from a dataset's rows: make expectations DATASET=flights
 	@$(STACK) expectations "$$DATASET"
 
-plan: export DAG := $(DAG)
-plan: export PARTITION := $(PARTITION)
+plan: override export DAG := $(value DAG)
+plan: override export PARTITION := $(value PARTITION)
 plan: ## Show what a run would touch: make plan DAG=ingest_flights PARTITION=2013-01 (or 2013-01:2013-03)
 	@$(STACK) plan "$$DAG" "$$PARTITION"
 

@@ -86,7 +86,7 @@ def follow(
         followed = {run.key for run in runs}
         tasks = [task for task in api.tasks_since(moment) if (task.dag_id, task.run_id) in followed]
         show(runs, tasks)
-        if not any(run.active for run in runs) and _settled(api, consumers):
+        if not any(run.active for run in runs) and _settled(api, consumers, triggered):
             return runs, tasks
         seen = repr((runs, tasks))
         if seen != last_seen:
@@ -100,17 +100,18 @@ def follow(
         time.sleep(POLL_S)
 
 
-def _settled(api: AirflowApi, consumers: set[str]) -> bool:
-    """Whether nothing runs and nothing is about to.
+def _settled(api: AirflowApi, consumers: set[str], triggered: set[tuple[str, str]]) -> bool:
+    """Whether nothing runs and nothing is about to; other people's runs may take what time they like.
 
     Asked in this order nothing slips through: without an active run no new event can come, and an event
     that was taken up before the second question shows as a run in the third.
     """
-    return (
-        not api.active_runs()
-        and not any(api.asset_events_wait_for(dag_id) for dag_id in sorted(consumers))
-        and not api.active_runs()
-    )
+
+    def runs() -> bool:
+        return any(run.key in triggered or run.dag_id in consumers for run in api.active_runs())
+
+    waits = (api.asset_events_wait_for(dag_id) for dag_id in sorted(consumers))
+    return not runs() and not any(waits) and not runs()
 
 
 def _explain(api: AirflowApi, run: Run, tasks: list[Task], screen: Console) -> None:

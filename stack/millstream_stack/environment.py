@@ -80,6 +80,7 @@ def base_environment(settings: Settings, inherited: Mapping[str, str] = os.envir
         "PATH": os.pathsep.join(programs + path),
         "VIRTUAL_ENV": str(settings.root / ".venv"),
         **_homes(home, inherited),
+        **_unproxied(settings.host, inherited),
         **_spark_client(settings, java),
         **NO_TELEMETRY,
         "AIRFLOW_HOME": str(home / "airflow"),
@@ -105,6 +106,14 @@ def _homes(home: Path, inherited: Mapping[str, str]) -> dict[str, str]:
     if "GIT_CONFIG_GLOBAL" not in inherited and git_config.is_file():
         variables["GIT_CONFIG_GLOBAL"] = str(git_config)
     return variables
+
+
+def _unproxied(host: str, inherited: Mapping[str, str]) -> dict[str, str]:
+    """No proxy can reach the stack's own services, and none is to see their logins."""
+    given = inherited.get("no_proxy") or inherited.get("NO_PROXY") or ""
+    names = [*(name.strip() for name in given.split(",")), "127.0.0.1", "localhost", "::1", host]
+    value = ",".join(dict.fromkeys(name for name in names if name))
+    return {"no_proxy": value, "NO_PROXY": value}
 
 
 def _spark_client(settings: Settings, java: Path) -> dict[str, str]:

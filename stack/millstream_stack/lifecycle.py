@@ -79,7 +79,9 @@ def running_settings(settings: Settings) -> Settings:
     record = _record(settings)
     if not record.is_file():
         return settings
-    return Settings(**json.loads(record.read_text()))
+    recorded = Settings(**json.loads(record.read_text()))
+    # In a copied or moved checkout the record is another's.
+    return recorded if (recorded.root, recorded.home) == (settings.root, settings.home) else settings
 
 
 def _record(settings: Settings) -> Path:
@@ -198,6 +200,9 @@ def _wait_healthy(settings: Settings, supervisor: Supervisor, report: Report, be
                 raise ClusterError(
                     _failure(waiting[name], supervisor, "it stops again whenever it is started")
                 )
+            elif state.state == "STOPPED":
+                # It was still ending when it was asked to start.
+                supervisor.start_stopped({name})
             elif time.monotonic() - started > START_TIMEOUT_S:
                 raise ClusterError(_failure(waiting[name], supervisor, health.detail))
         if waiting:

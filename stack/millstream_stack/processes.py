@@ -19,6 +19,8 @@ GRACE_S = 15.0
 
 def strays(home: Path, session: int | None = None) -> list[psutil.Process]:
     """Every process of the stack in `home`, whose supervisord led `session`; never this one or a parent."""
+    # A folder that is reached by a link: the kernel tells where it really is.
+    home = home.resolve()
     own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     return [
         process
@@ -31,7 +33,8 @@ def _belongs(process: psutil.Process, home: Path, session: int | None) -> bool:
     try:
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
-        if process.environ().get(MARKER) == str(home):
+        marker = process.environ().get(MARKER)
+        if marker and Path(marker).resolve() == home:
             return True
         # The session's number alone would not do: after a restart of the machine it may be another's.
         return os.getsid(process.pid) == session and Path(process.cwd()).is_relative_to(home)

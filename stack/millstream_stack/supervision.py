@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import http.client
 import os
 import socket
 import subprocess
@@ -198,6 +199,8 @@ class Supervisor:
         proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
         try:
             return getattr(proxy.supervisor, method)(*arguments)
+        except http.client.HTTPException as error:
+            raise ConnectionError(f"what listens at {address} is no supervisord: {error!r}") from error
         finally:
             transport.close()
 
@@ -257,14 +260,29 @@ class Supervisor:
         pid = self.pid()
         if pid is None:
             return False
-        if first is not None and any(state.name == first and state.pid for state in self.states()):
-            self._call("stopProcess", first)
+        if first is not None:
+            self._stop_first(first, timeout_s)
         self._call("stopAllProcesses", False)
         self._call("shutdown")
         with contextlib.suppress(psutil.NoSuchProcess):
             _, alive = psutil.wait_procs([psutil.Process(pid)], timeout=timeout_s)
             end(alive)
+        # Somebody else may listen there next.
+        self._port_file.unlink(missing_ok=True)
         return True
+
+    def _stop_first(self, name: str, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline and any(
+            state.name == name and state.pid for state in self.states()
+        ):
+            try:
+                self._call("stopProcess", name)
+            except xmlrpc.client.Fault as fault:
+                # Being stopped by a `stop` that was broken off.
+                if fault.faultCode != Faults.NOT_RUNNING:
+                    raise
+                time.sleep(POLL_S)
 
 
 def _section(name: str, **values: object) -> str:

@@ -78,6 +78,12 @@ def test_other_runs_of_the_same_time_are_not_its_own() -> None:
     assert follow(ScriptedAirflow(([ended(INGEST), other], set()))) == [ended(INGEST)]
 
 
+def test_a_run_of_somebody_else_that_waits_for_a_person_does_not_keep_it_waiting() -> None:
+    waits = Run("replay_quarantine", "manual__2", "running", BEGAN, None)
+
+    assert follow(ScriptedAirflow(([ended(INGEST), waits], set()))) == [ended(INGEST)]
+
+
 def test_a_failed_run_does_not_keep_it_waiting() -> None:
     assert follow(ScriptedAirflow(([ended(INGEST, "failed")], set()))) == [ended(INGEST, "failed")]
 

@@ -53,6 +53,25 @@ def test_a_callers_python_settings_are_dropped(settings: Settings) -> None:
     assert "PYTHONDONTWRITEBYTECODE" not in environment
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, ["127.0.0.1", "localhost", "::1"]),
+        ({"no_proxy": "intern.example, localhost"}, ["intern.example", "localhost", "127.0.0.1", "::1"]),
+        ({"NO_PROXY": "intern.example"}, ["intern.example", "127.0.0.1", "localhost", "::1"]),
+    ],
+)
+def test_a_proxy_of_the_caller_sees_nothing_of_the_stacks_own_traffic(
+    settings: Settings, given: dict[str, str], expected: list[str]
+) -> None:
+    proxied = {"http_proxy": "http://proxy.example:3128", "https_proxy": "http://proxy.example:3128"}
+    environment = base_environment(settings, {**proxied, **given})
+
+    assert environment["no_proxy"].split(",") == environment["NO_PROXY"].split(",") == expected
+    # Sources may be behind it.
+    assert environment["http_proxy"] == proxied["http_proxy"]
+
+
 def test_the_checkouts_programs_come_first_and_once(settings: Settings) -> None:
     once = base_environment(settings, {"PATH": "/usr/bin"})
     twice = base_environment(settings, once)

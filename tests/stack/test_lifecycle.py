@@ -53,6 +53,16 @@ def test_status_asks_where_the_running_stack_listens(settings: Settings) -> None
     assert running_settings(Settings(root=settings.root, home=settings.home)) == settings
 
 
+def test_the_record_of_a_stack_in_another_place_says_nothing(settings: Settings) -> None:
+    """Of a checkout that was copied, or moved, as it ran."""
+    prepare_folders(settings)
+    for other in ({"home": settings.home / "elsewhere"}, {"root": settings.root / "elsewhere"}):
+        record = settings.model_copy(update={**other, "airflow_port": 1})
+        (settings.home / "stack" / "settings.json").write_text(record.model_dump_json())
+
+        assert running_settings(settings) == settings
+
+
 def test_clean_removes_data_and_logins_and_nothing_else(settings: Settings) -> None:
     load_or_create(settings)
     prepare_folders(settings)

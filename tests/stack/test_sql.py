@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+
 import pytest
 
+from millstream.settings import CHECKOUT
 from millstream_stack.sql import tables_named
 
 
@@ -23,3 +27,12 @@ from millstream_stack.sql import tables_named
 )
 def test_tables_named(query: str, expected: list[str]) -> None:
     assert [str(table) for table in tables_named(query)] == expected
+
+
+@pytest.mark.parametrize("query", ["select '$5 ^x$', `a`, \"b\" -- $(HOME) #", "a rlike '^x$' or '%$5%'"])
+def test_make_hands_on_a_query_as_it_is(query: str) -> None:
+    shown = subprocess.run(
+        ["make", "--silent", "sql", "RUN=printf '%s\\n'", f"Q={query}"], cwd=CHECKOUT,
+        env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert shown.stdout.splitlines()[-1] == query

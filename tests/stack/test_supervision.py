@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -177,6 +179,46 @@ def test_the_stacks_configuration_holds_no_secret(settings: Settings) -> None:
         assert name.endswith("_user") or value not in text
 
 
+def test_a_stop_that_was_broken_off_can_be_done_again(
+    supervisor: Supervisor, environment: dict[str, str], wait_until: Callable[..., None]
+) -> None:
+    stubborn = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)",
+        "print('deaf', flush=True); time.sleep(600)",
+    )
+    command, names = (sys.executable, "-c", "; ".join(stubborn)), ("first", "second")
+    supervisor.start([Program(name, command, stop_seconds=3) for name in names], environment)
+    logs = [supervisor.log_of(name) for name in names]
+    wait_until(lambda: all(log.exists() and "deaf" in log.read_text() for log in logs), "both run")
+    # What a person does with Ctrl-C while it waits.
+    supervisor._call("stopProcess", "first", False)
+    assert [state.state for state in supervisor.states() if state.name == "first"] == ["STOPPING"]
+
+    assert supervisor.stop(first="first")
+    assert supervisor.states() == []
+
+
+def test_what_listens_on_the_supervisors_port_and_is_none_counts_as_not_running(tmp_path: Path) -> None:
+    deep = tmp_path / "/".join(["a-deep-folder"] * 8)
+    supervisor = Supervisor(deep, "a password")
+    supervisor.folder.mkdir(parents=True)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        supervisor._port_file.write_text(str(listener.getsockname()[1]))
+        with ThreadPoolExecutor(1) as pool:
+            answered = pool.submit(answer_once, listener, b"220 mail.example\r\n")
+            assert not supervisor.running()
+            answered.result(timeout=10)
+
+
+def answer_once(listener: socket.socket, words: bytes) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(4096)
+        connection.sendall(words)
+
+
 def test_a_process_that_lost_its_supervisor_is_found_and_ended(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "import time; print('ready', flush=True); time.sleep(600)"]
     stray, other = (
@@ -209,6 +251,8 @@ def test_a_process_that_hides_its_environment_is_found_by_its_session(tmp_path: 
 
         assert [found.pid for found in processes.strays(tmp_path, session=leader.pid)] == [leader.pid]
         assert processes.strays(tmp_path / "another", session=leader.pid) == []
+        (tmp_path / "link").symlink_to(tmp_path)
+        assert [found.pid for found in processes.strays(tmp_path / "link", leader.pid)] == [leader.pid]
         assert processes.strays(tmp_path, session=None) == []
     finally:
         leader.kill()
