@@ -105,6 +105,7 @@ class Chain:
             "suite": self.suite,
             "contract": self.contract.model_dump(mode="json"),
             "drift": staged["drift"],
+            "landed_at": staged.get("landed_at"),
             "contract_version": self.contract.version,
             "code_version": "test",
             **more,

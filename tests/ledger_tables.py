@@ -65,25 +65,43 @@ def publish(
     Quarantined rows are written first, under the same account, as a publish does it.
     """
     entry = account(table, run, read=read, **more)
-    metadata = entry.model_dump_json()
+    metadata = {"userMetadata": entry.model_dump_json()}
+    partition = next(iter(entry.partitions))
     if entry.quarantined:
-        write(lake_root, str(TableRef.parse(table).quarantine), entry.quarantined, userMetadata=metadata)
-    return write(lake_root, table, entry.written if rows is None else rows, schema, userMetadata=metadata)
+        write(
+            lake_root, str(TableRef.parse(table).quarantine), entry.quarantined, None, partition, **metadata
+        )
+    return write(lake_root, table, entry.written if rows is None else rows, schema, partition, **metadata)
 
 
-def write(lake_root: str, table: str, rows: int, schema: pa.Schema | None = None, **metadata: Any) -> int:
-    """Replace the table by `rows` rows, of nulls if `schema` says their columns; without `userMetadata` as a
-    stranger would."""
+def write(
+    lake_root: str,
+    table: str,
+    rows: int,
+    schema: pa.Schema | None = None,
+    partition: str = "all",
+    **metadata: Any,
+) -> int:
+    """Replace the table, or its month `partition`, by `rows` rows, of nulls if `schema` says their columns;
+    without `userMetadata` as a stranger would."""
     reference = TableRef.parse(table)
-    data = pa.table({"number": pa.array(range(rows), pa.int64())})
-    if schema is not None:
-        data = pa.table([pa.nulls(rows, field.type) for field in schema], schema=schema)
+    schema = schema or pa.schema([("number", pa.int64()), ("month", pa.string())])
+    known = {"number": list(range(rows)), "month": [partition] * rows}
+    data = pa.table(
+        [
+            pa.array(known[field.name], field.type) if field.name in known else pa.nulls(rows, field.type)
+            for field in schema
+        ],
+        schema=schema,
+    )
+    replaces = partition != "all" and ledger.version(reference, lake_root) is not None
     properties = CommitProperties(custom_metadata=metadata) if metadata else None
     write_deltalake(
         reference.uri(lake_root),
         data,
         mode="overwrite",
-        schema_mode="overwrite",
+        schema_mode=None if replaces else "overwrite",
+        predicate=f"month = '{partition}'" if replaces else None,
         commit_properties=properties,
     )
     version = ledger.version(reference, lake_root)

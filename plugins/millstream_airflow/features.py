@@ -65,7 +65,9 @@ def changed_inputs(table: str, inputs: list[str]) -> dict[str, int]:
     absent = [name for name, version in versions.items() if version is None]
     if absent:
         raise AirflowSkipException(f"not published yet: {', '.join(absent)}")
-    latest = next(iter(ledger.entries(TableRef.parse(table), root)), None)
+    # None where somebody has changed the table since, or gone back to an earlier version of it.
+    published = ledger.latest_by_partition(TableRef.parse(table), root).values()
+    latest = max((entry for entry, _ in published), key=lambda entry: entry.version or 0, default=None)
     made = (
         latest is not None
         and latest.code_version == catalog.code_version()

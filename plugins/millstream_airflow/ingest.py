@@ -96,7 +96,11 @@ def _build(contract: Contract) -> None:
         table,
         transform,
         published,
-        arguments={"watermark": field(landed, "watermark_high"), "drift": field(transform.output, "drift")},
+        arguments={
+            "watermark": field(landed, "watermark_high"),
+            "drift": field(transform.output, "drift"),
+            "landed_at": field(transform.output, "landed_at"),
+        },
         partitions=field(landed, "partitions"),
         dataset=dataset,
     )

@@ -194,7 +194,12 @@ def _is_scored(spec: ModelSpec, table: TableRef, champion: int) -> bool:
     from millstream import ledger
 
     root = catalog.lake_root()
-    made_from = [entry.inputs for entry, _ in ledger.latest_by_partition(table, root).values()]
+    scored = ledger.latest_by_partition(table, root)
+    made_from = [entry.inputs for entry, _ in scored.values()]
+    if spec.partition_column:
+        there = ledger.latest_by_partition(TableRef.parse(spec.input_table), root)
+        if any(counts.written and name not in scored for name, (_, counts) in there.items()):
+            return False
     return bool(made_from) and all(
         inputs.get(f"model.{spec.name}") == champion
         and ledger.unchanged_since(TableRef.parse(spec.input_table), root, inputs.get(spec.input_table))

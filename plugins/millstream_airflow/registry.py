@@ -61,8 +61,8 @@ def _pin(version: dict[str, Any], tag: dict[str, str]) -> int:
     if not re.fullmatch(r"\d{1,18}", tag["value"], re.ASCII):
         named = f"{tag['key']} of version {version.get('version')} of model {version.get('name')}"
         raise ConfigurationError(
-            f"the tag {named} in MLflow is {tag['value'][:40]!r}, and has to be a table's version: correct or "
-            "remove it, then clear the task"
+            f"the tag {named} in MLflow is {tag['value'][:40]!r}, and has to be a table's version: correct "
+            "or remove it, then clear the task"
         )
     return int(tag["value"])
 

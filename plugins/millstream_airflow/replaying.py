@@ -223,7 +223,12 @@ def replay(run: Any, replay: Any, source_run: Any, partitions: Any) -> None:
         f"silver.{DATASET}",
         transform,
         REPLAYED,
-        arguments={"run": source_run, "replay": replay, "drift": field(transform.output, "drift")},
+        arguments={
+            "run": source_run,
+            "replay": replay,
+            "drift": field(transform.output, "drift"),
+            "landed_at": field(transform.output, "landed_at"),
+        },
         partitions=partitions,
         dataset=DATASET,
         judged_as={"run": run},

@@ -57,7 +57,7 @@ class Comparison(BaseModel):
 def compare(contract: Contract, lake_root: str) -> Comparison:
     """`contract` against the newest one in its table's history; no changes where there is none."""
     table = TableRef(zone="silver", name=contract.dataset)
-    recorded = next((one.contract for one in ledger.entries(table, lake_root) if one.contract), None)
+    recorded = next((one.contract for one in ledger.standing(table, lake_root) if one.contract), None)
     return Comparison(
         table=str(table),
         version=contract.version,

@@ -93,6 +93,9 @@ class Manifest(BaseModel):
     created_at: datetime = Field(description="When the run began to fetch; orders manifests.")
     partitions: tuple[Month, ...]
     files: tuple[LandedFile, ...]
+    replaced: tuple[str, ...] = Field(
+        default=(), description="Landed objects that only earlier landings of this run name."
+    )
     watermark_low: str | None = Field(default=None, description="Records from here on were asked for.")
     watermark_high: str | None = Field(default=None, description="Where the next run may start.")
     removed_at: datetime | None = Field(
@@ -205,6 +208,7 @@ class Landing:
             created_at=created_at,
             partitions=tuple(partitions),
             files=tuple(files),
+            replaced=_replaced(before, files),
             watermark_low=watermark_low,
             watermark_high=max(watermarks, default=watermark_low),
         )
@@ -213,9 +217,12 @@ class Landing:
         return manifest
 
     def begin(self) -> None:
-        """Note that the run fetches from now on. Of two runs that fetch at once, the one that began later
-        has the newer bytes, however long it takes either to land them.
+        """Note that the run fetches from now on, all of it: what an earlier try has noted is of then.
+
+        Of two runs that fetch at once, the one that began later has the newer bytes, however long it takes
+        either to land them.
         """
+        self._storage.remove(self._notes)
         self.note(BEGAN, self._next().isoformat())
 
     def landed(self) -> Manifest | None:
@@ -281,6 +288,14 @@ class Landing:
         return path, size, digest.hexdigest()
 
 
+def _replaced(before: Manifest | None, files: Sequence[LandedFile]) -> tuple[str, ...]:
+    """What an earlier landing has left, on which published rows may rest still."""
+    if before is None:
+        return ()
+    own = {file.path for file in files}
+    return tuple(path for path in dict.fromkeys([*before.replaced, *before.paths]) if path not in own)
+
+
 def run_key(run: str) -> str:
     """A run id as a file name: letters, digits, `.`, `_`, `-`; different ids give different keys.
 
@@ -341,7 +356,8 @@ def unfinished(storage: Storage, dataset: str) -> dict[str, tuple[File, ...]]:
 
 def unlanded(storage: Storage, dataset: str) -> list[str]:
     """Paths of objects that no manifest names, and of files whose writing was cut off or goes on."""
-    landed = {path for manifest in manifests_of(storage, dataset) for path in manifest.paths}
+    manifests = manifests_of(storage, dataset)
+    landed = {path for manifest in manifests for path in (*manifest.paths, *manifest.replaced)}
     return [
         file.path
         for file in storage.files(_folder(dataset))

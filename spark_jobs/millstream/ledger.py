@@ -7,7 +7,7 @@ all. They are read back here from the table's history, without Spark.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -214,8 +214,8 @@ def latest_by_partition(
 ) -> dict[str, tuple[Entry, PartitionCounts]]:
     """For each partition the newest account of it, or the newest of `run`.
 
-    Goes back no further than the last change that was not a publish (a restore, a delete by hand): what
-    was accounted for before it may no longer be so.
+    Goes back no further than the last change that was not a publish (a restore, a delete by hand), nor than
+    the last publish of the whole table: what was accounted for before them may no longer be there.
     """
     newest: dict[str, tuple[Entry, PartitionCounts]] = {}
     for commit in history(table, lake_root):
@@ -227,7 +227,30 @@ def latest_by_partition(
         if run in (None, entry.run):
             for name, counts in entry.partitions.items():
                 newest.setdefault(name, (entry, counts))
+        if run is None and entry.scope == "table":
+            break
     return newest
+
+
+def without_undone(table: TableRef, commits: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """`commits`, newest first, but for those that a restore has undone."""
+    commits = list(commits)
+    while commits:
+        commit = commits.pop(0)
+        yield commit
+        if commit.get("operation") == "RESTORE":
+            commits = [one for one in commits if _is_kept(one, commit)]
+
+
+def _is_kept(commit: dict[str, Any], restore: dict[str, Any]) -> bool:
+    # Of one to a time of day the version is not noted: nothing before it is known to stand.
+    version = (restore.get("operationParameters") or {}).get("version")
+    return version is not None and bool(commit["version"] <= int(version))
+
+
+def standing(table: TableRef, lake_root: str) -> list[Entry]:
+    """The accounts that no restore of the table has undone, newest first."""
+    return accounts_of(table, without_undone(table, history(table, lake_root)))
 
 
 def next_sequence(table: TableRef, lake_root: str, started: datetime) -> int:
@@ -247,7 +270,7 @@ def committed(table: TableRef, lake_root: str) -> list[Entry]:
 
 def watermark(table: TableRef, lake_root: str) -> str | None:
     """How far the source of `table` has been read: the newest watermark that a publish carried."""
-    return next((entry.watermark for entry in entries(table, lake_root) if entry.watermark), None)
+    return next((entry.watermark for entry in standing(table, lake_root) if entry.watermark), None)
 
 
 def _open(table: TableRef, lake_root: str) -> Any:

@@ -127,16 +127,14 @@ def _unpublished(
     before: datetime,
 ) -> list[Difference]:
     """Runs that landed and neither published, nor found their rows in the table already, nor were followed
-    by a run that published the same partitions."""
+    by runs that published the same partitions."""
     done = {entry.run for entry in ledger.entries(table, lake_root)}
     done |= {run_key(event.run) for event in events if event.run}
     published = [manifest for manifest in manifests if manifest.key in done]
 
     def covered(manifest: Manifest) -> bool:
-        return any(
-            later.created_at > manifest.created_at and set(manifest.partitions) <= set(later.partitions)
-            for later in published
-        )
+        later = [one for one in published if one.created_at > manifest.created_at]
+        return bool(later) and set(manifest.partitions) <= {name for one in later for name in one.partitions}
 
     return [
         Difference(
@@ -163,6 +161,9 @@ def _rows_by_source(table: TableRef, lake_root: str, manifests: list[Manifest]) 
         counts = [count for count in rows.values() if count is not None]
         account = newest.get(manifest.key)
         if account is None or len(counts) < len(rows) or sum(counts) == account.read:
+            continue
+        if account.landed_at not in (None, manifest.created_at):
+            # Landed once more since, and not published yet.
             continue
         text = f"run {manifest.run} landed {sum(counts)} rows and accounted for {account.read}"
         found.append(Difference(subject=str(table), text=text, remedy="person"))

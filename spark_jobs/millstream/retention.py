@@ -120,9 +120,9 @@ def remove_landed(
     published = {entry.run for entry in ledger.entries(table, lake_root)}
     manifests = manifests_of(storage, dataset)
     old = [one for one in manifests if one.created_at < before and one.key in published]
-    needed = {path for one in manifests if one not in old for path in one.paths}
+    needed = {path for one in manifests if one not in old for path in (*one.paths, *one.replaced)}
     found = Removed()
-    for path in sorted({path for manifest in manifests for path in manifest.paths}):
+    for path in sorted({path for manifest in manifests for path in (*manifest.paths, *manifest.replaced)}):
         gone = path not in needed
         found = found.plus(storage.files(path), gone)
     for manifest in [] if dry_run else old:
@@ -131,7 +131,7 @@ def remove_landed(
 
 
 def _forget(storage: Storage, manifest: Manifest, needed: set[str], now: datetime) -> None:
-    removed = [path for path in manifest.paths if path not in needed]
+    removed = [path for path in (*manifest.paths, *manifest.replaced) if path not in needed]
     # Said first: bytes that are gone without a word would look damaged.
     if removed and manifest.removed_at is None:
         replace_manifest(storage, manifest.model_copy(update={"removed_at": now}))

@@ -186,6 +186,19 @@ def test_server_that_keeps_failing_leaves_no_manifest_and_a_retry_goes_on_from_t
     assert landed_records(lake, manifest) == RECORDS
 
 
+def test_a_run_that_is_begun_anew_goes_on_behind_no_page(source, lake):
+    """It counts as newer than all that was published meanwhile, so its pages have to be."""
+    source.answers = [None, *[Response(status_code=500)] * 3]
+    with pytest.raises(SourceUnavailableError):
+        Try(source, lake).land()
+    source.asked.clear()
+
+    again = Try(source, lake)
+    Landing(again.storage, "weather", again.run).begin()
+    again.land()
+    assert source.asked[0] == "/weather?offset=0&limit=3"
+
+
 def test_page_damaged_in_the_lake_is_fetched_again_by_the_retry(source, lake):
     source.answers = [None, *[Response(status_code=500)] * 3]
     with pytest.raises(SourceUnavailableError):

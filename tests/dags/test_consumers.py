@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -65,6 +66,33 @@ def test_maintenance_of_an_input_is_nothing_new(lake: str) -> None:
     assert told() == {"silver.flights": 1, "silver.planes": 1}
 
 
+def test_features_that_somebody_has_put_back_to_an_earlier_version_are_made_again(lake: str) -> None:
+    inputs = {"silver.flights": 0, "silver.planes": 0}
+    for run in ("r2", "r3"):
+        publish(lake, GOLD, run, read=3, inputs=inputs)
+    DeltaTable(TableRef.parse(GOLD).uri(lake)).restore(0)
+    assert told() == inputs
+
+
+def test_training_is_done_again_where_the_registry_has_not_the_version_that_the_lake_knows(
+    lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked() -> int:
+        with set_current_context({"params": {"force": False}}):  # type: ignore[arg-type]
+            version: int = model_dags.check_training_input.function("arrival_delay")
+        return version
+
+    publish(lake, GOLD, "r2", read=3)
+    latest = {"version": 4, "input_version": 0, "code_version": catalog.code_version()}
+    Storage(lake).write("models/arrival_delay/latest.json", json.dumps(latest).encode())
+    known = ("arrival_delay", 4)
+    monkeypatch.setattr(model_dags, "has_version", lambda *asked: asked == known)
+    with pytest.raises(AirflowSkipException, match="version 4 was already trained"):
+        asked()
+    monkeypatch.setattr(model_dags, "has_version", lambda name, version: False)
+    assert asked() == 0
+
+
 def test_scoring_skips_when_every_month_is_of_these_rows_and_this_model(
     lake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,11 +102,14 @@ def test_scoring_skips_when_every_month_is_of_these_rows_and_this_model(
         return answer
 
     def scored(partition: str, model: int) -> None:
-        inputs = {GOLD: 0, "model.arrival_delay": model}
+        inputs = {GOLD: 1, "model.arrival_delay": model}
         publish(lake, "gold.arrival_delay_predictions", "r3", read=3, partition=partition, inputs=inputs)
 
     monkeypatch.setattr(model_dags, "champion_version", lambda name: 2)
-    publish(lake, GOLD, "r2", read=3)
+    for month in ("2013-01", "2013-02"):
+        publish(lake, GOLD, "r2", read=3, partition=month)
+    scored("2013-01", model=2)
+    assert asked()["load"] == "full", "the other month has not been scored"
     for month in ("2013-01", "2013-02"):
         scored(month, model=1)
     scored("2013-01", model=2)

@@ -313,6 +313,43 @@ def test_a_slow_backfill_brings_back_no_older_bytes(published: Chain) -> None:
     }
 
 
+def test_a_month_that_is_no_more_leaves_a_whole_table_and_may_come_back(published: Chain) -> None:
+    published.put("flights/flights_2013-02.csv.zip", month_zip(FEBRUARY))
+    of_tables = {"contract": None, "contract_version": None, "drift": [], "landed_at": None, "load": "full"}
+
+    def built(run: str, *months: str) -> tuple[bool, set[int]]:
+        published.land(run, list(months))
+        staged = published.stage(run)
+        published.judge(run, staged)
+        changed = published.publish(run, staged, [], **of_tables)["changed"]
+        return changed, {row["flight"] for row in published.rows().collect()}
+
+    january, both = {1545, 1141, 725, 4308}, {1545, 1141, 725, 4308, 1117}
+    assert built("both", "2013-01", "2013-02") == (True, both)
+    assert built("one", "2013-01") == (True, january)
+    assert built("one again", "2013-01") == (False, january)
+    assert built("both again", "2013-01", "2013-02") == (True, both)
+
+
+def test_one_run_of_two_months_leaves_what_two_runs_leave(
+    published: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the key does not hold the month, and both have it."""
+    monkeypatch.setattr(transform_of("flights"), "KEY", ("carrier", "flight"))
+    again = UA1545.replace("2013,1,1,", "2013,2,1,").replace("2013-01-01", "2013-02-01")
+    published.put("flights/flights_2013-02.csv.zip", month_zip(again, again, FEBRUARY))
+
+    def left() -> list[tuple[str, int]]:
+        return sorted((row["month"], row["flight"]) for row in published.rows().collect())
+
+    assert published.run("february", ["2013-02"])["deduplicated"] == 1
+    apart = left()
+    assert ("2013-01", 1545) in apart
+    assert ("2013-02", 1545) in apart
+    published.run("both", ["2013-01", "2013-02"])
+    assert left() == apart
+
+
 def test_a_publish_that_is_cleared_alone_brings_back_nothing_made_of_older_tables(published: Chain) -> None:
     of_tables = {"contract": None, "contract_version": None, "drift": [], "load": "full"}
     staged = {}

@@ -19,7 +19,7 @@ from test_ingest_chain import AA1141, B6725, EV4308, FEBRUARY, POSITIVE_DISTANCE
 
 from millstream import decisions, ledger, reconcile
 from millstream.decisions import DECISIONS
-from millstream.errors import DecisionRefusedError, SupersededError
+from millstream.errors import DecisionRefusedError, SourceDataError, SupersededError
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.landing import Landing, in_memory
@@ -37,6 +37,7 @@ NOT_AMERICAN = {
     "severity": "critical",
     "meta": {},
 }
+NOT_UNITED = {**NOT_AMERICAN, "kwargs": {"column": "carrier", "value_set": ["ZZ"], "mostly": 0.1}}
 LOW = {
     "type": "expect_column_values_to_be_between",
     "kwargs": {"column": "alt_ft", "max_value": 20_000, "mostly": 0.0},
@@ -265,6 +266,19 @@ def test_a_withdrawn_decision_leaves_the_row_to_the_rules(flights: Chain) -> Non
     assert flights.rows(DECISIONS).count() == 3
 
 
+def test_a_withdrawal_reaches_a_row_that_another_run_has_published_since(flights: Chain) -> None:
+    flights.decide("q1", "accept", reason="distance_mi")
+    assert counts(flights.replay("q1")[0]) == (5, 3, 2, 0, 0, 1)
+    flights.suite = small_suite(POSITIVE_DISTANCE, KNOWN_PLANE, NOT_UNITED)
+    assert counts(flights.run("r2", MONTHS[:1])) == (5, 3, 2, 0, 0, 1)
+
+    found = flights.find("q2", action="withdraw")
+    assert found["pieces"] == [{"source_run": "r2", "partitions": ["2013-01"]}]
+    flights.decide("q2", "withdraw")
+    assert counts(flights.replay("q2", found)[0]) == (5, 2, 3, 0, 0, 0)
+    assert published(flights) == {1545, 725, 1117}
+
+
 def test_what_cannot_stand_in_the_table_cannot_be_accepted(flights: Chain) -> None:
     before = state(flights)
     with pytest.raises(DecisionRefusedError, match=r"1 of the chosen rows .*#3: record: 4 fields"):
@@ -279,6 +293,21 @@ def test_a_replay_gives_way_to_a_newer_ingest(flights: Chain) -> None:
     before = state(flights)
     with pytest.raises(SupersededError, match="run r1 is not, or no longer"):
         flights.replay("q1", found)
+    assert state(flights) == before
+
+
+def test_a_replay_gives_way_to_what_its_own_run_has_landed_since(flights: Chain) -> None:
+    (piece,) = flights.find("q1")["pieces"]
+    flights.suite = small_suite(ANY_DISTANCE, KNOWN_PLANE)
+    staged = flights.transform("q1.0", "replay", **piece)
+    flights.judge("q1.0", staged)
+    corrected = UA1545.replace(",1400,", ",1416,")
+    flights.put("flights/flights_2013-01.csv.zip", month_zip(corrected, NEGATIVE, SHORT, B6725, EV4308))
+    assert flights.run("r1", MONTHS)["changed"]
+
+    before = state(flights)
+    with pytest.raises(SupersededError, match="run r1 has landed and published anew"):
+        flights.publish("r1", staged, piece["partitions"], replay="q1")
     assert state(flights) == before
 
 
@@ -309,6 +338,15 @@ def test_when_landed_bytes_are_gone_bronze_is_replayed(flights: Chain) -> None:
     (result,) = flights.replay("q1")
     assert counts(result) == (5, 4, 1, 0, 0, 0)
     assert flights.rows(flights.table.quarantine).collect()[0]["_source_record"] == SHORT
+
+
+def test_landed_bytes_that_retention_has_removed_are_told_as_such(flights: Chain) -> None:
+    now = datetime.now(UTC)
+    remove_landed(flights.root, "flights", now, now)
+    with pytest.raises(
+        SourceDataError, match=r"retention has removed what run r1 landed.*clear the run from plan"
+    ):
+        flights.load_bronze("r1")
 
 
 def test_rows_quarantined_by_an_earlier_version_can_be_decided_on(flights: Chain) -> None:

@@ -108,6 +108,30 @@ def test_the_newest_account_of_a_run_is_found_behind_those_of_others(lake: str) 
     assert ledger.latest_by_partition(TABLE, lake, "r1") == {}
 
 
+def test_what_a_publish_of_the_whole_table_has_removed_is_not_accounted_for_any_more(lake: str) -> None:
+    for month in ("2013-01", "2013-12"):
+        publish(lake, str(TABLE), "r1", read=3, partition=month)
+    assert sorted(ledger.latest_by_partition(TABLE, lake)) == ["2013-01", "2013-12"]
+    publish(lake, str(TABLE), "r2", read=3)
+    assert sorted(ledger.latest_by_partition(TABLE, lake)) == ["all"]
+
+
+def test_what_a_restore_has_undone_does_not_stand(lake: str) -> None:
+    for number, run in enumerate(("r1", "r2", "r3"), 1):
+        publish(lake, str(TABLE), run, read=3, watermark=f"2013-0{number}-01")
+    delta = DeltaTable(TABLE.uri(lake))
+    delta.restore(1)
+    assert [entry.run for entry in ledger.standing(TABLE, lake)] == ["r2", "r1"]
+    assert ledger.watermark(TABLE, lake) == "2013-02-01"
+    publish(lake, str(TABLE), "r4", read=3)
+    delta.update_incremental()
+    delta.restore(0)
+    assert [entry.run for entry in ledger.standing(TABLE, lake)] == ["r1"]
+    # Back to where it was after the first restore.
+    delta.restore(3)
+    assert [entry.run for entry in ledger.standing(TABLE, lake)] == ["r2", "r1"]
+
+
 def test_a_row_that_is_nowhere_stops_the_run() -> None:
     counts = ledger.PartitionCounts(
         read=5, written=2, quarantined=1, deduplicated=1, late=1, content_hash="1"

@@ -93,12 +93,30 @@ def test_a_later_run_of_the_same_months_makes_up_for_it(lake: str) -> None:
     assert differences(lake, told(version, "r2")) == []
 
 
+def test_later_runs_make_up_for_it_together(lake: str) -> None:
+    land(lake, "r1", None, NOW - 9 * HOUR, "2013-01", "2013-02")
+    land(lake, "r2", None, NOW - 8 * HOUR, "2013-01")
+    publish(lake, TABLE, "r2", read=3, partition="2013-01")
+    (text,) = texts(differences(lake, told(0, "r2")), "person")
+    assert "run r1 landed" in text
+    land(lake, "r3", None, NOW - 7 * HOUR, "2013-02")
+    publish(lake, TABLE, "r3", read=3, partition="2013-02")
+    assert differences(lake, told(0, "r2"), told(1, "r3")) == []
+
+
 def test_a_later_run_of_other_months_does_not_make_up_for_it(lake: str) -> None:
     land(lake, "r1", None, NOW - 9 * HOUR, "2013-01")
     land(lake, "r2", None, NOW - 8 * HOUR, "2013-02")
     version = publish(lake, TABLE, "r2", read=3)
     (text,) = texts(differences(lake, told(version, "r2")), "person")
     assert "run r1 landed" in text
+
+
+def test_rows_that_a_cleared_run_has_landed_and_may_still_publish(lake: str) -> None:
+    land(lake, "r1", rows=10)
+    version = publish(lake, TABLE, "r1", read=10, landed_at=NOW - 9 * HOUR)
+    land(lake, "r1", 11, NOW - HOUR / 2)
+    assert differences(lake, told(version, "r1")) == []
 
 
 def test_rows_that_were_landed_and_not_accounted_for(lake: str) -> None:

@@ -169,13 +169,34 @@ def test_what_a_retry_goes_on_behind_stays_however_old_it_is(lake: str) -> None:
     page, notes = fetch(lake, "r1", 20, page=b"first")
     Landing(storage, "flights", "r1").note("walk/page-00000.json", f'{{"path":"{page}"}}')
     at_age(lake, 20, notes)
-    Landing(storage, "flights", "r1").begin()
+    Landing(storage, "flights", "r1").note("walk/page-00001.json", "{}")
     assert remove_unlanded(lake, "flights", LIMIT).removed_files == 0
     assert storage.exists(page)
 
     at_age(lake, 15, notes)
-    assert remove_unlanded(lake, "flights", LIMIT).removed_files == 3
+    assert remove_unlanded(lake, "flights", LIMIT).removed_files == 4
     assert not storage.exists(page)
+
+
+def test_what_an_earlier_landing_of_a_run_has_published_stays(lake: str) -> None:
+    """The run is cleared, and the gate refuses what it fetches now: the table rests on the old bytes."""
+    storage, landing = Storage(lake), Landing(Storage(lake), "flights", "r1")
+    old = landing.land("month", "month", in_memory(b"old"), partition="2013-01")
+    landing.commit(["2013-01"], [old])
+    publish(lake, "silver.flights", "r1", read=1)
+    landing.begin()
+    new = landing.land("month", "month", in_memory(b"new"), partition="2013-01")
+    assert landing.commit(["2013-01"], [new]).replaced == (old.path,)
+    at_age(lake, 400, old.path, new.path)
+    remove_unlanded(lake, "flights", LIMIT)
+    assert storage.exists(old.path)
+
+    # Once more the old ones, and a third time others.
+    landing.begin()
+    assert landing.commit(["2013-01"], [old]).replaced == (new.path,)
+    landing.begin()
+    third = landing.land("month", "month", in_memory(b"third"), partition="2013-01")
+    assert landing.commit(["2013-01"], [third]).replaced == (new.path, old.path)
 
 
 def test_a_run_that_fetches_the_same_bytes_again_makes_them_young(lake: str) -> None:

@@ -62,6 +62,33 @@ def test_a_label_says_what_is_expected(expectation: dict[str, Any], label: str) 
     assert Suite.from_dict(suite(expectation)).rules[0].label == label
 
 
+@pytest.mark.parametrize(
+    ("expectation", "reason"),
+    [
+        (ORIGIN, "origin in set [EWR, JFK]"),
+        (
+            one(
+                "expect_column_values_to_be_between", column="x", min_value=0, max_value={"$PARAMETER": "end"}
+            ),
+            "x values to be between [0, end]",
+        ),
+        (
+            one("expect_column_values_to_be_in_set", column="x", value_set=["a", {"$PARAMETER": "end"}]),
+            "x in set [a, end]",
+        ),
+        (
+            one("expect_column_values_to_be_between", column="x", max_value={"$PARAMETER": "days * 3"}),
+            "x values to be between [, days * 3]",
+        ),
+    ],
+)
+def test_a_reason_is_the_same_whatever_the_runs_own_values(expectation: dict[str, Any], reason: str) -> None:
+    runs = [Suite.from_dict(suite(expectation), {"end": day, "days": day}).rules[0] for day in (1, 2)]
+    assert [rule.reason for rule in runs] == [reason, reason]
+    assert "days" not in runs[0].label
+    assert "end" not in runs[0].label
+
+
 def test_parameters_come_from_the_run_before_the_suite() -> None:
     rule = one(
         "expect_table_row_count_to_be_between",

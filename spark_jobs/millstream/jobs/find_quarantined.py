@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from functools import reduce
 from operator import or_
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from millstream import ledger, quarantine
 from millstream.contract import Contract
 from millstream.decisions import DECISIONS, refusal, standing
 from millstream.jobs import JobModel
-from millstream.lake.tables import TableRef
+from millstream.lake.tables import WHOLE, TableRef
 from millstream.quality.predicates import REASONS
 
 # Enough for a person to read; reasons that quote a value can be as many as there are rows.
@@ -75,13 +76,14 @@ def run(spark: SparkSession, args: Args) -> Result:
     search = standing if withdraw else quarantine.rows_at
     rows = search(spark, table, args.lake_root, version, args.reason, args.partition)
     groups, more = _groups(rows)
+    pieces = _pieces(rows, contract)
     return Result(
         rows=rows.count(),
         version=version,
         groups=groups,
         more_groups=more,
         more_rows=_rows_outside(rows, groups) if more else 0,
-        pieces=_pieces(rows, contract),
+        pieces=_as_published(pieces, table, args.lake_root, contract) if withdraw else pieces,
         refusal=None if withdraw else refusal(rows, table),
     )
 
@@ -115,4 +117,22 @@ def _pieces(rows: DataFrame, contract: Contract) -> tuple[Piece, ...]:
     return tuple(
         Piece(source_run=row["_run"], partitions=tuple(sorted(row["months"])) if contract.partition else ())
         for row in found
+    )
+
+
+def _as_published(
+    pieces: tuple[Piece, ...], table: TableRef, lake_root: str, contract: Contract
+) -> tuple[Piece, ...]:
+    """The same partitions by the runs that published them last: a decision is carried out by whoever brings
+    the row again, and only the last one's rows can be put in the place of the table's."""
+    if contract.load == "watermark":
+        return pieces
+    newest = ledger.latest_by_partition(table, lake_root)
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for piece in pieces:
+        for name in piece.partitions or (WHOLE,):
+            found[newest[name][0].run if name in newest else piece.source_run].add(name)
+    return tuple(
+        Piece(source_run=run, partitions=tuple(sorted(names)) if contract.partition else ())
+        for run, names in sorted(found.items())
     )

@@ -72,6 +72,12 @@ def check_landed_columns(lake_root: str, contract: Contract, manifest: Manifest)
     Raises: SchemaDriftError when the contract freezes such a change, or the files of one table differ.
     """
     storage = Storage(lake_root)
+    if manifest.removed_at is not None and not has_landed_files(lake_root, manifest):
+        raise SourceDataError(
+            f"{contract.dataset}: retention has removed what run {manifest.run} landed, at "
+            f"{manifest.removed_at:%Y-%m-%d %H:%M} UTC. What to do: clear the run from plan, which fetches "
+            "again; or replay its quarantined rows, which are in bronze still"
+        )
     changes: dict[tuple[str, str], drift.Change] = {}
     by_file: dict[str, list[str]] = {}
     for path in manifest.paths:

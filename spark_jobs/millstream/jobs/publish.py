@@ -67,7 +67,8 @@ class Args(JobModel):
     stays. Runs of different ranges are ordered by when they began to fetch.
     `rows_read` is what the transform counted. `partitions` are those of the run, empty for a whole table.
     `contract` is a dataset's; by it broken rows are kept as received. `drift` is what the transform found
-    changed at its source. A replay publishes what `run` landed once more; `replay` is the run that does it.
+    changed at its source, `landed_at` when the run began to fetch what was staged. A replay publishes what
+    `run` landed once more; `replay` is the run that does it.
     """
 
     lake_root: str
@@ -87,6 +88,7 @@ class Args(JobModel):
     contract_version: int | None = None
     code_version: str
     watermark: str | None = None
+    landed_at: datetime | None = None
     replay: str | None = None
 
     @model_validator(mode="after")
@@ -320,7 +322,11 @@ def _landed_at(args: Args) -> datetime | None:
     """When the run began to fetch what it landed; None for what is made of tables."""
     if args.contract is None:
         return None
-    return read_manifest(Storage(args.lake_root), TableRef.parse(args.table).name, args.run).created_at
+    # What an earlier version has staged does not say.
+    return (
+        args.landed_at
+        or read_manifest(Storage(args.lake_root), TableRef.parse(args.table).name, args.run).created_at
+    )
 
 
 def _superseded(entry: ledger.Entry, table: TableRef, args: Args) -> tuple[str, ...]:
@@ -419,6 +425,11 @@ def _require_source_unchanged(entry: ledger.Entry, table: TableRef, args: Args) 
                 f"{table}, {name}: run {args.run} is not, or no longer, the one that published it: nothing "
                 "was replayed; look for what is in quarantine now"
             )
+        if earlier.landed_at and entry.landed_at and earlier.landed_at > entry.landed_at:
+            raise SupersededError(
+                f"{table}, {name}: run {args.run} has landed and published anew since this replay read what "
+                "it had landed: nothing was replayed; look for what is in quarantine now"
+            )
         if had.read != counts.read:
             raise ConservationError(
                 f"{table}, {name}: run {args.run} had read {had.read} rows, the lake now has {counts.read} "
@@ -434,6 +445,9 @@ def _differs(entry: ledger.Entry, table: TableRef, args: Args) -> bool:
     if not published:
         # What an increment brings may have come with another one already.
         published, kept = (ledger.latest_by_partition(one, args.lake_root) for one in both)
+    if args.load == "full" and not (published.keys() | kept.keys()) <= entry.partitions.keys():
+        # What the whole table had of a month that is no more.
+        return True
     return not all(
         _same(entry, counts, published.get(name)) and _same_quarantine(counts, kept.get(name))
         for name, counts in entry.partitions.items()

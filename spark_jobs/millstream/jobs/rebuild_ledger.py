@@ -103,7 +103,7 @@ def lines(lake_root: str) -> list[tuple[Any, ...]]:
         )
         for entry in accounts:
             for partition, counts in sorted(entry.partitions.items()):
-                found.append(_line(entry, partition, counts, landed.get(entry.run)))
+                found.append(_line(entry, partition, counts, entry.landed_at or landed.get(entry.run)))
     return found
 
 

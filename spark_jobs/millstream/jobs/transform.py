@@ -9,6 +9,7 @@ materialised version.
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from typing import Any, Literal
 
 from pyspark.sql import Column, DataFrame, SparkSession, Window
@@ -59,14 +60,15 @@ class Args(JobModel):
 
 
 class Result(JobModel):
-    """The staged version, rows read, the versions of the tables that were read, and what has changed at the
-    source."""
+    """The staged version, rows read, the versions of the tables that were read, what has changed at the
+    source, and when the run began to fetch what was read."""
 
     staged_uri: str
     staged_version: int
     rows: int
     inputs: dict[str, int]
     drift: tuple[drift.Change, ...]
+    landed_at: datetime
 
 
 def run(spark: SparkSession, args: Args) -> Result:
@@ -101,6 +103,7 @@ def run(spark: SparkSession, args: Args) -> Result:
         rows=staged.rows,
         inputs={**inputs, **referenced},
         drift=changes,
+        landed_at=manifest.created_at,
     )
 
 
@@ -178,8 +181,10 @@ def _with_partition_checked(rows: DataFrame, contract: Contract) -> DataFrame:
 
 
 def _with_duplicates_marked(rows: DataFrame, key: tuple[str, ...]) -> DataFrame:
-    """Of rows with the same key the first good one in file order is kept; the others get `_duplicate`."""
-    order = Window.partitionBy(*key).orderBy(F.size("_malformed") > 0, *_file_order())
+    """Of rows with the same key, of one month, the first good one in file order is kept; the others get
+    `_duplicate`. Months are apart, so that one run of two leaves the same as two runs.
+    """
+    order = Window.partitionBy("_partition", *key).orderBy(F.size("_malformed") > 0, *_file_order())
     has_key = F.lit(True)
     for name in key:
         has_key = has_key & F.col(name).isNotNull()

@@ -83,7 +83,7 @@ def _in_groups(groups: GroupedData) -> int:
 def split(df: DataFrame, suite: Suite, broken: Iterable[int] | None = None) -> DataFrame:
     """`df` with `_reasons` array<string>: why the row may not be published; empty for a good row.
 
-    The reasons are those in `_malformed` (where the frame has it) and the labels of the critical row-level
+    The reasons are those in `_malformed` (where the frame has it) and the `reason`s of the critical row-level
     rules that the row breaks. `broken` limits this to the rules with these indexes, when the verdict on the
     same staged version says that the others have no broken row. Adds no Spark job of its own.
 
@@ -93,7 +93,7 @@ def split(df: DataFrame, suite: Suite, broken: Iterable[int] | None = None) -> D
     wanted = None if broken is None else set(broken)
     rules = [rule for rule in suite.quarantining if wanted is None or rule.index in wanted]
     require_columns(df, rules, suite.name)
-    labels = F.array_compact(F.array(*(F.when(breaks(rule), F.lit(rule.label)) for rule in rules)))
+    labels = F.array_compact(F.array(*(F.when(breaks(rule), F.lit(rule.reason)) for rule in rules)))
     found = labels if rules else F.array().cast("array<string>")
     if MALFORMED in df.columns:
         found = F.concat(F.coalesce(F.col(MALFORMED), F.array().cast("array<string>")), found)

@@ -89,6 +89,7 @@ class Rule(BaseModel):
     expectation_type: str
     kwargs: dict[str, Any]
     severity: Severity = "critical"
+    written: dict[str, Any] = Field(default_factory=dict, description="kwargs with parameters by their names")
 
     @property
     def level(self) -> Level:
@@ -117,8 +118,14 @@ class Rule(BaseModel):
         return float(self.kwargs.get("mostly", 1.0))
 
     @property
+    def reason(self) -> str:
+        """The label, with parameters by their names: the same for each run, so that a person's decision on a
+        row that breaks the rule holds for the next one too."""
+        return self.model_copy(update={"kwargs": self.written}).label if self.written else self.label
+
+    @property
     def label(self) -> str:
-        """What a person reads as the reason, for example `origin in set [EWR, JFK, LGA]`."""
+        """What the rule asks for, as a person reads it, for example `origin in set [EWR, JFK, LGA]`."""
         condition = self.kwargs.get("row_condition")
         where = f" where {describe_condition(condition)}" if condition else ""
         return f"{', '.join(self.columns) or 'table'} {self._claim()}{where}"
@@ -145,6 +152,15 @@ class Rule(BaseModel):
             case other:
                 name = other.removeprefix("expect_").removeprefix("column_").removeprefix("table_")
                 return " ".join(filter(None, [name.replace("_", " "), _bounds(given)]))
+
+
+def _named(value: Any) -> Any:
+    """`value` with every {"$PARAMETER": "name"} in it as `name`."""
+    if isinstance(value, list):
+        return [_named(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return value.get("$PARAMETER") or {key: _named(one) for key, one in value.items()}
 
 
 def _listed(values: Any) -> str:
@@ -234,6 +250,7 @@ class Suite(BaseModel):
                 index=index,
                 expectation_type=found["type"],
                 kwargs=_bound(found["kwargs"], values, parsed.name),
+                written=_named(found["kwargs"]),
                 severity=found.get("severity", "critical"),
             )
             for index, found in enumerate(parsed.expectations)
