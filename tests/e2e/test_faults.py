@@ -419,7 +419,7 @@ def test_a_full_disk_under_the_metadata_database(
             ballast.unlink()
 
     # That takes minutes, and the tries of a task do not.
-    wounded.judge("a full disk under the metadata database", hurt, may_fail=True)
+    wounded.judge("a full disk under the metadata database until the scheduler ends", hurt, may_fail=True)
     wounded.converges()
 
 
