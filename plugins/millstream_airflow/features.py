@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from airflow.sdk import DAG, AssetAny, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
@@ -31,7 +31,6 @@ def features_dag(dag_id: str, table: str, inputs: tuple[str, ...], partition_col
         description=f"Rebuild {table} when one of its inputs changes",
         doc_md=DOC.format(table=table, inputs=", ".join(f"`{name}`" for name in inputs)),
         schedule=AssetAny(*(catalog.table_asset(name) for name in inputs)),
-        start_date=datetime(2013, 1, 1, tzinfo=UTC),
         catchup=False,
         max_active_runs=1,
         tags=["features", "gold"],

@@ -5,23 +5,25 @@ plan -> extract (mapped) -> land -> load_bronze -> transform -> quality_gate -> 
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 from pydantic import ValidationError
 
-from millstream.contract import MONTH_PATTERN, Contract, months
+from millstream.contract import Contract
 from millstream.errors import ConfigurationError
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.landing import LandedFile, Landing, run_key
 from millstream_airflow import catalog
+from millstream_airflow.months import months_of_run, of_source
 from millstream_airflow.notifier import RunNotifier
 from millstream_airflow.operators import SparkJobOperator
 from millstream_airflow.publishing import StagingOperator, field, publish_staged
 from millstream_airflow.retries import TASK_ARGS
+from millstream_airflow.schedules import of_contract
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -49,9 +51,7 @@ def ingest_dag(dataset: str) -> DAG:
         dag_id=f"ingest_{dataset}",
         description=contract.description,
         doc_md=_doc(contract),
-        schedule=contract.schedule,
-        start_date=_midnight(contract.start_date),
-        end_date=_midnight(contract.end_date) if contract.end_date else None,
+        schedule=of_contract(contract),
         catchup=False,
         max_active_runs=1,
         tags=["ingest", *contract.tags],
@@ -62,10 +62,6 @@ def ingest_dag(dataset: str) -> DAG:
     ) as dag:
         _build(contract)
     return dag
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, datetime.min.time(), UTC)
 
 
 def _build(contract: Contract) -> None:
@@ -115,7 +111,7 @@ def plan(dataset: str) -> list[dict[str, Any]]:
     require_compatible(contract, catalog.lake_root())
     context = get_current_context()
     _landing(dataset, context).begin()
-    pieces = extractor_for(contract).plan(_partitions(contract, context), _watermark(contract, context))
+    pieces = extractor_for(contract).plan(months_of_run(contract, context), _watermark(contract, context))
     return [piece.model_dump(mode="json") for piece in pieces]
 
 
@@ -180,18 +176,6 @@ def _landing(dataset: str, context: Context) -> Landing:
     return Landing(Storage(catalog.lake_root()), dataset, run_key(dag_run.run_id))
 
 
-def _partitions(contract: Contract, context: Context) -> list[str]:
-    """The months of a run: as asked for, else the month of its data interval."""
-    if contract.partition is None:
-        return []
-    start, end = context["params"].get("start"), context["params"].get("end")
-    if start or end:
-        return months(str(start or end), str(end or start))
-    interval = context.get("data_interval_start")
-    month = f"{interval:%Y-%m}" if interval else contract.partition.start
-    return [month]
-
-
 def _params(contract: Contract) -> dict[str, Param]:
     params = {
         "mode": Param(
@@ -202,13 +186,7 @@ def _params(contract: Contract) -> dict[str, Param]:
         )
     }
     if contract.partition:
-        for name, which in (("start", "First"), ("end", "Last")):
-            params[name] = Param(
-                None,
-                type=["null", "string"],
-                pattern=MONTH_PATTERN,
-                description=f"{which} month to ingest, YYYY-MM. Empty: the month of the run's data interval.",
-            )
+        params |= of_source(contract, datetime.now(UTC))
     if contract.load == "watermark":
         params["full_refresh"] = Param(
             False,

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import DAG, AssetAny, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from millstream.contract import MONTH_PATTERN, months
+from millstream.contract import months
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.ml.spec import ModelSpec
 from millstream.models import model_spec
 from millstream.settings import Settings
 from millstream_airflow import catalog
+from millstream_airflow.months import of_any_source
 from millstream_airflow.notifier import RunNotifier
 from millstream_airflow.operators import SparkJobOperator
 from millstream_airflow.publishing import StagingOperator, field, publish_staged
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 TRAINING_POOL = "training"
-MONTH_OR_NOTHING: dict[str, Any] = {"type": ["null", "string"], "pattern": MONTH_PATTERN}
 
 TRAIN_DOC = """
 ### Train `{name}`
@@ -211,15 +211,15 @@ def _score_params(spec: ModelSpec) -> dict[str, Param]:
     params = {"force": Param(False, type="boolean", description="Score even when nothing has changed.")}
     if spec.partition_column:
         for key, which in (("start", "First"), ("end", "Last")):
-            params[key] = Param(
-                None, description=f"{which} month to score, YYYY-MM. Empty: all months.", **MONTH_OR_NOTHING
+            params[key] = of_any_source(
+                f"{which} month to score. Only one of the two chosen: that month alone. Neither: all months.",
+                datetime.now(UTC),
             )
     return params
 
 
 def _common(tag: str) -> dict[str, Any]:
     return {
-        "start_date": datetime(2013, 1, 1, tzinfo=UTC),
         "catchup": False,
         "max_active_runs": 1,
         "tags": ["model", tag],

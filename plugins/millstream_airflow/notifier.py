@@ -6,6 +6,7 @@ password) and `millstream_alert_smtp` (type smtp; `to_email` in its extra). Neit
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook, BaseNotifier
@@ -20,35 +21,42 @@ TIMEOUT_S = 10.0
 
 
 class FailureNotifier(BaseNotifier):
-    """Says which task failed, why, and where to look. A broken channel never hides another one."""
+    """Says which task failed, why, and where to look."""
 
     def notify(self, context: Context) -> None:
-        message = describe(context)
-        self.log.error("ALERT %s", message["text"])
-        for name, send in ((WEBHOOK, self._post), (SMTP, self._mail)):
-            connection = _connection(name)
-            if connection is None:
-                continue
-            try:
-                send(connection, message)
-            except Exception:
-                self.log.exception("the alert could not be sent over connection %s", name)
+        alert(describe(context), self.log)
 
-    def _post(self, connection: Connection, message: dict[str, Any]) -> None:
-        import httpx
 
-        url = connection.password or connection.get_uri()
-        httpx.post(url, json=message, timeout=TIMEOUT_S).raise_for_status()
+def alert(message: dict[str, Any], log: Any) -> None:
+    """Into the log, and over each channel whose connection exists. A broken channel never hides another."""
+    log.error("ALERT %s", message["text"])
+    for name, send in ((WEBHOOK, _post), (SMTP, _mail)):
+        connection = _connection(name)
+        if connection is None:
+            continue
+        try:
+            send(connection, message)
+        except Exception:
+            log.exception("the alert could not be sent over connection %s", name)
 
-    def _mail(self, connection: Connection, message: dict[str, Any]) -> None:
-        from airflow.providers.smtp.hooks.smtp import SmtpHook
 
-        with SmtpHook(smtp_conn_id=SMTP) as hook:
-            hook.send_email_smtp(
-                to=connection.extra_dejson["to_email"],
-                subject=f"Millstream: {message['dag_id']}.{message['task_id']} failed",
-                html_content=f"<pre>{message['text']}</pre>",
-            )
+def _post(connection: Connection, message: dict[str, Any]) -> None:
+    import httpx
+
+    url = connection.password or connection.get_uri()
+    httpx.post(url, json=message, timeout=TIMEOUT_S).raise_for_status()
+
+
+def _mail(connection: Connection, message: dict[str, Any]) -> None:
+    from airflow.providers.smtp.hooks.smtp import SmtpHook
+
+    subject = ".".join(filter(None, [message["dag_id"], message["task_id"]]))
+    with SmtpHook(smtp_conn_id=SMTP) as hook:
+        hook.send_email_smtp(
+            to=connection.extra_dejson["to_email"],
+            subject=f"Millstream: {subject} failed",
+            html_content=f"<pre>{escape(message['text'])}</pre>",
+        )
 
 
 class RunNotifier(FailureNotifier):
@@ -65,16 +73,19 @@ class RunNotifier(FailureNotifier):
 
 def describe(context: Context) -> dict[str, Any]:
     """The alert as JSON-able values: `text` for people, the other fields for machines."""
-    ti = context["ti"]
+    # Airflow's context for a run that has no task to speak of has no more than the DAG and the run's id.
+    ti = context.get("ti")
+    dag_id, run_id = (ti.dag_id, ti.run_id) if ti else (context["dag"].dag_id, context["run_id"])
+    task_id = ti.task_id if ti else ""
     error = context.get("exception")
-    what = f"{ti.dag_id}.{ti.task_id} failed in run {ti.run_id}"
+    what = f"{'.'.join(filter(None, [dag_id, task_id]))} failed in run {run_id}"
     reason = f"{type(error).__name__}: {error}" if error else str(context.get("reason", "no reason known"))
     url = getattr(ti, "log_url", "")
     return {
         "text": f"{what}: {reason} {url}".strip(),
-        "dag_id": ti.dag_id,
-        "task_id": ti.task_id,
-        "run_id": ti.run_id,
+        "dag_id": dag_id,
+        "task_id": task_id,
+        "run_id": run_id,
         "error": reason,
         "url": url,
     }

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import DAG, AssetAlias, Param, get_current_context, task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
 
-from millstream.contract import MONTH_PATTERN
 from millstream.errors import DecisionRefusedError
 from millstream.landing import run_key
 from millstream_airflow import catalog
+from millstream_airflow.months import of_any_source
 from millstream_airflow.notifier import RunNotifier
 from millstream_airflow.operators import SparkJobOperator
 from millstream_airflow.publishing import StagingOperator, field, publish_staged
@@ -161,12 +161,7 @@ def _params() -> dict[str, Param]:
             pattern=REASON_PATTERN,
             description="Only rows with this text in one of their reasons, for example a column's name.",
         ),
-        "partition": Param(
-            None,
-            type=["null", "string"],
-            pattern=MONTH_PATTERN,
-            description="Only rows of this month, YYYY-MM. Empty: all.",
-        ),
+        "partition": of_any_source("Only rows of this month. Empty: all.", datetime.now(UTC)),
         "action": Param(
             REPLAY,
             type="string",

@@ -151,7 +151,7 @@ class Contract(_Strict):
     partition: Partition | None = None
     schedule: str | None = Field(default=None, description="Airflow cron preset or expression; null: by hand")
     start_date: date
-    end_date: date | None = Field(default=None, description="no scheduled run after it; by hand still works")
+    end_date: date | None = Field(default=None, description="last day that the source covers")
     mode: Literal["elt", "etl"] = "elt"
     columns: tuple[Column, ...] = Field(min_length=1)
     primary_key: tuple[Identifier, ...] = Field(min_length=1)
@@ -173,6 +173,10 @@ class Contract(_Strict):
             raise ValueError(f"primary_key: not among the columns: {', '.join(missing)}")
         if self.event_time is not None and self.event_time not in names:
             raise ValueError(f"event_time: not among the columns: {self.event_time}")
+        if self.end_date is not None and self.end_date < self.start_date:
+            raise ValueError(f"end_date: is before start_date, {self.start_date}")
+        if self.partition and self.end_date and f"{self.end_date:%Y-%m}" < self.partition.start:
+            raise ValueError(f"partition.start: is after end_date, {self.end_date}")
         if (self.load == "partition") != (self.partition is not None):
             raise ValueError("load: 'partition' and the section partition go together")
         if self.load == "watermark" and not self._has_watermark():
@@ -203,6 +207,13 @@ class Contract(_Strict):
                 return self.source.since_param is not None
             case _:
                 return False
+
+    def months_at(self, moment: datetime) -> list[str]:
+        """The months that the source has, of those that have begun at `moment`; none without a partition."""
+        if self.partition is None:
+            return []
+        last = min(moment.date(), self.end_date or moment.date())
+        return months(self.partition.start, max(self.partition.start, f"{last:%Y-%m}"))
 
     @property
     def column_names(self) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -162,8 +162,8 @@ class AirflowApi:
         self._request("PUT", f"/api/v2/parseDagFile/{file_token}")
 
     def trigger(self, dag_id: str, conf: dict[str, Any]) -> Run:
-        """Starts a run by hand, as the button in the web UI does."""
-        body = {"logical_date": None, "conf": conf}
+        """Starts a run by hand as the button in the web UI does, whose form has now as the logical date."""
+        body = {"logical_date": datetime.now(UTC).isoformat(), "conf": conf}
         path = f"/api/v2/dags/{dag_id}/dagRuns"
         # Asked twice it would start two runs.
         return _run(self._request("POST", path, repeatable=False, json=body))

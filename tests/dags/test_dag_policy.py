@@ -90,6 +90,15 @@ def test_every_task_tries_again_only_what_may_pass(dags: list[DAG]) -> None:
             assert policy.evaluate(TransientError("x"), 1, 3).action.value == "retry"
 
 
+def test_no_dag_bounds_the_logical_dates_of_its_tasks(dags: list[DAG]) -> None:
+    """Airflow makes no task outside of them, also in a run by hand, which then succeeds without doing anything.
+    The time that a source covers bounds the timetable."""
+    for dag in dags:
+        assert (dag.start_date, dag.end_date) == (None, None), dag.dag_id
+        for task in dag.tasks:
+            assert (task.start_date, task.end_date) == (None, None), f"{dag.dag_id}.{task.task_id}"
+
+
 def test_every_dag_tells_when_it_fails(dags: list[DAG]) -> None:
     for dag in dags:
         assert dag.has_on_failure_callback, dag.dag_id

@@ -1,0 +1,88 @@
+"""Months of a run: chosen in a DAG's form, or its own."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from airflow.sdk import Param
+
+from millstream.contract import Contract, months
+from millstream.errors import ConfigurationError, ContractError
+from millstream_airflow import catalog
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+def months_of_run(contract: Contract, context: Context) -> list[str]:
+    """The months that a run of a partitioned dataset ingests: those chosen in its form, else one.
+
+    That is the month of the data interval for a scheduled run and a backfill. A run by hand has the newest
+    interval that is complete (see `schedules`); without an interval it takes the newest complete month.
+
+    Raises: ConfigurationError: the source does not have one of the months.
+    """
+    if contract.partition is None:
+        return []
+    dag_run = context["dag_run"]
+    assert dag_run is not None
+    params = context["params"]
+    start, end = params.get("start") or params.get("end"), params.get("end") or params.get("start")
+    asked = months(start, end) if start and end else [_own_month(contract, context)]
+    available = contract.months_at(dag_run.run_after)
+    if absent := [month for month in asked if month not in available]:
+        raise ConfigurationError(
+            f"{contract.dataset}: the source does not have {', '.join(absent)}: its months are "
+            f"{available[0]} to {available[-1]}, by partition.start and end_date in "
+            f"dags/datasets/{contract.dataset}.yaml"
+        )
+    return asked
+
+
+def _own_month(contract: Contract, context: Context) -> str:
+    start, end = context.get("data_interval_start"), context.get("data_interval_end")
+    if start is not None and start != end:
+        return f"{start:%Y-%m}"
+    dag_run = context["dag_run"]
+    assert dag_run is not None
+    return newest_complete(contract, dag_run.run_after)
+
+
+def newest_complete(contract: Contract, moment: datetime) -> str:
+    """The newest month of the source that has ended at `moment`; its first if none has."""
+    available = contract.months_at(moment)
+    ended = [month for month in available if month < f"{moment:%Y-%m}"]
+    return ended[-1] if ended else available[0]
+
+
+def of_source(contract: Contract, now: datetime) -> dict[str, Param]:
+    """The params `start` and `end` of a partitioned dataset's ingest."""
+    choices = contract.months_at(now)[::-1]
+    neither = (
+        "Neither chosen: the month of the run's data interval; for a run by hand that is the newest complete "
+        f"month of the source, now {newest_complete(contract, now)}."
+    )
+    return {
+        name: chosen_from(
+            choices,
+            f"{which} month to ingest. Only one of the two chosen: that month alone. {neither}",
+        )
+        for name, which in (("start", "First"), ("end", "Last"))
+    }
+
+
+def of_any_source(description: str, now: datetime) -> Param:
+    """A param for one month of any partitioned dataset."""
+    available: set[str] = set()
+    for dataset in catalog.datasets():
+        # A wrong contract is shown as the import error of its own DAG.
+        with suppress(ContractError):
+            available.update(catalog.contract(dataset).months_at(now))
+    return chosen_from(sorted(available, reverse=True), description)
+
+
+def chosen_from(choices: list[str], description: str) -> Param:
+    """A param that is one of `choices`, or empty."""
+    return Param(None, type=["null", "string"], enum=[None, *choices], description=description)
