@@ -65,7 +65,7 @@ def of_source(contract: Contract, now: datetime) -> dict[str, Param]:
         f"month of the source, now {newest_complete(contract, now)}."
     )
     return {
-        name: chosen_from(
+        name: _chosen_from(
             choices,
             f"{which} month to ingest. Only one of the two chosen: that month alone. {neither}",
         )
@@ -80,9 +80,15 @@ def of_any_source(description: str, now: datetime) -> Param:
         # A wrong contract is shown as the import error of its own DAG.
         with suppress(ContractError):
             available.update(catalog.contract(dataset).months_at(now))
-    return chosen_from(sorted(available, reverse=True), description)
+    return _chosen_from(sorted(available, reverse=True), description)
 
 
-def chosen_from(choices: list[str], description: str) -> Param:
-    """A param that is one of `choices`, or empty."""
-    return Param(None, type=["null", "string"], enum=[None, *choices], description=description)
+def _chosen_from(choices: list[str], description: str) -> Param:
+    """A param that is one of `choices`, or none of them."""
+    return Param(
+        None,
+        type=["null", "string"],
+        enum=[None, *choices],
+        values_display={"null": "not chosen"},
+        description=description,
+    )

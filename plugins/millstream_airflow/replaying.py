@@ -161,7 +161,7 @@ def _params() -> dict[str, Param]:
             pattern=REASON_PATTERN,
             description="Only rows with this text in one of their reasons, for example a column's name.",
         ),
-        "partition": of_any_source("Only rows of this month. Empty: all.", datetime.now(UTC)),
+        "partition": of_any_source("Only rows of this month. Not chosen: of all.", datetime.now(UTC)),
         "action": Param(
             REPLAY,
             type="string",

@@ -91,8 +91,8 @@ def test_every_task_tries_again_only_what_may_pass(dags: list[DAG]) -> None:
 
 
 def test_no_dag_bounds_the_logical_dates_of_its_tasks(dags: list[DAG]) -> None:
-    """Airflow makes no task outside of them, also in a run by hand, which then succeeds without doing anything.
-    The time that a source covers bounds the timetable."""
+    """Airflow makes no task outside of them, also in a run by hand, which then succeeds without doing
+    anything. The time that a source covers bounds the timetable."""
     for dag in dags:
         assert (dag.start_date, dag.end_date) == (None, None), dag.dag_id
         for task in dag.tasks:

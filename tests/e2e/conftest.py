@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from canaries import ArgumentWatch
+from carried import NEEDS_A_YEAR
 from machine_clock import MachineClock
 from small_disk import mounted
 
@@ -26,8 +27,6 @@ from millstream_stack.lifecycle import down, up
 PORTS = ("airflow_port", "mlflow_port", "connect_port", "spark_ui_port", "sources_port")
 PARSE_TIMEOUT_S = 240.0
 AIRFLOW_BYTES = 256 << 20
-# They need a year of flights; one month cannot be split by time.
-NEEDS_A_YEAR = ("train_arrival_delay", "score_arrival_delay")
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from test_as_prefilled import DECEMBER
 from test_one_month import carry, lake_rows
 
 from millstream import ledger
@@ -83,5 +84,5 @@ def test_the_ledger_answers(settings: Settings) -> None:
     query = "select table, sum(rows_written) as written from ops.ledger group by table order by table"
     run_query(settings, query, Console(file=screen, width=200))
     assert "silver.flights" in screen.getvalue()
-    # January, and the two months of the backfill.
-    assert str(27_004 + 24_951 + 28_834) in screen.getvalue()
+    # The month of the form, January, and the two months of the backfill.
+    assert str(DECEMBER + 27_004 + 24_951 + 28_834) in screen.getvalue()

@@ -1,0 +1,116 @@
+"""*Trigger*, pressed in the web UI with the form as it comes, for every DAG that is shipped."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from carried import NEEDS_A_YEAR
+from docs.screenshots import executable, logged_in
+from playwright.sync_api import Page, sync_playwright
+
+from millstream import ledger
+from millstream.errors import ConfigurationError
+from millstream.lake.tables import TableRef
+from millstream.settings import CHECKOUT, Settings
+from millstream_stack.airflow_api import AirflowApi, Run, Task
+from millstream_stack.credentials import Credentials
+from millstream_stack.demo import follow
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
+
+SHIPPED = sorted(path.stem for path in (CHECKOUT / "dags").glob("*.py"))
+INGESTS = [name for name in SHIPPED if name.startswith("ingest_")]
+# The form has to know whose quarantine is meant, and asks.
+ASKS = "replay_quarantine"
+# December 2013, in the demo's source.
+DECEMBER = 28_135
+
+
+@pytest.fixture(scope="module")
+def page(settings: Settings, credentials: Credentials, api: AirflowApi) -> Iterator[Page]:
+    try:
+        path = executable()
+    except ConfigurationError as error:
+        # Continuous integration installs one.
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    with sync_playwright() as playwright:
+        # Nothing of the browser's own goes to the network.
+        quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=path, args=[*quiet, *sandbox])
+        try:
+            yield logged_in(browser, settings, credentials)
+        finally:
+            browser.close()
+
+
+def press_trigger(page: Page, settings: Settings, dag_id: str) -> str | None:
+    """Open the form and send it as it is; what it asks for, if it does not let itself be sent."""
+    page.goto(f"{settings.airflow_url}/dags/{dag_id}")
+    page.get_by_role("button", name="Trigger").first.click()
+    form = page.get_by_role("dialog")
+    form.get_by_text("Logical Date", exact=True).wait_for()
+    send = form.get_by_role("button", name=re.compile("^Trigger"))
+    required = form.get_by_text("This field is required")
+    send.or_(required).last.wait_for()
+    if required.count():
+        assert send.is_disabled()
+        return required.inner_text()
+    send.click()
+    form.wait_for(state="detached")
+    return None
+
+
+def pressed(
+    page: Page, settings: Settings, api: AirflowApi, dag_ids: list[str]
+) -> tuple[dict[str, Run], list[Task]]:
+    """The runs that the button made, by DAG, and the tasks of all that came of them."""
+    moment = datetime.now(UTC)
+    for dag_id in dag_ids:
+        assert press_trigger(page, settings, dag_id) is None
+    runs = {run.dag_id: run for run in api.runs_since(moment) if run.run_id.startswith("manual__")}
+    assert sorted(runs) == sorted(dag_ids)
+    followed, tasks = follow(api, moment, {run.key for run in runs.values()}, lambda runs, tasks: None)
+    ended = {run.key: run for run in followed}
+    return {dag_id: ended[run.key] for dag_id, run in runs.items()}, tasks
+
+
+def test_what_has_nothing_to_do_yet_says_why(page: Page, settings: Settings, api: AirflowApi) -> None:
+    names = [name for name in SHIPPED if name not in (*INGESTS, ASKS)]
+    try:
+        runs, tasks = pressed(page, settings, api, names)
+    finally:
+        # The form starts a paused DAG.
+        for name in NEEDS_A_YEAR:
+            api.pause(name)
+    for name, run in runs.items():
+        assert run.state == "success", name
+        own = [task for task in tasks if (task.dag_id, task.run_id) == run.key]
+        assert own, name
+        if any(task.state == "success" for task in own):
+            continue
+        (first, *_) = sorted(own, key=lambda task: task.ended or datetime.max.replace(tzinfo=UTC))
+        said = " ".join(str(line["event"]) for line in api.log(first))
+        assert re.search("not been published yet|not published yet|no champion yet", said), (name, said)
+
+
+def test_a_form_that_needs_an_answer_asks_for_it(page: Page, settings: Settings) -> None:
+    assert press_trigger(page, settings, ASKS) == "This field is required"
+
+
+def test_every_dataset_is_there_afterwards(page: Page, settings: Settings, api: AirflowApi) -> None:
+    runs, tasks = pressed(page, settings, api, INGESTS)
+    assert {name: run.state for name, run in runs.items()} == dict.fromkeys(INGESTS, "success")
+    published = {task.dag_id for task in tasks if (task.task_id, task.state) == ("publish", "success")}
+    assert published >= set(INGESTS)
+    for name in INGESTS:
+        table = TableRef(zone="silver", name=name.removeprefix("ingest_"))
+        assert ledger.entries(table, settings.lake_root)[0].written > 0, name
+    months = ledger.latest_by_partition(TableRef.parse("silver.flights"), settings.lake_root)
+    assert {month: counts.read for month, (_, counts) in months.items()} == {"2013-12": DECEMBER}
