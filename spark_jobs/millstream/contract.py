@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from millstream.errors import ContractError
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+# A column's name at the source, as it is spelled there.
+SourceName = Annotated[str, StringConstraints(pattern=r"^[\p{L}_][\p{L}\p{N}_$-]{0,127}$")]
 # Digits are spelled out, because `\d` takes those of every script.
 MONTH_PATTERN = r"^[1-9][0-9]{3}-(0[1-9]|1[0-2])$"
 Month = Annotated[str, StringConstraints(pattern=MONTH_PATTERN)]
@@ -78,8 +80,13 @@ class HttpSource(_Strict):
     format: Literal["json"] = "json"
     endpoint: str = Field(pattern=r"^/[^?#\s[:cntrl:]]*$")
     page_size: int = Field(default=1000, ge=1, le=100_000)
-    records_key: Identifier = "results"
-    since_param: Identifier | None = None
+    records_key: str = Field(
+        default="results",
+        pattern=r"^[^\s.[:cntrl:]]+(\.[^\s.[:cntrl:]]+)*$",
+        max_length=200,
+        description="where an answer has its records: a name, or a path of names: data.items",
+    )
+    since_param: str | None = Field(default=None, pattern=r"^[A-Za-z_$][A-Za-z0-9_.$\[\]-]{0,62}$")
 
 
 class SqlSource(_Strict):
@@ -89,8 +96,8 @@ class SqlSource(_Strict):
     connection: Identifier
     format: Literal["parquet"] = "parquet"
     table: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$")
-    key: Identifier
-    watermark: Identifier | None = None
+    key: SourceName
+    watermark: SourceName | None = None
     batch_rows: int = Field(default=10_000, ge=1)
 
 

@@ -15,6 +15,7 @@ from fastapi import Request, Response
 from loopback import closed_port, serve
 
 from millstream.contract import Contract
+from millstream.decode import decoder
 from millstream.errors import ConfigurationError, SourceDataError, SourceUnavailableError
 from millstream.extract.http import HttpExtractor, HttpSlice
 from millstream.extract.http_client import HttpEndpoint, Patience, retry_after
@@ -120,8 +121,9 @@ def test_every_page_is_landed_as_received(source, lake):
         "/weather?offset=0&limit=3",
         "/weather?offset=3&limit=3",
         "/weather?offset=6&limit=3",
+        "/weather?offset=7&limit=3",
     ]
-    assert [file.source for file in manifest.files] == [source.url + path for path in source.asked]
+    assert [file.source for file in manifest.files] == [source.url + path for path in source.asked[:3]]
     assert [file.rows for file in manifest.files] == [3, 3, 1]
     assert [file.path.rpartition("-page-")[2] for file in manifest.files] == [
         "00000.json",
@@ -136,7 +138,7 @@ def test_every_page_is_landed_as_received(source, lake):
 
 def test_only_what_is_at_or_after_the_watermark_is_asked_for(source, lake):
     manifest = Try(source, lake).land("2013-01-01T05:00:00Z")
-    assert source.asked == ["/weather?offset=0&limit=3&since=2013-01-01T05%3A00%3A00Z"]
+    assert source.asked[0] == "/weather?offset=0&limit=3&since=2013-01-01T05%3A00%3A00Z"
     assert landed_records(lake, manifest) == RECORDS[5:]
     assert (manifest.watermark_low, manifest.watermark_high) == (
         "2013-01-01T05:00:00Z",
@@ -159,7 +161,7 @@ def test_a_record_dated_ahead_is_landed_and_does_not_move_the_watermark(lake):
     assert manifest.watermark_high == "2013-01-01T06:00:00Z"
 
 
-@pytest.mark.parametrize("status", [408, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [408, 500, 501, 502, 503, 504, 507, 520, 529])
 def test_failing_server_is_asked_again(source, lake, status):
     source.answers = [Response(status_code=status), Response(status_code=status)]
     attempt = Try(source, lake)
@@ -182,7 +184,7 @@ def test_server_that_keeps_failing_leaves_no_manifest_and_a_retry_goes_on_from_t
 
     source.asked.clear()
     manifest = Try(source, lake).land()
-    assert source.asked == ["/weather?offset=3&limit=3", "/weather?offset=6&limit=3"]
+    assert source.asked[0] == "/weather?offset=3&limit=3"
     assert landed_records(lake, manifest) == RECORDS
 
 
@@ -255,6 +257,13 @@ def test_rate_limit_is_respected(source, lake):
     attempt = Try(source, lake)
     assert landed_records(lake, attempt.land()) == RECORDS
     assert attempt.pauses == [17.0]
+
+
+def test_refusal_that_says_when_to_come_back_is_a_rate_limit(source, lake):
+    source.answers = [Response(status_code=403, headers={"Retry-After": "9"})]
+    attempt = Try(source, lake)
+    assert landed_records(lake, attempt.land()) == RECORDS
+    assert attempt.pauses == [9.0]
 
 
 def test_long_rate_limit_is_left_to_a_later_try(source, lake):
@@ -338,6 +347,87 @@ def test_api_without_a_total_is_read_to_its_empty_page(source, lake):
     assert landed_records(lake, manifest) == RECORDS
 
 
+def pages(totals: list, key: str = "results") -> list[Response]:
+    """Answers with the records of `RECORDS`, three a page, and then none; each with its total."""
+    chunks = [RECORDS[:3], RECORDS[3:6], RECORDS[6:], []]
+    bodies = [
+        {key: chunk} if total is ... else {key: chunk, "total": total}
+        for chunk, total in zip(chunks, totals, strict=True)
+    ]
+    return [Response(json.dumps(body)) for body in bodies]
+
+
+@pytest.mark.parametrize(
+    "totals",
+    [
+        [-1, -1, -1, -1],
+        [0, 0, 0, 0],
+        ["7", "7", "7", "7"],
+        [7.0, 7.5, None, True],
+        [3, 3, 1, 0],
+        [7, ..., ..., ...],
+        [..., 7, ..., 0],
+        [7, -1, -1, -1],
+    ],
+    ids=str,
+)
+def test_a_total_that_is_none_ends_no_walk(source, lake, totals):
+    source.answers = pages(totals)
+    assert landed_records(lake, Try(source, lake).land()) == RECORDS
+
+
+def test_pages_that_end_before_the_total_of_an_earlier_page_are_refused(source, lake):
+    source.answers = pages([8, ..., ..., ...])
+    with pytest.raises(SourceDataError, match="the pages end after 7 of the 8 records that the API counts"):
+        Try(source, lake).land()
+
+
+@pytest.mark.parametrize("status", [400, 404, 416, 422])
+def test_a_page_that_is_refused_behind_the_last_one_is_the_end(source, lake, status):
+    source.answers = [None, None, None, Response(status_code=status)]
+    assert landed_records(lake, Try(source, lake).land()) == RECORDS
+
+
+def test_an_api_that_answers_all_at_once_is_read_once(source, lake):
+    source.answers = [Response(json.dumps({"results": RECORDS, "total": 7}))] * 2
+    assert landed_records(lake, Try(source, lake).land()) == RECORDS
+
+
+def test_records_below_a_path_of_names_as_the_source_spells_them(source, lake):
+    records = [{"origin": "EWR", "updatedAt": "2013-01-01T05:00:00Z"}]
+    answers = [{"data": {"pageItems": page, "total": 1}} for page in (records, [])]
+    source.answers = [Response(json.dumps(answer)) for answer in answers]
+    told = {**weather().source.model_dump(), "records_key": "data.pageItems", "since_param": "updatedSince"}
+    columns = [
+        {"name": "origin", "type": "string", "description": "Airport"},
+        {"name": "updated_at", "type": "timestamp", "description": "Change", "aliases": ["updatedAt"]},
+    ]
+    contract = weather(source=told, columns=columns, primary_key=["origin"], event_time="updated_at")
+    manifest = Try(source, lake, contract=contract).land()
+    assert manifest.watermark_high == "2013-01-01T05:00:00Z"
+    (file,) = manifest.files
+    with (lake / file.path).open("rb") as stream:
+        assert [record.values for record in decoder(contract)(stream)] == [["EWR", "2013-01-01T05:00:00Z"]]
+
+
+@pytest.mark.parametrize("answer", [Response(status_code=204), Response('{"results": null}')])
+def test_no_content_and_a_null_list_are_nothing_new(source, lake, answer):
+    source.answers = [answer] * 3
+    assert Try(source, lake).land("2013-01-01T05:00:00Z").files == ()
+    with pytest.raises(SourceDataError, match="holds no record"):
+        Try(source, lake, run="2").land()
+    allowed = weather(allow_empty=True)
+    (file,) = Try(source, lake, run="3", contract=allowed).land().files
+    with (lake / file.path).open("rb") as stream:
+        assert list(decoder(allowed)(stream)) == []
+
+
+def test_no_content_before_the_total_is_reached_is_no_end(source, lake):
+    source.answers = [None, Response(status_code=204)]
+    with pytest.raises(SourceDataError, match="the pages end after 3 of the 7 records"):
+        Try(source, lake).land()
+
+
 def test_api_that_always_answers_the_same_page_is_not_walked_for_ever(source, lake):
     source.answers = [Response(json.dumps({"results": RECORDS[:3]}))] * 3
     attempt = Try(source, lake)
@@ -353,7 +443,7 @@ def test_data_that_changes_between_pages_is_read_again_from_the_start(source, la
     source_records = source.records
     source.answers = [None, grow]
     attempt = Try(source, lake)
-    with pytest.raises(SourceUnavailableError, match="counts 8 records now and counted 7 on the page before"):
+    with pytest.raises(SourceUnavailableError, match="counts 8 records now and counted 7 on a page before"):
         attempt.land()
     assert not attempt.has_landed()
 

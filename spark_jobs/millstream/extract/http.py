@@ -1,7 +1,8 @@
 """Paginated HTTP JSON APIs: each page landed as received, and a retry goes on behind the last one.
 
-Pages are asked for with `offset` and `limit`. Where the answer states a `total`, the records are counted
-against it; where it does not, the pages end with the first one that holds no record.
+Pages are asked for with `offset` and `limit`, and end with the first one that holds no record. Where an
+answer states a `total`, the records are counted against it. Alone it does not end the walk: with some APIs it
+is the count of the page.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import Any, Literal
 import httpx
 from pydantic import BaseModel, ConfigDict
 
-from millstream.contract import Contract, HttpSource
+from millstream.contract import Column, Contract, HttpSource
 from millstream.errors import ConfigurationError, SourceDataError, SourceUnavailableError
 from millstream.extract.http_client import UNHURRIED, HttpEndpoint, Patience, PatientClient
+from millstream.json_page import records_under, stated_total
 from millstream.landing import LandedFile, Landing, in_memory
 
 ASK_OWNER = "Ask the API's owner, then clear the task: it goes on from this page"
@@ -104,6 +106,8 @@ class _Walk:
         """Every page, from behind the last noted one to the end."""
         while not self._at_end():
             page = self._fetch(client)
+            if page is None or self._is_last_again(page):
+                break
             self._check_fits(page)
             self._landing.note(self._note(len(self._pages)), page.model_dump_json())
             self._pages.append(page)
@@ -113,17 +117,30 @@ class _Walk:
     def _counted(self) -> int:
         return sum(page.records for page in self._pages)
 
-    def _at_end(self) -> bool:
-        if not self._pages:
-            return False
-        last = self._pages[-1]
-        return last.records == 0 if last.total is None else self._counted >= last.total
+    @property
+    def _total(self) -> int | None:
+        """The newest total that a page has stated; later pages may not."""
+        return next((page.total for page in reversed(self._pages) if page.total is not None), None)
 
-    def _fetch(self, client: PatientClient) -> _Page:
+    @property
+    def _has_all_counted(self) -> bool:
+        return self._total is not None and self._counted >= self._total
+
+    def _at_end(self) -> bool:
+        return bool(self._pages) and self._pages[-1].records == 0
+
+    def _is_last_again(self, page: _Page) -> bool:
+        """Some APIs answer every offset behind the end with the last page, or take no notice of offsets."""
+        return self._has_all_counted and page.file.sha256 == self._pages[-1].file.sha256
+
+    def _fetch(self, client: PatientClient) -> _Page | None:
+        """The next page; None where the server has refused it as one behind the last."""
         number = len(self._pages)
         url = self._url(self._counted)
         where = f"{url} (page {number + 1})"
-        body = client.get(url, where)
+        body = client.get(url, where, may_be_behind_the_end=self._has_all_counted)
+        if body is None:
+            return None
         records, total = self._parse(body, where)
         file = self._landing.land(
             source=url,
@@ -144,37 +161,41 @@ class _Walk:
 
     def _parse(self, body: bytes, where: str) -> tuple[list[Any], int | None]:
         """The records of a page, and the total where the API states it."""
-        try:
-            page = json.loads(body)
-        except ValueError as error:
-            raise SourceDataError(f"{where}: not JSON: {error}. {ASK_OWNER}") from error
-        records = page.get(self._source.records_key) if isinstance(page, dict) else None
-        if not isinstance(records, list):
+        page = self._read(body, where)
+        records = records_under(page, self._source.records_key)
+        if records is None:
             raise SourceDataError(f"{where}: no list under '{self._source.records_key}'. {ASK_OWNER}")
-        total = page.get("total")
-        if not isinstance(total, int):
-            return records, None
-        if not records and self._counted < total:
+        total = stated_total(page, self._source.records_key, self._counted + len(records))
+        expected = self._total if total is None else total
+        if not records and expected is not None and self._counted < expected:
             raise SourceDataError(
-                f"{where}: the pages end after {self._counted} of the {total} records that the API counts. "
-                f"{ASK_OWNER}"
+                f"{where}: the pages end after {self._counted} of the {expected} records that the API "
+                f"counts. {ASK_OWNER}"
             )
         return records, total
+
+    def _read(self, body: bytes, where: str) -> Any:
+        if not body:
+            # 204, No Content.
+            return {self._source.records_key: None}
+        try:
+            return json.loads(body)
+        except ValueError as error:
+            raise SourceDataError(f"{where}: not JSON: {error}. {ASK_OWNER}") from error
 
     def _latest(self, records: list[Any], where: str) -> str | None:
         """The latest event time among `records`, as written there, that is not yet to come: a record that is
         dated ahead must not hide what comes until then."""
-        column = self._contract.event_time
+        column = next((one for one in self._contract.columns if one.name == self._contract.event_time), None)
         if self._source.since_param is None or column is None:
             return None
-        values = [record.get(column) for record in records if isinstance(record, dict)]
-        times = [value for value in values if value is not None and value not in self._contract.null_values]
+        times = event_times(self._contract, column, records)
         try:
             past = [time for time in times if _as_utc(time) <= datetime.now(UTC)]
-            return max(past, key=datetime.fromisoformat, default=None)
+            return max(past, key=_as_utc, default=None)
         except (TypeError, ValueError) as error:
             raise SourceDataError(
-                f"{where}: {column}: not a time in ISO 8601: {error}. {ASK_OWNER}"
+                f"{where}: {column.name}: not a time in ISO 8601: {error}. {ASK_OWNER}"
             ) from error
 
     def _check_fits(self, page: _Page) -> None:
@@ -187,11 +208,11 @@ class _Walk:
                 f"{page.file.source}: the same page as the one before. Nothing was landed. This API does not "
                 "page by offset and limit: it needs another kind of source"
             )
-        if page.total != before.total:
+        if None not in (page.total, self._total) and page.total != self._total:
             self._landing.forget(self._notes)
             raise SourceUnavailableError(
-                f"{page.file.source}: the API counts {page.total} records now and counted {before.total} on "
-                "the page before: they changed while they were read. Another try starts from the first page"
+                f"{page.file.source}: the API counts {page.total} records now and counted {self._total} on "
+                "a page before: they changed while they were read. Another try starts from the first page"
             )
 
     def _noted(self) -> list[_Page]:
@@ -205,6 +226,16 @@ class _Walk:
 
     def _note(self, number: int) -> str:
         return f"{self._notes}/page-{number:05d}.json"
+
+
+def event_times(contract: Contract, column: Column, records: list[Any]) -> list[Any]:
+    """The event times of `records`, as written there, under whichever of the column's names they have."""
+    values = [
+        record[name]
+        for record in records
+        if isinstance(record, dict) and (name := column.delivered_as(record)) is not None
+    ]
+    return [value for value in values if value is not None and value not in contract.null_values]
 
 
 def _as_utc(time: str) -> datetime:

@@ -17,7 +17,10 @@ from tenacity.wait import wait_exponential_jitter
 
 from millstream.errors import ConfigurationError, MillstreamError, SourceDataError, SourceUnavailableError
 
-TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+TRANSIENT_STATUSES = frozenset({408, 425, 429})
+SERVER_ERRORS = 500
+# How a server refuses a page behind the last one.
+BEHIND_THE_END = frozenset({400, 404, 416, 422})
 LOGIN_STATUSES = frozenset({401, 403})
 SHOWN_CHARACTERS = 200
 # A proxy of the environment cannot reach this machine's own services; None means no proxy.
@@ -84,11 +87,14 @@ class PatientClient:
     ) -> None:
         self._client.close()
 
-    def get(self, url: str, where: str) -> bytes:
-        """The body at `url`; `where` names it in messages.
+    def get(self, url: str, where: str, may_be_behind_the_end: bool = False) -> bytes | None:
+        """The body at `url`, empty for 204; `where` names it in messages.
+
+        None for a page that is refused as one behind the last, where that may be.
 
         Raises:
-            SourceUnavailableError: no answer, or one that asks to come back (408, 425, 429, 5xx), each try.
+            SourceUnavailableError: no answer, or one that asks to come back (408, 425, 429, 5xx, and 403 with
+                Retry-After), each try.
             ConfigurationError: the login was refused, or there is no such address.
             SourceDataError: the request was refused in another way.
         """
@@ -100,14 +106,19 @@ class PatientClient:
             reraise=True,
         )
         try:
-            return retrying(self._ask, url, where)
+            answer = retrying(self._ask, url, where)
         except _NoAnswer as failure:
             raise SourceUnavailableError(
                 f"{where}: {failure}, tried {self._patience.tries} times. Check the server and connection "
                 f"{self._connection}; {LATER}"
             ) from failure
+        if may_be_behind_the_end and answer.status_code in BEHIND_THE_END:
+            return None
+        if not answer.is_success:
+            raise self._refusal(answer, where)
+        return answer.content
 
-    def _ask(self, url: str, where: str) -> bytes:
+    def _ask(self, url: str, where: str) -> httpx.Response:
         try:
             answer = self._client.get(url)
         except httpx.UnsupportedProtocol as error:
@@ -116,11 +127,9 @@ class PatientClient:
             raise _NoAnswer(f"no answer in time ({type(error).__name__})") from error
         except httpx.RequestError as error:
             raise _NoAnswer(f"no answer ({error})") from error
-        if answer.status_code in TRANSIENT_STATUSES:
+        if _may_pass(answer):
             raise _NoAnswer(f"the server answered {_status(answer)}", self._asked_pause(answer, where))
-        if not answer.is_success:
-            raise self._refusal(answer, where)
-        return answer.content
+        return answer
 
     def _pause(self, state: RetryCallState) -> float:
         failure = state.outcome.exception() if state.outcome else None
@@ -164,6 +173,13 @@ def retry_after(value: str | None, now: datetime) -> float | None:
         return None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max(0.0, (aware - now).total_seconds())
+
+
+def _may_pass(answer: httpx.Response) -> bool:
+    """Whether the same request may be answered later. Some servers refuse with 403 who asks too often."""
+    status = answer.status_code
+    asked_to_wait = status == httpx.codes.FORBIDDEN and "Retry-After" in answer.headers
+    return status >= SERVER_ERRORS or status in TRANSIENT_STATUSES or asked_to_wait
 
 
 def _status(answer: httpx.Response) -> str:

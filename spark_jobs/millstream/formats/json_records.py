@@ -18,6 +18,7 @@ from millstream.formats.record import (
     named_record,
     of_records,
 )
+from millstream.json_page import records_under
 
 
 def delivered_lines(stream: Iterable[bytes], contract: Contract) -> Delivered:
@@ -62,10 +63,16 @@ def page_records(stream: IO[bytes], contract: Contract, key: str) -> Iterator[Re
 
 
 def _page_records(stream: IO[bytes], key: str) -> list[Any]:
-    page = json.load(stream, object_pairs_hook=_json_object, parse_float=_Number)
+    content = stream.read()
+    if not content:
+        # The answer was 204, No Content.
+        return []
+    page = json.loads(content, object_pairs_hook=_json_object, parse_float=_Number)
     if isinstance(page, _Ambiguous):
         raise ValueError(f"the page has a field twice: {', '.join(name for name, _ in page.pairs)}")
-    records: list[Any] = page[key]
+    records = records_under(page, key)
+    if records is None:
+        raise ValueError(f"no list under '{key}'")
     return records
 
 

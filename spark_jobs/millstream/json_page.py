@@ -1,0 +1,43 @@
+"""One answer of a paginated JSON API: its records, and the total that it states."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def records_under(page: Any, key: str) -> list[Any] | None:
+    """The list that `page` has under `key`, a name or a path of names (`data.items`).
+
+    Null is a list without records. None when there is no such list.
+    """
+    parent, name = _parent(page, key)
+    if not isinstance(parent, dict) or name not in parent:
+        return None
+    records = parent[name]
+    if records is None:
+        return []
+    return records if isinstance(records, list) else None
+
+
+def stated_total(page: Any, key: str, read: int) -> int | None:
+    """The `total` beside the records, or at the top; None where it cannot be one.
+
+    That is what is no whole number, and what is less than the `read` records: -1 for "not known", or the
+    count of the page.
+    """
+    parent, _ = _parent(page, key)
+    for place in (parent, page):
+        total = place.get("total") if isinstance(place, dict) else None
+        if isinstance(total, int) and not isinstance(total, bool) and total >= read:
+            return total
+    return None
+
+
+def _parent(page: Any, key: str) -> tuple[Any, str]:
+    """What holds the records, and under which name. A name with a dot in it wins over a path."""
+    if isinstance(page, dict) and key in page:
+        return page, key
+    *path, name = key.split(".")
+    for step in path:
+        page = page.get(step) if isinstance(page, dict) else None
+    return page, name
