@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,13 @@ from millstream_airflow.months import of_any_source
 from millstream_airflow.notifier import RunNotifier
 from millstream_airflow.operators import SparkJobOperator
 from millstream_airflow.publishing import StagingOperator, field, publish_staged
+from millstream_airflow.questions import ACCEPT, DROP, KEEP, WITHDRAW, answered, options, question
 from millstream_airflow.retries import TASK_ARGS
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-REPLAY, ACCEPT, DROP, WITHDRAW, KEEP = "replay", "accept", "drop", "withdraw", "keep"
+REPLAY = "replay"
 ANSWER_WITHIN = timedelta(hours=12)
 # Only a run knows which table it publishes.
 REPLAYED = AssetAlias("millstream.replayed")
@@ -38,41 +40,22 @@ DOC = """
 Publishes partitions that have rows in quarantine once more, from what the lake has already: under today's
 contract and suite, and with today's reference tables. Rows that are good by these leave the quarantine.
 
-- `find` counts the rows by partition and reason. A **dry run**, the default, ends with what would be done.
+- `find` counts the rows by partition and reason. A **dry run**, the default, ends with what would be done:
+  the log of `plan` says it.
 - `accept` publishes the rows found in spite of the rules that they broke, `drop` publishes them nowhere.
-  A person is asked first (`ask`); without an answer within {hours} hours the rows stay where they are.
+  A person is asked first (`ask`), is shown rows, and may answer with either; without an answer within
+  {hours} hours the rows stay where they are. Who answered what is in the log of `ask`.
 - `withdraw` takes such decisions back: the rows found are then judged by today's rules again.
 - `record_decision` keeps who decided what in `ops.decisions`. Later ingests and replays carry it out too.
 - `replay` is transform, quality gate and publish for each run that brought such rows.
 """
 
-QUESTION = """
-{% set found = ti.xcom_pull(task_ids='find') %}
-{% if params.action == 'withdraw' -%}
-{{ found['rows'] }} rows of `silver.{{ params.dataset }}` that were accepted or dropped. `withdraw` takes
-these decisions back, and judges the rows by today's rules; `keep` lets the decisions stand.
-{%- else -%}
-{{ found['rows'] }} rows of `silver.{{ params.dataset }}_quarantine`. `accept` publishes them in spite of the
-rules that they broke; `drop` publishes them nowhere; `keep` leaves them in quarantine.
-{%- endif %}
-
-| partition | rows | reason |
-|---|---|---|
-{% for group in found['groups'] -%}
-| {{ group['partition'] }} | {{ group['rows'] }} | {{ group['reason'] | replace('|', '/') }} |
-{% endfor %}
-{% if found['more_groups'] -%}
-Not shown: {{ found['more_groups'] }} smaller groups. {{ found['more_rows'] }} of the rows are in none of the
-groups above; the answer is about them too. To see them, run this with a `reason` or a `partition`.
-{%- endif %}
-"""
-
 
 class AskOperator(HITLOperator):
-    """Ask a person whether the run's action may be carried out; skipped when there is nothing to ask, and
-    when the answer is to keep the rows where they are.
+    """Ask a person what is to become of the rows; skipped when there is nothing to ask.
 
-    Returns: `action`, `decided_by`, `decided_at`, `note`, as `record_decision` takes them.
+    Returns: `action`, `decided_by`, `decided_at`, `note`, as `record_decision` takes them, and the number of
+    `rows`. Nobody has decided where no answer came in time.
 
     Raises: DecisionRefusedError before anyone is asked, when rows were to be accepted that cannot be.
     """
@@ -84,20 +67,22 @@ class AskOperator(HITLOperator):
             raise AirflowSkipException("there is nothing to decide")
         if action == ACCEPT and found["refusal"]:
             raise DecisionRefusedError(found["refusal"])
-        self.options = [KEEP, action]
+        self.options = options(action, found)
         super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         answer = super().execute_complete(context, event)
         (chosen,) = answer["chosen_options"]
-        if chosen == KEEP:
-            raise AirflowSkipException("the rows stay where they are")
-        return {
+        found = context["ti"].xcom_pull(task_ids="find")
+        told = {
             "action": chosen,
-            "decided_by": answer["responded_by_user"]["name"],
+            "decided_by": (answer["responded_by_user"] or {}).get("name", ""),
             "decided_at": str(answer["responded_at"]),
             "note": answer["params_input"].get("note") or "",
+            "rows": found["rows"],
         }
+        self.log.info("%s", answered(context["params"], found, told))
+        return told
 
 
 def replay_dag() -> DAG:
@@ -111,6 +96,7 @@ def replay_dag() -> DAG:
         max_active_runs=1,
         tags=["operations"],
         params=_params(),
+        user_defined_macros={"question": question},
         dagrun_timeout=ANSWER_WITHIN + timedelta(hours=4),
         # One piece after the other: of two publishes of one table the later one wins.
         default_args={"owner": "data-platform", "max_active_tis_per_dagrun": 1, **TASK_ARGS},
@@ -125,8 +111,8 @@ def replay_dag() -> DAG:
         )
         asked = AskOperator(
             task_id="ask",
-            subject=f"{{{{ params.action }}}} {SUBJECT} of silver.{DATASET}?",
-            body=QUESTION,
+            subject=f"What is to become of {SUBJECT} of silver.{DATASET}?",
+            body="{{ question(params, ti.xcom_pull(task_ids='find')) }}",
             options=[KEEP, ACCEPT, DROP, WITHDRAW],
             defaults=KEEP,
             params={"note": Param(None, type=["null", "string"], description="Why: kept with the decision.")},
@@ -137,6 +123,7 @@ def replay_dag() -> DAG:
         recorded = SparkJobOperator(
             task_id="record_decision",
             job="record_decision",
+            skip_if=f"{{{{ ti.xcom_pull(task_ids='ask', key='action') == '{KEEP}' }}}}",
             arguments={
                 "table": f"silver.{DATASET}",
                 "version": field(found.output, "version"),
@@ -179,29 +166,42 @@ def plan(found: dict[str, Any], decided: dict[str, Any] | None) -> list[dict[str
     context = get_current_context()
     params, dag_run = context["params"], context["dag_run"]
     assert dag_run is not None
-    for group in found["groups"]:
-        log.info("%s: %s rows: %s", group["partition"], group["rows"], group["reason"])
-    if found["more_groups"]:
-        log.info("%s smaller groups, and %s rows in none of these", found["more_groups"], found["more_rows"])
-    if not found["rows"]:
-        where = "were decided on" if params["action"] == WITHDRAW else "are in quarantine"
-        raise AirflowSkipException(f"no such rows {where}")
-    kind = "decisions on rows" if params["action"] == WITHDRAW else "quarantined rows"
-    what = f"{params['action']}: {found['rows']} {kind} of {params['dataset']}"
+    for line in _planned(params, found, decided is not None):
+        log.info("%s", line)
     if found["refusal"]:
-        log.warning("%s", found["refusal"])
-    if params["dry_run"]:
-        pieces = "; ".join(
-            f"run {one['source_run']} {', '.join(one['partitions'])}".strip() for one in found["pieces"]
-        )
-        raise AirflowSkipException(f"dry run: nothing was changed. {what}; to be published again: {pieces}")
-    if params["action"] != REPLAY and decided is None:
-        raise AirflowSkipException("nothing was decided: the rows stay where they are")
-    log.info("%s", what)
+        log.warning("they cannot be accepted: %s", found["refusal"])
+    undecided = params["action"] != REPLAY and decided is None
+    if not found["rows"] or params["dry_run"] or undecided:
+        return []
     key = run_key(dag_run.run_id)
     return [
         {**piece, "run": f"{key}.{number}", "replay": key} for number, piece in enumerate(found["pieces"])
     ]
+
+
+def _planned(params: Mapping[str, Any], found: Mapping[str, Any], decided: bool) -> list[str]:
+    """What was found and what follows from it, line by line."""
+    withdraw = params["action"] == WITHDRAW
+    if not found["rows"]:
+        return [f"no such rows {'were decided on' if withdraw else 'are in quarantine'}: nothing to do"]
+    kind = "decisions on rows" if withdraw else "quarantined rows"
+    lines = [f"{params['action']}: {found['rows']:,} {kind} of {params['dataset']}"]
+    lines += [
+        f"  {group['partition']}: {group['rows']:,} rows: {group['reason']}" for group in found["groups"]
+    ]
+    if found["more_groups"]:
+        lines.append(
+            f"  {found['more_groups']} smaller groups, and {found['more_rows']} rows in none of these"
+        )
+    if params["action"] != REPLAY and not params["dry_run"] and not decided:
+        return [*lines, "nothing was decided: the rows stay where they are"]
+    lines.append(
+        "dry run: nothing was changed. It would publish once more:"
+        if params["dry_run"]
+        else "published once more:"
+    )
+    lines += [f"  run {one['source_run']} {', '.join(one['partitions'])}".rstrip() for one in found["pieces"]]
+    return lines
 
 
 @task_group

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from millstream.errors import DecisionRefusedError
 from millstream.settings import CHECKOUT
 from millstream_airflow.maintenance import LEAST_HOURS
 from millstream_airflow.publishing import TOLD
+from millstream_airflow.questions import options
 from millstream_airflow.replaying import REPLAYED, AskOperator, plan
 
 FOUND: dict[str, Any] = {
@@ -24,6 +26,15 @@ FOUND: dict[str, Any] = {
     "groups": [{"partition": "2013-01", "rows": 3, "reason": "dest matches ^(A|B)$"}],
     "more_groups": 0,
     "more_rows": 0,
+    "examples": [
+        {
+            "source_row_id": "landing/flights/partition=2013-01/x.zip#7",
+            "partition": "2013-01",
+            "reasons": ["dest matches ^(A|B)$"],
+            "values": {"carrier": "AA", "dest": "<b>|`[x](http://evil)`\n# all good\u202e"},
+            "record": '{"dest":"..."}',
+        }
+    ],
     "pieces": [
         {"source_run": "scheduled__1", "partitions": ["2013-01"]},
         {"source_run": "scheduled__2", "partitions": ["2013-02", "2013-03"]},
@@ -36,6 +47,7 @@ NOTHING: dict[str, Any] = {
     "groups": [],
     "more_groups": 0,
     "more_rows": 0,
+    "examples": [],
     "pieces": [],
     "refusal": None,
 }
@@ -94,18 +106,30 @@ def test_each_run_that_brought_such_rows_is_staged_by_itself() -> None:
     ]
 
 
-def test_a_dry_run_only_says_what_would_be_done() -> None:
-    with pytest.raises(AirflowSkipException, match=r"3 quarantined rows of flights.*scheduled__2 2013-02"):
-        planned(dry_run=True)
+def test_a_dry_run_only_says_what_would_be_done_in_a_task_that_succeeds(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level("INFO"):
+        assert planned(dry_run=True) == []
+    assert caplog.messages == [
+        "replay: 3 quarantined rows of flights",
+        "  2013-01: 3 rows: dest matches ^(A|B)$",
+        "dry run: nothing was changed. It would publish once more:",
+        "  run scheduled__1 2013-01",
+        "  run scheduled__2 2013-02, 2013-03",
+    ]
 
 
-def test_without_rows_or_without_a_decision_nothing_is_published() -> None:
-    with pytest.raises(AirflowSkipException, match="no such rows"):
-        planned(found=NOTHING)
-    with pytest.raises(AirflowSkipException, match="no such rows were decided on"):
-        planned(found=NOTHING, action="withdraw")
-    with pytest.raises(AirflowSkipException, match="nothing was decided"):
-        planned(action="drop")
+def test_without_rows_or_without_a_decision_nothing_is_published(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        assert planned(found=NOTHING) == []
+        assert planned(found=NOTHING, action="withdraw") == []
+        assert planned(action="drop") == []
+    assert caplog.messages[:2] == [
+        "no such rows are in quarantine: nothing to do",
+        "no such rows were decided on: nothing to do",
+    ]
+    assert caplog.messages[-1] == "nothing was decided: the rows stay where they are"
     assert len(planned(decided={"rows": 3}, action="drop")) == 2
 
 
@@ -122,36 +146,101 @@ def test_nobody_is_asked_what_cannot_be_done(ask: AskOperator) -> None:
         ask.execute(context({**FOUND, "refusal": "unreadable"}, action="accept"))
 
 
-def test_the_answer_names_who_gave_it_and_keep_is_the_default(ask: AskOperator) -> None:
-    assert ask.defaults == ["keep"]
-    with pytest.raises(AirflowSkipException, match="stay where they are"):
-        ask.execute_complete(
-            context(action="drop"), {**ANSWER, "chosen_options": ["keep"], "responded_by_user": None}
-        )
-    assert ask.execute_complete(context(action="drop"), {**ANSWER, "chosen_options": ["drop"]}) == {
+def test_the_answer_stays_in_the_log_with_who_gave_it(
+    ask: AskOperator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = ask.execute_complete(context(action="accept"), {**ANSWER, "chosen_options": ["drop"]})
+    assert told == {
         "action": "drop",
         "decided_by": "ada",
         "decided_at": "2026-01-01 00:00:00+00:00",
         "note": "seen with the source",
+        "rows": 3,
     }
+    assert (
+        "ada answered drop, 2026-01-01 00:00:00+00:00: 3 rows of silver.flights_quarantine; "
+        "note: seen with the source"
+    ) in capsys.readouterr().out
 
 
-def test_the_question_shows_each_reason_in_a_row_of_its_own(ask: AskOperator) -> None:
-    shown = ask.render_template(ask.body, context(action="accept"))
+def test_keep_is_the_default_and_nothing_is_recorded_of_it(
+    dag: DAG, ask: AskOperator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ask.defaults == ["keep"]
+    nobody = {**ANSWER, "chosen_options": ["keep"], "responded_by_user": None, "params_input": {}}
+    told = ask.execute_complete(context(action="drop"), nobody)
+    assert (told["action"], told["decided_by"]) == ("keep", "")
+    assert "nobody answered in time: keep, 2026-01-01" in capsys.readouterr().out
+
+    record = dag.get_task("record_decision")
+    for answer, skipped in (("keep", "True"), ("drop", "False")):
+        asked = SimpleNamespace(xcom_pull=lambda task_ids, key, answer=answer: answer)
+        assert record.render_template(record.skip_if, {"ti": asked}) == skipped
+
+
+def body(ask: AskOperator, dag: DAG, found: dict[str, Any] = FOUND, **params: Any) -> str:
+    shown: str = ask.render_template(ask.body, context(found, **params), dag.get_template_env())
+    return shown
+
+
+def test_the_question_shows_each_reason_in_a_row_of_its_own(ask: AskOperator, dag: DAG) -> None:
+    shown = body(ask, dag, action="accept")
     assert "3 rows of `silver.flights_quarantine`" in shown
     lines = [line for line in shown.splitlines() if line.startswith("|")]
-    assert lines[1:] == ["|---|---|---|", "| 2013-01 | 3 | dest matches ^(A/B)$ |"]
-    assert "3 rows of `silver.flights` that were accepted or dropped" in ask.render_template(
-        ask.body, context(action="withdraw")
+    assert lines[1:3] == ["|---|---|---|", "| `2013-01` | 3 | `dest matches ^(A\u2502B)$` |"]
+    assert "3 rows of `silver.flights` that were accepted or dropped" in body(ask, dag, action="withdraw")
+
+
+def test_the_question_shows_rows_and_nothing_in_them_is_markup(ask: AskOperator, dag: DAG) -> None:
+    shown = body(ask, dag, action="accept")
+    row = shown.splitlines()[-7]
+    assert row == (
+        "| `landing/flights/partition=2013-01/x.zip#7` | `dest matches ^(A\u2502B)$` | `carrier=AA` "
+        '`dest=<b>\u2502\u02cb[x](http://evil)\u02cb\u23ce# all good\ufffd` | `{"dest":"..."}` |'
     )
+    assert "The rows, 1 of 3:" in shown
 
 
-def test_the_question_says_what_it_does_not_show(ask: AskOperator) -> None:
-    assert "Not shown" not in ask.render_template(ask.body, context(action="accept"))
+@pytest.mark.parametrize(
+    ("params", "query"),
+    [
+        ({"action": "drop"}, "select * from silver.flights_quarantine"),
+        (
+            {"action": "drop", "reason": "dest", "partition": "2013-01"},
+            "select * from silver.flights_quarantine where exists(_reasons, one -> contains(one, 'dest')) "
+            "and _partition = '2013-01'",
+        ),
+        (
+            {"action": "withdraw", "partition": "2013-01"},
+            "select * from ops.decisions where table = 'silver.flights' and partition = '2013-01'",
+        ),
+    ],
+)
+def test_the_question_says_how_to_see_all_rows(
+    ask: AskOperator, dag: DAG, params: dict[str, Any], query: str
+) -> None:
+    assert f'make sql Q="{query}"' in body(ask, dag, **params).splitlines()
+
+
+def test_what_the_question_explains_can_be_answered(ask: AskOperator, dag: DAG) -> None:
+    refused = {**FOUND, "refusal": "one lacks a key"}
+    for found, action, offered in (
+        (FOUND, "accept", ["keep", "accept", "drop"]),
+        (FOUND, "drop", ["keep", "accept", "drop"]),
+        (refused, "drop", ["keep", "drop"]),
+        (FOUND, "withdraw", ["keep", "withdraw"]),
+    ):
+        explained = re.findall(r"^- `(\w+)`", body(ask, dag, found, action=action), re.MULTILINE)
+        assert explained == options(action, found) == offered
+    assert "They cannot be accepted: `one lacks a key`" in body(ask, dag, refused, action="drop")
+
+
+def test_the_question_says_what_it_does_not_show(ask: AskOperator, dag: DAG) -> None:
+    assert "Not shown" not in body(ask, dag, action="accept")
     many = {**FOUND, "rows": 90, "more_groups": 7, "more_rows": 12}
     for action in ("accept", "withdraw"):
-        shown = ask.render_template(ask.body, context(many, action=action))
-        assert "Not shown: 7 smaller groups. 12 of the rows are in none of the\ngroups above" in shown
+        shown = body(ask, dag, many, action=action)
+        assert "Not shown: 7 smaller groups. 12 of the rows are in none of the groups above" in shown
 
 
 def test_the_rows_that_were_shown_can_still_be_read_when_the_answer_comes(dag: DAG, ask: AskOperator) -> None:

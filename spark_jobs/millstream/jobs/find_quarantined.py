@@ -7,18 +7,24 @@ from functools import reduce
 from operator import or_
 from typing import Any, Literal
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from millstream import ledger, quarantine
 from millstream.contract import Contract
 from millstream.decisions import DECISIONS, refusal, standing
 from millstream.jobs import JobModel
+from millstream.lake.staging import SOURCE_ROW_ID
 from millstream.lake.tables import WHOLE, TableRef
 from millstream.quality.predicates import REASONS
+from millstream.transforms import transform_of
 
 # Enough for a person to read; reasons that quote a value can be as many as there are rows.
 MOST_GROUPS = 50
+MOST_EXAMPLES = 20
+# Characters of a value, and of a record as received, that are shown.
+VALUE_LENGTH = 80
+RECORD_LENGTH = 300
 
 
 class Args(JobModel):
@@ -43,6 +49,19 @@ class Group(JobModel):
     rows: int
 
 
+class Example(JobModel):
+    """One of the rows: its `values` as text, the key's columns first, without nulls; long ones are cut.
+
+    A row on which a decision stands has no values here: it is not in the quarantine.
+    """
+
+    source_row_id: str
+    partition: str
+    reasons: tuple[str, ...]
+    values: dict[str, str]
+    record: str | None
+
+
 class Piece(JobModel):
     """A run that brought such rows, and the months concerned; none where the table is not cut."""
 
@@ -54,7 +73,7 @@ class Result(JobModel):
     """What was found, and in which version of the quarantine, or of `ops.decisions`; null without one.
 
     `groups` are the largest ones; `more_groups` are left out, and `more_rows` are rows in no group that is
-    told. `refusal` says why the rows cannot all be accepted.
+    told. `examples` are some of the rows, of each reason. `refusal` says why the rows cannot all be accepted.
     """
 
     rows: int = 0
@@ -62,6 +81,7 @@ class Result(JobModel):
     groups: tuple[Group, ...] = ()
     more_groups: int = 0
     more_rows: int = 0
+    examples: tuple[Example, ...] = ()
     pieces: tuple[Piece, ...] = ()
     refusal: str | None = None
 
@@ -83,6 +103,7 @@ def run(spark: SparkSession, args: Args) -> Result:
         groups=groups,
         more_groups=more,
         more_rows=_rows_outside(rows, groups) if more else 0,
+        examples=_examples(rows, transform_of(contract.dataset).KEY),
         pieces=_as_published(pieces, table, args.lake_root, contract) if withdraw else pieces,
         refusal=None if withdraw else refusal(rows, table),
     )
@@ -110,6 +131,42 @@ def _rows_outside(rows: DataFrame, groups: tuple[Group, ...]) -> int:
         for partition, reasons in told.items()
     ]
     return rows.where(~F.coalesce(reduce(or_, inside), F.lit(False))).count()
+
+
+def _examples(rows: DataFrame, key: tuple[str, ...]) -> tuple[Example, ...]:
+    """As many rows as a person reads; of each first reason one before there is a second of any."""
+    names = [name for name in rows.columns if not name.startswith("_")]
+    names.sort(key=lambda name: name not in key)
+    order = Window.partitionBy("_partition", F.col(REASONS)[0]).orderBy(SOURCE_ROW_ID)
+    record = F.col("_source_record") if "_source_record" in rows.columns else F.lit(None).cast("string")
+    chosen = (
+        rows.withColumn("_rank", F.row_number().over(order))
+        .orderBy("_rank", "_partition", SOURCE_ROW_ID)
+        .limit(MOST_EXAMPLES)
+        .select(
+            SOURCE_ROW_ID,
+            "_partition",
+            F.transform(REASONS, lambda reason: _cut(reason, RECORD_LENGTH)).alias("reasons"),
+            F.array(*(_cut(F.col(name).cast("string"), VALUE_LENGTH) for name in names)).alias("values"),
+            _cut(record, RECORD_LENGTH).alias("record"),
+        )
+    )
+    return tuple(
+        Example(
+            source_row_id=row[SOURCE_ROW_ID],
+            partition=row["_partition"],
+            reasons=tuple(row["reasons"]),
+            values={
+                name: value for name, value in zip(names, row["values"], strict=True) if value is not None
+            },
+            record=row["record"],
+        )
+        for row in chosen.collect()
+    )
+
+
+def _cut(text: Column, length: int) -> Column:
+    return F.when(F.length(text) > length, F.concat(F.substring(text, 1, length), F.lit("…"))).otherwise(text)
 
 
 def _pieces(rows: DataFrame, contract: Contract) -> tuple[Piece, ...]:

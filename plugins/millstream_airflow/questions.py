@@ -1,0 +1,132 @@
+"""What a person is asked about quarantined rows, as Markdown, and what was answered, in words.
+
+The rows come from a source that nobody vouches for. Each of their values stands in a code span, in which
+Markdown reads no link, no HTML and no other markup.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+KEEP, ACCEPT, DROP, WITHDRAW = "keep", "accept", "drop", "withdraw"
+# What would end a code span, or a cell of a table, as a character that looks like it.
+LOOKALIKES = {"`": "\u02cb", "|": "\u2502", "\n": "\u23ce"}
+UNSHOWN = "\ufffd"
+
+MEANING = {
+    ACCEPT: "publishes them in spite of the rules that they broke",
+    DROP: "publishes them nowhere, neither in the table nor in the quarantine",
+    WITHDRAW: "takes these decisions back: today's rules judge the rows",
+}
+
+
+def options(action: str, found: Mapping[str, Any]) -> list[str]:
+    """What can be answered: only what can be done with all rows that were found."""
+    if action == WITHDRAW:
+        return [KEEP, WITHDRAW]
+    return [KEEP, *(() if found["refusal"] else (ACCEPT,)), DROP]
+
+
+def question(params: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """The question of a run with `params`, about what `find` has found."""
+    return "\n".join(
+        (
+            *_answers(params, found),
+            "",
+            *_reasons(found),
+            "",
+            *_rows(found),
+            "",
+            "All of them:",
+            "",
+            "```bash",
+            f'make sql Q="{_query(params)}"',
+            "```",
+        )
+    )
+
+
+def answered(params: Mapping[str, Any], found: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
+    """One line: who answered what, when, about how many rows, and why."""
+    who = f"{answer['decided_by']} answered" if answer["decided_by"] else "nobody answered in time:"
+    note = f"; note: {answer['note']}" if answer["note"] else ""
+    return f"{who} {answer['action']}, {answer['decided_at']}: {found['rows']} {_of(params)}{note}"
+
+
+def _of(params: Mapping[str, Any]) -> str:
+    if params["action"] == WITHDRAW:
+        return f"rows of silver.{params['dataset']} that were accepted or dropped"
+    return f"rows of silver.{params['dataset']}_quarantine"
+
+
+def _answers(params: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    withdraw = params["action"] == WITHDRAW
+    table = f"silver.{params['dataset']}" + ("" if withdraw else "_quarantine")
+    kept = "lets the decisions stand" if withdraw else "leaves them in quarantine"
+    meaning = {KEEP: f"{kept}; so does no answer", **MEANING}
+    lines = [
+        f"{found['rows']} rows of `{table}`{' that were accepted or dropped' if withdraw else ''}. "
+        "The answer is about all of them:",
+        "",
+        *(f"- `{option}` {meaning[option]}." for option in options(params["action"], found)),
+    ]
+    if found["refusal"] and not withdraw:
+        lines += ["", f"They cannot be accepted: {code(found['refusal'])}"]
+    return lines
+
+
+def _reasons(found: Mapping[str, Any]) -> list[str]:
+    lines = ["| partition | rows | reason |", "|---|---|---|"]
+    lines += [
+        f"| {code(group['partition'])} | {group['rows']} | {code(group['reason'])} |"
+        for group in found["groups"]
+    ]
+    if found["more_groups"]:
+        lines += [
+            "",
+            f"Not shown: {found['more_groups']} smaller groups. {found['more_rows']} of the rows are in none "
+            "of the groups above; the answer is about them too.",
+        ]
+    return lines
+
+
+def _rows(found: Mapping[str, Any]) -> list[str]:
+    """The rows that `find` has brought: as many as a person reads."""
+    examples = found["examples"]
+    lines = [
+        f"The rows, {len(examples)} of {found['rows']}:",
+        "",
+        "| row | reasons | values | as received |",
+        "|---|---|---|---|",
+    ]
+    for row in examples:
+        reasons = " ".join(map(code, row["reasons"]))
+        values = " ".join(code(f"{name}={value}") for name, value in row["values"].items())
+        lines.append(f"| {code(row['source_row_id'])} | {reasons} | {values} | {code(row['record'] or '')} |")
+    return lines
+
+
+def _query(params: Mapping[str, Any]) -> str:
+    """A query for all the rows. A reason's pattern lets no quote pass, so it can stand in one."""
+    withdraw = params["action"] == WITHDRAW
+    reasons, partition = ("reasons", "partition") if withdraw else ("_reasons", "_partition")
+    conditions = [f"table = 'silver.{params['dataset']}'"] if withdraw else []
+    if params.get("reason"):
+        conditions.append(f"exists({reasons}, one -> contains(one, '{params['reason']}'))")
+    if params.get("partition"):
+        conditions.append(f"{partition} = '{params['partition']}'")
+    table = "ops.decisions" if withdraw else f"silver.{params['dataset']}_quarantine"
+    return f"select * from {table}" + (f" where {' and '.join(conditions)}" if conditions else "")
+
+
+def code(text: str) -> str:
+    """`text` as a Markdown code span that can stand in a table: nothing in it is markup."""
+    shown = "".join(LOOKALIKES.get(char) or (char if _is_shown(char) else UNSHOWN) for char in text)
+    return f"`{shown}`" if shown.strip() else ""
+
+
+def _is_shown(char: str) -> bool:
+    """Controls are not, among them those that turn the direction of the text around them."""
+    return unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
