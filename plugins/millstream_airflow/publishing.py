@@ -127,6 +127,7 @@ def publish_staged(
         arguments={
             **judged,
             "partitions": partitions,
+            "inputs": field(staged.output, "inputs"),
             "docs_root": str(Settings().home / "data_docs"),
             **(judged_as or {}),
         },

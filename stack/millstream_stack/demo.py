@@ -9,8 +9,11 @@ from typing import Any
 
 from rich.console import Console
 
+from millstream import ledger
 from millstream.errors import ClusterError
+from millstream.lake.tables import TableRef
 from millstream.settings import Settings
+from millstream.transforms import transform_of
 from millstream_stack.airflow_api import AirflowApi, Run, Task, wait_for_dags
 from millstream_stack.credentials import load_or_create
 from millstream_stack.lifecycle import up
@@ -39,9 +42,9 @@ def run_demo(settings: Settings) -> int:
         expected = {path.stem for path in (settings.root / "dags").glob("*.py")}
         dags = wait_for_dags(api, expected, PARSE_TIMEOUT_S)
         moment = datetime.now(UTC)
-        triggered = start_ingests(api, dags)
+        ingests = Ingests(api, dags, settings.lake_root)
         with Progress(screen) as progress:
-            runs, tasks = follow(api, moment, triggered, progress.show)
+            runs, tasks = follow(api, moment, ingests.triggered, progress.show, ingests.start_due)
         failed = [run for run in runs if run.state == "failed"]
         for run in failed:
             _explain(api, run, tasks, screen)
@@ -55,9 +58,43 @@ def run_demo(settings: Settings) -> int:
     return 0 if succeeded else 1
 
 
-def start_ingests(api: AirflowApi, dags: dict[str, dict[str, Any]]) -> set[tuple[str, str]]:
-    """Triggers every ingest DAG, which sets off all the others; returns the runs' keys."""
-    return {_trigger(api, dags[name]).key for name in sorted(dags) if name.startswith(INGEST_PREFIX)}
+class Ingests:
+    """Every ingest DAG, to be triggered, which sets off all the others: at once, but for those whose rows are
+    looked up in tables that are not there yet. They come when the ingests of these have ended."""
+
+    def __init__(self, api: AirflowApi, dags: dict[str, dict[str, Any]], lake_root: str) -> None:
+        self._api = api
+        self._dags = dags
+        names = [name for name in sorted(dags) if name.startswith(INGEST_PREFIX)]
+        self._waiting = {
+            name: unpublished_references(name, lake_root) & set(names) - {name} for name in names
+        }
+        self.triggered: set[tuple[str, str]] = set()
+        self.start_due([])
+
+    def start_due(self, runs: list[Run]) -> bool:
+        """Triggers what waits for no other any more, as far as `runs` tell; whether some still wait."""
+        ended = {run.key for run in runs if not run.active}
+        ahead = {name for name, _ in self.triggered - ended} | self._waiting.keys()
+        due = [name for name, awaited in self._waiting.items() if not awaited & ahead]
+        if not due and not self.triggered - ended:
+            # They refer to each other: none is ahead of the others.
+            due = list(self._waiting)
+        for name in due:
+            del self._waiting[name]
+            self.triggered.add(_trigger(self._api, self._dags[name]).key)
+        return bool(self._waiting)
+
+
+def unpublished_references(dag_id: str, lake_root: str) -> set[str]:
+    """The ingest DAGs of the tables in which the rows of `dag_id` are looked up, where not yet published."""
+    references = transform_of(dag_id.removeprefix(INGEST_PREFIX)).REFERENCES
+    tables = {TableRef.parse(table) for _, table, _ in references.values()}
+    return {
+        f"{INGEST_PREFIX}{table.name}"
+        for table in tables
+        if ledger.published_version(table, lake_root) is None
+    }
 
 
 def _trigger(api: AirflowApi, dag: dict[str, Any]) -> Run:
@@ -72,9 +109,12 @@ def follow(
     moment: datetime,
     triggered: set[tuple[str, str]],
     show: Callable[[list[Run], list[Task]], None],
+    start_due: Callable[[list[Run]], bool] = lambda runs: False,
     stall_timeout_s: float = STALL_TIMEOUT_S,
 ) -> tuple[list[Run], list[Task]]:
     """Follows every run due since `moment` until none is left to run and no asset event waits for one.
+
+    `start_due` may add to `triggered` by what it sees; it says whether more is to come.
 
     Raises:
         ClusterError: nothing has changed for `stall_timeout_s` seconds.
@@ -86,7 +126,8 @@ def follow(
         followed = {run.key for run in runs}
         tasks = [task for task in api.tasks_since(moment) if (task.dag_id, task.run_id) in followed]
         show(runs, tasks)
-        if not any(run.active for run in runs) and _settled(api, consumers, triggered):
+        waiting = start_due(runs)
+        if not waiting and not any(run.active for run in runs) and _settled(api, consumers, triggered):
             return runs, tasks
         seen = repr((runs, tasks))
         if seen != last_seen:

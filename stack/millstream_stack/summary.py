@@ -11,6 +11,7 @@ from rich.table import Table
 from millstream import ledger
 from millstream.lake.tables import TableRef
 from millstream.models import model_spec
+from millstream.quality.verdict import word
 from millstream.settings import Settings
 from millstream_stack.credentials import Credentials
 from millstream_stack.mlflow_api import MlflowApi, ModelRun
@@ -134,8 +135,8 @@ def _reference(name: str) -> TableRef:
 
 
 def _verdict(verdict: dict[str, Any]) -> str:
-    """`passed`, and how many rules warned; a failed verdict never reaches a table."""
+    """The verdict's word, and how many rules warned; a failed one never reaches a table."""
     if not verdict.get("passed"):
         return f"[red]{verdict.get('reason') or 'no verdict'}"
-    warnings = verdict.get("warnings") or []
-    return "[green]passed" + (f"[/], {len(warnings)} warnings" if warnings else "")
+    beyond = [rule for rule in verdict.get("warnings") or [] if not rule.get("success")]
+    return f"[green]{word(True, len(beyond))}" + (f"[/] ({len(beyond)})" if beyond else "")

@@ -56,7 +56,31 @@ def test_a_page_shows_values_as_text_and_loads_nothing(
     assert "<script" not in page
     assert re.findall(r"""(?:src|href)=["']https?:""", page) == []
     assert "default-src 'none'" in page
-    assert "blocked" in page
+    assert '<span class="badge failed">failed</span>' in page
+
+
+def test_what_is_beyond_its_allowance_looks_otherwise_than_what_is_within(
+    tmp_path: Path, judged: tuple[Verdict, list[Finding]]
+) -> None:
+    verdict, findings = judged
+    first, second = verdict.rules
+    warned = {"severity": "warning", "action": "warn", "level": "row"}
+    within = first.model_copy(update={**warned, "success": True})
+    beyond = first.model_copy(update={**warned, "success": False})
+    missing = second.model_copy(update={**warned, "success": False, "missing": f"not there: {EVIL}"})
+    for rules, word in (
+        ([within], "passed"),
+        ([within, beyond], "passed with warnings"),
+        ([missing], "passed with warnings"),
+    ):
+        passed = verdict.model_copy(update={"passed": True, "rules": rules})
+        page = publish(tmp_path, (passed, findings), "r1")
+        assert f'<span class="badge {word.replace(" ", "-")}">{word}</span>' in page
+        entry = (tmp_path / "index.html").read_text()
+        assert f'<span class="badge {word.replace(" ", "-")}">{word}</span>' in entry
+        told = [f">{rule.word}</span>" in page for rule in (within, beyond, missing)]
+        assert told == [rule in rules for rule in (within, beyond, missing)]
+    assert "not there: &lt;script&gt;" in page
 
 
 def test_writers_side_by_side_are_all_in_the_index(

@@ -6,12 +6,16 @@ import io
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from deltalake import CommitProperties, write_deltalake
 from rich.console import Console
 
 from millstream.errors import ClusterError
+from millstream.ledger import Entry, PartitionCounts
 from millstream_stack import demo
 from millstream_stack.airflow_api import Run, Task
 from millstream_stack.progress import Progress
@@ -50,6 +54,22 @@ class ScriptedAirflow:
     def asset_events_wait_for(self, dag_id: str) -> bool:
         return dag_id in self._waiting
 
+    def unpause(self, dag_id: str) -> None:
+        pass
+
+    def trigger(self, dag_id: str, conf: dict[str, Any]) -> Run:
+        return Run(dag_id, "manual__1", "queued", BEGAN, None)
+
+
+def ingests_of(lake_root: str, *datasets: str) -> demo.Ingests:
+    names = [f"ingest_{dataset}" for dataset in (*datasets, "airlines", "airports", "planes", "flights")]
+    dags = {name: {"dag_id": name, "is_paused": True} for name in (*names, "build_features")}
+    return demo.Ingests(ScriptedAirflow(), dags, lake_root)  # type: ignore[arg-type]
+
+
+def ids(keys: set[tuple[str, str]]) -> set[str]:
+    return {dag_id for dag_id, _ in keys}
+
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,6 +90,53 @@ def test_it_waits_for_what_the_published_assets_set_off() -> None:
     )
 
     assert follow(airflow) == [ended(INGEST), ended(FEATURES)]
+
+
+def test_flights_come_when_the_tables_that_they_are_looked_up_in_have_come(tmp_path: Path) -> None:
+    ingests = ingests_of(f"file://{tmp_path}", "weather")
+    assert ids(ingests.triggered) == {
+        f"ingest_{name}" for name in ("airlines", "airports", "planes", "weather")
+    }
+    runs = {name: Run(name, "manual__1", "running", BEGAN, None) for name in ids(ingests.triggered)}
+
+    assert ingests.start_due(list(runs.values()))
+    for name, state in (("ingest_airlines", "success"), ("ingest_airports", "success")):
+        runs[name] = ended(runs[name], state)
+        assert ingests.start_due(list(runs.values()))
+    assert "ingest_flights" not in ids(ingests.triggered)
+    # One that failed brings nothing by waiting, and weather is looked up by nobody.
+    runs["ingest_planes"] = ended(runs["ingest_planes"], "failed")
+    assert not ingests.start_due(list(runs.values()))
+    assert "ingest_flights" in ids(ingests.triggered)
+
+
+def test_where_the_tables_are_there_already_nothing_waits(tmp_path: Path) -> None:
+    for name in ("airlines", "airports", "planes"):
+        empty = pa.table({"name": pa.array([], pa.string())})
+        whole = PartitionCounts(read=0, written=0, quarantined=0, deduplicated=0, content_hash="0")
+        account = Entry(
+            table=f"silver.{name}",
+            run="r1",
+            partitions={"all": whole},
+            verdict={},
+            suite_version="1",
+            code_version="1",
+        )
+        properties = CommitProperties(custom_metadata={"userMetadata": account.model_dump_json()})
+        write_deltalake(tmp_path / "silver" / name, empty, commit_properties=properties)
+
+    assert "ingest_flights" in ids(ingests_of(f"file://{tmp_path}").triggered)
+
+
+def test_it_does_not_end_while_an_ingest_waits_for_others() -> None:
+    flights = replace(INGEST, dag_id="ingest_flights", run_id="manual__2")
+    still_to_come = [True, True, False]
+    airflow = ScriptedAirflow(
+        ([ended(INGEST)], set()), ([ended(INGEST)], set()), ([ended(INGEST), ended(flights)], set())
+    )
+
+    assert len(follow(airflow, start_due=lambda runs: still_to_come.pop(0))) == 1
+    assert still_to_come == []
 
 
 def test_other_runs_of_the_same_time_are_not_its_own() -> None:

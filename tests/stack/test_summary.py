@@ -56,12 +56,15 @@ def publish(
 
 def test_every_table_shows_its_account(tmp_path: Path, screen: Console) -> None:
     counts = {"read": 26_115, "written": 25_990, "quarantined": 112, "deduplicated": 3, "dropped": 10}
-    publish(tmp_path, "silver.weather", counts, ({"label": "gusts", "share": 0.8, "success": True},))
+    within, beyond = ({"label": "gusts", "share": 0.8, "success": kept} for kept in (True, False))
+    publish(tmp_path, "silver.weather", counts, (within, beyond))
+    publish(tmp_path, "silver.planes", counts, (within,))
 
-    assert print_tables(f"file://{tmp_path}", ["silver.weather"], screen)
+    assert print_tables(f"file://{tmp_path}", ["silver.weather", "silver.planes"], screen)
     assert cells(screen, "silver.weather") == [
-        "silver.weather", "0", "26,115", "25,990", "112", "3", "10", "yes", "passed, 1 warnings",
+        "silver.weather", "0", "26,115", "25,990", "112", "3", "10", "yes", "passed with warnings (1)",
     ]  # fmt: skip
+    assert cells(screen, "silver.planes")[-1] == "passed"
 
 
 def test_rows_that_are_not_accounted_for_are_a_failure(tmp_path: Path, screen: Console) -> None:

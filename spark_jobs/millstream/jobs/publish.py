@@ -300,11 +300,13 @@ def row_hash(columns: StructType) -> Column:
 def _summary(verdict: Verdict) -> dict[str, Any]:
     return {
         "passed": verdict.passed,
+        "word": verdict.word,
         "reason": verdict.reason,
         "suite": verdict.suite,
         "docs_page": verdict.docs_page,
         "warnings": [
-            {"label": rule.label, "share": rule.share, "success": rule.success} for rule in verdict.warnings
+            {"label": rule.label, "share": rule.share, "success": rule.success, "word": rule.word}
+            for rule in verdict.warnings
         ],
     }
 

@@ -18,9 +18,12 @@ from pyspark.sql import SparkSession
 from millstream.errors import QualityGateError
 from millstream.jobs import JobModel
 from millstream.lake.storage import Storage
+from millstream.lake.tables import TableRef
 from millstream.quality.gate import run_gate
+from millstream.quality.references import absent
 from millstream.quality.suite import Suite
 from millstream.quality.verdict import Verdict, page_name
+from millstream.transforms import transform_of
 
 Result = Verdict
 
@@ -30,7 +33,8 @@ class Args(JobModel):
 
     `table` is `zone.name`; `staged_uri` lies below `lake_root`; `suite` is the suite's JSON. `parameters`
     override what the run itself says (`run_parameters`), which overrides the suite's `meta.parameters`.
-    `partitions` are the run's months; `docs_root` is the local folder of Data Docs, null for none.
+    `partitions` are the run's months; `docs_root` is the local folder of Data Docs, null for none. `inputs`
+    are the versions of the tables that were read for the staged rows; null where that is not known.
     """
 
     lake_root: str
@@ -42,6 +46,7 @@ class Args(JobModel):
     partitions: tuple[str, ...] | None = None
     parameters: dict[str, str | int | float | bool] = Field(default_factory=dict)
     docs_root: str | None = None
+    inputs: dict[str, int] | None = None
 
 
 def run_parameters(partitions: Sequence[str]) -> dict[str, str | int | float | bool]:
@@ -83,6 +88,7 @@ def run(spark: SparkSession, args: Args) -> Verdict:
         table=args.table,
         run=args.run,
         staged_version=args.staged_version,
+        absent=_absent(args),
     )
     if args.docs_root is not None:
         # Rendering needs Great Expectations, which this process has imported by now.
@@ -95,6 +101,13 @@ def run(spark: SparkSession, args: Args) -> Verdict:
     if not verdict.passed:
         raise QualityGateError(_refusal(verdict))
     return verdict
+
+
+def _absent(args: Args) -> dict[str, str]:
+    """Which tables that the staged rows refer to had not been published, in words, by flag column."""
+    if args.inputs is None:
+        return {}
+    return absent(transform_of(TableRef.parse(args.table).name).REFERENCES, args.inputs)
 
 
 def _refusal(verdict: Verdict) -> str:

@@ -25,7 +25,7 @@ from great_expectations.render.view.view import DefaultJinjaPageView
 from jinja2 import ChoiceLoader, Environment, PackageLoader
 
 from millstream.quality.validation import Finding
-from millstream.quality.verdict import Verdict
+from millstream.quality.verdict import Verdict, word
 
 # The index shows this many validations; older pages stay where they are.
 INDEX_ENTRIES = 500
@@ -94,14 +94,15 @@ def _entry(verdict: Verdict) -> str:
         mode="json", include={"table", "run", "evaluated", "quarantined_rows", "passed", "docs_page"}
     )
     time = datetime.now(UTC).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
-    return json.dumps({**kept, "page": verdict.docs_page, "warnings": len(verdict.warnings), "time": time})
+    warnings = {"warnings": len(verdict.warnings), "alerts": len(verdict.alerts)}
+    return json.dumps({**kept, "page": verdict.docs_page, **warnings, "time": time})
 
 
 def _index(docs_root: Path) -> str:
     entries = [json.loads(path.read_text(encoding="utf-8")) for path in docs_root.glob("*/*.json")]
     entries.sort(key=lambda entry: (entry["time"], entry["page"]), reverse=True)
     environment = Environment(loader=_templates(), autoescape=True)
-    return environment.get_template("index.j2").render(entries=entries[:INDEX_ENTRIES])
+    return environment.get_template("index.j2").render(entries=entries[:INDEX_ENTRIES], verdict_word=word)
 
 
 def _templates() -> PackageLoader:

@@ -7,6 +7,7 @@ and, for the rows that leave, afterwards: publishing counts again what it splits
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame
@@ -16,6 +17,7 @@ from millstream.errors import GateInconsistencyError
 from millstream.quality.counting import Counts, count
 from millstream.quality.examples import examples
 from millstream.quality.predicates import MALFORMED, require_columns, require_comparable
+from millstream.quality.references import not_checked
 from millstream.quality.suite import Rule, Suite
 from millstream.quality.verdict import Action, RuleVerdict, Verdict
 
@@ -34,11 +36,18 @@ def publishable(staged: DataFrame) -> DataFrame:
 
 
 def run_gate(
-    staged: DataFrame, suite: Suite, *, table: str, run: str, staged_version: int | None = None
+    staged: DataFrame,
+    suite: Suite,
+    *,
+    table: str,
+    run: str,
+    staged_version: int | None = None,
+    absent: Mapping[str, str] | None = None,
 ) -> tuple[Verdict, list[Finding]]:
     """Decide whether `staged` may be published as `table`.
 
-    Returns: the verdict, and Great Expectations' results for Data Docs.
+    `absent` says of reference flags why they could not be looked up (`references.absent`).
+    Returns: the verdict, and Great Expectations' results for Data Docs: of the rules that were checked.
 
     Raises:
         ContractError: the suite names a column that the staged table lacks or that has another type than the
@@ -54,7 +63,13 @@ def run_gate(
     configurations = configured(suite)
     counts = count(frame, suite)
     findings = decide(frame, suite, configurations, counts, examples(frame, suite, counts.broken))
-    rules = [_judge(rule, findings[rule.index], counts) for rule in suite.rules]
+    rules = [
+        not_checked(_judge(rule, findings[rule.index], counts), rule.columns, absent or {})
+        for rule in suite.rules
+    ]
+    checked = [
+        findings[rule.index] for rule, told in zip(suite.rules, rules, strict=True) if not told.missing
+    ]
     if MALFORMED in frame.columns:
         rules.insert(0, _judge_malformed(counts, suite.meta.malformed_mostly))
     blocking = [rule for rule in rules if rule.action == "block"]
@@ -71,7 +86,7 @@ def run_gate(
         rules=rules,
         parameters=suite.parameters,
     )
-    return verdict, [findings[rule.index] for rule in suite.rules]
+    return verdict, checked
 
 
 def _judge(rule: Rule, finding: Finding, counts: Counts) -> RuleVerdict:
@@ -149,20 +164,29 @@ def _reason(rules: list[RuleVerdict], counts: Counts) -> str:
     blocking = [rule for rule in rules if rule.action == "block"]
     if blocking:
         return "; ".join(describe(rule) for rule in blocking)
-    warned = [rule for rule in rules if rule.action == "warn"]
+    beyond = [rule for rule in rules if rule.action == "warn" and not rule.missing and not rule.success]
+    within = [rule for rule in rules if rule.action == "warn" and rule.success]
+    missing = sorted({rule.missing for rule in rules if rule.action == "warn" and rule.missing})
     parts = [f"{len(rules)} rules on {counts.rows} rows"]
     if counts.quarantined:
         parts.append(f"{counts.quarantined} rows to quarantine")
-    if warned:
-        parts.append(f"warnings: {'; '.join(describe(rule) for rule in warned)}")
+    if beyond:
+        parts.append(f"warnings: {'; '.join(describe(rule) for rule in beyond)}")
+    if within:
+        parts.append(f"within their allowance: {'; '.join(describe(rule) for rule in within)}")
+    if missing:
+        parts.append(f"not checked: {'; '.join(missing)}")
     return ", ".join(parts)
 
 
 def describe(rule: RuleVerdict) -> str:
     """One rule's finding in words, for messages."""
+    if rule.missing and rule.action == "warn":
+        return f"{rule.label}: not checked: {rule.missing}"
     if rule.level == "row" and rule.considered:
         return (
             f"{rule.label}: {rule.broken} of {rule.considered} rows break it "
             f"({rule.share:.2%}, allowed {1 - rule.mostly:.2%})"
+            + (f": {rule.missing}" if rule.missing else "")
         )
     return rule.label if rule.observed is None else f"{rule.label}: observed {rule.observed}"

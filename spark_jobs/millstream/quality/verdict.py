@@ -10,13 +10,15 @@ from pydantic import BaseModel, ConfigDict
 from millstream.quality.suite import Level, Severity
 
 Action = Literal["ok", "quarantine", "warn", "block"]
+Word = Literal["passed", "passed with warnings", "failed"]
 
 
 class RuleVerdict(BaseModel):
     """One rule: what it found and what follows from that.
 
     `share` is broken / considered rows (0 to 1). `observed` is a table-level rule's figure, or the error
-    that kept the rule from being evaluated. `success` is Great Expectations' own verdict.
+    that kept the rule from being evaluated. `success` is Great Expectations' own verdict. `missing` says in
+    words what the rule looks into and is not there yet: it says nothing of the rows then.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -34,6 +36,18 @@ class RuleVerdict(BaseModel):
     mostly: float = 1.0
     observed: Any = None
     action: Action
+    missing: str | None = None
+
+    @property
+    def word(self) -> str:
+        """What follows from the rule, for a person: broken within its allowance it warns of nothing."""
+        if self.action != "warn":
+            return {"ok": "ok", "quarantine": "to quarantine", "block": "failed"}[self.action]
+        if self.missing:
+            return "not checked"
+        if self.level == "table":
+            return "warning"
+        return "within its allowance" if self.success else "warning: beyond its allowance"
 
 
 class Verdict(BaseModel):
@@ -55,6 +69,11 @@ class Verdict(BaseModel):
     docs_page: str | None = None
 
     @property
+    def word(self) -> Word:
+        """The verdict in one of three words."""
+        return word(self.passed, len(self.alerts))
+
+    @property
     def broken_indexes(self) -> list[int]:
         """Rules of the suite with at least one broken row, for `predicates.split`."""
         return [rule.index for rule in self.rules if rule.index is not None and rule.broken > 0]
@@ -65,8 +84,15 @@ class Verdict(BaseModel):
 
     @property
     def alerts(self) -> list[RuleVerdict]:
-        """Warnings that a person should look at: broken beyond what `mostly` allows."""
+        """Warnings that a person should look at: broken beyond what `mostly` allows, or not checked."""
         return [rule for rule in self.warnings if not rule.success]
+
+
+def word(passed: bool, warnings: int) -> Word:
+    """The word for a verdict with so many warnings beyond their allowance, or not checked."""
+    if not passed:
+        return "failed"
+    return "passed with warnings" if warnings else "passed"
 
 
 def page_name(table: str, run: str, staged_version: int | None) -> str:
