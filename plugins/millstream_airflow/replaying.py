@@ -198,7 +198,7 @@ def _planned(params: Mapping[str, Any], found: Mapping[str, Any], decided: bool)
     lines.append(
         "dry run: nothing was changed. It would publish once more:"
         if params["dry_run"]
-        else "published once more:"
+        else "to be published once more:"
     )
     lines += [f"  run {one['source_run']} {', '.join(one['partitions'])}".rstrip() for one in found["pieces"]]
     return lines

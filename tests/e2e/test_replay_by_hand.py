@@ -57,16 +57,25 @@ def test_a_dry_run_changes_nothing(api: AirflowApi, settings: Settings) -> None:
     before = versions(settings)
     _, tasks = carry(api, "replay_quarantine", conf={"dataset": "weather"})
     states = {task.task_id: task.state for task in tasks if task.dag_id == "replay_quarantine"}
-    assert (states["find"], states["ask"], states["plan"]) == ("success", "skipped", "skipped")
+    assert (states["find"], states["ask"], states["plan"]) == ("success", "skipped", "success")
+    assert {state for name, state in states.items() if name.startswith("replay.")} <= {"skipped"}
+    (plan,) = [task for task in tasks if (task.dag_id, task.task_id) == ("replay_quarantine", "plan")]
+    said = [str(line["event"]) for line in api.log(plan)]
+    assert "replay: 1 quarantined rows of weather" in said
+    assert "dry run: nothing was changed. It would publish once more:" in said
     assert versions(settings) == before
 
 
 def test_a_row_that_a_person_keeps_stays_in_quarantine(api: AirflowApi, settings: Settings) -> None:
     before = versions(settings)
     tasks, (question,) = asked_and_answered(api, "keep")
-    assert (question["options"], question["defaults"]) == (["keep", "accept"], ["keep"])
+    assert (question["options"], question["defaults"]) == (["keep", "accept", "drop"], ["keep"])
     assert "wind_speed_mph" in question["body"]
-    assert ("plan", "skipped") in {(task.task_id, task.state) for task in tasks}
+    assert "1048.36058" in question["body"], "the row itself is shown"
+    states = {task.task_id: task.state for task in tasks if task.dag_id == "replay_quarantine"}
+    assert (states["ask"], states["record_decision"], states["plan"]) == ("success", "skipped", "success")
+    (asked,) = [task for task in tasks if task.task_id == "ask"]
+    assert any("answered keep" in str(line["event"]) for line in api.log(asked))
     assert versions(settings) == before
 
 
@@ -115,7 +124,7 @@ def test_a_question_that_nobody_answers_in_time_keeps_the_row(api: AirflowApi, s
     assert ended
     assert [one.state for one in runs if one.key == run.key] == ["success"]
     states = {task.task_id: task.state for task in tasks if task.dag_id == "replay_quarantine"}
-    assert (states["ask"], states["record_decision"], states["plan"]) == ("skipped", "skipped", "skipped")
+    assert (states["ask"], states["record_decision"], states["plan"]) == ("success", "skipped", "success")
     (question,) = api.questions(run)
     assert (question["chosen_options"], question["responded_by_user"]) == (["keep"], None)
     assert versions(settings) == before
@@ -173,7 +182,7 @@ def test_a_row_that_a_person_drops_is_published_nowhere(
 ) -> None:
     (kept,) = lake_rows(settings, str(WEATHER.quarantine))
     tasks, (question,) = asked_and_answered(api, "drop", {**ACCEPT, "action": "drop"})
-    assert question["options"] == ["keep", "drop"]
+    assert question["options"] == ["keep", "accept", "drop"]
     assert ("replay.publish", "success") in {(task.task_id, task.state) for task in tasks}
 
     assert lake_rows(settings, str(WEATHER.quarantine)) == []
