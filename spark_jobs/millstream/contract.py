@@ -171,10 +171,12 @@ class Contract(_Strict):
     @model_validator(mode="after")
     def _parts_agree(self) -> Contract:
         names = [column.name for column in self.columns]
-        every = [*names, *(alias for column in self.columns for alias in column.aliases)]
-        doubled = sorted({name for name in every if every.count(name) > 1})
-        if doubled:
-            raise ValueError(f"columns: named twice, as name or alias: {', '.join(doubled)}")
+        every = [(column.name, *column.aliases) for column in self.columns]
+        # One column may have the same name in several cases, two columns may not.
+        letters = [name for own in every for name in {name.lower(): name for name in own}.values()]
+        repeated = [name for own in every for name in own if own.count(name) > 1]
+        if doubled := alike(repeated) or alike(letters):
+            raise ValueError(f"columns: named twice, as name or alias: {doubled}")
         missing = [name for name in self.primary_key if name not in names]
         if missing:
             raise ValueError(f"primary_key: not among the columns: {', '.join(missing)}")
@@ -294,6 +296,17 @@ def _problem(origin: str, detail: Any) -> str:
     found = detail.get("input")
     shown = "" if isinstance(found, dict | list) or detail["type"] == "missing" else f", found {found!r}"
     return f"  {origin}: {field}: {detail['msg']}{shown}"
+
+
+def alike(names: Iterable[str]) -> str:
+    """Those of `names` that stand twice or differ only in case, of which Spark takes no notice; else ''."""
+    by_letters: dict[str, list[str]] = {}
+    for name in names:
+        by_letters.setdefault(name.lower(), []).append(name)
+    doubled = [group for group in by_letters.values() if len(group) > 1]
+    shown = ", ".join(repr(name) for group in doubled for name in dict.fromkeys(group))
+    by_case = any(len(set(group)) > 1 for group in doubled)
+    return f"{shown} (Spark takes no notice of case)" if by_case else shown
 
 
 def is_month(text: str) -> bool:

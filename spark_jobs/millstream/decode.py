@@ -6,18 +6,17 @@ decoded here, one file a task, into Arrow batches of strings. Parquet numbers it
 
 from __future__ import annotations
 
-import gzip
 import io
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from millstream.contract import Contract, FilesSource, HttpSource, SqlSource
+from millstream.contract import Contract, FilesSource, HttpSource, SqlSource, alike
 from millstream.errors import SourceDataError
 from millstream.formats import csv_lines, json_records, xml_rows
-from millstream.formats.archives import only_member
-from millstream.formats.record import Delivered, Record
+from millstream.formats.archives import gunzipped, unzipped
+from millstream.formats.record import Delivered, Record, UnreadableError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -80,7 +79,11 @@ def _read_text(spark: SparkSession, contract: Contract, lake_root: str, uris: li
     def batches(files: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in files:
             for path, content in zip(batch.column(0).to_pylist(), batch.column(1), strict=True):
-                yield from _to_batches(decode(io.BytesIO(content.as_buffer())), columns, path)
+                records = decode(io.BytesIO(content.as_buffer()))
+                try:
+                    yield from _to_batches(records, columns, path)
+                except UnreadableError as error:
+                    raise SourceDataError(f"{path} {error}") from error
 
     schema = ", ".join(f"`{name}` string" for name in columns)
     decoded = (
@@ -111,14 +114,17 @@ def _relative(path: Column, lake_root: str) -> Column:
     return F.regexp_replace(path, rf"^[a-z]+:(//[^/]*)?(\Q{root}\E|\Q{quote(root)}\E)/", "")
 
 
-def _to_batches(records: Iterator[Record], columns: list[str], path: str) -> Iterator[pa.RecordBatch]:
+def _to_batches(records: Iterator[Record | None], columns: list[str], path: str) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
 
     lineage = zip(LINEAGE, (pa.string(), pa.int64(), pa.string(), pa.string(), pa.string()), strict=True)
     schema = pa.schema([*((name, pa.string()) for name in columns), *lineage])
     blank: list[str | None] = [None] * len(columns)
     rows: list[list[Any]] = []
-    for number, (values, error, raw, added) in enumerate(records, start=1):
+    for number, record in enumerate(records, start=1):
+        if record is None:
+            continue
+        values, error, raw, added = record
         rows.append([*(blank if values is None else values), path, number, error, raw, added])
         if len(rows) == BATCH_ROWS:
             yield _batch(rows, schema)
@@ -136,23 +142,35 @@ def _batch(rows: list[list[Any]], schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-Decode = Callable[[IO[bytes]], Iterator[Record]]
+# None stands for a blank line: it is no row, but keeps its number, by which people find the others.
+Decode = Callable[[IO[bytes]], Iterator[Record | None]]
 
 
 def decoder(contract: Contract) -> Decode:
-    """The function that turns one landed file of this contract into records, in file order."""
+    """The function that turns one landed file of this contract into records, in file order.
+
+    It raises UnreadableError for what `delivered` refuses, and where a packed file is damaged.
+    """
     match contract.source:
         case FilesSource(format="csv.zip"):
-            return lambda stream: csv_lines.records(only_member(stream), contract)
+            return _within(unzipped, lambda content: csv_lines.records(content, contract))
         case FilesSource(format="csv"):
             return lambda stream: csv_lines.records(stream, contract)
         case FilesSource(format="jsonl.gz"):
-            return lambda stream: json_records.line_records(gzip.GzipFile(fileobj=stream), contract)
+            return _within(gunzipped, lambda content: json_records.line_records(content, contract))
         case FilesSource(format="xml", row_tag=str() as row_tag):
             return lambda stream: xml_rows.records(stream, contract, row_tag)
         case HttpSource(records_key=key):
             return lambda stream: json_records.page_records(stream, contract, key)
     raise SourceDataError(f"{contract.dataset}: no decoder for format {contract.source.format}")
+
+
+def _within(unpacked: Callable[[IO[bytes]], AbstractContextManager[IO[bytes]]], decode: Decode) -> Decode:
+    def records(stream: IO[bytes]) -> Iterator[Record | None]:
+        with unpacked(stream) as content:
+            yield from decode(content)
+
+    return records
 
 
 def delivered(contract: Contract, stream: IO[bytes], name: str) -> Delivered:
@@ -164,25 +182,25 @@ def delivered(contract: Contract, stream: IO[bytes], name: str) -> Delivered:
     """
     try:
         found = _delivered(contract, stream)
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise SourceDataError(f"{contract.dataset}: {name}: cannot be read: {error}") from error
-    if doubled := sorted({one for one in found.names if found.names.count(one) > 1}):
-        raise SourceDataError(
-            f"{contract.dataset}: {name}: columns named twice: {', '.join(map(repr, doubled))}"
-        )
+    except UnreadableError as error:
+        raise SourceDataError(f"{contract.dataset}: {name} {error}") from error
+    except (ValueError, OSError) as error:
+        raise SourceDataError(f"{contract.dataset}: {name} cannot be read: {error}") from error
     if not found.names and not contract.allow_empty and contract.source.kind != "http":
-        raise SourceDataError(f"{contract.dataset}: {name}: no record in it can be read")
+        raise SourceDataError(f"{contract.dataset}: {name} has no record that can be read")
     return found
 
 
 def _delivered(contract: Contract, stream: IO[bytes]) -> Delivered:
     match contract.source:
         case FilesSource(format="csv.zip"):
-            return csv_lines.delivered(only_member(stream), contract)
+            with unzipped(stream) as content:
+                return csv_lines.delivered(content, contract)
         case FilesSource(format="csv"):
             return csv_lines.delivered(stream, contract)
         case FilesSource(format="jsonl.gz"):
-            return json_records.delivered_lines(gzip.GzipFile(fileobj=stream), contract)
+            with gunzipped(stream) as content:
+                return json_records.delivered_lines(content, contract)
         case FilesSource(format="xml", row_tag=str() as row_tag):
             return xml_rows.delivered(stream, contract, row_tag)
         case HttpSource(records_key=key):
@@ -190,5 +208,8 @@ def _delivered(contract: Contract, stream: IO[bytes]) -> Delivered:
         case SqlSource():
             import pyarrow.parquet as pq
 
-            return Delivered(list(pq.read_schema(stream).names), {})
+            names = list(pq.read_schema(stream).names)
+            if same := alike(names):
+                raise UnreadableError(f"has columns named twice: {same}")
+            return Delivered(names, {})
     raise SourceDataError(f"no decoder for format {contract.source.format}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import runpy
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql.types import StringType, StructField, StructType
@@ -174,8 +175,9 @@ def _partitions(
     start, end = (match[1], match[2] or match[1]) if match else (asked, asked)
     wanted = months(start, end)
     if contract is not None and contract.partition is not None:
-        unknown = [name for name in wanted if name < contract.partition.start]
-        known = f"{contract.dataset} starts with {contract.partition.start}"
+        available = contract.months_at(datetime.now(UTC))
+        unknown = [name for name in wanted if name not in available]
+        known = f"the months of {contract.dataset} are {available[0]} to {available[-1]}"
     else:
         there = sorted({name for table in read for name in ledger.latest_by_partition(table, root)})
         unknown = [name for name in wanted if name not in there]

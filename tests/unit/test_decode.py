@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from millstream.contract import Contract
 from millstream.decode import decoder, delivered
 from millstream.errors import SourceDataError
+from millstream.formats.record import UnreadableError
 
 COLUMNS = ["id", "name"]
 
@@ -45,12 +46,12 @@ PAGE = contract({"kind": "http", "endpoint": "/things"})
 
 
 def decoded(source: Contract, content: bytes) -> list[Any]:
-    """Values, error and raw text of each record."""
-    return [record[:3] for record in decoder(source)(io.BytesIO(content))]
+    """Values, error and raw text of each record, None for a blank line."""
+    return [record and record[:3] for record in decoder(source)(io.BytesIO(content))]
 
 
 def added(source: Contract, content: bytes) -> list[str | None]:
-    return [record.added for record in decoder(source)(io.BytesIO(content))]
+    return [record and record.added for record in decoder(source)(io.BytesIO(content))]
 
 
 def zipped(content: bytes, *names: str) -> bytes:
@@ -103,7 +104,7 @@ NOT_CLOSED, MISPLACED = "not CSV: unexpected end of data", "not CSV: ',' expecte
         (["1,one", '2,"two', "3,three", '4,"four', "5,five"], {2: MISPLACED, 4: NOT_CLOSED}),
         (['1,"o"ne', "2,two"], {1: MISPLACED}),
         (["1,one", '"', "3,three"], {2: NOT_CLOSED}),
-        (['1,"one', *(f"{number},{'x' * 1000}" for number in range(2, 200))], {1: "not CSV: field larger"}),
+        (['1,"one', *(f"{number},{'x' * 2**20}" for number in range(2, 20))], {1: "not CSV: field larger"}),
     ],
 )
 def test_csv_quote_out_of_place_breaks_its_own_line_only(lines: list[str], broken: dict[int, str]) -> None:
@@ -117,11 +118,75 @@ def test_csv_quote_out_of_place_breaks_its_own_line_only(lines: list[str], broke
             assert (values, error) == (line.split(","), None)
 
 
+def test_csv_blank_lines_are_no_rows_and_keep_their_numbers() -> None:
+    content = b'\xef\xbb\xbf\n \t\r\nid,name\n\n1,one\n  \n2,"a\n\nb"\n,\n\n'
+    assert decoded(CSV, content) == [
+        None,
+        (["1", "one"], None, None),
+        None,
+        (["2", "a\n\nb"], None, None),
+        (["", ""], None, None),
+        None,
+    ]
+    assert delivered(CSV, io.BytesIO(content), "x").names == ["id", "name"]
+
+
+def test_json_blank_lines_are_no_rows_and_keep_their_numbers() -> None:
+    content = b'\n{"id": 1, "name": "one"}\r\n \n{"id": 2, "name": ""}\n\n'
+    assert decoded(LINES, gzip.compress(content)) == [
+        None,
+        (["1", "one"], None, None),
+        None,
+        (["2", ""], None, None),
+        None,
+    ]
+    assert delivered(LINES, io.BytesIO(gzip.compress(content)), "x").names == ["id", "name"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["x" * 140_000, "\n".join(f"line {number} of one field" for number in range(9000))],
+    ids=["140,000 characters", "9,000 lines"],
+)
+def test_csv_long_field_is_one_record(value: str) -> None:
+    rows = decoded(CSV, f'id,name\n1,"{value}"\n2,two\n'.encode())
+    assert rows == [(["1", value], None, None), (["2", "two"], None, None)]
+
+
+# Read as the begin of a record each of these lines opens a quote; read inside quotes it goes on.
+@pytest.mark.timeout(30)
+def test_csv_of_quotes_that_are_all_not_closed_takes_no_time_by_the_square() -> None:
+    lines = ['a","b'] * 50_000
+    rows = decoded(CSV, "\n".join(["id,name", *lines, ""]).encode())
+    assert rows == [(None, NOT_CLOSED, 'a","b')] * len(lines)
+
+
+@given(st.lists(st.text('",a', max_size=5), max_size=8))
+def test_csv_is_read_as_if_every_line_were_tried_anew(lines: list[str]) -> None:
+    def tried(rest: list[str]) -> list[tuple[list[str] | None, str]]:
+        """Of each record its fields, or none, and the text that it was read from."""
+        if not rest:
+            return []
+        taken: list[str] = []
+        reader = csv.reader((taken.append(line) or line for line in rest), strict=True)
+        try:
+            row = next(reader)
+        except csv.Error:
+            return [(None, rest[0]), *tried(rest[1:])]
+        return [(row, "".join(taken)), *tried(rest[len(taken) :])]
+
+    expected = tried([f"{line}\n" for line in lines])
+    found = decoded(CSV, "\n".join(["id,name", *lines, ""]).encode())
+    assert [record and record[0] for record in found] == [
+        row if row is not None and len(row) == 2 else None for row, _ in expected
+    ]
+
+
 def test_csv_whose_header_has_a_quote_that_is_not_closed_is_refused() -> None:
     content = b'id,"name\n1,one\n'
-    with pytest.raises(SourceDataError, match="the header is not CSV"):
+    with pytest.raises(SourceDataError, match="a header that is not CSV"):
         delivered(CSV, io.BytesIO(content), "things.csv")
-    with pytest.raises(SourceDataError, match="the header is not CSV"):
+    with pytest.raises(UnreadableError, match="a header that is not CSV"):
         decoded(CSV, content)
 
 
@@ -137,10 +202,14 @@ def test_json_value_that_is_no_text_is_kept_apart() -> None:
     assert decoded(PAGE, f'{{"results": [{record}, {whole}]}}'.encode()) == expected
 
 
-def test_zip_holds_exactly_one_file() -> None:
-    assert decoded(ZIPPED, zipped(b"id,name\n1,one\n", "a.csv")) == [(["1", "one"], None, None)]
-    with pytest.raises(SourceDataError, match="holds one file, found 2"):
-        decoded(ZIPPED, zipped(b"id,name\n", "a.csv", "b.csv"))
+@pytest.mark.parametrize(
+    "beside",
+    ["__MACOSX/._a.csv", "d/__MACOSX/x", ".DS_Store", "d/.DS_Store", "Thumbs.db", "desktop.ini", "d/"],
+)
+def test_zip_holds_exactly_one_file_besides_those_of_the_system(beside: str) -> None:
+    assert decoded(ZIPPED, zipped(b"id,name\n1,one\n", "a.csv", beside)) == [(["1", "one"], None, None)]
+    with pytest.raises(UnreadableError, match=r"holds 2 files \(a\.csv, b\.csv\): expected one"):
+        decoded(ZIPPED, zipped(b"id,name\n", "a.csv", "b.csv", beside))
 
 
 def test_json_lines_keep_bad_ones() -> None:
@@ -164,6 +233,45 @@ def test_json_record_with_a_field_twice_is_kept_apart_as_it_was(record: str) -> 
     expected = [(None, "a field comes twice", record), (["2", "two"], None, None)]
     assert decoded(LINES, gzip.compress(f"{record}\n{whole}\n".encode())) == expected
     assert decoded(PAGE, f'{{"results": [{record}, {whole}]}}'.encode()) == expected
+
+
+@pytest.mark.parametrize("depth", [250, 900, 2_000, 100_000])
+def test_json_nested_too_deep_costs_its_own_record(depth: int) -> None:
+    deep = f'{{"id": 1, "name": {"[" * depth}"]}}"{"]" * depth}}}'
+    good = '{"id": 2, "name": [[["two"]]]}'
+    expected = [
+        (None, "nested deeper than 200 levels", deep),
+        (["2", '[[["two"]]]'], None, None),
+    ]
+    lines = gzip.compress(f"{deep}\n{good}\n".encode())
+    page = f'{{"meta": {{"a": [1]}}, "results": [{deep}, {good}], "total": 2}}'.encode()
+    assert decoded(LINES, lines) == expected
+    assert decoded(PAGE, page) == expected
+    for source, content in ((LINES, lines), (PAGE, page)):
+        assert delivered(source, io.BytesIO(content), "x").names == ["id", "name"]
+
+
+def test_json_names_that_are_no_text_or_differ_only_in_case_are_kept_apart() -> None:
+    half = '{"id": "1", "name": "one", "\\ud83d": 1}'
+    cased = '{"id": "2", "name": "two", "Name": "Two"}'
+    expected = [
+        (None, "not Unicode: half of a character in the name of a field", half),
+        (None, "a field comes twice: 'name', 'Name' (Spark takes no notice of case)", cased),
+        (["3", "three"], None, None),
+    ]
+    good = '{"id": "3", "name": "three"}'
+    lines = gzip.compress("\n".join([half, cased, good]).encode())
+    assert decoded(LINES, lines) == expected
+    assert delivered(LINES, io.BytesIO(lines), "x").names == ["id", "name"]
+    assert decoded(PAGE, f'{{"results": [{half}, {cased}, {good}]}}'.encode()) == expected
+
+
+def test_json_numbers_as_they_were_written_also_within_a_field() -> None:
+    long = "9" * 5000
+    content = f'{{"id": {long}, "name": [1.50, 1e400, {{"a": -0.0}}, null, true]}}'
+    assert decoded(LINES, gzip.compress(content.encode())) == [
+        ([long, '[1.50, 1e400, {"a": -0.0}, null, true]'], None, None)
+    ]
 
 
 def test_json_page_with_its_records_twice_is_refused() -> None:
@@ -203,10 +311,35 @@ def test_xml_field_that_became_a_tree_or_comes_twice_is_not_dropped() -> None:
     ]
 
 
+NAMESPACES = [
+    b'<things xmlns="urn:n"><thing a="x"><id>1</id><name>one</name></thing></things>',
+    b'<n:things xmlns:n="urn:n"><n:thing a="x"><n:id>1</n:id><n:name>one</n:name></n:thing></n:things>',
+    b'<things xmlns:n="urn:n"><n:thing a="x"><id>1</id><n:name>one</n:name></n:thing></things>',
+]
+
+
+@pytest.mark.parametrize("content", NAMESPACES)
+@pytest.mark.parametrize("row_tag", ["thing", "{urn:n}thing"])
+def test_xml_names_are_local_ones_whatever_the_namespace(content: bytes, row_tag: str) -> None:
+    source = contract({"kind": "files", "format": "xml", "path": "things.xml", "row_tag": row_tag})
+    assert decoded(source, content) == [(["1", "one"], None, None)]
+    assert added(source, content) == ['{"a": "x"}']
+    assert delivered(source, io.BytesIO(content), "x").names == ["a", "id", "name"]
+
+
+def test_xml_field_of_another_namespace_keeps_it() -> None:
+    content = b'<t xmlns:m="urn:m"><thing><id>1</id><m:id>9</m:id><m:called>one</m:called></thing></t>'
+    columns = [{"name": "id", "type": "string", "description": "Key", "nullable": False}]
+    columns.append({"name": "name", "type": "string", "description": "Name", "aliases": ["{urn:m}called"]})
+    source = contract(XML.source.model_dump(), columns=columns)
+    assert decoded(source, content) == [(["1", "one"], None, None)]
+    assert added(source, content) == ['{"{urn:m}id": "9"}']
+
+
 def test_xml_entity_bomb_is_refused() -> None:
     entities = b'<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>'
     bomb = entities + b'<things><thing id="1"><name>&b;</name></thing></things>'
-    with pytest.raises(ValueError, match="EntitiesForbidden"):
+    with pytest.raises(UnreadableError, match="declares the entity a, and entities are not read"):
         decoded(XML, bomb)
 
 
@@ -279,9 +412,13 @@ def test_an_empty_last_page_has_no_fields() -> None:
 @pytest.mark.parametrize(
     ("source", "content", "message"),
     [
-        (ZIPPED, b"not a zip", r"landing/x: cannot be read"),
-        (XML, b'<things xmlns="urn:new"><thing><id>1</id></thing></things>', "no record in it can be read"),
-        (LINES, gzip.compress(b"[1]\n", mtime=0), "no record in it can be read"),
+        (ZIPPED, b"not a zip", r"things: landing/x is not a readable zip file: .*; it is plain text"),
+        (XML, b"<things><row><id>1</id></row></things>", "has no element <thing>, but 1 <things>, 1 <row>"),
+        (XML, b"<error>thing not found</error>", "has no element <thing>, but 1 <error>"),
+        (XML, b"<things><thing></things>", "is not well-formed XML: mismatched tag: line 1, column 17"),
+        (LINES, gzip.compress(b"[1]\n", mtime=0), "no line that is a JSON object; the first is: \\[1]"),
+        (PAGE, b'{"items": []}', "has no list under 'results'"),
+        (PAGE, b"<html>", "is not JSON"),
         (CSV, b"id,name,name\n1,a,b\n", "columns named twice: 'name'"),
     ],
 )

@@ -116,7 +116,9 @@ PLAIN: list[dict[str, Any]] = [{"name": "id", "type": "int", "description": "Key
         (PLAIN, {"renamed": "freeze"}, "no column has one"),
         (PLAIN, {"new_category": "freeze"}, "no column has categories"),
         ([{**PLAIN[0], "categories": ["1"]}], {}, "only a column of type string has them, id is int"),
-        ([*PLAIN, {**COLUMNS[1], "aliases": ["id"]}], {}, "named twice, as name or alias: id"),
+        ([*PLAIN, {**COLUMNS[1], "aliases": ["id"]}], {}, "named twice, as name or alias: 'id'"),
+        ([{**PLAIN[0], "aliases": ["x", "x"]}], {}, "named twice, as name or alias: 'x'"),
+        ([*PLAIN, {**COLUMNS[1], "aliases": ["ID"]}], {}, "named twice, as name or alias: 'id', 'ID' .Spark"),
     ],
 )
 def test_a_declaration_without_a_meaning_is_refused(

@@ -164,10 +164,15 @@ AFTERWARDS = ". Nothing was landed. Ask the source's owner for the file again, t
             " is not a readable zip file: bad checksum of f.csv",
         ),
         ("csv.zip", zipped(), GOOD_ZIP, " holds 0 files: expected one"),
-        ("csv.zip", zipped(("a", ROW), ("b", ROW)), GOOD_ZIP, " holds 2 files: expected one"),
+        ("csv.zip", zipped(("a", ROW), ("d/b\n", ROW)), GOOD_ZIP, r" holds 2 files (a, d/b\n): expected one"),
         ("csv.zip", zipped(("f.csv", HEADER)), GOOD_ZIP, " holds no record"),
         ("csv", HEADER + b"\n", HEADER + ROW, " holds no record"),
-        ("jsonl.gz", b"plain text", GOOD_GZIP, " is not a readable gzip file: Not a gzipped file (b'pl')"),
+        (
+            "jsonl.gz",
+            b"plain text",
+            GOOD_GZIP,
+            " is not a readable gzip file: Not a gzipped file (b'pl'); it is plain text",
+        ),
         (
             "jsonl.gz",
             GOOD_GZIP[:-9],

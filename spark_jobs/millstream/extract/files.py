@@ -75,7 +75,7 @@ class FilesExtractor:
             source=piece.path,
             name=path.name,
             read=lambda: cast(BinaryIO, _WholeFile(path, where)),
-            check=check_file(self._source, self._contract.allow_empty, where),
+            check=check_file(self._contract, where),
             partition=piece.partition,
             modified=modified,
         )

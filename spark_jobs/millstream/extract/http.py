@@ -8,7 +8,6 @@ is the count of the page.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -19,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from millstream.contract import Column, Contract, HttpSource
 from millstream.errors import ConfigurationError, SourceDataError, SourceUnavailableError
 from millstream.extract.http_client import UNHURRIED, HttpEndpoint, Patience, PatientClient
+from millstream.formats import json_records
 from millstream.json_page import records_under, stated_total
 from millstream.landing import LandedFile, Landing, in_memory
 
@@ -179,7 +179,7 @@ class _Walk:
             # 204, No Content.
             return {self._source.records_key: None}
         try:
-            return json.loads(body)
+            return json_records.page(body, self._source.records_key)
         except ValueError as error:
             raise SourceDataError(f"{where}: not JSON: {error}. {ASK_OWNER}") from error
 

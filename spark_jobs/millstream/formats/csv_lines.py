@@ -7,39 +7,46 @@ import io
 import json
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, cast
 
-from millstream.contract import Contract
-from millstream.errors import SourceDataError
-from millstream.formats.record import Delivered, Record, is_unicode
+from millstream.contract import Contract, alike
+from millstream.formats.recognised import HEAD_BYTES, recognised, recognised_markup
+from millstream.formats.record import Delivered, Record, UnreadableError, as_received, is_unicode, printable
+
+# A field beyond it began with a quote that nobody has closed. Python's own limit, 131,072, is for whole
+# processes too.
+LONGEST_FIELD = 1 << 24
+csv.field_size_limit(LONGEST_FIELD)
+# In the order in which they are asked about; the comma first, for what says nothing.
+DELIMITERS = (",", ";", "\t", "|")
+SHOWN = 200
 
 
 def delivered(stream: IO[bytes], contract: Contract) -> Delivered:
-    """The names in the header."""
-    found = next(_csv_rows(_text(stream)), [])
-    if isinstance(found, _Broken):
-        raise ValueError(f"the header is not CSV: {found.error}")
-    return Delivered(found, {})
+    """The names in the header. Raises: UnreadableError: no header, or one that cannot be read."""
+    header, _ = _opened(stream, contract)
+    return Delivered(header, {})
 
 
-def _text(stream: IO[bytes]) -> io.TextIOWrapper:
-    # Bytes that are not UTF-8 become lone surrogates, which `records` reports row by row.
-    return io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
+def has_records(stream: IO[bytes], contract: Contract) -> bool:
+    """Whether a line follows the header. Raises: as `delivered`."""
+    _, rows = _opened(stream, contract)
+    return any(row is not None for row in rows)
 
 
-def records(stream: IO[bytes], contract: Contract) -> Iterator[Record]:
-    rows = _csv_rows(_text(stream))
-    header = next(rows, [])
-    if isinstance(header, _Broken):
-        raise SourceDataError(f"{contract.dataset}: the header is not CSV: {header.error}: {header.line!r}")
+def records(stream: IO[bytes], contract: Contract) -> Iterator[Record | None]:
+    """The lines behind the header; None for a blank one, which keeps its number."""
+    header, rows = _opened(stream, contract)
     layout = contract.layout(header)
     places = [None if name is None else header.index(name) for name in layout.delivered]
     besides = [(name, header.index(name)) for name in layout.added]
     reorder = places != list(range(len(header)))
     width = len(header)
     for row in rows:
-        if isinstance(row, _Broken):
-            yield Record(None, f"not CSV: {row.error}", row.line)
+        if row is None:
+            yield None
+        elif isinstance(row, _Broken):
+            yield Record(None, f"not CSV: {row.error}", as_received(row.line))
         elif len(row) != width:
             yield Record(None, f"{len(row)} fields where the header has {width}", _shown(row))
         elif not is_unicode(row):
@@ -58,15 +65,72 @@ class _Broken(NamedTuple):
     line: str
 
 
-def _csv_rows(lines: Iterable[str]) -> Iterator[list[str] | _Broken]:
-    """Each record's fields. A quote that is not closed, or closed in the wrong place, breaks its own line and
-    none of those after it, which it would make a part of its field."""
-    held: deque[str] = deque()
+Rows = Iterator[list[str] | _Broken | None]
+
+
+def _opened(stream: IO[bytes], contract: Contract) -> tuple[list[str], Rows]:
+    """The header, which is the first line that is not blank, and the rows behind it."""
+    start = io.BufferedReader(cast(io.RawIOBase, stream))
+    head = start.peek(HEAD_BYTES)[:HEAD_BYTES]
+    if other := recognised(head) or recognised_markup(head):
+        raise UnreadableError(f"is {other}, not CSV in UTF-8")
+    # Bytes that are not UTF-8 become lone surrogates, which `records` reports row by row.
+    rows = _csv_rows(io.TextIOWrapper(start, encoding="utf-8-sig", errors="surrogateescape", newline=""))
+    header = next((row for row in rows if row is not None), None)
+    if header is None:
+        raise UnreadableError("has no header: every line of it is blank")
+    line = header.line if isinstance(header, _Broken) else ",".join(header)
+    shown = printable(line[:SHOWN])
+    if other := _other_delimiter(line, contract):
+        raise UnreadableError(
+            f"has {_named(other)} between its columns: {shown}. Is that its delimiter? CSV is read with ','"
+        )
+    if isinstance(header, _Broken):
+        raise UnreadableError(f"has a header that is not CSV ({header.error}): {shown}")
+    if not is_unicode(header):
+        raise UnreadableError(
+            f"has a header that is not UTF-8: {shown}. Is it in another encoding, such as Windows-1252? Save "
+            "it as UTF-8"
+        )
+    if "\x00" in line:
+        raise UnreadableError(f"has a header with zero bytes: {shown}. It is not text in UTF-8")
+    if same := alike(header):
+        raise UnreadableError(f"has columns named twice: {same}")
+    return header, rows
+
+
+def _other_delimiter(line: str, contract: Contract) -> str | None:
+    """The delimiter by which a header has more of the contract's columns than by a comma."""
+
+    def known(delimiter: str) -> int:
+        names = [name.strip('" \r\n') for name in line.split(delimiter)]
+        return sum(name is not None for name in contract.layout(names).delivered)
+
+    best = max(DELIMITERS, key=known)
+    return best if known(best) > known(",") else None
+
+
+def _named(delimiter: str) -> str:
+    return "tabs" if delimiter == "\t" else repr(delimiter)
+
+
+def _csv_rows(lines: Iterable[str]) -> Rows:
+    """Each record's fields; None for a line of nothing but white space.
+
+    A quote that is not closed, or closed in the wrong place, breaks its own line and none of those after it,
+    which it would make a part of its field.
+    """
+    held: list[str] = []
     again: deque[str] = deque()
     source = iter(lines)
+    failure = ""
 
     def following() -> Iterator[str]:
         while True:
+            if again and held:
+                # Inside quotes the lines that were read already end as they did before, whichever quote it
+                # is: to read them again for each would take the square of their number.
+                raise csv.Error(failure)
             line = again.popleft() if again else next(source, None)
             if line is None:
                 return
@@ -80,22 +144,19 @@ def _csv_rows(lines: Iterable[str]) -> Iterator[list[str] | _Broken]:
         except StopIteration:
             return
         except csv.Error as error:
-            broken = held.popleft()
-            again.extendleft(reversed(held))
+            failure = str(error)
+            again.extendleft(reversed(held[1:]))
+            yield _Broken(failure, held[0].rstrip("\r\n"))
             held.clear()
             # A reader whose lines have come to their end stays there.
             reader = csv.reader(following(), strict=True)
-            yield _Broken(str(error), _printable(broken.rstrip("\r\n")))
         else:
+            blank = len(row) <= 1 and not held[0].strip(" \t\r\n")
             held.clear()
-            yield row
+            yield None if blank else row
 
 
 def _shown(row: list[str]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(row)
-    return _printable(text.getvalue())
-
-
-def _printable(text: str) -> str:
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return as_received(text.getvalue())

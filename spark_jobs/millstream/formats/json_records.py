@@ -3,63 +3,114 @@
 from __future__ import annotations
 
 import json
+import re
+import secrets
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import IO, Any
 
 from millstream.contract import Contract
+from millstream.formats.recognised import HEAD_BYTES, recognised
 from millstream.formats.record import (
     FIELD_TWICE,
+    MOST_NESTED,
     Delivered,
     Layouts,
     Record,
+    UnreadableError,
     layouts,
     named_record,
     of_records,
+    printable,
 )
 from millstream.json_page import records_under
 
+NESTED = f"nested deeper than {MOST_NESTED} levels"
+SHOWN = 60
+# Python converts whole numbers of up to 4,300 digits.
+_LONGEST_INTEGER = 4000
 
-def delivered_lines(stream: Iterable[bytes], contract: Contract) -> Delivered:
-    """Every name that the record of one of the lines has."""
-    return of_records(contract, (value for value, _ in _json_parsed(stream)))
+
+def delivered_lines(stream: IO[bytes], contract: Contract) -> Delivered:
+    """Every name that the record of one of the lines has. Raises: as `lines_have_records`."""
+    found = of_records(contract, (value for value, _ in _lines_parsed(_checked(stream))))
+    if not found.names:
+        stream.seek(0)
+        lines_have_records(stream)
+    return found
 
 
-def line_records(stream: Iterable[bytes], contract: Contract) -> Iterator[Record]:
-    """One record a line."""
-    layout = layouts(contract)
-    for found, line in _json_parsed(stream):
+def lines_have_records(stream: IO[bytes]) -> bool:
+    """Whether there is a record; none is what a file of no line, or of blank ones, has.
+
+    Raises: UnreadableError: there are lines, and not one of them is a record.
+    """
+    first: bytes | None = None
+    for value, line in _lines_parsed(_checked(stream)):
+        if isinstance(value, dict | _Ambiguous | _TooDeep):
+            return True
+        if first is None and value is not _BLANK:
+            first = line
+    if first is None:
+        return False
+    shown = printable(_json_line(first)[:SHOWN])
+    several = first.lstrip()[:1] in (b"{", b"[")
+    cause = "Is it one JSON text over several lines? JSON lines have one record a line" if several else ""
+    raise UnreadableError(f"has no line that is a JSON object; the first is: {shown}. {cause}".rstrip(". "))
+
+
+def line_records(stream: IO[bytes], contract: Contract) -> Iterator[Record | None]:
+    """One record a line; None for a blank one, which keeps its number."""
+    layout_of = layouts(contract)
+    for value, line in _lines_parsed(_checked(stream)):
+        if value is _BLANK:
+            yield None
+            continue
         raw = partial(_json_line, line)
-        if isinstance(found, ValueError):
-            yield Record(None, f"not JSON: {found}", raw())
+        if isinstance(value, ValueError):
+            yield Record(None, f"not JSON: {value}", raw())
         else:
-            yield _json_record(found, layout, raw)
+            yield _json_record(value, layout_of, raw)
+
+
+def _checked(stream: IO[bytes]) -> Iterable[bytes]:
+    """The lines of a stream that begins as text in UTF-8 does."""
+    first = stream.readline()
+    if other := recognised(first[:HEAD_BYTES]):
+        raise UnreadableError(f"holds {other}, not JSON lines in UTF-8")
+    return chain([first] if first else [], stream)
 
 
 def _json_line(line: bytes) -> str:
-    return line.decode("utf-8", "backslashreplace").rstrip("\n")
+    return line.decode("utf-8", "backslashreplace").rstrip("\r\n")
 
 
-def _json_parsed(stream: Iterable[bytes]) -> Iterator[tuple[Any, bytes]]:
+_BLANK = object()
+
+
+def _lines_parsed(lines: Iterable[bytes]) -> Iterator[tuple[Any, bytes]]:
     """Each line's value, or the error that it gave, and the line."""
-    for line in stream:
+    for line in lines:
         try:
-            yield json.loads(line, object_pairs_hook=_json_object, parse_float=_Number), line
+            yield _BLANK if line.isspace() else _parsed(line), line
+        except RecursionError:
+            yield _TooDeep(_json_line(line)), line
         except ValueError as error:
             yield error, line
 
 
 def delivered_page(stream: IO[bytes], contract: Contract, key: str) -> Delivered:
-    """Every name that one of the records under `key` has."""
+    """Every name that one of the records under `key` has. Raises: UnreadableError: there is no such list."""
     return of_records(contract, _page_records(stream, key))
 
 
 def page_records(stream: IO[bytes], contract: Contract, key: str) -> Iterator[Record]:
     """The records of an API's page, a list under `key`."""
-    layout = layouts(contract)
+    layout_of = layouts(contract)
     for record in _page_records(stream, key):
-        yield _json_record(record, layout, partial(_json_text, record))
+        yield _json_record(record, layout_of, partial(_json_text, record))
 
 
 def _page_records(stream: IO[bytes], key: str) -> list[Any]:
@@ -67,13 +118,72 @@ def _page_records(stream: IO[bytes], key: str) -> list[Any]:
     if not content:
         # The answer was 204, No Content.
         return []
-    page = json.loads(content, object_pairs_hook=_json_object, parse_float=_Number)
-    if isinstance(page, _Ambiguous):
-        raise ValueError(f"the page has a field twice: {', '.join(name for name, _ in page.pairs)}")
-    records = records_under(page, key)
+    try:
+        parsed = page(content, key)
+    except ValueError as error:
+        raise UnreadableError(f"is not JSON: {error}") from error
+    records = records_under(parsed, key)
     if records is None:
-        raise ValueError(f"no list under '{key}'")
+        raise UnreadableError(f"has no list under {key!r}")
     return records
+
+
+def page(body: bytes, key: str) -> Any:
+    """An API's page as a JSON value; a record under `key` that is nested too deep for Python is no dict.
+
+    Raises: ValueError: it is not JSON, or has a name twice.
+    """
+    text = body.decode(json.detect_encoding(body))
+    try:
+        parsed = _parsed(text)
+    except RecursionError:
+        # A page is an object, its records are a list in it, or in what lies below a path of names.
+        parsed = _parsed_but_deepest(text, 3 + key.count("."))
+    if isinstance(parsed, _Ambiguous):
+        raise ValueError(f"the page has a field twice: {', '.join(name for name, _ in parsed.pairs)}")
+    return parsed
+
+
+# Strings are matched as a whole, for the brackets in them.
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
+
+
+def _parsed_but_deepest(text: str, record_depth: int) -> Any:
+    """`text` parsed with its records, values at `record_depth`, that are nested too deep as `_TooDeep`."""
+    mark = secrets.token_hex(16)
+    cut: dict[str, str] = {}
+    parts, kept, depth, start, deepest = [], 0, 0, 0, 0
+    for token in _TOKEN.finditer(text):
+        if token[0] in "[{":
+            depth += 1
+            if depth == record_depth:
+                start, deepest = token.start(), 0
+            deepest = max(deepest, depth)
+        elif token[0] in "]}":
+            if depth == record_depth and deepest > record_depth + MOST_NESTED:
+                name = f"{mark}-{len(cut)}"
+                cut[name] = text[start : token.end()]
+                parts += [text[kept:start], json.dumps(name)]
+                kept = token.end()
+            depth -= 1
+    try:
+        parsed = _parsed("".join([*parts, text[kept:]]))
+    except RecursionError:
+        raise ValueError(NESTED) from None
+    return _put_back(parsed, cut)
+
+
+def _put_back(parsed: Any, cut: dict[str, str]) -> Any:
+    def put(value: Any) -> Any:
+        return _TooDeep(cut[value]) if isinstance(value, str) and value in cut else value
+
+    match parsed:
+        case dict():
+            return {name: _put_back(value, cut) for name, value in parsed.items()}
+        case list():
+            return [put(value) for value in parsed]
+        case _:
+            return parsed
 
 
 @dataclass(frozen=True)
@@ -83,57 +193,108 @@ class _Ambiguous:
     pairs: list[tuple[str, Any]]
 
 
+@dataclass(frozen=True)
+class _TooDeep:
+    """A JSON value that is nested too deep, as it was written."""
+
+    text: str
+
+
 class _Number(float):
-    """A JSON number with a fraction or an exponent, and how it was written: not every one is a double."""
+    """A JSON number and how it was written: not every one is a double."""
 
     def __init__(self, text: str) -> None:
         self.text = text
 
 
-def _json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Ambiguous:
+def _parsed(text: str | bytes) -> Any:
+    return json.loads(text, object_pairs_hook=_object, parse_float=_Number, parse_int=_integer)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Ambiguous:
     found = dict(pairs)
     return found if len(found) == len(pairs) else _Ambiguous(pairs)
 
 
+def _integer(text: str) -> int | _Number:
+    return int(text) if len(text) < _LONGEST_INTEGER else _Number(text)
+
+
+class _Written(str):
+    """A part of a JSON text that is written already."""
+
+
 def _json_text(value: Any) -> str:
-    """`value` as JSON, an object that has a name twice as it was."""
-    match value:
-        case _Ambiguous(pairs=pairs):
-            return f"{{{', '.join(f'{json.dumps(name)}: {_json_text(one)}' for name, one in pairs)}}}"
-        case dict():
-            return _json_text(_Ambiguous(list(value.items())))
-        case list():
-            return f"[{', '.join(map(_json_text, value))}]"
-        case _Number():
-            return value.text
-        case _:
-            return json.dumps(value)
+    """`value` as JSON, numbers and an object that has a name twice as they were."""
+    parts: list[str] = []
+    # What is to come, the last first; not by recursion, of which deep values need too much.
+    todo = [value]
+    while todo:
+        match todo.pop():
+            case _Written() as written:
+                parts.append(written)
+            case _Number(text=text) | _TooDeep(text=text):
+                parts.append(text)
+            case dict() as found:
+                todo.append(_Ambiguous(list(found.items())))
+            case _Ambiguous(pairs=pairs):
+                members = [(_Written(f"{json.dumps(name)}: "), one) for name, one in pairs]
+                todo += reversed(_listed("{", members, "}"))
+            case list() as found:
+                todo += reversed(_listed("[", [(one,) for one in found], "]"))
+            case other:
+                parts.append(json.dumps(other))
+    return "".join(parts)
 
 
-class _FieldTwiceError(ValueError):
-    """A field's value has a name twice in it."""
+def _listed(before: str, members: Iterable[tuple[Any, ...]], after: str) -> list[Any]:
+    listed: list[Any] = [_Written(before)]
+    for number, member in enumerate(members):
+        listed += [*([_Written(", ")] if number else []), *member]
+    return [*listed, _Written(after)]
 
 
-def _json_record(record: Any, layout: Layouts, raw: Callable[[], str]) -> Record:
+class _NotOneReadingError(ValueError):
+    """A field's value has a name twice in it, or is nested too deep; the message says which."""
+
+
+def _json_record(record: Any, layout_of: Layouts, raw: Callable[[], str]) -> Record:
+    if isinstance(record, _TooDeep):
+        return Record(None, NESTED, record.text)
     if isinstance(record, _Ambiguous):
         return Record(None, FIELD_TWICE, raw())
     if not isinstance(record, dict):
         return Record(None, "not a JSON object", raw())
     try:
-        return named_record(record, layout, raw, _as_text)
-    except _FieldTwiceError:
-        return Record(None, FIELD_TWICE, raw())
+        return named_record(record, layout_of, raw, _as_text)
+    except _NotOneReadingError as error:
+        return Record(None, str(error), raw())
 
 
 def _as_text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, _Number):
-        return value.text
-    return json.dumps(value, default=_refuse)
+    match value:
+        case None | str():
+            return value
+        case _Number():
+            return value.text
+        case dict() | list() | _Ambiguous():
+            _check_nested(value)
+            return _json_text(value)
+        case _:
+            return json.dumps(value)
 
 
-def _refuse(value: Any) -> Any:
-    if isinstance(value, _Ambiguous):
-        raise _FieldTwiceError
-    raise TypeError(f"no JSON: {value!r}")
+def _check_nested(value: Any) -> None:
+    level = [value]
+    for _ in range(MOST_NESTED):
+        if not level:
+            return
+        if any(isinstance(one, _Ambiguous) for one in level):
+            raise _NotOneReadingError(FIELD_TWICE)
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if isinstance(one, dict) else one)
+            if isinstance(inner, dict | list | _Ambiguous)
+        ]
+    raise _NotOneReadingError(NESTED)

@@ -8,9 +8,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from millstream.contract import Contract, Layout
+from millstream.contract import Contract, Layout, alike
 
 FIELD_TWICE = "a field comes twice"
+# Far more than people write, far less than Python's parsers can take, which depends on who calls them.
+MOST_NESTED = 200
+
+
+class UnreadableError(ValueError):
+    """A file, as a whole, is not what its format says. The message goes on behind the file's name."""
 
 
 class Record(NamedTuple):
@@ -33,12 +39,29 @@ class Delivered(NamedTuple):
     lacking: dict[str, int]
 
 
-Layouts = Callable[[tuple[str, ...]], Layout]
+class Named(NamedTuple):
+    """How a record with certain names is read, or what is wrong with the names."""
+
+    layout: Layout
+    wrong: str | None
+
+
+Layouts = Callable[[tuple[str, ...]], Named]
 
 
 def layouts(contract: Contract) -> Layouts:
-    """The contract's layouts, each found out once: most records have the same fields."""
-    return lru_cache(maxsize=1000)(contract.layout)
+    """How records are read by their names, each found out once: most records have the same ones."""
+
+    @lru_cache(maxsize=1000)
+    def layout_of(names: tuple[str, ...]) -> Named:
+        wrong = None
+        if not is_unicode(names):
+            wrong = "not Unicode: half of a character in the name of a field"
+        elif same := alike(names):
+            wrong = f"{FIELD_TWICE}: {same}"
+        return Named(contract.layout(names), wrong)
+
+    return layout_of
 
 
 def named_record(
@@ -48,7 +71,9 @@ def named_record(
     as_text: Callable[[Any], str | None] = lambda value: value,
 ) -> Record:
     """A record that names its own fields. One that lacks a field is told from one whose field is null."""
-    layout = layout_of(tuple(record))
+    layout, wrong = layout_of(tuple(record))
+    if wrong:
+        return Record(None, wrong, raw())
     if layout.missing:
         return Record(None, f"field missing: {', '.join(layout.missing)}", raw())
     values = [None if name is None else as_text(record[name]) for name in layout.delivered]
@@ -67,8 +92,10 @@ def of_records(contract: Contract, records: Iterable[Any]) -> Delivered:
         if not isinstance(record, dict):
             continue
         names = tuple(record)
+        layout, wrong = layout_of(names)
+        if wrong:
+            continue
         found.update(dict.fromkeys(names))
-        layout = layout_of(names)
         # A record that lacks what it may not lack is kept apart as a whole.
         if None in layout.delivered and not layout.missing:
             pairs = zip(contract.column_names, layout.delivered, strict=True)
@@ -77,7 +104,25 @@ def of_records(contract: Contract, records: Iterable[Any]) -> Delivered:
 
 
 def is_unicode(row: Sequence[str | None]) -> bool:
+    """Whether all texts of the row can be written as UTF-8."""
     joined = "".join(value for value in row if value is not None)
     if joined.isascii():
         return True
     return not any("\ud800" <= character <= "\udfff" for character in joined)
+
+
+def as_received(text: str) -> str:
+    """`text` with its bytes that were not UTF-8 as \\xeb, and nothing else changed."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def printable(text: str) -> str:
+    """`text` as a part of a message: in one line, and in characters that can be written anywhere."""
+    return "".join(one if one.isprintable() else _escaped(one) for one in text)
+
+
+def _escaped(character: str) -> str:
+    # What Python's `surrogateescape` makes of a byte that is not UTF-8.
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
