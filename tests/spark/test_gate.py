@@ -23,11 +23,12 @@ from millstream.quality.verdict import RuleVerdict, Verdict
 
 pytestmark = pytest.mark.spark
 
-# Ten rows to publish: id 9 is malformed, id 3 has a wrong size. And a duplicate that no rule may see.
+# Ten rows to publish: id 9 is malformed, which no other rule may see; id 3 has a wrong size. And a duplicate
+# that no rule may see at all.
 ROWS = [
     *((number, "ok", 5.0, [], False) for number in range(10) if number not in (3, 9)),
     (3, "ok", -1.0, [], False),
-    (9, "ok", None, ["size: not a number: 'x'"], False),
+    (9, None, None, ["size: not a number: 'x'"], False),
     (0, "bad", -1.0, [], True),
 ]
 SCHEMA = "id int, state string, size double, _malformed array<string>, _duplicate boolean"
@@ -54,11 +55,11 @@ def rows_at_least(severity: str, rows: int) -> dict[str, Any]:
     }
 
 
-def suite(*expectations: dict[str, Any], malformed_mostly: float = 0.9) -> Suite:
+def suite(*expectations: dict[str, Any], malformed_mostly: float = 0.9, tolerated_rows: int = 0) -> Suite:
     return Suite.from_dict(
         {
             "name": "things",
-            "meta": {"malformed_mostly": malformed_mostly},
+            "meta": {"malformed_mostly": malformed_mostly, "tolerated_rows": tolerated_rows},
             "expectations": list(expectations),
         }
     )
@@ -77,9 +78,9 @@ def judge(staged: DataFrame, judged: Suite) -> tuple[Verdict, RuleVerdict]:
         (size_between("critical", 0.95), "block", False, False, 0),
         (size_between("warning", 0.8), "warn", True, True, 1),
         (size_between("warning", 0.95), "warn", False, True, 1),
-        (rows_at_least("critical", 10), "ok", True, True, 1),
-        (rows_at_least("critical", 11), "block", False, False, 0),
-        (rows_at_least("warning", 11), "warn", False, True, 1),
+        (rows_at_least("critical", 9), "ok", True, True, 1),
+        (rows_at_least("critical", 10), "block", False, False, 0),
+        (rows_at_least("warning", 10), "warn", False, True, 1),
     ],
 )
 def test_what_follows_from_a_broken_rule(
@@ -107,7 +108,67 @@ def test_the_share_is_of_the_rows_that_have_a_value(staged: DataFrame) -> None:
 def test_more_malformed_rows_than_allowed_block(staged: DataFrame) -> None:
     verdict, _ = judge(staged, suite(rows_at_least("critical", 1), malformed_mostly=0.95))
     assert not verdict.passed
-    assert "every value can be read as its column's type: 1 of 10 rows break it" in verdict.reason
+    assert verdict.reason == (
+        "every value can be read as its column's type: 1 of 10 rows break it (10%), at most 0 may: "
+        "malformed_mostly is 0.95"
+    )
+
+
+STATE_GIVEN = {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "state"}}
+
+
+def test_a_row_that_cannot_be_read_counts_as_malformed_alone(staged: DataFrame) -> None:
+    """Its values are null because it could not be read."""
+    judged = suite(STATE_GIVEN)
+    verdict, rule = judge(staged, judged)
+    assert (verdict.passed, verdict.quarantined_rows, verdict.evaluated) == (True, 1, 10)
+    assert (rule.broken, rule.considered, rule.action) == (0, 9, "ok")
+    leaving = split(gate.publishable(staged), judged).where(F.size("_reasons") > 0).collect()
+    assert [row["_reasons"] for row in leaving] == [["size: not a number: 'x'"]]
+
+
+def test_a_key_is_unique_among_the_rows_that_can_be_read(spark: SparkSession) -> None:
+    rows = [(1, "good", []), (1, "unreadable", ["name: missing"]), (2, "good", [])]
+    frame = spark.createDataFrame(rows, "id int, name string, _malformed array<string>").coalesce(1)
+    rule = {"type": "expect_column_values_to_be_unique", "kwargs": {"column": "id", "mostly": 0.1}}
+    judged = suite(rule, malformed_mostly=0.1)
+    assert judge(frame, judged)[1].broken == 0
+    leaving = split(frame, judged).where(F.size("_reasons") > 0).collect()
+    assert [row["name"] for row in leaving] == ["unreadable"]
+
+
+def test_what_great_expectations_evaluates_itself_is_of_the_readable_rows(staged: DataFrame) -> None:
+    """An unexpected value of a row that could not be read would be one more."""
+    states = {
+        "type": "expect_column_distinct_values_to_equal_set",
+        "kwargs": {"column": "id", "value_set": list(range(9))},
+    }
+    verdict, rule = judge(staged, suite(states, malformed_mostly=0.1))
+    assert (verdict.passed, rule.observed) == (True, list(range(9)))
+
+
+@pytest.mark.parametrize(
+    ("tolerated", "action", "allowed", "allowed_by"),
+    [
+        (0, "block", 0, "mostly is 0.95"),
+        (1, "quarantine", 1, "tolerated_rows is 1"),
+        (20, "quarantine", 20, "tolerated_rows is 20"),
+    ],
+)
+def test_so_few_rows_stop_no_table_whatever_share_of_it_they_are(
+    staged: DataFrame, tolerated: int, action: str, allowed: int, allowed_by: str
+) -> None:
+    judged = suite(size_between("critical", 0.95), malformed_mostly=0.95, tolerated_rows=tolerated)
+    verdict, rule = judge(staged, judged)
+    assert [one.action for one in verdict.rules] == [action, action]
+    assert (rule.allowed, rule.allowed_by) == (allowed, allowed_by)
+    assert (verdict.passed, verdict.quarantined_rows) == (action != "block", 2 if tolerated else 0)
+
+
+def test_a_warning_is_given_whatever_is_tolerated(staged: DataFrame) -> None:
+    verdict, rule = judge(staged, suite(size_between("warning", 0.95), tolerated_rows=5))
+    assert (rule.action, rule.success) == ("warn", False)
+    assert verdict.alerts == [rule]
 
 
 def test_the_rows_that_leave_are_those_that_the_gate_counted(staged: DataFrame) -> None:
@@ -226,11 +287,17 @@ def test_a_failed_gate_says_what_broke_and_where_to_look(spark: SparkSession, jo
         quality_gate.run(spark, quality_gate.Args(**job, suite=data))
     message = str(refusal.value)
     assert "silver.things is left as it was" in message
-    assert "size values to be between [0, ]: 1 of 9 rows break it (11.11%, allowed 5.00%)" in message
-    assert "table row count to be between [11, ]: observed 10" in message
+    assert (
+        "size values to be between [0, ]: 1 of 9 rows break it (11.11%), at most 0 may: mostly is 0.95"
+        in message
+    )
+    assert "table row count to be between [11, ]: observed 9" in message
+    assert 'Rows that stopped it, for example:\n- a row: {"size":-1.0}\n' in message
     assert "silver.things/r1-v0.html" in message
     assert json.loads(verdict_file(job).read_text())["passed"] is False
-    assert (Path(job["docs_root"]) / "silver.things/r1-v0.html").exists()
+    page = (Path(job["docs_root"]) / "silver.things/r1-v0.html").read_text()
+    assert "Rows that stopped it" in page
+    assert "{&#34;size&#34;:-1.0}" in page
 
 
 def test_an_attempt_that_cannot_judge_takes_the_earlier_verdict_away(

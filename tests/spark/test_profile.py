@@ -80,7 +80,9 @@ def test_a_proposal_says_what_the_rows_are_like(things: DataFrame) -> None:
     }
     present = rules(suite, "column_values_to_not_be_null")
     assert present == {
-        **{key: {} for key in ["id", "name", "state", "size", "day", "at"]},
+        # A critical rule of a row allows some: the others are to be published without them.
+        "id": {"mostly": 0.99},
+        **{key: {} for key in ["name", "state", "size", "day", "at"]},
         "seen": {"mostly": 0.89},
     }
     assert rules(suite, "column_max_to_be_between") == {"day": {"min_value": "2013-05-01"}}
@@ -100,6 +102,15 @@ def test_a_proposal_passes_on_its_own_rows_and_not_on_others(things: DataFrame) 
     other = things.withColumn("state", F.lit("c")).withColumn("size", F.lit(-1.0))
     assert {rule.column for rule in judged(other, suite).alerts} == {"state", "size"}
     assert not judged(things.limit(49), suite).passed
+
+
+def test_rows_that_cannot_be_read_say_nothing(things: DataFrame) -> None:
+    unread = F.when(F.col("id") == 7, F.array(F.lit("id: missing"))).otherwise(F.array())
+    staged = things.withColumn("_malformed", unread.cast("array<string>"))
+    suite = propose(staged, "silver.things", ["id"])
+    assert rules(suite, "table_row_count_to_be_between") == {"table": {"min_value": 49, "max_value": 198}}
+    assert rules(suite, "column_values_to_be_in_set")["_ref_place"] == {"value_set": [True]}
+    assert (suite["meta"]["malformed_mostly"], suite["meta"]["tolerated_rows"]) == (0.99, 1)
 
 
 def test_a_text_of_many_values_gets_no_set(spark: SparkSession) -> None:

@@ -9,23 +9,27 @@ from __future__ import annotations
 from calendar import monthrange
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 from pyspark.sql import SparkSession
 
+from millstream.contract import Contract
 from millstream.errors import QualityGateError
 from millstream.jobs import JobModel
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
-from millstream.quality.gate import run_gate
+from millstream.quality.broken_rows import with_broken_rows, with_source_records
+from millstream.quality.gate import publishable, run_gate
 from millstream.quality.references import absent
 from millstream.quality.suite import Suite
-from millstream.quality.verdict import Verdict, page_name
+from millstream.quality.verdict import BrokenRow, Verdict, page_name
 from millstream.transforms import transform_of
 
 Result = Verdict
+ROWS_IN_MESSAGE = 5
 
 
 class Args(JobModel):
@@ -34,7 +38,8 @@ class Args(JobModel):
     `table` is `zone.name`; `staged_uri` lies below `lake_root`; `suite` is the suite's JSON. `parameters`
     override what the run itself says (`run_parameters`), which overrides the suite's `meta.parameters`.
     `partitions` are the run's months; `docs_root` is the local folder of Data Docs, null for none. `inputs`
-    are the versions of the tables that were read for the staged rows; null where that is not known.
+    are the versions of the tables that were read for the staged rows; null where that is not known. By the
+    `contract` of a dataset the rows that stop it are shown as received.
     """
 
     lake_root: str
@@ -47,6 +52,7 @@ class Args(JobModel):
     parameters: dict[str, str | int | float | bool] = Field(default_factory=dict)
     docs_root: str | None = None
     inputs: dict[str, int] | None = None
+    contract: dict[str, Any] | None = None
 
 
 def run_parameters(partitions: Sequence[str]) -> dict[str, str | int | float | bool]:
@@ -82,14 +88,19 @@ def run(spark: SparkSession, args: Args) -> Verdict:
     # An earlier attempt's verdict must not outlive this one's failure.
     storage.remove(path)
     staged = spark.read.format("delta").option("versionAsOf", args.staged_version).load(args.staged_uri)
+    suite = Suite.from_dict(args.suite, {**run_parameters(args.partitions or ()), **args.parameters})
     verdict, findings = run_gate(
         staged,
-        Suite.from_dict(args.suite, {**run_parameters(args.partitions or ()), **args.parameters}),
+        suite,
         table=args.table,
         run=args.run,
         staged_version=args.staged_version,
         absent=_absent(args),
     )
+    verdict = with_broken_rows(verdict, publishable(staged), suite)
+    if args.contract is not None:
+        contract = Contract.from_dict(args.contract, origin="contract")
+        verdict = with_source_records(spark, verdict, contract, args.lake_root)
     if args.docs_root is not None:
         # Rendering needs Great Expectations, which this process has imported by now.
         from millstream.quality import data_docs
@@ -114,6 +125,21 @@ def _refusal(verdict: Verdict) -> str:
     page = f" Data Docs: {verdict.docs_page}." if verdict.docs_page else ""
     return (
         f"{verdict.table} is left as it was: version {verdict.staged_version} of run {verdict.run} broke "
-        f"critical rules of suite {verdict.suite!r}: {verdict.reason}.{page} Correct the source or the "
-        "suite, then run again."
+        f"critical rules of suite {verdict.suite!r}: {verdict.reason}.{_shown(verdict)}{page} Correct the "
+        "source or the suite, then run again."
     )
+
+
+def _shown(verdict: Verdict) -> str:
+    """Some of the rows that stopped the table; one of each rule before a second one of any."""
+    lists = [[f"- {describe_row(row)}" for row in rule.rows] for rule in verdict.blocking]
+    lines = [line for turn in zip_longest(*lists) for line in turn if line is not None]
+    if not lines:
+        return ""
+    return "\n".join(["\nRows that stopped it, for example:", *lines[:ROWS_IN_MESSAGE], ""])
+
+
+def describe_row(row: BrokenRow) -> str:
+    """One broken row in words, for messages."""
+    received = f"; received as {row.record}" if row.record else ""
+    return f"{row.place}: {row.values}{received}"

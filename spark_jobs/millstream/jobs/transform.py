@@ -33,7 +33,7 @@ from millstream.jobs.load_bronze import (
     received_rows,
 )
 from millstream.lake.reading import read_at
-from millstream.lake.staging import SOURCE_ROW_ID, write_staged
+from millstream.lake.staging import SOURCE_ROW_ID, file_order, write_staged
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.lake.writing import require_types, require_writer
@@ -181,19 +181,15 @@ def _with_partition_checked(rows: DataFrame, contract: Contract) -> DataFrame:
 
 
 def _with_duplicates_marked(rows: DataFrame, key: tuple[str, ...]) -> DataFrame:
-    """Of rows with the same key, of one month, the first good one in file order is kept; the others get
-    `_duplicate`. Months are apart, so that one run of two leaves the same as two runs.
+    """Of readable rows with the same key, of one month, the first one in file order is kept; the others get
+    `_duplicate`. Months are apart, so that one run of two leaves the same as two runs. A row that could not
+    be read is no duplicate, whatever its key says: it is kept in quarantine.
     """
-    order = Window.partitionBy("_partition", *key).orderBy(F.size("_malformed") > 0, *_file_order())
-    has_key = F.lit(True)
+    order = Window.partitionBy("_partition", *key).orderBy(F.size("_malformed") > 0, *file_order())
+    comparable = F.size("_malformed") == 0
     for name in key:
-        has_key = has_key & F.col(name).isNotNull()
-    return rows.withColumn("_duplicate", has_key & (F.row_number().over(order) > 1))
-
-
-def _file_order() -> tuple[Column, Column]:
-    parts = F.split("_source_row_id", "#")
-    return F.element_at(parts, 1), F.element_at(parts, -1).cast("bigint")
+        comparable = comparable & F.col(name).isNotNull()
+    return rows.withColumn("_duplicate", comparable & (F.row_number().over(order) > 1))
 
 
 def _referenced(transform: Transform, lake_root: str) -> dict[str, int]:

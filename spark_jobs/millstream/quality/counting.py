@@ -1,7 +1,7 @@
 """Everything that the gate wants to know about the staged rows, in as few passes over them as it takes.
 
 One aggregation counts for all rules. Each key that must be unique takes a grouping more, and distinct values
-one for all of them. What is counted is said in `predicates`.
+one for all of them. What is counted is said in `predicates`; rules count readable rows only.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DecimalType, DoubleType, FloatType, IntegerType, LongType
 
 from millstream.quality.predicates import (
-    MALFORMED,
     REASONS,
     breaks,
     considered,
+    readable,
     repeats,
     selected,
     split,
@@ -38,8 +38,8 @@ _HAS_MEAN = (DecimalType, DoubleType, FloatType, IntegerType, LongType)
 
 @dataclass(frozen=True)
 class Counts:
-    """Rows of one frame: all, malformed, to be quarantined. By index of a row-level rule: the rows that its
-    condition selects; of these those over which its share is taken; of these those that break it.
+    """Rows of one frame: all, malformed, to be quarantined. By index of a row-level rule: the readable rows
+    that its condition selects; of these those over which its share is taken; of these those that break it.
 
     `metrics` has what a table-level rule looks at, by Great Expectations' name for it. A rule that is neither
     here nor there could not be counted here.
@@ -57,18 +57,18 @@ class Counts:
 def count(frame: DataFrame, suite: Suite) -> Counts:
     """Count for every rule of `suite` that can be counted here."""
     rules = [rule for rule in suite.rules if rule.splittable]
-    metrics = {rule.index: metric for rule in suite.rules if (metric := _metric(rule, frame))}
+    asked = readable(frame)
+    metrics = {rule.index: metric for rule in suite.rules if (metric := _metric(rule, frame, asked))}
     distinct = {f"metric {index}": column for index, (name, column) in metrics.items() if name == _DISTINCT}
-    malformed = F.size(F.col(MALFORMED)) > 0 if MALFORMED in frame.columns else F.lit(False)
     found = _aggregated(
         frame,
         {
             "rows": F.count(F.lit(1)),
-            "malformed": F.count_if(malformed),
-            **{f"selected {rule.index}": F.count_if(selected(rule)) for rule in rules},
-            **{f"considered {rule.index}": F.count_if(considered(rule)) for rule in rules},
+            "malformed": F.count_if(~asked),
+            **{f"selected {rule.index}": F.count_if(asked & selected(rule)) for rule in rules},
+            **{f"considered {rule.index}": F.count_if(asked & considered(rule)) for rule in rules},
             **{
-                f"broken {rule.index}": F.count_if(breaks(rule))
+                f"broken {rule.index}": F.count_if(breaks(rule, asked))
                 for rule in rules
                 if not rule.checks_uniqueness
             },
@@ -78,7 +78,8 @@ def count(frame: DataFrame, suite: Suite) -> Counts:
     if distinct:
         # Beside a distinct count Spark would keep all the other counts for each of its values.
         found |= _aggregated(frame, distinct)
-    found |= {f"broken {rule.index}": repeats(frame, rule) for rule in rules if rule.checks_uniqueness}
+    rows = frame.where(asked)
+    found |= {f"broken {rule.index}": repeats(rows, rule) for rule in rules if rule.checks_uniqueness}
     broken = {rule.index: found[f"broken {rule.index}"] for rule in rules}
     return Counts(
         rows=found["rows"],
@@ -91,17 +92,19 @@ def count(frame: DataFrame, suite: Suite) -> Counts:
     )
 
 
-def _metric(rule: Rule, frame: DataFrame) -> tuple[str, Column] | None:
-    """What a table-level rule looks at: Great Expectations' name for it, and the aggregate."""
+def _metric(rule: Rule, frame: DataFrame, asked: Column) -> tuple[str, Column] | None:
+    """What a table-level rule looks at in the rows `asked`: Great Expectations' name for it, and the
+    aggregate."""
     name = METRICS.get(rule.expectation_type)
     if name is None:
         return None
+    inside = asked & selected(rule)
     if name == "table.row_count":
-        return name, F.count_if(selected(rule))
+        return name, F.count_if(inside)
     column = rule.columns[0]
     if name == "column.mean" and not isinstance(frame.schema[column].dataType, _HAS_MEAN):
         return None
-    return name, _AGGREGATES[name](F.when(selected(rule), F.col(column)))
+    return name, _AGGREGATES[name](F.when(inside, F.col(column)))
 
 
 def _aggregated(frame: DataFrame, asked: dict[str, Column]) -> dict[str, Any]:

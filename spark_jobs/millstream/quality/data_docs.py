@@ -24,6 +24,7 @@ from great_expectations.render.renderer.page_renderer import ValidationResultsPa
 from great_expectations.render.view.view import DefaultJinjaPageView
 from jinja2 import ChoiceLoader, Environment, PackageLoader
 
+from millstream.quality.allowance import percent
 from millstream.quality.validation import Finding
 from millstream.quality.verdict import Verdict, word
 
@@ -65,7 +66,7 @@ def _page(verdict: Verdict, findings: list[Finding]) -> str:
     view = DefaultJinjaPageView()
     assert view.env.loader is not None
     view.env.loader = ChoiceLoader([_templates(), view.env.loader])
-    return str(view.render(document, template="page.j2", verdict=verdict))  # type: ignore[no-untyped-call]
+    return str(view.render(document, template="page.j2", verdict=verdict, percent=percent))  # type: ignore[no-untyped-call]
 
 
 def _escaped(result: ExpectationValidationResult) -> ExpectationValidationResult:

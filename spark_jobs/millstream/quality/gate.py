@@ -1,8 +1,9 @@
 """The quality gate: Great Expectations' verdict on a staged table, from counts that are taken once.
 
-Judged are exactly the staged rows that publishing would take. Our row predicates count them, Great
-Expectations decides from the counts. That both mean the same rows is proven beforehand (tests/gate_parity.py)
-and, for the rows that leave, afterwards: publishing counts again what it splits.
+Judged are exactly the staged rows that publishing would take. Rules judge those that can be read; how many
+cannot is a rule of its own. Our row predicates count them, Great Expectations decides from the counts. That
+both mean the same rows is proven beforehand (tests/gate_parity.py) and, for the rows that leave, afterwards:
+publishing counts again what it splits.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from millstream.errors import GateInconsistencyError
+from millstream.quality.allowance import allowed_rows, lowered, percent, within
 from millstream.quality.counting import Counts, count
 from millstream.quality.examples import examples
-from millstream.quality.predicates import MALFORMED, require_columns, require_comparable
+from millstream.quality.predicates import MALFORMED, readable, require_columns, require_comparable
 from millstream.quality.references import not_checked
 from millstream.quality.suite import Rule, Suite
 from millstream.quality.verdict import Action, RuleVerdict, Verdict
@@ -62,16 +64,17 @@ def run_gate(
     require_comparable(frame, suite.rules, suite.name)
     configurations = configured(suite)
     counts = count(frame, suite)
-    findings = decide(frame, suite, configurations, counts, examples(frame, suite, counts.broken))
+    rows = frame.where(readable(frame))
+    findings = decide(rows, suite, configurations, counts, examples(rows, suite, counts.broken))
     rules = [
-        not_checked(_judge(rule, findings[rule.index], counts), rule.columns, absent or {})
+        not_checked(_judge(rule, suite, findings[rule.index], counts), rule.columns, absent or {})
         for rule in suite.rules
     ]
     checked = [
         findings[rule.index] for rule, told in zip(suite.rules, rules, strict=True) if not told.missing
     ]
     if MALFORMED in frame.columns:
-        rules.insert(0, _judge_malformed(counts, suite.meta.malformed_mostly))
+        rules.insert(0, _judge_malformed(counts, suite))
     blocking = [rule for rule in rules if rule.action == "block"]
     verdict = Verdict(
         table=table,
@@ -89,12 +92,14 @@ def run_gate(
     return verdict, checked
 
 
-def _judge(rule: Rule, finding: Finding, counts: Counts) -> RuleVerdict:
+def _judge(rule: Rule, suite: Suite, finding: Finding, counts: Counts) -> RuleVerdict:
     if rule.splittable:
         broken, of = counts.broken[rule.index], counts.considered[rule.index]
-        _must_agree(rule, finding, broken, of)
+        _must_agree(rule, finding, broken, of, suite.share_asked(rule, of))
     else:
         broken, of = finding.broken or 0, finding.considered or 0
+    tolerated = suite.meta.tolerated_rows if rule.quarantines else 0
+    allowed, allowed_by = _allowance(of, rule.mostly, "mostly", tolerated)
     return RuleVerdict(
         index=rule.index,
         label=rule.label,
@@ -107,9 +112,19 @@ def _judge(rule: Rule, finding: Finding, counts: Counts) -> RuleVerdict:
         considered=of,
         share=broken / of if of else 0.0,
         mostly=rule.mostly,
+        allowed=allowed,
+        allowed_by=allowed_by,
         observed=finding.error or finding.observed,
         action=_action(rule, finding, broken),
     )
+
+
+def _allowance(of: int, mostly: float, name: str, tolerated: int) -> tuple[int, str]:
+    """How many of `of` rows may break a rule, and which entry of the suite says so."""
+    by_share = allowed_rows(of, mostly)
+    if tolerated > by_share:
+        return tolerated, f"tolerated_rows is {tolerated}"
+    return by_share, f"{name} is {mostly:g}"
 
 
 def _action(rule: Rule, finding: Finding, broken: int) -> Action:
@@ -123,10 +138,10 @@ def _action(rule: Rule, finding: Finding, broken: int) -> Action:
     return "quarantine" if finding.success else "block"
 
 
-def _must_agree(rule: Rule, finding: Finding, broken: int, of: int) -> None:
+def _must_agree(rule: Rule, finding: Finding, broken: int, of: int, asked: float) -> None:
     if finding.error:
         return
-    ours = within(broken, of, rule.mostly)
+    ours = within(broken, of, asked)
     if ours != finding.success or finding.broken not in (None, broken):
         theirs = "not counted" if finding.broken is None else f"{finding.broken} broken rows"
         raise GateInconsistencyError(
@@ -137,13 +152,10 @@ def _must_agree(rule: Rule, finding: Finding, broken: int, of: int) -> None:
         )
 
 
-def within(broken: int, of: int, mostly: float) -> bool:
-    """Whether the good share reaches `mostly`; with nothing to consider it does, as in Great Expectations."""
-    return of == 0 or (of - broken) / of >= mostly
-
-
-def _judge_malformed(counts: Counts, mostly: float) -> RuleVerdict:
-    success = within(counts.malformed, counts.rows, mostly)
+def _judge_malformed(counts: Counts, suite: Suite) -> RuleVerdict:
+    mostly, tolerated = suite.meta.malformed_mostly, suite.meta.tolerated_rows
+    success = within(counts.malformed, counts.rows, lowered(mostly, counts.rows, tolerated))
+    allowed, allowed_by = _allowance(counts.rows, mostly, "malformed_mostly", tolerated)
     action: Action = "ok" if not counts.malformed else "quarantine" if success else "block"
     return RuleVerdict(
         label=READABLE,
@@ -156,6 +168,8 @@ def _judge_malformed(counts: Counts, mostly: float) -> RuleVerdict:
         considered=counts.rows,
         share=counts.malformed / counts.rows if counts.rows else 0.0,
         mostly=mostly,
+        allowed=allowed,
+        allowed_by=allowed_by,
         action=action,
     )
 
@@ -167,9 +181,9 @@ def _reason(rules: list[RuleVerdict], counts: Counts) -> str:
     beyond = [rule for rule in rules if rule.action == "warn" and not rule.missing and not rule.success]
     within = [rule for rule in rules if rule.action == "warn" and rule.success]
     missing = sorted({rule.missing for rule in rules if rule.action == "warn" and rule.missing})
-    parts = [f"{len(rules)} rules on {counts.rows} rows"]
+    parts = [f"{len(rules)} rules on {counts.rows:,} rows"]
     if counts.quarantined:
-        parts.append(f"{counts.quarantined} rows to quarantine")
+        parts.append(f"{counts.quarantined:,} rows to quarantine")
     if beyond:
         parts.append(f"warnings: {'; '.join(describe(rule) for rule in beyond)}")
     if within:
@@ -185,8 +199,7 @@ def describe(rule: RuleVerdict) -> str:
         return f"{rule.label}: not checked: {rule.missing}"
     if rule.level == "row" and rule.considered:
         return (
-            f"{rule.label}: {rule.broken} of {rule.considered} rows break it "
-            f"({rule.share:.2%}, allowed {1 - rule.mostly:.2%})"
-            + (f": {rule.missing}" if rule.missing else "")
+            f"{rule.label}: {rule.broken:,} of {rule.considered:,} rows break it ({percent(rule.share)}), "
+            f"at most {rule.allowed:,} may: {rule.allowed_by}" + (f": {rule.missing}" if rule.missing else "")
         )
     return rule.label if rule.observed is None else f"{rule.label}: observed {rule.observed}"

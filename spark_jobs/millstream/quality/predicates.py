@@ -28,6 +28,14 @@ MALFORMED = "_malformed"
 _TIMES = (T.DateType, T.TimestampType, T.TimestampNTZType)
 
 
+def readable(df: DataFrame) -> Column:
+    """True exactly on the rows that rules are about; never null. One that could not be read breaks no rule,
+    its values are null for that reason alone: it counts as malformed."""
+    if MALFORMED not in df.columns:
+        return F.lit(True)
+    return ~F.coalesce(F.size(F.col(MALFORMED)) > 0, F.lit(False))
+
+
 def selected(rule: Rule) -> Column:
     """True exactly on the rows that the rule's condition selects; on all where it has none; never null."""
     condition = condition_sql(rule.kwargs)
@@ -46,20 +54,22 @@ def considered(rule: Rule) -> Column:
     return reduce(and_, parts)
 
 
-def breaks(rule: Rule) -> Column:
-    """True exactly where Great Expectations counts the row as unexpected, else False; never null.
+def breaks(rule: Rule, among: Column | None = None) -> Column:
+    """True exactly where Great Expectations, given the rows `among`, counts the row as unexpected, else
+    False; never null. Without `among`, all rows.
 
     For uniqueness the column holds a window function: use it in a projection, not in a filter.
 
     Raises:
         UnsupportedExpectationError: the expectation has no row predicate.
     """
+    inside = considered(rule) if among is None else among & considered(rule)
     if rule.checks_uniqueness:
-        return _repeated(rule)
+        return _repeated(rule, inside)
     expected = _PREDICATES.get(rule.expectation_type)
     if expected is None:
         raise UnsupportedExpectationError(f"{rule.expectation_type} has no row predicate ({rule.label})")
-    return considered(rule) & F.coalesce(~expected(rule.kwargs), F.lit(False))
+    return inside & F.coalesce(~expected(rule.kwargs), F.lit(False))
 
 
 def repeats(df: DataFrame, rule: Rule) -> int:
@@ -83,9 +93,10 @@ def _in_groups(groups: GroupedData) -> int:
 def split(df: DataFrame, suite: Suite, broken: Iterable[int] | None = None) -> DataFrame:
     """`df` with `_reasons` array<string>: why the row may not be published; empty for a good row.
 
-    The reasons are those in `_malformed` (where the frame has it) and the `reason`s of the critical row-level
-    rules that the row breaks. `broken` limits this to the rules with these indexes, when the verdict on the
-    same staged version says that the others have no broken row. Adds no Spark job of its own.
+    The reasons are those in `_malformed` (where the frame has it); of a row that could be read, the `reason`s
+    of the critical row-level rules that it breaks. `broken` limits these to the rules with these indexes,
+    when the verdict on the same staged version says that the others have no broken row. Adds no Spark job of
+    its own.
 
     Raises:
         ContractError: a rule names a column that `df` lacks.
@@ -93,7 +104,8 @@ def split(df: DataFrame, suite: Suite, broken: Iterable[int] | None = None) -> D
     wanted = None if broken is None else set(broken)
     rules = [rule for rule in suite.quarantining if wanted is None or rule.index in wanted]
     require_columns(df, rules, suite.name)
-    labels = F.array_compact(F.array(*(F.when(breaks(rule), F.lit(rule.reason)) for rule in rules)))
+    among = readable(df)
+    labels = F.array_compact(F.array(*(F.when(breaks(rule, among), F.lit(rule.reason)) for rule in rules)))
     found = labels if rules else F.array().cast("array<string>")
     if MALFORMED in df.columns:
         found = F.concat(F.coalesce(F.col(MALFORMED), F.array().cast("array<string>")), found)
@@ -167,8 +179,7 @@ def _nulls_skipped(rule: Rule) -> str:
     }.get(given, "never")
 
 
-def _repeated(rule: Rule) -> Column:
-    inside = considered(rule)
+def _repeated(rule: Rule, inside: Column) -> Column:
     equals = Window.partitionBy(*rule.columns)
     return inside & (F.count(F.when(inside, F.lit(1))).over(equals) > 1)
 

@@ -19,6 +19,7 @@ from pyspark.sql import types as T
 from millstream.errors import ConfigurationError
 from millstream.jobs.quality_gate import run_parameters
 from millstream.lake.staging import DEFAULTS, SOURCE_ROW_ID
+from millstream.quality.predicates import readable
 
 Expectation = dict[str, Any]
 
@@ -29,6 +30,8 @@ PERCENTILES = (0.01, 0.5, 0.99)
 FEWEST, MOST = 0.5, 2
 # A share of good rows is proposed this much lower than seen, in whole hundredths.
 SLACK = 0.01
+# A critical rule without a share would let a handful of broken rows stop all the others.
+MOSTLY = 1 - SLACK
 REFERENCE = "_ref_"
 
 
@@ -57,7 +60,8 @@ class Profile:
 def propose(
     frame: DataFrame, table: str, key: Sequence[str], partition_column: str | None = None
 ) -> dict[str, Any]:
-    """A suite in Great Expectations' JSON for `table`, of which `frame` holds rows. Two actions.
+    """A suite in Great Expectations' JSON for `table`, of which `frame` holds rows; those that could not be
+    read say nothing. Two actions.
 
     With a `partition_column` (months, YYYY-MM), volume and freshness are said by the parameters that a run
     gives: `days`, `first_date`, `last_date`.
@@ -65,7 +69,7 @@ def propose(
     Raises:
         ConfigurationError: there are no rows to make a suite from.
     """
-    rows, months, profiles = _profiles(frame, partition_column)
+    rows, months, profiles = _profiles(frame.where(readable(frame)), partition_column)
     if not rows:
         raise ConfigurationError(f"{table} has no rows to make a suite from: load some first")
     given = {name: value for name, value in run_parameters(months).items() if name != "tomorrow"}
@@ -73,7 +77,8 @@ def propose(
         "name": table.partition(".")[2],
         "meta": {
             "table": table,
-            "malformed_mostly": 0.99,
+            "malformed_mostly": MOSTLY,
+            "tolerated_rows": 1,
             "parameters": given,
             "notes": f"Proposed from {rows} rows on {date.today()}; to be read and corrected by a person.",
         },
@@ -205,8 +210,10 @@ def _range(one: Profile, percentiles: tuple[float, ...]) -> Iterator[Expectation
 def _presence(one: Profile, rows: int, severity: str) -> Iterator[Expectation]:
     mostly = _lowered(one.filled, rows)
     if mostly > 0:
+        notes = f"{rows - one.filled} of {rows} rows have none." if mostly < 1 else None
+        if severity == "critical":
+            mostly = min(mostly, MOSTLY)
         share = {} if mostly == 1 else {"mostly": mostly}
-        notes = f"{rows - one.filled} of {rows} rows have none." if share else None
         yield _rule("column_values_to_not_be_null", severity, notes, column=one.name, **share)
 
 

@@ -1,8 +1,9 @@
 """Expectation suites, read from Great Expectations' own JSON without importing it.
 
-A suite file (`expectations/<table>.json`) is what `great_expectations.ExpectationSuite(**json)` takes. Two
-entries of its `meta` are ours: `parameters` (default values of the `$PARAMETER`s that a run may override)
-and `malformed_mostly` (share of rows whose values must be readable as their columns' types).
+A suite file (`expectations/<table>.json`) is what `great_expectations.ExpectationSuite(**json)` takes. Three
+entries of its `meta` are ours: `parameters` (default values of the `$PARAMETER`s that a run may override),
+`malformed_mostly` (share of rows whose values must be readable as their columns' types) and `tolerated_rows`
+(so many rows stop no table, whatever share of it they are).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from typing_extensions import TypedDict
 
 from millstream.errors import ContractError, UnsupportedExpectationError
+from millstream.quality.allowance import lowered
 from millstream.quality.arguments import check
 
 Severity = Literal["critical", "warning", "info"]
@@ -106,6 +108,11 @@ class Rule(BaseModel):
     @property
     def checks_null(self) -> bool:
         return self.expectation_type == "expect_column_values_to_not_be_null"
+
+    @property
+    def quarantines(self) -> bool:
+        """Whether rows that break the rule leave the table."""
+        return self.severity == "critical" and self.level == "row"
 
     @property
     def columns(self) -> list[str]:
@@ -204,6 +211,7 @@ class SuiteMeta(BaseModel):
 
     parameters: dict[str, str | int | float | bool] = {}
     malformed_mostly: float = Field(default=0.99, gt=0, le=1)
+    tolerated_rows: int = Field(default=1, ge=0)
 
 
 class _SuiteFile(BaseModel):
@@ -289,8 +297,17 @@ class Suite(BaseModel):
 
     @property
     def quarantining(self) -> list[Rule]:
-        """The rules whose broken rows leave the table: critical and row-level."""
-        return [rule for rule in self.rules if rule.severity == "critical" and rule.level == "row"]
+        """The rules whose broken rows leave the table."""
+        return [rule for rule in self.rules if rule.quarantines]
+
+    def share_asked(self, rule: Rule, considered: int) -> float:
+        """The share of good rows below which `rule` fails, of so many that it considers.
+
+        Of few rows one is a large share already, and would stop all the others.
+        """
+        if not rule.quarantines:
+            return rule.mostly
+        return lowered(rule.mostly, considered, self.meta.tolerated_rows)
 
 
 def _digest(data: Any) -> str:

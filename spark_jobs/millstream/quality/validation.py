@@ -7,6 +7,7 @@ whatever needs others is evaluated by Great Expectations itself, on the same fra
 from __future__ import annotations
 
 import os
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,17 +63,32 @@ def decide(
 ) -> dict[int, Finding]:
     """Great Expectations' verdict on each rule of `suite`, by rule index.
 
-    `counts` are those of `frame`, `examples` values of it that break a rule.
+    `frame` has the rows that the rules judge, `counts` are of them, `examples` values of them that break a
+    rule.
     """
+    asked = {rule.index: _asking(configurations[rule.index], rule, suite, counts) for rule in suite.rules}
     results = {}
     for rule in suite.rules:
-        answers = _answers(rule, configurations[rule.index], counts, examples.get(rule.index, []))
-        if (decided := _decided(configurations[rule.index], answers)) is not None:
+        answers = _answers(rule, asked[rule.index], counts, examples.get(rule.index, []))
+        if (decided := _decided(asked[rule.index], answers)) is not None:
             results[rule.index] = decided
-    others = [found for index, found in configurations.items() if index not in results]
+    others = [configuration for index, configuration in asked.items() if index not in results]
     if others:
         results.update(_by_rule(_evaluated(frame, others)))
     return {rule.index: _finding(results[rule.index], rule) for rule in suite.rules}
+
+
+def _asking(
+    configuration: ExpectationConfiguration, rule: Rule, suite: Suite, counts: Counts
+) -> ExpectationConfiguration:
+    """The configuration with the share that the suite asks for of so many rows."""
+    considered = counts.considered.get(rule.index, 0)
+    share = suite.share_asked(rule, considered)
+    if share == rule.mostly:
+        return configuration
+    relaxed = deepcopy(configuration)
+    relaxed.kwargs["mostly"] = share
+    return relaxed
 
 
 def _answers(
@@ -170,6 +186,7 @@ def _by_rule(results: list[ExpectationValidationResult]) -> dict[int, Expectatio
 def _finding(result: ExpectationValidationResult, rule: Rule) -> Finding:
     assert result.expectation_config is not None
     # Data Docs shows the rule as it is written.
+    result.expectation_config.kwargs.pop("mostly", None)
     result.expectation_config.kwargs.update(rule.kwargs)
     found = result.result or {}
     considered = found.get("element_count")

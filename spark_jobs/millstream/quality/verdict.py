@@ -13,12 +13,35 @@ Action = Literal["ok", "quarantine", "warn", "block"]
 Word = Literal["passed", "passed with warnings", "failed"]
 
 
+class BrokenRow(BaseModel):
+    """One row that broke a rule, cut to what a person can read.
+
+    `source_row_id` is the landed file and the row's number in it, `file#row`. `values` are those that the
+    rule is about, as JSON, or the reasons why the row could not be read; `record` is the row as received.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    source_row_id: str | None
+    values: str
+    record: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Where the row came from, in words."""
+        if self.source_row_id is None:
+            return "a row"
+        file, _, row = self.source_row_id.rpartition("#")
+        return f"{file}, row {row}"
+
+
 class RuleVerdict(BaseModel):
     """One rule: what it found and what follows from that.
 
-    `share` is broken / considered rows (0 to 1). `observed` is a table-level rule's figure, or the error
-    that kept the rule from being evaluated. `success` is Great Expectations' own verdict. `missing` says in
-    words what the rule looks into and is not there yet: it says nothing of the rows then.
+    `share` is broken / considered rows (0 to 1). Up to `allowed` rows may break a row-level rule, as
+    `allowed_by` says. `rows` are some of those that stopped a table. `observed` is a table-level rule's
+    figure, or the error that kept the rule from being evaluated. `success` is Great Expectations' verdict.
+    `missing` says in words what the rule looks into and is not there yet: it says nothing of the rows then.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -34,6 +57,9 @@ class RuleVerdict(BaseModel):
     considered: int = 0
     share: float = 0.0
     mostly: float = 1.0
+    allowed: int = 0
+    allowed_by: str = ""
+    rows: tuple[BrokenRow, ...] = ()
     observed: Any = None
     action: Action
     missing: str | None = None
@@ -77,6 +103,10 @@ class Verdict(BaseModel):
     def broken_indexes(self) -> list[int]:
         """Rules of the suite with at least one broken row, for `predicates.split`."""
         return [rule.index for rule in self.rules if rule.index is not None and rule.broken > 0]
+
+    @property
+    def blocking(self) -> list[RuleVerdict]:
+        return [rule for rule in self.rules if rule.action == "block"]
 
     @property
     def warnings(self) -> list[RuleVerdict]:
