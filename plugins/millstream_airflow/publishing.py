@@ -123,6 +123,7 @@ def publish_staged(
     }
     gate = GateOperator(
         task_id="quality_gate",
+        dataset=dataset,
         suite=suite,
         arguments={
             **judged,

@@ -306,7 +306,7 @@ def test_retry_after_is_seconds_or_a_date(header, seconds):
         ("[]", "no list under 'results'"),
         (
             '{"results": [{"time_hour": "yesterday"}], "total": 7}',
-            "time_hour: not a time in ISO 8601: Invalid isoformat string: 'yesterday'",
+            "time_hour: not a time in ISO 8601 in any record, the first is 'yesterday'",
         ),
         (
             '{"results": [], "total": 7}',
@@ -326,6 +326,25 @@ def test_malformed_page_is_named_nothing_lands_and_a_good_one_heals(source, lake
     assert attempt.pauses == []
     assert not attempt.has_landed()
     assert landed_records(lake, Try(source, lake).land()) == RECORDS
+
+
+@pytest.mark.parametrize("time", ["yesterday", 5, None, ["2013-01-01T06:00:00Z"]])
+def test_a_record_without_a_time_that_can_be_read_stops_no_other(source, lake, time):
+    """It lands, to be kept apart; how far the page reaches the others say."""
+    records = [{**RECORDS[0], "time_hour": time}, *RECORDS[1:]]
+    source.answers = [Response(json.dumps({"results": records, "total": len(records)}))]
+    manifest = Try(source, lake).land()
+    assert landed_records(lake, manifest) == records
+    assert manifest.watermark_high == max(record["time_hour"] for record in RECORDS[1:])
+
+
+def test_a_record_that_is_nested_too_deep_stops_no_other(source, lake):
+    deep = f'{{"origin": {"[" * 2000}{"]" * 2000}}}'
+    body = f'{{"results": [{deep}, {json.dumps(RECORDS[1])}], "total": 2}}'
+    source.answers = [Response(body)]
+    manifest = Try(source, lake).land()
+    assert [file.rows for file in manifest.files] == [2]
+    assert (lake / manifest.files[0].path).read_bytes() == body.encode()
 
 
 def test_short_page_loses_nothing(source, lake):

@@ -138,13 +138,13 @@ def test_a_key_is_unique_among_the_rows_that_can_be_read(spark: SparkSession) ->
 
 
 def test_what_great_expectations_evaluates_itself_is_of_the_readable_rows(staged: DataFrame) -> None:
-    """An unexpected value of a row that could not be read would be one more."""
-    states = {
+    """The value of the row that could not be read, 9, would be one more."""
+    ids = {
         "type": "expect_column_distinct_values_to_equal_set",
         "kwargs": {"column": "id", "value_set": list(range(9))},
     }
-    verdict, rule = judge(staged, suite(states, malformed_mostly=0.1))
-    assert (verdict.passed, rule.observed) == (True, list(range(9)))
+    verdict, rule = judge(staged, suite(ids))
+    assert (verdict.passed, rule.action) == (True, "ok")
 
 
 @pytest.mark.parametrize(

@@ -239,7 +239,11 @@ def test_an_empty_lake_has_a_plan_too(settings: Settings) -> None:
         ("reconcile", "", "publishes no table and registers no model"),
         ("replay_quarantine", "", "is known only when it runs: trigger it with dry_run"),
         ("ingest_planes", "2013-01", "ingest_planes is not run by partition"),
-        ("ingest_flights", "2012-12:2013-01", "no such partition: 2012-12; the months of flights are 2013-01 to 2013-12"),
+        (
+            "ingest_flights",
+            "2012-12:2013-01",
+            "no such partition: 2012-12; the months of flights are 2013-01 to 2013-12",
+        ),
         ("score_arrival_delay", "2013-07", f"no such partition: 2013-07; {FEATURES} has 2013-01"),
     ],
 )

@@ -189,14 +189,16 @@ class _Walk:
         column = next((one for one in self._contract.columns if one.name == self._contract.event_time), None)
         if self._source.since_param is None or column is None:
             return None
-        times = event_times(self._contract, column, records)
-        try:
-            past = [time for time in times if _as_utc(time) <= datetime.now(UTC)]
-            return max(past, key=_as_utc, default=None)
-        except (TypeError, ValueError) as error:
+        given = event_times(self._contract, column, records)
+        times = {time: value for value in given if (time := _as_utc(value)) is not None}
+        if given and not times:
             raise SourceDataError(
-                f"{where}: {column.name}: not a time in ISO 8601: {error}. {ASK_OWNER}"
-            ) from error
+                f"{where}: {column.name}: not a time in ISO 8601 in any record, the first is {given[0]!r}. "
+                f"{ASK_OWNER}"
+            )
+        # A record whose time cannot be read goes to quarantine; the others say how far the page reaches.
+        past = [time for time in times if time <= datetime.now(UTC)]
+        return times[max(past)] if past else None
 
     def _check_fits(self, page: _Page) -> None:
         """Pages by offset fit together only while the records stay where they are."""
@@ -238,7 +240,10 @@ def event_times(contract: Contract, column: Column, records: list[Any]) -> list[
     return [value for value in values if value is not None and value not in contract.null_values]
 
 
-def _as_utc(time: str) -> datetime:
-    """A time in ISO 8601; one without a zone counts as UTC."""
-    read = datetime.fromisoformat(time)
+def _as_utc(value: Any) -> datetime | None:
+    """A time in ISO 8601, None for anything else; one without a zone counts as UTC."""
+    try:
+        read = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None
     return read if read.tzinfo else read.replace(tzinfo=UTC)

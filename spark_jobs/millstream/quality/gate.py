@@ -179,15 +179,15 @@ def _reason(rules: list[RuleVerdict], counts: Counts) -> str:
     if blocking:
         return "; ".join(describe(rule) for rule in blocking)
     beyond = [rule for rule in rules if rule.action == "warn" and not rule.missing and not rule.success]
-    within = [rule for rule in rules if rule.action == "warn" and rule.success]
+    allowed = [rule for rule in rules if rule.action == "warn" and rule.success]
     missing = sorted({rule.missing for rule in rules if rule.action == "warn" and rule.missing})
     parts = [f"{len(rules)} rules on {counts.rows:,} rows"]
     if counts.quarantined:
         parts.append(f"{counts.quarantined:,} rows to quarantine")
     if beyond:
         parts.append(f"warnings: {'; '.join(describe(rule) for rule in beyond)}")
-    if within:
-        parts.append(f"within their allowance: {'; '.join(describe(rule) for rule in within)}")
+    if allowed:
+        parts.append(f"within their allowance: {'; '.join(describe(rule) for rule in allowed)}")
     if missing:
         parts.append(f"not checked: {'; '.join(missing)}")
     return ", ".join(parts)
