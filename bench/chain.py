@@ -24,7 +24,7 @@ from bench import machine
 from bench.own_stack import SCRATCH, own_stack, publish_sources, say
 from millstream.settings import CHECKOUT
 from millstream_stack.airflow_api import Task
-from millstream_stack.demo import follow, start_ingests
+from millstream_stack.demo import Ingests, follow
 
 TITLE = "Chain"
 
@@ -33,7 +33,8 @@ def platform(number: int) -> dict[str, Any]:
     """Seconds of the chain, and of each of its tasks."""
     with own_stack(number) as (api, dags, home):
         moment, began = datetime.now(UTC), time.monotonic()
-        runs, tasks = follow(api, moment, start_ingests(api, dags), lambda runs, tasks: None)
+        ingests = Ingests(api, dags, f"file://{home}/lake")
+        runs, tasks = follow(api, moment, ingests.triggered, lambda runs, tasks: None, ingests.start_due)
         seconds = time.monotonic() - began
         failed = [run.dag_id for run in runs if run.state != "success"]
         if failed:
