@@ -92,8 +92,8 @@ class Chain:
         return self.job("transform", run, contract=self.contract.model_dump(mode="json"), mode=mode, **more)
 
     def judge(self, run: str, staged: dict[str, Any]) -> dict[str, Any]:
-        inputs = staged.get("inputs")
-        return self.job("quality_gate", run, **self._judged(staged), suite=self.suite, inputs=inputs)
+        more = {"inputs": staged.get("inputs"), "contract": self.contract.model_dump(mode="json")}
+        return self.job("quality_gate", run, **self._judged(staged), suite=self.suite, **more)
 
     def publish(self, run: str, staged: dict[str, Any], partitions: list[str], **more: Any) -> dict[str, Any]:
         partition = self.contract.partition
