@@ -53,6 +53,8 @@ def cases(contract: Contract, suite: Suite, source: Source) -> list[Case]:
         *_of_rules(contract, suite, source),
         ("a field of 140,000 characters", *_long(contract, suite)),
     ]
+    different = {str(one[1:]): one for one in reversed(changed)}
+    changed = list(reversed(different.values()))
     found = [
         Case(
             name, source.write(record := {**source.example, **source.key(number), **changes}), reasons, record
@@ -77,26 +79,34 @@ def _of_contract(contract: Contract, source: Source) -> Iterator[Changed]:
 
 
 def _of_rules(contract: Contract, suite: Suite, source: Source) -> Iterator[Changed]:
+    required = {column.name for column in contract.columns if not column.nullable}
     for rule in suite.quarantining:
         if rule.checks_uniqueness:
+            # A second row with a key is a duplicate, which is no broken row.
             continue
-        changes, reason = source.special.get(rule.reason) or ({}, None)
-        if not changes:
-            (silver,) = rule.columns
-            name, value = source.named.get(silver, silver), _breaking(rule)
-            changes = {name: value}
-            required = {column.name for column in contract.columns if not column.nullable}
-            reason = f"{name}: missing" if value is None and name in required else None
-        yield f"breaks: {rule.reason}", changes, (reason or rule.reason,)
+        if rule.reason in source.special:
+            changes, reason = source.special[rule.reason]
+            yield f"breaks: {rule.reason}", changes, (reason or rule.reason,)
+            continue
+        (silver,) = rule.columns
+        name = source.named.get(silver, silver)
+        for value in _breaking(rule):
+            missing = value is None and name in required
+            yield (
+                f"{value!r} breaks: {rule.reason}",
+                {name: value},
+                (f"{name}: missing" if missing else rule.reason,),
+            )
 
 
-def _breaking(rule: Rule) -> Any:
-    """A value that breaks the rule. Raises KeyError for a kind of rule that has none here yet."""
+def _breaking(rule: Rule) -> list[Any]:
+    """Values that break the rule. Raises KeyError for a kind of rule that has none here yet."""
+    given = rule.kwargs
     return {
-        "expect_column_values_to_be_between": lambda: rule.kwargs["max_value"] + 1,
-        "expect_column_values_to_be_in_set": lambda: "nowhere",
-        "expect_column_values_to_match_regex": lambda: "?!",
-        "expect_column_values_to_not_be_null": lambda: None,
+        "expect_column_values_to_be_between": lambda: [given["min_value"] - 1, given["max_value"] + 1],
+        "expect_column_values_to_be_in_set": lambda: ["nowhere"],
+        "expect_column_values_to_match_regex": lambda: ["?!"],
+        "expect_column_values_to_not_be_null": lambda: [None],
     }[rule.expectation_type]()
 
 
