@@ -7,10 +7,13 @@ password) and `millstream_alert_smtp` (type smtp; `to_email` in its extra). Neit
 from __future__ import annotations
 
 from html import escape
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook, BaseNotifier
 from airflow.sdk.exceptions import AirflowNotFoundException
+
+from millstream.errors import MillstreamError, without_stack
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection, Context
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 WEBHOOK = "millstream_alert_webhook"
 SMTP = "millstream_alert_smtp"
 TIMEOUT_S = 10.0
+# Of a line of an alert.
+WIDTH = 100
 
 
 class FailureNotifier(BaseNotifier):
@@ -29,7 +34,9 @@ class FailureNotifier(BaseNotifier):
 
 def alert(message: dict[str, Any], log: Any) -> None:
     """Into the log, and over each channel whose connection exists. A broken channel never hides another."""
-    log.error("ALERT %s", message["text"])
+    # A line each: the log's view wraps none.
+    for line in f"ALERT {message['text']}".splitlines():
+        log.error("%s", line)
     for name, send in ((WEBHOOK, _post), (SMTP, _mail)):
         connection = _connection(name)
         if connection is None:
@@ -72,23 +79,46 @@ class RunNotifier(FailureNotifier):
 
 
 def describe(context: Context) -> dict[str, Any]:
-    """The alert as JSON-able values: `text` for people, the other fields for machines."""
+    """The alert as JSON-able values: `text` for people, in lines; the other fields for machines."""
     # Airflow's context for a run that has no task to speak of has no more than the DAG and the run's id.
     ti = context.get("ti")
     dag_id, run_id = (ti.dag_id, ti.run_id) if ti else (context["dag"].dag_id, context["run_id"])
     task_id = ti.task_id if ti else ""
     error = context.get("exception")
-    what = f"{'.'.join(filter(None, [dag_id, task_id]))} failed in run {run_id}"
-    reason = f"{type(error).__name__}: {error}" if error else str(context.get("reason", "no reason known"))
+    name = type(error).__name__ if isinstance(error, BaseException) else ""
+    told = without_stack(str(error or context.get("reason", "no reason known")))
+    what = f"{'.'.join(filter(None, [dag_id, task_id]))} failed in run {run_id}" + (
+        f" ({name})" if name else ""
+    )
+    reason = f"{name}: {told}" if name else told
     url = getattr(ti, "log_url", "")
     return {
-        "text": f"{what}: {reason} {url}".strip(),
+        "text": "\n".join([what, *_explained(error, told), url]).strip(),
         "dag_id": dag_id,
         "task_id": task_id,
         "run_id": run_id,
         "error": reason,
         "url": url,
     }
+
+
+def _explained(error: str | BaseException | None, told: str) -> list[str]:
+    """What to do, set apart and first, and what has happened; in lines that a page has room for."""
+    what, _, remedy = told.partition("What to do: ")
+    if not remedy:
+        remedy = getattr(error, "remedy", MillstreamError.remedy)
+    lines = [("What to do", remedy), ("What happened", what)]
+    return [line for title, text in lines for line in (f"{title}:", *_wrapped(text))]
+
+
+def _wrapped(text: str) -> list[str]:
+    return [
+        line
+        for paragraph in text.strip().splitlines()
+        for line in wrap(
+            paragraph, WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+        )
+    ]
 
 
 def _connection(name: str) -> Connection | None:

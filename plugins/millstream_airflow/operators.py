@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,6 +23,7 @@ from millstream.landing import run_key
 from millstream.settings import Settings
 from millstream_airflow import catalog, lineage
 from millstream_airflow.links import DataDocsLink, MlflowLink, SparkLink
+from millstream_airflow.summaries import summary
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
@@ -87,6 +89,7 @@ class SparkJobOperator(SparkSubmitOperator):
             raise AirflowSkipException(f"{self.task_id} is not needed in this run")
         connection = BaseHook.get_connection(self._conn_id)
         arguments = self.job_arguments(context)
+        began = time.monotonic()
         self.log.info("job %s on %s connection %s", self.job, connection.conn_type, self._conn_id)
         if connection.conn_type == "spark_connect":
             result = self._run_over_connect(connection, arguments, context)
@@ -99,7 +102,8 @@ class SparkJobOperator(SparkSubmitOperator):
             )
         self._note_links(result)
         self.read, self.written = lineage.tables_read(arguments, result), lineage.tables_written(result)
-        self.log.info("result: %s", json.dumps(result)[:4000])
+        for line in summary(self.job, result, time.monotonic() - began):
+            self.log.info("%s", line)
         return result
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:

@@ -1,12 +1,19 @@
 """Every way a run can fail, sorted by what helps: a person (permanent) or another try (transient).
 
 Airflow's retry rules match exception classes, so the class alone decides whether a task is tried again.
-A message says what is wrong, where, and what to do.
+A message says what is wrong, where, and what to do, often behind `What to do:`; each class has a general
+remedy besides.
 """
+
+from __future__ import annotations
+
+from typing import ClassVar
 
 
 class MillstreamError(Exception):
     """Root of all errors raised by the platform itself."""
+
+    remedy: ClassVar[str] = "look at the stack above, then clear the task to try again"
 
 
 class PermanentError(MillstreamError):
@@ -20,69 +27,116 @@ class TransientError(MillstreamError):
 class ConfigurationError(PermanentError):
     """A setting or connection is missing or cannot be right."""
 
+    remedy = "correct the setting or connection that is named, then clear the task"
+
 
 class ContractError(PermanentError):
     """A dataset contract or an expectation suite is wrong."""
+
+    remedy = "correct the file that is named, or raise the contract's version, then clear the task"
 
 
 class UnsupportedExpectationError(ContractError):
     """A critical expectation cannot be expressed as a row predicate, so its rows cannot be quarantined."""
 
+    remedy = "give the expectation the severity warning, or use another one"
+
+
+class TransformError(PermanentError):
+    """A transform, or one of its CHECKS, does not fit the rows: nothing was published."""
+
+    remedy = "correct the transform, then clear the task"
+
 
 class SourceDataError(PermanentError):
     """A source delivered something that cannot be read: corrupt, truncated, empty or missing."""
+
+    remedy = "ask the source's owner; clear the run from plan when it is corrected"
 
 
 class SchemaDriftError(PermanentError):
     """A source's columns no longer match the contract."""
 
+    remedy = "have the source corrected, or allow the change in the contract's drift policies"
+
 
 class QualityGateError(PermanentError):
     """The quality gate did not pass, or gave no verdict: nothing was published."""
+
+    remedy = (
+        "look at the page in Data Docs; correct the source or the suite, then clear from plan or quality_gate"
+    )
 
 
 class GateInconsistencyError(QualityGateError):
     """Great Expectations decides otherwise than the counted rows do: nothing was published."""
 
+    remedy = "report it with the rule that is named: a defect"
+
 
 class ConservationError(PermanentError):
     """Rows that came in do not equal those that would be published or kept: nothing was published."""
+
+    remedy = "let a transform of your own hand on each row once; otherwise report it: a defect"
 
 
 class ReconciliationError(PermanentError):
     """Sources, landing, tables, ledger and events do not agree, and only a person can tell why."""
 
+    remedy = "see what each difference asks for, in docs/operations.md"
+
 
 class DecisionRefusedError(PermanentError):
     """A person's decision on quarantined rows cannot be carried out: nothing was recorded."""
+
+    remedy = "choose fewer rows by a reason or a partition, drop them, or have the source corrected"
 
 
 class LakeWriterError(PermanentError):
     """A second process, or a second stack, tried to write Delta tables on a local folder."""
 
+    remedy = "run the job over the connection spark_connect; stop the other stack, if one is named"
+
 
 class ReadBackError(PermanentError):
     """The model in the artifact store does not score as the one that was logged."""
+
+    remedy = "look at MLflow's artifacts (make logs S=mlflow), then clear register"
 
 
 class ArtifactDigestError(PermanentError):
     """A stored model is not, byte for byte, the one that was registered: it was not served."""
 
+    remedy = "look for who changed the files; train again, or move the alias champion"
+
 
 class SupersededError(PermanentError):
     """A newer attempt has already published what this one was about to publish."""
+
+    remedy = "nothing: the newer result stands"
 
 
 class SourceUnavailableError(TransientError):
     """A source system does not answer."""
 
+    remedy = "look after the source, then clear the task"
+
 
 class ClusterError(TransientError):
     """Spark, or the storage under it, failed or went away."""
 
+    remedy = "make status and make logs show what is down; then clear the task"
+
 
 class TrackingError(TransientError):
     """The MLflow server does not answer."""
+
+    remedy = "make status and make logs S=mlflow show whether MLflow is up; then clear the task"
+
+
+def without_stack(text: str) -> str:
+    """An error's text without the stack of Java's machine, which Spark hands on with it."""
+    return text.partition("JVM stacktrace:")[0].partition("\n\tat ")[0].strip()
 
 
 def error_class(name: str) -> type[MillstreamError]:

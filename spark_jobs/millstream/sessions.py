@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
@@ -23,6 +24,7 @@ END_TIMEOUT_S = 180.0
 _POLL_S = 0.2
 _MODE = "SPARK_CONNECT_MODE_ENABLED"
 PROBE_TIMEOUT_S = 5.0
+QUERY_LOGGERS = ("DataFrameQueryContextLogger", "SQLQueryContextLogger")
 
 
 def session_id(attempt: str) -> str:
@@ -74,17 +76,18 @@ def _connect_mode() -> Iterator[None]:
             os.environ.pop(_MODE, None)
 
 
-@contextmanager
-def _errors_unlogged() -> Iterator[None]:
-    """PySpark logs what the server refuses before it raises it, and Airflow shows that as an error of the
-    task. That a session was closed is an answer here."""
+def _as_quiet_as_made() -> None:
+    """PySpark logs nothing of its Connect client unless it is asked to: it turns that logger off. Airflow
+    configures logging after PySpark was imported, which turns it on again (bugs.python.org/issue44607). What
+    the server refuses, and what of a closed session could not be released, would stand as errors in tasks
+    that succeed. So would each exception with all of its context: who lets it pass says so.
+    """
+    from pyspark.logger import PySparkLogger
     from pyspark.sql.connect.logging import logger
 
-    before, logger.disabled = logger.disabled, True
-    try:
-        yield
-    finally:
-        logger.disabled = before
+    if "SPARK_CONNECT_LOG_LEVEL" not in os.environ:
+        for quiet in (logger, *map(PySparkLogger.getLogger, QUERY_LOGGERS)):
+            quiet.setLevel(logging.CRITICAL)
 
 
 def end_operations(url: str, attempt: str, timeout_s: float = END_TIMEOUT_S) -> list[str]:
@@ -97,7 +100,7 @@ def end_operations(url: str, attempt: str, timeout_s: float = END_TIMEOUT_S) -> 
     Returns: ids of the operations that were interrupted.
     Raises: ClusterError when they have not ended after `timeout_s` seconds.
     """
-    with _connect_mode(), _errors_unlogged():
+    with _connect_mode():
         spark: Any = _open(url, attempt)
         spark.release_session_on_close = False
         try:
@@ -133,6 +136,7 @@ def _no_answer(url: str, error: BaseException) -> ClusterError:
 def _open(url: str, attempt: str) -> SparkSession:
     from pyspark.sql import SparkSession
 
+    _as_quiet_as_made()
     return SparkSession.builder.remote(f"{url}/;session_id={session_id(attempt)}").create()
 
 

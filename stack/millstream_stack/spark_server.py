@@ -72,6 +72,8 @@ def spark_properties(settings: Settings) -> dict[str, str]:
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         # Delta locks a local folder inside one JVM only: this server is the lake's one writer, by its claim.
         "spark.millstream.lakeWriter": "true",
+        # An error says what is wrong; the server's own log has the stack of its Java machine.
+        "spark.sql.connect.serverStacktrace.enabled": "false",
         # Corrupt files are an error, never skipped.
         "spark.sql.files.ignoreCorruptFiles": "false",
         "spark.sql.files.ignoreMissingFiles": "false",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import logging.config
 import os
 import signal
 import subprocess
@@ -128,6 +129,32 @@ def test_an_earlier_session_that_was_closed_is_no_error_in_the_tasks_log(
     with sessions.connect(server.connect_url, "dag/run/quiet/-1/2", ["dag/run/quiet/-1/1"], tag="quiet"):
         assert [one for one in caplog.records if one.levelno >= logging.ERROR] == []
         assert not connect_log.disabled
+
+
+def test_what_a_task_lives_through_is_no_error_in_its_log_and_what_it_raises_is_short(
+    server: Settings, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import pyspark.sql.connect.logging
+    from pyspark.errors import AnalysisException, ArithmeticException
+    from pyspark.sql import functions as F
+
+    # As Airflow does, in a process that has imported PySpark already.
+    logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
+    assert not pyspark.sql.connect.logging.logger.disabled
+    with sessions.connect(server.connect_url, "dag/run/short/-1/1", [], tag="short") as spark:
+        with pytest.raises(AnalysisException) as unknown:
+            spark.range(1).select("nope").collect()
+        with pytest.raises(ArithmeticException) as zero:
+            spark.range(1).select(F.col("id") / F.lit(0)).collect()
+        # Its results are not read to the end: what is left of them is released with the session.
+        next(spark.range(100_000).toLocalIterator())
+        spark.interruptAll()
+    assert [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING] == []
+    assert "Error" not in capfd.readouterr().err
+    for failure in (unknown, zero):
+        assert "JVM stacktrace" not in str(failure.value)
+        assert "org.apache.spark" not in str(failure.value)
+    assert "\tat org.apache.spark" in (server.home / "server.log").read_text()
 
 
 def test_an_attempt_always_has_the_same_session_and_no_other_has_it() -> None:

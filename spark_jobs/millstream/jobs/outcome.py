@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from millstream.errors import MillstreamError, error_class
+from millstream.errors import MillstreamError, error_class, without_stack
 from millstream.jobs import JobModel
 
 
@@ -20,7 +20,7 @@ class Outcome(JobModel):
 
     @classmethod
     def of_error(cls, error: BaseException) -> Outcome:
-        return cls(error=type(error).__name__, message=str(error) or repr(error))
+        return cls(error=type(error).__name__, message=without_stack(str(error)) or repr(error))
 
     def result_or_raise(self) -> dict[str, Any]:
         """The result. Raises the job's own exception class; ClusterError for one that is not ours."""

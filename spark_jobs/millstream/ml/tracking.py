@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ CHALLENGER = "challenger"
 # MLflow's own default of 7 tries takes about four minutes to say that nobody answers.
 _RETRIES = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
 _SAFE = {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+# Bars for a terminal; in a log each of their states is a line, and an error.
+_QUIET = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 
 
 def connect(experiment: str) -> Any:
@@ -25,7 +28,7 @@ def connect(experiment: str) -> Any:
 
     Raises: TrackingError when no server is named, or it does not answer or refuses the login.
     """
-    os.environ.update({**_RETRIES, **_SAFE})
+    os.environ.update({**_RETRIES, **_SAFE, **_QUIET})
     address = os.environ.get("MLFLOW_TRACKING_URI")
     if not address:
         raise TrackingError("no MLflow server is named: define the Airflow connection mlflow_default")
@@ -33,11 +36,21 @@ def connect(experiment: str) -> Any:
     with failures():
         import mlflow
 
+        _log_as_others_do()
         mlflow.set_tracking_uri(address)
         # Of two processes that create an experiment at once, MLflow gives it to the slower one without making
         # it the active one: its runs would go to another.
         mlflow.set_experiment(experiment_id=mlflow.set_experiment(experiment).experiment_id)
     return mlflow
+
+
+def _log_as_others_do() -> None:
+    """What MLflow logs goes where everything is logged, with its level. By itself it writes that, and what it
+    prints of its successes, to standard error, which Airflow takes for errors of the task."""
+    from mlflow.utils.logging_utils import disable_logging
+
+    disable_logging()  # type: ignore[no-untyped-call]
+    logging.getLogger("mlflow").propagate = True
 
 
 def _require_answer(address: str) -> None:

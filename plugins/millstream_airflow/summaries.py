@@ -1,0 +1,110 @@
+"""What a job has done, as lines for a person who reads the task's log; the result itself is in the XComs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from millstream.quality.verdict import word
+
+# More lines than this nobody reads, nor longer ones.
+MOST = 20
+WIDTH = 200
+# Said elsewhere, or values from the data.
+LEFT_OUT = frozenset({"examples", "rules", "parameters", "staged_uri", "staged_version", "docs_page"})
+# Figures that say something when they are 0.
+COUNTS = ("rows", "version")
+ACCOUNT = ("written", "quarantined", "deduplicated", "dropped")
+
+
+def summary(job: str, result: Mapping[str, Any], seconds: float) -> list[str]:
+    """Rows, months, versions and time: what was done and how long it took, then a line for each figure."""
+    lines, rest = [f"{job}: done in {seconds:.1f} s"], {**result}
+    if {"table", "version"} <= rest.keys():
+        lines.append(_version(rest.pop("table"), rest.pop("version"), rest.pop("changed", True)))
+    if {"read", *ACCOUNT} <= rest.keys():
+        lines.append(_account(rest))
+    if "passed" in rest:
+        lines += _judged(rest)
+    for name, value in rest.items():
+        if name not in LEFT_OUT and value not in (None, "", [], (), {}) and (value or name in COUNTS):
+            lines += _figure(name.replace("_", " "), value)
+    return [line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}\u2026" for line in lines]
+
+
+def _version(table: str, version: int, changed: bool) -> str:
+    return f"{table}: " + (
+        f"version {version}" if changed else f"stays at version {version}: it has these rows already"
+    )
+
+
+def _account(rest: dict[str, Any]) -> str:
+    sums = " + ".join(f"{rest.pop(name):,} {name}" for name in ACCOUNT)
+    accepted = rest.pop("accepted", 0)
+    told = f"rows: {rest.pop('read'):,} read = {sums}"
+    return f"{told}; {accepted:,} of the written were accepted by a person" if accepted else told
+
+
+def _judged(rest: dict[str, Any]) -> list[str]:
+    beyond = [rule for rule in rest.get("rules", ()) if rule["action"] == "warn" and not rule["success"]]
+    lines = [f"verdict: {word(rest.pop('passed'), len(beyond))}"]
+    lines += [f"  warning: {rule['label']}: {rule.get('missing') or _share(rule)}" for rule in beyond]
+    lines.append(f"rows: {rest.pop('evaluated'):,} judged, {rest.pop('quarantined_rows'):,} to quarantine")
+    for name in ("reason", "run", "suite_version"):
+        rest.pop(name, None)
+    return lines
+
+
+def _share(rule: Mapping[str, Any]) -> str:
+    if rule["level"] == "table":
+        return f"observed {rule['observed']}"
+    return f"{rule['broken']:,} of {rule['considered']:,} rows break it"
+
+
+def _figure(name: str, value: Any) -> list[str]:
+    match value:
+        case {"word": verdict}:
+            return [f"verdict: {verdict}"]
+        case dict() if name == "inputs":
+            return [f"read: {', '.join(f'{table} version {version}' for table, version in value.items())}"]
+        case dict():
+            return [f"{name}: {', '.join(f'{key} {_shown(one)}' for key, one in value.items())}"]
+        case list() | tuple() if all(isinstance(one, dict) for one in value):
+            found = [", ".join(f"{key} {_shown(one)}" for key, one in each.items() if one) for each in value]
+            more = [f"  and {len(found) - MOST} more"] if len(found) > MOST else []
+            return [f"{name}: {len(value)}", *(f"  {line}" for line in found[:MOST]), *more]
+        case list() | tuple() if name in ("partitions", "superseded"):
+            return [f"{'months' if name == 'partitions' else name}: {spans([str(one) for one in value])}"]
+    return [f"{name}: {_shown(value)}"]
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:.4g}"
+        case list() | tuple():
+            return ", ".join(map(_shown, value))
+        case dict():
+            return ", ".join(f"{key} {_shown(one)}" for key, one in value.items())
+    return str(value)
+
+
+def spans(months: Sequence[str]) -> str:
+    """Months that follow each other as from and to: `2013-01 to 2013-03, 2013-07`."""
+    ordered = sorted(months)
+    starts = [0, *(at for at, (one, other) in enumerate(pairwise(ordered), 1) if not _follows(one, other))]
+    runs = [ordered[start:end] for start, end in zip(starts, [*starts[1:], len(ordered)], strict=True)]
+    return ", ".join(run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs if run)
+
+
+def _follows(one: str, other: str) -> bool:
+    numbers = [part.partition("-") for part in (one, other)]
+    if not all(year.isdecimal() and month.isdecimal() for year, _, month in numbers):
+        return False
+    first, second = (int(year) * 12 + int(month) for year, _, month in numbers)
+    return second == first + 1
