@@ -39,7 +39,8 @@ TRAIN_DOC = """
 
 Each candidate is tuned on the validation part and refitted; the best one is tested once, logged, read back
 from the artifact store, registered, and compared with the present champion on the same test rows. It becomes
-`champion` only if it is better by {margin} AUC-ROC, else `challenger`; the registry says why.
+`champion` only if it is better by {margin} AUC-ROC, else `challenger`; the registry says why. A version that
+is no better than guessing gets neither alias: the 95 % interval of its AUC-ROC has to lie above 0.5.
 
 Candidates: {candidates}. Split: `{split}`. Declared in `spark_jobs/millstream/models/{name}.py`.
 """
@@ -149,9 +150,7 @@ def check_training_input(name: str) -> int:
     version = ledger.published_version(TableRef.parse(spec.input_table), catalog.lake_root())
     if version is None:
         raise AirflowSkipException(f"{spec.input_table} has not been published yet")
-    path = f"models/{name}/latest.json"
-    storage = Storage(catalog.lake_root())
-    latest = json.loads(storage.read(path)) if storage.exists(path) else {}
+    latest = _latest_training(name)
     same_rows = ledger.unchanged_since(
         TableRef.parse(spec.input_table), catalog.lake_root(), latest.get("input_version")
     )
@@ -175,7 +174,7 @@ def check_scoring_input(name: str) -> dict[str, Any]:
         raise AirflowSkipException(f"{spec.input_table} has not been published yet")
     champion = champion_version(name)
     if champion is None:
-        raise AirflowSkipException(f"model {name} has no champion yet: run train_{name}")
+        raise AirflowSkipException(_why_no_champion(name))
     start, end = params.get("start"), params.get("end")
     partitions = months(str(start or end), str(end or start)) if start or end else []
     table = TableRef.parse(spec.predictions_table)
@@ -187,6 +186,21 @@ def check_scoring_input(name: str) -> dict[str, Any]:
         "partitions": partitions,
         "load": "partition" if partitions else "full",
     }
+
+
+def _latest_training(name: str) -> dict[str, Any]:
+    """What the lake remembers of the newest training of model `name`; empty before the first one."""
+    path = f"models/{name}/latest.json"
+    storage = Storage(catalog.lake_root())
+    return json.loads(storage.read(path)) if storage.exists(path) else {}
+
+
+def _why_no_champion(name: str) -> str:
+    latest = _latest_training(name)
+    if latest and latest["alias"] is None:
+        newest, reason = latest["version"], latest["reason"]
+        return f"model {name} has no champion: version {newest} was not promoted: {reason}"
+    return f"model {name} has no champion yet: run train_{name}"
 
 
 def _is_scored(spec: ModelSpec, table: TableRef, champion: int) -> bool:

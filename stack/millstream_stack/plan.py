@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 DAG_ID = re.compile(r"[a-z][a-z0-9_]*")
 # One month, or the first and the last of several.
 PARTITIONS = re.compile(r"([^:]+)(?::([^:]+))?")
-REGISTERS = "registers a version, which gets the alias champion or challenger"
+REGISTERS = "registers a version, which gets the alias champion, challenger or none"
 WRITES = {"full": "replaces all rows", "partition": "replaces these partitions", "watermark": "merges by key"}
 # What `millstream.jobs.load_bronze.bronze_condition` says.
 WRITES_BRONZE = {

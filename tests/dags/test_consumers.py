@@ -93,14 +93,30 @@ def test_training_is_done_again_where_the_registry_has_not_the_version_that_the_
     assert asked() == 0
 
 
+def to_score() -> dict[str, Any]:
+    """What a run of the scoring DAG is to do."""
+    with set_current_context({"params": {"force": False}}):  # type: ignore[arg-type]
+        answer: dict[str, Any] = model_dags.check_scoring_input.function("arrival_delay")
+    return answer
+
+
+def test_scoring_without_a_champion_says_why_there_is_none(
+    lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(lake, GOLD, "r2", read=3)
+    monkeypatch.setattr(model_dags, "champion_version", lambda name: None)
+    with pytest.raises(AirflowSkipException, match="has no champion yet: run train_arrival_delay"):
+        to_score()
+    reason = "test AUC-ROC 0.4996, 95 % interval 0.4950 to 0.5040, does not lie above 0.5"
+    latest = {"version": 1, "alias": None, "reason": reason}
+    Storage(lake).write("models/arrival_delay/latest.json", json.dumps(latest).encode())
+    with pytest.raises(AirflowSkipException, match=f"no champion: version 1 was not promoted: {reason}"):
+        to_score()
+
+
 def test_scoring_skips_when_every_month_is_of_these_rows_and_this_model(
     lake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def asked() -> dict[str, Any]:
-        with set_current_context({"params": {"force": False}}):  # type: ignore[arg-type]
-            answer: dict[str, Any] = model_dags.check_scoring_input.function("arrival_delay")
-        return answer
-
     def scored(partition: str, model: int) -> None:
         inputs = {GOLD: 1, "model.arrival_delay": model}
         publish(lake, "gold.arrival_delay_predictions", "r3", read=3, partition=partition, inputs=inputs)
@@ -109,14 +125,14 @@ def test_scoring_skips_when_every_month_is_of_these_rows_and_this_model(
     for month in ("2013-01", "2013-02"):
         publish(lake, GOLD, "r2", read=3, partition=month)
     scored("2013-01", model=2)
-    assert asked()["load"] == "full", "the other month has not been scored"
+    assert to_score()["load"] == "full", "the other month has not been scored"
     for month in ("2013-01", "2013-02"):
         scored(month, model=1)
     scored("2013-01", model=2)
-    assert (asked()["model_version"], asked()["load"]) == (2, "full")
+    assert (to_score()["model_version"], to_score()["load"]) == (2, "full")
     scored("2013-02", model=2)
     with pytest.raises(AirflowSkipException, match="was already made from these rows by this model"):
-        asked()
+        to_score()
 
 
 def test_a_run_by_watermark_that_is_cleared_starts_where_it_did(lake: str) -> None:

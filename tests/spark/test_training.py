@@ -20,13 +20,13 @@ import pytest
 from mlflow import MlflowClient
 from mlflow_server import MlflowServer
 from pyspark.ml import PipelineModel
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from small_disk import mounted
 
 from millstream import jobs
 from millstream.errors import ArtifactDigestError, SourceDataError, TrackingError
-from millstream.ml import digest, promotion, stored
+from millstream.ml import digest, metrics, promotion, stored
 from millstream.ml.dataset import PART, labelled, ordered, part
 from millstream.ml.pipelines import inputs
 from millstream.ml.scoring import scored_pairs
@@ -94,7 +94,22 @@ def fitted(spark: SparkSession, lake: str, server: MlflowServer) -> dict[str, An
 
 
 @pytest.fixture(scope="module")
-def registered(spark: SparkSession, lake: str, fitted: dict[str, Any]) -> dict[str, Any]:
+def shuffled(spark: SparkSession, lake: str, server: MlflowServer) -> dict[str, Any]:
+    """What the first training of all registers: its rows have each other's labels."""
+    rows = spark.read.format("delta").load(f"{lake}/silver/docstrings")
+    place = Window.orderBy("qualified_name")
+    other_place = Window.orderBy(F.xxhash64("qualified_name"))
+    labels = rows.select("library", F.row_number().over(other_place).alias("place"))
+    mixed = rows.drop("library").withColumn("place", F.row_number().over(place)).join(labels, "place")
+    mixed.drop("place").write.format("delta").save(f"{lake}/shuffled/silver/docstrings")
+    training = Training(spark, f"{lake}/shuffled", "shuffled")
+    return training.register(training.fit())
+
+
+@pytest.fixture(scope="module")
+def registered(
+    spark: SparkSession, lake: str, shuffled: dict[str, Any], fitted: dict[str, Any]
+) -> dict[str, Any]:
     return Training(spark, lake, "first").register(fitted)
 
 
@@ -151,6 +166,34 @@ def test_the_fit_depends_on_nothing_in_the_test_part(
     assert (ours.coefficients, ours.intercept) == (theirs.coefficients, theirs.intercept)
 
 
+def test_a_model_of_shuffled_labels_is_registered_and_not_promoted(
+    shuffled: dict[str, Any], registered: dict[str, Any]
+) -> None:
+    assert (shuffled["alias"], shuffled["champion_version"]) == (None, None)
+    assert 0.4 < shuffled["test"]["auc_roc_ci95_low"] < 0.5
+    assert "does not lie above 0.5" in shuffled["reason"]
+    version = MlflowClient().get_model_version(MODEL, str(shuffled["version"]))
+    assert version.aliases == []
+    assert version.tags["decision"] == f"not promoted: {shuffled['reason']}"
+    assert version.description.startswith("Not promoted: test AUC-ROC 0.")
+    metrics_of_run = MlflowClient().get_run(shuffled["mlflow_run_id"]).data.metrics
+    assert metrics_of_run["test_auc_roc_ci95_low"] == shuffled["test"]["auc_roc_ci95_low"]
+    # The next training, on the right labels, becomes champion.
+    assert (registered["alias"], registered["version"]) == ("champion", shuffled["version"] + 1)
+
+
+def test_a_newcomer_that_is_no_better_than_guessing_leaves_the_champion(race: _Race) -> None:
+    race.decide(race.contender(0.9))
+    challenger = race.decide(race.contender(0.1))
+    guessing = dataclasses.replace(race.contender(2.0), interval=metrics.Interval(0.5, 1.0))
+    decision = race.decide(guessing)
+    assert (decision.alias, decision.champion_version, race.champion()) == (None, 1, 1)
+    # Nor does it take the alias from the version that was compared with the champion.
+    assert challenger.alias == "challenger"
+    held = MlflowClient().get_model_version_by_alias("race", "challenger").version
+    assert int(held) == challenger.version
+
+
 def test_the_registry_says_where_a_version_comes_from(
     registered: dict[str, Any], fitted: dict[str, Any]
 ) -> None:
@@ -160,7 +203,9 @@ def test_the_registry_says_where_a_version_comes_from(
     assert version.tags["input.silver.docstrings"] == "0"
     assert version.tags["code_version"] == "test"
     assert version.tags["test_auc_roc"] == f"{registered['test']['auc_roc']:.4f}"
-    assert version.description.startswith("Champion: first version")
+    assert version.description.startswith("Champion: first champion")
+    low, high = (registered["test"][f"auc_roc_ci95_{end}"] for end in ("low", "high"))
+    assert 0.5 < low < registered["test"]["auc_roc"] < high < 1
 
     run = client.get_run(fitted["mlflow_run_id"])
     assert [(one.dataset.name, one.dataset.digest) for one in run.inputs.dataset_inputs] == [
@@ -196,7 +241,8 @@ def test_a_retry_of_register_takes_up_the_version_it_left_behind(
     again = Training(spark, lake, "first").register(fitted)
     assert again["version"] == registered["version"]
     assert again["reason"] == registered["reason"]
-    assert len(MlflowClient().search_model_versions(f"name = '{MODEL}'")) == 1
+    # The other one is that of the shuffled labels.
+    assert len(MlflowClient().search_model_versions(f"name = '{MODEL}'")) == 2
 
 
 def test_one_that_is_no_better_becomes_challenger(
@@ -227,6 +273,17 @@ def test_predictions_are_the_champions(
     assert predictions.where("probability BETWEEN 0 AND 1").count() == result["rows"]
     assert predictions.where("predicted != (probability >= threshold)").count() == 0
     assert predictions.select("model_version").distinct().collect()[0][0] == registered["version"]
+
+    answers = predictions.select("qualified_name", "predicted").toPandas().sort_values("qualified_name")
+    source = spark.read.format("delta").load(f"{lake}/silver/docstrings")
+    asked = inputs(source, SPEC, "qualified_name").toPandas().sort_values("qualified_name")
+    expected = answers["predicted"].astype(float).tolist()
+    # Some answers depend on the threshold: it is not the one half that Spark begins with.
+    doubtful = predictions.where("predicted != (probability > 0.5)").count()
+    assert doubtful > 0
+    uri = f"models:/{MODEL}/{registered['version']}"
+    served = mlflow.pyfunc.load_model(uri)
+    assert list(served.predict(asked[["docstring"]])) == expected
 
 
 def largest(folder: Path) -> Path:
@@ -297,7 +354,8 @@ class _Race:
             uri = stored.log(PipelineModel.load(self.model_uri), self.model_uri, example, "race")
         tags = {"mlflow_run_id": run.info.run_id, "candidate": "x", "code_version": "test"}
         with stored.read_back(mlflow, uri, f"{self.folder.as_uri()}/read_back") as (_, sha256):
-            return promotion.Contender(uri, auc, {**tags, digest.TAG: sha256})
+            better_than_guessing = metrics.Interval(0.6, 1.0)
+            return promotion.Contender(uri, auc, better_than_guessing, {**tags, digest.TAG: sha256})
 
     def decide(self, contender: promotion.Contender) -> promotion.Decision:
         root = self.folder.as_uri()

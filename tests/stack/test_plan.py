@@ -121,7 +121,7 @@ def test_aliases_are_named_with_what_is_known_of_them(settings: Settings, lake: 
     unknown = "champion unknown: the stack has never been started"
     training, scoring = plan_of(settings, "train_arrival_delay"), plan_of(settings, "score_arrival_delay")
     assert training.models == {
-        "arrival_delay": f"{unknown}; registers a version, which gets the alias champion or challenger"
+        "arrival_delay": f"{unknown}; registers a version, which gets the alias champion, challenger or none"
     }
     assert training.suites == []
     assert scoring.models == {"arrival_delay": f"{unknown}; scores with it"}

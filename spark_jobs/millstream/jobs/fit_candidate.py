@@ -17,7 +17,7 @@ from millstream.lake.reading import read_at
 from millstream.ml import metrics, tracking
 from millstream.ml.dataset import LABEL, PART, labelled, ordered, part, persisted, require_rows
 from millstream.ml.pipelines import VECTOR, encoders, estimator, inputs
-from millstream.ml.scoring import scored_pairs
+from millstream.ml.scoring import scored_pairs, set_threshold
 from millstream.ml.spec import Candidate, ModelSpec, Params
 from millstream.models import model_spec
 
@@ -76,7 +76,10 @@ def run(spark: SparkSession, args: Args) -> Result:
             best, pairs = _tune(mlflow, matrix, spec, candidate)
             refitted = estimator(spec, candidate, best).fit(matrix)
         uri = candidate_uri(args.lake_root, args.model, args.run, args.candidate)
-        PipelineModel([*encoder.stages, refitted]).write().overwrite().save(uri)
+        threshold = metrics.best_threshold(pairs)
+        fitted = PipelineModel([*encoder.stages, refitted])
+        set_threshold(fitted, threshold)
+        fitted.write().overwrite().save(uri)
         found = metrics.summary(pairs)
         mlflow.log_params(best)
         mlflow.log_metrics({f"validation_{name}": value for name, value in found.items()})
@@ -90,7 +93,7 @@ def run(spark: SparkSession, args: Args) -> Result:
         model_uri=uri,
         params=best,
         validation=found,
-        threshold=metrics.best_threshold(pairs),
+        threshold=threshold,
         rows=counts,
         seconds=seconds,
         mlflow_run_id=active.info.run_id,

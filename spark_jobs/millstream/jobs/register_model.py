@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 import pandas as pd
@@ -22,6 +23,8 @@ from millstream.ml.scoring import scored_pairs
 from millstream.ml.spec import ModelSpec
 from millstream.models import model_spec
 
+log = logging.getLogger(__name__)
+
 EXAMPLE_ROWS = 5
 CHECKED_ROWS = 2_000
 
@@ -39,15 +42,19 @@ class Args(JobModel):
 
 
 class Result(JobModel):
-    """The registered version and whether it became champion."""
+    """The registered version and whether it became champion.
+
+    alias: champion or challenger; none for a version that is no better than guessing.
+    champion_version: the champion after this training, if there is one.
+    """
 
     model: str
     version: int
     candidate: str
-    alias: str
+    alias: str | None
     reason: str
     test: dict[str, float]
-    champion_version: int
+    champion_version: int | None
     mlflow_run_id: str
     mlflow_url: str
 
@@ -65,15 +72,21 @@ def run(spark: SparkSession, args: Args) -> Result:
         mlflow.start_run(run_id=best.mlflow_run_id) as active,
     ):
         scored = _score_test_part(mlflow, test, model)
-        found = metrics.summary(scored)
+        interval = metrics.auc_interval(scored)
+        found = {
+            **metrics.summary(scored),
+            "auc_roc_ci95_low": interval.low,
+            "auc_roc_ci95_high": interval.high,
+        }
         _log_figures(mlflow, spec, best, model, scored, found)
         mlflow.set_tag("millstream.model", spec.name)
         uri = stored.log(model, best.model_uri, test.drop(LABEL).limit(EXAMPLE_ROWS).toPandas(), spec.name)
         sha256 = _check_read_back(mlflow, uri, model, test, best.model_uri)
         tags = {**_tags(args, spec, best, found), digest.TAG: sha256}
-        contender = promotion.Contender(uri, found["auc_roc"], tags)
+        contender = promotion.Contender(uri, found["auc_roc"], interval, tags)
         decision = promotion.decide(mlflow, spec, contender, test, args.lake_root, args.state_dir)
         url = tracking.run_url(active.info.experiment_id, active.info.run_id)
+    _announce(spec, decision)
     result = Result(
         model=spec.name,
         version=decision.version,
@@ -87,6 +100,12 @@ def run(spark: SparkSession, args: Args) -> Result:
     )
     _remember(args, result)
     return result
+
+
+def _announce(spec: ModelSpec, decision: promotion.Decision) -> None:
+    level = logging.WARNING if decision.alias is None else logging.INFO
+    decided = decision.alias or promotion.NOT_PROMOTED
+    log.log(level, "%s version %s, %s: %s", spec.name, decision.version, decided, decision.reason)
 
 
 def latest_path(model: str) -> str:

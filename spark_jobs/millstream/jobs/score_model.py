@@ -14,7 +14,7 @@ from millstream.lake.tables import TableRef
 from millstream.lake.writing import require_writer
 from millstream.ml import stored, tracking
 from millstream.ml.pipelines import inputs
-from millstream.ml.scoring import SCORE, with_score
+from millstream.ml.scoring import PREDICTION, SCORE, own_threshold, set_threshold, with_score
 from millstream.ml.spec import ModelSpec
 from millstream.models import model_spec
 
@@ -46,7 +46,11 @@ def run(spark: SparkSession, args: Args) -> Result:
     with tracking.failures():
         version = mlflow.MlflowClient().get_model_version(spec.name, str(args.model_version))
         model = PipelineModel.load(stored.in_lake(mlflow, version, args.lake_root))
-    threshold = float(version.tags.get("threshold", 0.5))
+    threshold = own_threshold(model)
+    if threshold is None:
+        # Versions that were registered before models carried their threshold have it as a tag.
+        threshold = float(version.tags.get("threshold", 0.5))
+        set_threshold(model, threshold)
     predictions = _predictions(_rows(spark, spec, args), spec, model, threshold, args)
     target = TableRef.parse(spec.predictions_table)
     staged = write_staged(predictions, target.staging_uri(args.lake_root, args.run))
@@ -77,7 +81,7 @@ def _predictions(
     return scored.select(
         *spec.key,
         F.col(SCORE).alias("probability"),
-        (F.col(SCORE) >= threshold).alias("predicted"),
+        (F.col(PREDICTION) == 1).alias("predicted"),
         F.lit(threshold).alias("threshold"),
         F.lit(spec.name).alias("model_name"),
         F.lit(args.model_version).cast("int").alias("model_version"),

@@ -1,4 +1,8 @@
-"""Who is champion: registered under a lock, compared on the same rows, decided by a margin, explained."""
+"""Who is champion: registered under a lock, compared on the same rows, decided by a margin, explained.
+
+Before a version is compared it has to be better than guessing: the 95 % interval of its AUC-ROC lies above
+that of a predictor that gives every row the same score.
+"""
 
 from __future__ import annotations
 
@@ -17,29 +21,34 @@ from millstream.ml.spec import ModelSpec
 from millstream.ml.tracking import CHALLENGER, CHAMPION
 
 LOCK_TIMEOUT_S = 300.0
+# What the registry says of a version that gets no alias.
+NOT_PROMOTED = "not promoted"
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A logged model, its AUC-ROC on the test rows, and tags that say where it comes from."""
+    """A logged model, its AUC-ROC on the test rows and the interval of it, and tags that say its origin."""
 
     uri: str
     auc: float
+    interval: metrics.Interval
     tags: dict[str, str]
 
 
 @dataclass(frozen=True)
 class Decision:
+    """`alias` is None for a version no better than guessing, `champion_version` when there is no champion."""
+
     version: int
-    alias: str
+    alias: str | None
     reason: str
-    champion_version: int
+    champion_version: int | None
 
 
 def decide(
     mlflow: Any, spec: ModelSpec, contender: Contender, test: DataFrame, lake_root: str, state_dir: str
 ) -> Decision:
-    """Register the contender, and make it champion only if it beats the present one by the margin.
+    """Register the contender; make it champion only if it beats guessing, and the present one by the margin.
 
     MLflow's aliases are last-writer-wins, so reading the champion and moving the alias happen under one
     lock. `test` are the rows that gave the contender's AUC. The version says why before the alias moves, and
@@ -52,18 +61,43 @@ def decide(
         version = _left_behind(client, spec.name, contender) or mlflow.register_model(
             contender.uri, spec.name, tags=contender.tags
         )
+        alias: str | None
         if champion is not None and champion.version == version.version:
-            won, reason = True, champion.tags["decision"].removeprefix(f"{CHAMPION}: ")
+            alias, reason = CHAMPION, champion.tags["decision"].removeprefix(f"{CHAMPION}: ")
+        elif contender.interval.low <= metrics.NAIVE_AUC:
+            alias, reason = None, _no_better_than_guessing(contender, spec)
         else:
             won, reason = _compare(mlflow, contender, champion, test, spec.margin, lake_root)
-        alias = CHAMPION if won else CHALLENGER
-        client.update_registered_model(spec.name, description=spec.description)
-        client.update_model_version(
-            spec.name, version.version, description=f"{alias.capitalize()}: {reason}. {_origin(contender)}"
-        )
-        client.set_model_version_tag(spec.name, version.version, "decision", f"{alias}: {reason}")
-        client.set_registered_model_alias(spec.name, alias, version.version)
-    return Decision(int(version.version), alias, reason, int((version if won else champion).version))
+            alias = CHAMPION if won else CHALLENGER
+        _explain(client, spec, version.version, alias or NOT_PROMOTED, reason, contender)
+        if alias is not None:
+            client.set_registered_model_alias(spec.name, alias, version.version)
+    present = version if alias == CHAMPION else champion
+    return Decision(int(version.version), alias, reason, None if present is None else int(present.version))
+
+
+def _explain(
+    client: Any, spec: ModelSpec, version: str, decided: str, reason: str, contender: Contender
+) -> None:
+    """Say in the registry what was decided about a version, and why."""
+    client.update_registered_model(spec.name, description=spec.description)
+    client.update_model_version(
+        spec.name, version, description=f"{decided.capitalize()}: {reason}. {_origin(contender)}"
+    )
+    client.set_model_version_tag(spec.name, version, "decision", f"{decided}: {reason}")
+
+
+def _no_better_than_guessing(contender: Contender, spec: ModelSpec) -> str:
+    return (
+        f"{_measured(contender)}, does not lie above {metrics.NAIVE_AUC}, which one score for all rows would "
+        f"have. Look whether the label ({spec.label}) is right, and whether the features of "
+        f"{spec.input_table} belong to its rows; correct that, then train again"
+    )
+
+
+def _measured(contender: Contender) -> str:
+    low, high = contender.interval.low, contender.interval.high
+    return f"test AUC-ROC {contender.auc:.4f}, 95 % interval {low:.4f} to {high:.4f}"
 
 
 def _left_behind(client: Any, name: str, contender: Contender) -> Any:
@@ -80,7 +114,7 @@ def _compare(
     """Whether the contender becomes champion, and why."""
     ours = f"test AUC-ROC {contender.auc:.4f}"
     if champion is None:
-        return True, f"first version: {ours}"
+        return True, f"first champion: {_measured(contender)}, above {metrics.NAIVE_AUC}"
     uri = f"models:/{champion.name}/{champion.version}"
     missing = set(mlflow.models.get_model_info(uri).signature.inputs.input_names()) - set(test.columns)
     if missing:

@@ -12,12 +12,32 @@ from pyspark.sql import functions as F
 from millstream.ml.dataset import LABEL
 
 SCORE = "score"
+PREDICTION = "prediction"
+# Where a probability equals the threshold Spark answers 0, and it compares quotients, which are rounded. That
+# much below the threshold no probability lies that is not meant to be equal to it.
+_BELOW = 1e-9
 
 
 def with_score(rows: DataFrame, model: Any) -> DataFrame:
     """`rows` with `score`, the probability of the label 1 (0 to 1)."""
     scored: DataFrame = model.transform(rows)
     return scored.withColumn(SCORE, vector_to_array(F.col("probability"))[1])
+
+
+def set_threshold(model: Any, threshold: float) -> None:
+    """From now on the pipeline `model` predicts 1 where the probability of label 1 is at least `threshold`.
+
+    Kept when the pipeline is saved, so whoever loads it gets the same answers. Before, Spark answers with the
+    likelier label.
+    """
+    lower = threshold - _BELOW
+    model.stages[-1].setThresholds([1 - lower, lower])
+
+
+def own_threshold(model: Any) -> float | None:
+    """The threshold that the pipeline `model` carries; None when nobody has set one."""
+    last = model.stages[-1]
+    return round(last.getThresholds()[1] + _BELOW, 8) if last.isSet("thresholds") else None
 
 
 def scored_pairs(rows: DataFrame, model: Any) -> pd.DataFrame:
