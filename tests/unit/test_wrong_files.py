@@ -62,7 +62,7 @@ def refusal(contract: Contract, content: bytes, folder: Path) -> str:
 
 CSV_ROWS = ROWS.encode()
 WRONG_CSV = [
-    (gzip.compress(CSV_ROWS), "is a gzip file, not CSV in UTF-8"),
+    (gzip.compress(CSV_ROWS, mtime=0), "is a gzip file, not CSV in UTF-8"),
     (zipped(CSV_ROWS), "is a zip file (Excel workbooks are such), not CSV in UTF-8"),
     (bz2.compress(CSV_ROWS), "is a bzip2 file, not CSV in UTF-8"),
     (lzma.compress(CSV_ROWS), "is an xz file, not CSV in UTF-8"),
@@ -145,7 +145,7 @@ NEITHER = " File is not a zip file"
         (
             "airports",
             "csv.zip",
-            gzip.compress(CSV_ROWS),
+            gzip.compress(CSV_ROWS, mtime=0),
             f"is not a readable zip file:{NEITHER}; it is a gzip file",
         ),
         (
@@ -170,19 +170,19 @@ NEITHER = " File is not a zip file"
         (
             "docstrings",
             "jsonl.gz",
-            gzip.compress(OBJECT.encode("utf-16")),
+            gzip.compress(OBJECT.encode("utf-16"), mtime=0),
             "holds text in UTF-16, not JSON lines in UTF-8",
         ),
         (
             "docstrings",
             "jsonl.gz",
-            gzip.compress(gzip.compress(OBJECT.encode())),
+            gzip.compress(gzip.compress(OBJECT.encode(), mtime=0), mtime=0),
             "holds a gzip file, not JSON lines in UTF-8",
         ),
         (
             "docstrings",
             "jsonl.gz",
-            gzip.compress(b'[\n{"qualified_name":\n"a"}\n]\n'),
+            gzip.compress(b'[\n{"qualified_name":\n"a"}\n]\n', mtime=0),
             "has no line that is a JSON object; the first is: [. Is it one JSON text over several lines? "
             "JSON lines have one record a line",
         ),
@@ -237,8 +237,8 @@ def test_what_is_not_of_its_format_is_refused_empty_or_not(
     [
         ("airports", "csv", CSV_ROWS.splitlines()[0] + b"\n\n"),
         ("airports", "csv.zip", zipped(CSV_ROWS.splitlines()[0])),
-        ("docstrings", "jsonl.gz", gzip.compress(b"")),
-        ("docstrings", "jsonl.gz", gzip.compress(b"\n \n")),
+        ("docstrings", "jsonl.gz", gzip.compress(b"", mtime=0)),
+        ("docstrings", "jsonl.gz", gzip.compress(b"\n \n", mtime=0)),
         ("airports", "xml", b"<airports/>"),
         ("airports", "xml", b'<a:airports xmlns:a="urn:a">\n</a:airports>'),
     ],
