@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import subprocess
+import sys
 from collections.abc import Iterator
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -15,12 +17,13 @@ EXPERIMENTS = tuple(f"experiment {number}" for number in range(8))
 PROCESSES = 3
 
 
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowServer]:
-    running = MlflowServer(tmp_path)
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    running = MlflowServer(tmp_path_factory.mktemp("mlflow"))
     running.start()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", running.url)
-    yield running
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("MLFLOW_TRACKING_URI", running.url)
+        yield running
     running.stop()
 
 
@@ -48,3 +51,31 @@ def test_candidates_that_are_the_first_of_a_model_share_its_experiment(server: M
         found.name: len(client.search_runs([found.experiment_id])) for found in client.search_experiments()
     }
     assert runs == {"Default": 0, **dict.fromkeys(EXPERIMENTS, PROCESSES)}
+
+
+# What a training does with MLflow, and a warning of MLflow's own.
+REGISTERING = """
+import logging, sys
+logging.basicConfig(stream=sys.stdout, format="%(levelname)s %(name)s %(message)s")
+from millstream.ml import tracking
+mlflow = tracking.connect("quiet")
+with mlflow.start_run() as run:
+    for number in range(3):
+        mlflow.log_text("x" * 1000, f"files/{number}.txt")
+mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="files", dst_path=sys.argv[1])
+mlflow.register_model(f"models:/{mlflow.initialize_logged_model().model_id}", "quiet")
+logging.getLogger("mlflow.models").warning("look at this")
+"""
+
+
+def test_what_mlflow_says_of_its_successes_is_no_error_of_the_task(
+    server: MlflowServer, tmp_path: Path
+) -> None:
+    """Airflow takes whatever is written to standard error for an error."""
+    command = [sys.executable, "-W", "ignore", "-c", REGISTERING, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    assert done.stderr == ""
+    assert "WARNING mlflow.models look at this" in done.stdout
+    assert [
+        version.version for version in MlflowClient(server.url).search_model_versions("name='quiet'")
+    ] == ["1"]
