@@ -17,6 +17,7 @@ from millstream.transforms import planes
 pytestmark = pytest.mark.spark
 
 MALFORMED = "year: not a number: {}"
+RECORD = '{"tailnum":"N4","year":"y"}'
 
 
 @pytest.fixture
@@ -38,6 +39,7 @@ def chain(spark: SparkSession, tmp_path: Path) -> Chain:
             "_reasons": told,
             "_malformed": [],
             "_source_row_id": f"f#{number}",
+            "_source_record": RECORD if number == 4 else None,
             "_partition": "all",
             "_run": "r1",
         }
@@ -64,3 +66,19 @@ def test_what_is_left_out_is_counted(
     assert len(found["groups"]) == most
     assert found["groups"][0] == {"partition": "all", "reason": "seats in set [1]", "rows": 4}
     assert (found["more_groups"], found["more_rows"]) == (groups, rows)
+
+
+def test_rows_of_each_reason_are_shown(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = chain.find("q1")["examples"]
+    assert [row["source_row_id"] for row in shown] == ["f#0", "f#4", "f#5", "f#1", "f#2", "f#3"]
+    assert shown[1] == {
+        "source_row_id": "f#4",
+        "partition": "all",
+        "reasons": [MALFORMED.format("y")],
+        "values": {"tailnum": "N4"},
+        "record": RECORD,
+    }
+    for name, value in (("MOST_EXAMPLES", 2), ("VALUE_LENGTH", 1), ("RECORD_LENGTH", 9)):
+        monkeypatch.setattr(find_quarantined, name, value)
+    first, second = chain.find("q1")["examples"]
+    assert (first["values"], second["record"]) == ({"tailnum": "N\u2026"}, '{"tailnum\u2026')

@@ -383,7 +383,12 @@ def planes(spark: SparkSession, tmp_path: Path) -> Chain:
 
 
 def increment(
-    chain: Chain, run: str, watermark: str, page: str | None = None, **planes: tuple[int, int]
+    chain: Chain,
+    run: str,
+    watermark: str | None,
+    page: str | None = None,
+    mode: str = "etl",
+    **planes: tuple[int, int],
 ) -> dict[str, Any]:
     """Ingest planes by tail number: year and seats. The same planes as the same `page` are the same bytes."""
     columns: dict[str, list[Any]] = {name: [None] * len(planes) for name in chain.contract.column_names}
@@ -397,7 +402,7 @@ def increment(
         page or run, f"{page or run}.parquet", in_memory(content.getvalue()), watermark=watermark
     )
     landing.commit([], [file])
-    staged = chain.stage(run, "etl")
+    staged = chain.stage(run, mode)
     chain.judge(run, staged)
     return chain.publish(run, staged, [], watermark=watermark)
 
@@ -486,3 +491,25 @@ def test_a_withdrawn_row_of_an_increment_leaves_the_table(planes: Chain) -> None
     assert counts(planes.replay("q2", found)[0]) == (2, 1, 1, 0, 0, 0)
     assert {row["tailnum"] for row in planes.rows().collect()} == {"N1"}
     assert [row["tailnum"] for row in planes.rows(planes.table.quarantine).collect()] == ["N2"]
+
+
+def test_a_dataset_by_watermark_may_become_one_that_is_loaded_whole(planes: Chain) -> None:
+    """As `make plan` says: bronze, the table and its quarantine have just the rows of the newest run."""
+    bronze = TableRef.parse("bronze.planes")
+    planes.suite = small_suite(SEATED)
+    increment(planes, "r1", "2013-01-01", mode="elt", N1=(2000, 10), N2=(1980, 0))
+    increment(planes, "r2", "2013-02-01", mode="elt", N3=(2001, 30))
+    planes.contract = contract_of("planes", load="full")
+    # The same account as the newest increment's: what was there besides has to go.
+    shrunk = increment(planes, "r3", None, mode="elt", page="r2", N3=(2001, 30))
+    assert (shrunk["changed"], counts(shrunk)[:3]) == (True, (1, 1, 0))
+    assert [row["tailnum"] for row in planes.rows().collect()] == ["N3"]
+    assert [row["tailnum"] for row in planes.rows(bronze).collect()] == ["N3"]
+    assert planes.rows(planes.table.quarantine).isEmpty()
+    assert not increment(planes, "r4", None, mode="elt", page="r2", N3=(2001, 30))["changed"]
+
+    planes.contract = contract_of("planes")
+    back = increment(planes, "r5", "2013-03-01", mode="elt", N4=(2002, 40), N5=(2003, 0))
+    assert counts(back)[:3] == (2, 1, 1)
+    assert {row["tailnum"] for row in planes.rows().collect()} == {"N3", "N4"}
+    assert {row["_ingest_run"] for row in planes.rows(bronze).collect()} == {"r4", "r5"}

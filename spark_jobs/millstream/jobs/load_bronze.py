@@ -21,7 +21,13 @@ from millstream.jobs import JobModel
 from millstream.lake.staging import WHOLE
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
-from millstream.lake.writing import literal, require_writer, table_exists, table_version
+from millstream.lake.writing import (
+    literal,
+    partition_columns,
+    require_writer,
+    table_exists,
+    table_version,
+)
 from millstream.landing import Manifest, read_manifest
 from millstream.transforms.typed import added_values
 
@@ -264,10 +270,13 @@ def _as_text(spark: SparkSession, uri: str, contract: Contract) -> None:
     if typed:
         text = rows.withColumns({name: F.col(name).cast("string") for name in typed})
         writer = text.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
-        writer.partitionBy(_partition_by(contract)).save(uri)
+        writer.partitionBy(_partition_by(contract, uri)).save(uri)
 
 
-def _partition_by(contract: Contract) -> str:
+def _partition_by(contract: Contract, uri: str) -> str:
+    """How bronze is cut: as it is already, since a contract may be loaded otherwise than before."""
+    if table_exists(uri) and (present := partition_columns(uri)):
+        return present[0]
     # A key range that a longer-lived source delivers grows by runs, everything else by partition.
     return "_ingest_run" if contract.load == "watermark" else "_partition"
 
@@ -293,6 +302,6 @@ def _replace_partitions(
         .option("replaceWhere", bronze_condition(contract, manifest, run))
         .option("mergeSchema", "true")
         .option("userMetadata", json.dumps(noted))
-        .partitionBy(_partition_by(contract))
+        .partitionBy(_partition_by(contract, uri))
         .save(uri)
     )

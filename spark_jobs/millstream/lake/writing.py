@@ -173,6 +173,13 @@ def table_exists(uri: str) -> bool:
     return bool(DeltaTable.is_deltatable(uri))
 
 
+def partition_columns(uri: str) -> list[str]:
+    """By which columns the table at `uri` is cut; asks no Spark."""
+    from deltalake import DeltaTable
+
+    return list(DeltaTable(uri).metadata().partition_columns)
+
+
 def table_version(uri: str) -> int:
     """The present version of the table at `uri`: its newest log entry. Asks no Spark.
 
