@@ -94,7 +94,8 @@ def _reasons(found: Mapping[str, Any]) -> list[str]:
 
 def _rows(found: Mapping[str, Any]) -> list[str]:
     """The rows that `find` has brought: as many as a person reads."""
-    examples = found["examples"]
+    # What an earlier version has found, and still waits for its answer, has none.
+    examples = found.get("examples", ())
     lines = [
         f"The rows, {len(examples)} of {found['rows']}:",
         "",

@@ -168,8 +168,12 @@ def _explain(api: AirflowApi, run: Run, tasks: list[Task], screen: Console) -> N
 
 
 def error_lines(log: list[dict[str, Any]]) -> list[str]:
-    """The last errors of a task's structured log, with the exceptions they carry; else its last lines."""
+    """The alert in a task's structured log, which begins with what to do; without one its last errors, with
+    the exceptions they carry; else its last lines."""
     errors = [entry for entry in log if entry.get("level") in ("error", "critical")]
+    alerts = [number for number, entry in enumerate(errors) if str(entry["event"]).startswith("ALERT ")]
+    if alerts:
+        return [str(entry["event"]) for entry in errors[alerts[-1] :]][:LOG_LINES]
     lines: list[str] = []
     for entry in errors or log:
         lines += str(entry["event"]).splitlines()

@@ -12,6 +12,7 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowSkipException
 from airflow.sdk.execution_time.context import OutletEventAccessors, set_current_context
+from markdown_it import MarkdownIt
 
 from millstream.errors import DecisionRefusedError
 from millstream.settings import CHECKOUT
@@ -199,6 +200,12 @@ def test_the_question_shows_rows_and_nothing_in_them_is_markup(ask: AskOperator,
         '`dest=<b>\u2502\u02cb[x](http://evil)\u02cb\u23ce# all good\ufffd` | `{"dest":"..."}` |'
     )
     assert "The rows, 1 of 3:" in shown
+    tokens = MarkdownIt("commonmark").enable("table").parse(shown)
+    inline = [child for token in tokens for child in token.children or ()]
+    assert {child.type for child in inline} <= {"text", "code_inline", "softbreak"}
+    assert [token.type for token in tokens if "html" in token.type or "heading" in token.type] == []
+    # Three columns of reasons and four of rows, in the head and in each line.
+    assert sum(token.type in ("th_open", "td_open") for token in tokens) == 2 * 3 + 2 * 4
 
 
 @pytest.mark.parametrize(

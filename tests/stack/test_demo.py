@@ -181,6 +181,13 @@ def test_the_errors_of_a_log_are_shown_with_their_exceptions() -> None:
     ]
 
 
+def test_the_alert_of_a_log_is_shown_from_its_start() -> None:
+    alert = ["ALERT x.publish failed", "What to do:", "  correct it", *(f"  line {n}" for n in range(100))]
+    log = [{"event": line, "level": "error"} for line in ("Task failed with exception", *alert)]
+
+    assert demo.error_lines(log) == alert[:12]
+
+
 def test_a_log_without_errors_shows_its_end() -> None:
     log = [{"event": f"line {number}", "level": "info"} for number in range(100)]
 
