@@ -122,10 +122,10 @@ def _absent(args: Args) -> dict[str, str]:
 
 
 def _refusal(verdict: Verdict) -> str:
-    page = f" Data Docs: {verdict.docs_page}." if verdict.docs_page else ""
+    page = f"Data Docs: {verdict.docs_page}. " if verdict.docs_page else ""
     return (
         f"{verdict.table} is left as it was: version {verdict.staged_version} of run {verdict.run} broke "
-        f"critical rules of suite {verdict.suite!r}: {verdict.reason}.{_shown(verdict)}{page} Correct the "
+        f"critical rules of suite {verdict.suite!r}: {verdict.reason}.{_shown(verdict)}{page}Correct the "
         "source or the suite, then run again."
     )
 
@@ -135,7 +135,7 @@ def _shown(verdict: Verdict) -> str:
     lists = [[f"- {describe_row(row)}" for row in rule.rows] for rule in verdict.blocking]
     lines = [line for turn in zip_longest(*lists) for line in turn if line is not None]
     if not lines:
-        return ""
+        return " "
     return "\n".join(["\nRows that stopped it, for example:", *lines[:ROWS_IN_MESSAGE], ""])
 
 

@@ -18,6 +18,8 @@ from millstream.quality.suite import Suite
 from millstream.quality.verdict import BrokenRow, RuleVerdict, Verdict
 from millstream.transforms.typed import source_record
 
+# By the rule's index; what cannot be read has none.
+Rows = dict[int | None, list[BrokenRow]]
 SHOWN_ROWS = 20
 SHOWN_CHARACTERS = 300
 
@@ -29,7 +31,7 @@ def with_broken_rows(verdict: Verdict, frame: DataFrame, suite: Suite) -> Verdic
     if not blocking:
         return verdict
     rows = _collected(frame, suite, blocking)
-    return _with_rows(verdict, {rule.label: rows[rule.index] for rule in blocking})
+    return _with_rows(verdict, {rule.index: rows[rule.index] for rule in blocking})
 
 
 def with_source_records(spark: SparkSession, verdict: Verdict, contract: Contract, lake_root: str) -> Verdict:
@@ -42,7 +44,7 @@ def with_source_records(spark: SparkSession, verdict: Verdict, contract: Contrac
     return _with_rows(
         verdict,
         {
-            rule.label: [
+            rule.index: [
                 row.model_copy(update={"record": row.record or records.get(row.source_row_id or "")})
                 for row in rule.rows
             ]
@@ -51,16 +53,14 @@ def with_source_records(spark: SparkSession, verdict: Verdict, contract: Contrac
     )
 
 
-def _with_rows(verdict: Verdict, rows: dict[str, list[BrokenRow]]) -> Verdict:
+def _with_rows(verdict: Verdict, rows: Rows) -> Verdict:
     rules = [
-        rule.model_copy(update={"rows": tuple(rows.get(rule.label, rule.rows))}) for rule in verdict.rules
+        rule.model_copy(update={"rows": tuple(rows.get(rule.index, rule.rows))}) for rule in verdict.rules
     ]
     return verdict.model_copy(update={"rules": rules})
 
 
-def _collected(
-    frame: DataFrame, suite: Suite, blocking: Sequence[RuleVerdict]
-) -> dict[int | None, list[BrokenRow]]:
+def _collected(frame: DataFrame, suite: Suite, blocking: Sequence[RuleVerdict]) -> Rows:
     missing = {
         name: F.expr(DEFAULTS.get(name, "CAST(null AS string)"))
         for name in (SOURCE_ROW_ID, "_source_record", MALFORMED)
