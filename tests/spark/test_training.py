@@ -405,6 +405,16 @@ def test_an_attempt_that_died_before_the_alias_moved_is_finished(race: _Race) ->
     assert (decision.version, decision.alias) == (1, "champion")
 
 
+def test_rows_of_one_label_are_told_before_anything_is_fitted(
+    spark: SparkSession, server: MlflowServer, tmp_path: Path, lake: str
+) -> None:
+    rows = spark.read.format("delta").load(f"{lake}/silver/docstrings").where("library != 'pyspark'")
+    rows.write.format("delta").save(f"file://{tmp_path}/silver/docstrings")
+    alike = r"all have the same label in the part\(s\) train \(all 0\), validate \(all 0\), test \(all 0\)"
+    with pytest.raises(SourceDataError, match=alike):
+        Training(spark, f"file://{tmp_path}", "alike").fit()
+
+
 def test_a_missing_part_is_told_before_anything_is_fitted(
     spark: SparkSession, server: MlflowServer, tmp_path: Path, lake: str
 ) -> None:

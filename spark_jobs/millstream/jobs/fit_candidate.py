@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from millstream.jobs import JobModel
 from millstream.lake.reading import read_at
 from millstream.ml import metrics, tracking
-from millstream.ml.dataset import LABEL, PART, labelled, ordered, part, persisted, require_rows
+from millstream.ml.dataset import LABEL, PART, counted, labelled, ordered, part, persisted
 from millstream.ml.pipelines import VECTOR, encoders, estimator, inputs
 from millstream.ml.scoring import scored_pairs, set_threshold
 from millstream.ml.spec import Candidate, ModelSpec, Params
@@ -58,8 +58,7 @@ def run(spark: SparkSession, args: Args) -> Result:
         tracking.failures(),
         mlflow.start_run(run_name=f"{candidate.name} {args.run}") as active,
     ):
-        counts = {row[PART]: row["count"] for row in rows.groupBy(PART).count().collect()}
-        require_rows(counts, spec)
+        counts = counted(rows, spec)
         mlflow.set_tags(
             {
                 "millstream.training": args.run,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, get_args
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -50,14 +50,27 @@ def part(rows: DataFrame, *names: Part) -> DataFrame:
     return rows.where(F.col(PART).isin(*names))
 
 
-def require_rows(counts: dict[str, int], spec: ModelSpec) -> None:
-    """Raise SourceDataError when a part is empty: a metric on no rows means nothing."""
-    empty = [name for name in ("train", "validate", "test") if not counts.get(name)]
+def counted(rows: DataFrame, spec: ModelSpec) -> dict[str, int]:
+    """How many rows each part has.
+
+    Raises: SourceDataError when a part is empty, or all its rows have the same label: a metric on them means
+        nothing.
+    """
+    groups = {(row[PART], row[LABEL]): row["count"] for row in rows.groupBy(PART, LABEL).count().collect()}
+    labels = {name: [label for place, label in groups if place == name] for name in get_args(Part)}
+    empty = [name for name, found in labels.items() if not found]
     if empty:
         raise SourceDataError(
             f"model {spec.name}: {spec.input_table} has no labelled rows for the part(s) {', '.join(empty)}; "
             f"its split is {spec.split}. Ingest the missing period first"
         )
+    alike = [f"{name} (all {found[0]:.0f})" for name, found in labels.items() if len(found) == 1]
+    if alike:
+        raise SourceDataError(
+            f"model {spec.name}: of the rows of {spec.input_table} all have the same label in the part(s) "
+            f"{', '.join(alike)}. Look at the label ({spec.label}), and whether the part has rows enough"
+        )
+    return {name: sum(count for (place, _), count in groups.items() if place == name) for name in labels}
 
 
 def _part(spec: ModelSpec) -> Column:
