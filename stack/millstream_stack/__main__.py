@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -17,6 +18,10 @@ from millstream_stack.environment import base_environment, prepare_folders
 from millstream_stack.lifecycle import down, last_lines, remove_data, running_settings, status, up
 from millstream_stack.screen import addresses_table, console, status_table
 from millstream_stack.services import services
+
+SQL_USAGE = (
+    'Read-only. To query: make sql Q="select count(*) from silver.flights" (FORMAT=csv or FORMAT=json)'
+)
 
 
 def run_up(settings: Settings, _: argparse.Namespace) -> int:
@@ -61,12 +66,27 @@ def run_demo_chain(settings: Settings, _: argparse.Namespace) -> int:
 
 
 def run_sql(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Without a query all tables; notes go to standard error, so that programs can read the answer."""
     from millstream_stack.sql import run_query
+    from millstream_stack.sql_output import format_named
+    from millstream_stack.sql_tables import list_tables
 
-    if not arguments.query.strip():
-        print('give a query: make sql Q="select count(*) from silver.flights"', file=sys.stderr)
-        return 2
-    run_query(running_settings(settings), arguments.query, console())
+    form, settings = format_named(arguments.format), running_settings(settings)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Programs read UTF-8; a terminal that cannot show a character gets it as Python's escape sequence.
+        encoding = None if form == "table" else "utf-8"
+        sys.stdout.reconfigure(encoding=encoding, errors="backslashreplace")
+    try:
+        if arguments.query.strip():
+            run_query(settings, arguments.query, console(), form)
+        else:
+            list_tables(settings.lake_root, console(), form)
+            if form == "table":
+                print(SQL_USAGE, file=sys.stderr)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads has enough, as `head` has. Python would complain once more when it closes the output.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -128,8 +148,9 @@ def parser() -> argparse.ArgumentParser:
     command("down", run_down, "stop it")
     command("status", run_status, "show every service's health, process and address")
     command("demo", run_demo_chain, "run the whole chain on the reference data, with live progress")
-    sql = command("sql", run_sql, "query lake tables by name")
+    sql = command("sql", run_sql, "query lake tables by name, read-only; without a query list them all")
     sql.add_argument("query", nargs="?", default="")
+    sql.add_argument("--format", default="", help="csv or json; a table without it")
     expectations = command(
         "expectations", run_expectations, "propose an expectation suite from a dataset's rows"
     )

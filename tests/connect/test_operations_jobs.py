@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -11,10 +13,10 @@ from ledger_tables import publish
 from rich.console import Console
 
 from millstream import jobs, sessions
-from millstream.errors import ClusterError
 from millstream.lake.storage import Storage
 from millstream.settings import Settings
-from millstream_stack.sql import run_query
+from millstream_stack.sql import QueryError, run_query
+from millstream_stack.sql_output import Format
 
 
 @pytest.fixture
@@ -22,35 +24,124 @@ def lake(server: Settings, tmp_path: Path) -> Settings:
     return server.model_copy(update={"lake_root": f"file://{tmp_path}/lake"})
 
 
-def answer(settings: Settings, query: str) -> str:
+def answer(settings: Settings, query: str, form: Format = "table", width: int = 200) -> str:
     screen = io.StringIO()
-    run_query(settings, query, Console(file=screen, width=200))
+    run_query(settings, query, Console(file=screen, width=width), form)
     return screen.getvalue()
 
 
 def test_make_sql_asks_a_ledger_that_is_up_to_date(lake: Settings) -> None:
     query = "select run, rows_read - rows_written as missing from ops.ledger order by committed_at"
     publish(lake.lake_root, "silver.flights", "first_run", read=9, quarantined=7)
-    assert "first_run │ 7" in answer(lake, query)
+    assert answer(lake, query, "csv") == "run,missing\nfirst_run,7\n"
     publish(lake.lake_root, "silver.flights", "second_run", read=9, deduplicated=4)
-    assert "second_run │ 4" in answer(lake, query)
+    assert answer(lake, query, "csv").endswith("\nsecond_run,4\n")
 
 
-def test_make_sql_names_the_tables_that_are_there_when_one_is_not(lake: Settings) -> None:
+WRONG = {
+    "select count(*) from silver.flihgts": "there is no table silver.flihgts; did you mean silver.flights",
+    "select * from flights": "there is no table flights; did you mean silver.flights",
+    "describe history silver.flihgts": "there is no table silver.flihgts; did you mean silver.flights",
+    "select carier from silver.flights": "[UNRESOLVED_COLUMN.WITH_SUGGESTION] A column, variable, or "
+    "function parameter with name `carier` cannot be resolved. Did you mean one of the following? [`number`, "
+    "`month`]. (line 1, column 8 of the query)",
+    "select 1,\n selct 1 from silver.flights": "[PARSE_SYNTAX_ERROR] Syntax error at or near '1'",
+    "describe silver.flights and more": "[PARSE_SYNTAX_ERROR] Syntax error at or near 'more'",
+    "select 1; delete from silver.flights": "`make sql` takes one statement",
+    "with a as (select 1) delete from silver.flights": "`make sql` is read-only, it does not take DELETE",
+    "from silver.flights insert overwrite directory '/nowhere' select *": "`make sql` is read-only",
+    "describe silver.flights; drop table silver.flights": "`make sql` is read-only, it does not take DROP",
+    "select 1/0": "[DIVIDE_BY_ZERO] Division by zero.",
+}
+
+
+def test_make_sql_says_in_one_line_what_is_wrong_with_a_query(lake: Settings) -> None:
     publish(lake.lake_root, "silver.flights", "r1", read=9)
-    with pytest.raises(
-        ClusterError, match=r"there is no table silver\.flihgts; there are: silver\.flights\."
-    ):
-        answer(lake, "select count(*) from silver.flihgts")
+    said = {}
+    for query in WRONG:
+        with pytest.raises(QueryError) as error:
+            answer(lake, query)
+        said[query] = str(error.value)
+    assert {query: text[: len(WRONG[query])] for query, text in said.items()} == WRONG
+    assert not [text for text in said.values() if "\n" in text or "Relation" in text or "SQLSTATE" in text]
+    assert [text.partition(" (line")[2] for text in said.values() if "PARSE_SYNTAX_ERROR" in text] == [
+        " 2, column 8 of the query)",
+        " 1, column 29 of the query)",
+    ]
 
 
-def test_make_sql_says_what_is_wrong_with_a_query(lake: Settings) -> None:
+# Most of these Python has no value for.
+VALUES = """
+    select date'9999-12-31' + 365000 as far, timestamp'0001-01-01' - interval 400 years as early,
+        timestamp'2013-01-01 10:00:00.123456' as time, cast(X'FF' as string) as invalid, X'00FF' as bytes,
+        interval 3 year as years, array('a', null) as texts,
+        named_struct('x', null, 'y', 1.5d) as pair,
+        double('nan') as nan, cast(1.10 as decimal(38, 2)) as price, chr(27) || '[31mé' as red,
+        null as nothing
+"""
+
+
+def test_make_sql_writes_every_kind_of_value(lake: Settings) -> None:
+    columns, row = csv.reader(io.StringIO(answer(lake, VALUES, "csv")))
+    expected = {
+        "far": "+10999-05-02",
+        "early": "-0399-01-01 00:00:00",
+        "time": "2013-01-01 10:00:00.123456",
+        "invalid": "\ufffd",
+        "bytes": "00FF",
+        "years": "INTERVAL '3' YEAR",
+        "texts": '["a",null]',
+        "pair": '{"x":null,"y":1.5}',
+        "nan": "NaN",
+        "price": "1.10",
+        "red": "\x1b[31mé",
+        "nothing": "",
+    }
+    assert dict(zip(columns, row, strict=True)) == expected
+    shown = [line.split(" | ") for line in answer(lake, VALUES, width=80).splitlines()[1:]]
+    assert {name.strip(): value for name, value in shown} == {
+        **expected,
+        "red": "\\x1b[31mé",
+        "nothing": "NULL",
+    }
+    (values,) = json.loads(answer(lake, VALUES, "json"))
+    assert values == {
+        **expected,
+        "early": "-0399-01-01T00:00:00.000000Z",
+        "time": "2013-01-01T10:00:00.123456Z",
+        "bytes": "AP8=",
+        "texts": ["a", None],
+        "pair": {"x": None, "y": 1.5},
+        "price": 1.1,
+        "nothing": None,
+    }
+
+
+def test_make_sql_gives_programs_all_rows_and_people_the_first(
+    lake: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    query = "select id, id as id from range(1000) order by 1"
+    assert len(answer(lake, query, "csv").splitlines()) == 1001
+    assert answer(lake, query).count("\n│") == 200
+    assert "only the first 200 rows are shown" in capsys.readouterr().err
+    with pytest.raises(QueryError, match="several columns are named id: give each a name of its own"):
+        answer(lake, query, "json")
+    assert [row["id"] for row in json.loads(answer(lake, query.replace(", id as id", ""), "json"))] == list(
+        range(1000)
+    )
+
+
+def test_make_sql_tells_of_tables(lake: Settings) -> None:
     publish(lake.lake_root, "silver.flights", "r1", read=9)
-    with pytest.raises(ClusterError, match=r"name `carier` cannot be resolved") as told:
-        answer(lake, "select carier from silver.flights")
-    assert "Relation" not in str(told.value), "the plan is told too"
-    with pytest.raises(ClusterError, match=r"(?s)PARSE_SYNTAX_ERROR.*selct 1"):
-        answer(lake, "selct 1 from silver.flights")
+    publish(lake.lake_root, "silver.planes", "r1", read=9)
+    described = [line.split()[1:4:2] for line in answer(lake, "describe silver.flights").splitlines()]
+    assert ["number", "bigint"] in described
+    assert [
+        line.split()[3] for line in answer(lake, "show tables in silver").splitlines() if "│" in line
+    ] == [
+        "flights",
+        "planes",
+    ]
 
 
 def test_operations_jobs_over_connect(lake: Settings) -> None:

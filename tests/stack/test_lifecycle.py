@@ -109,9 +109,3 @@ def test_an_unknown_service_is_answered_with_the_known_ones(capsys: pytest.Captu
     assert command_line.main(["logs", "kafka"]) == 2
 
     assert "no service 'kafka'; there are: spark-connect, mlflow, demo-sources" in capsys.readouterr().err
-
-
-def test_sql_without_a_query_says_how(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command_line.main(["sql"]) == 2
-
-    assert 'make sql Q="select count(*) from silver.flights"' in capsys.readouterr().err
