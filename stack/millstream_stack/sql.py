@@ -83,8 +83,8 @@ def run_query(settings: Settings, query: str, screen: Console, form: Format = "t
     from pyspark.errors import PySparkException
 
     _require_reading(query, settings)
-    if form == "table" and SHOW_TABLES.fullmatch(query):
-        sql_tables.list_names(settings.lake_root, screen)
+    if SHOW_TABLES.fullmatch(query):
+        sql_tables.list_names(settings.lake_root, screen, form)
         return
     # It would print each error a second time, as JSON.
     logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -59,24 +59,22 @@ def listed(table: TableRef, lake_root: str) -> Listed:
 
 def list_tables(lake_root: str, screen: Console, form: Format = "table") -> None:
     """Prints every table of the lake with its columns. Raises ConfigurationError when there is none."""
-    found = [listed(table, lake_root) for table in _present(lake_root)]
-    match form:
-        case "csv":
-            rows = ([None if value is None else str(value) for value in line] for line in _lines(found))
-            write_csv(HEADINGS, rows, screen.file)
-        case "json":
-            objects = (json_object(dict(zip(HEADINGS, line, strict=True))) for line in _lines(found))
-            write_json(objects, screen.file)
-        case "table":
-            for table in found:
-                _print_columns(table, screen)
+    found = _listed(lake_root)
+    if form != "table":
+        _write(HEADINGS, _lines(found), screen, form)
+        return
+    for table in found:
+        _print_columns(table, screen)
 
 
-def list_names(lake_root: str, screen: Console) -> None:
+def list_names(lake_root: str, screen: Console, form: Format = "table") -> None:
     """Prints every table's name, version and rows. Raises ConfigurationError when there is no table."""
-    found = [listed(table, lake_root) for table in _present(lake_root)]
+    found, headings = _listed(lake_root), HEADINGS[:3]
+    if form != "table":
+        _write(headings, ((table.name, table.version, table.rows) for table in found), screen, form)
+        return
     rows = [(table.name, str(table.version), _counted(table)) for table in found]
-    show(("table", "version", "rows"), rows, screen, right=(False, True, True))
+    show(headings, rows, screen, right=(False, True, True))
 
 
 def no_such_table(name: str, lake_root: str) -> str:
@@ -94,11 +92,21 @@ def no_such_table(name: str, lake_root: str) -> str:
     return f"there is no table {name};{hint} {LIST_ALL}"
 
 
-def _present(lake_root: str) -> list[TableRef]:
-    found = tables(lake_root)
+def _listed(lake_root: str) -> list[Listed]:
+    found = [listed(table, lake_root) for table in tables(lake_root)]
     if not found:
         raise ConfigurationError(NONE_YET)
     return found
+
+
+def _write(
+    headings: Sequence[str], lines: Iterable[tuple[object, ...]], screen: Console, form: Format
+) -> None:
+    if form == "json":
+        write_json((json_object(dict(zip(headings, line, strict=True))) for line in lines), screen.file)
+        return
+    rows = ([None if value is None else str(value) for value in line] for line in lines)
+    write_csv(headings, rows, screen.file)
 
 
 def _rows(delta: DeltaTable) -> int | None:

@@ -132,6 +132,12 @@ def test_names_of_tables(capsys: pytest.CaptureFixture[str]) -> None:
         ["silver.flights_quarantine", "0", "7"],
         ["gold.shares", "0", "0"],
     ]
+    assert command_line.main(["sql", "--format", "json", "show tables"]) == 0
+
+    assert json.loads(capsys.readouterr().out)[1:] == [
+        {"table": "silver.flights_quarantine", "version": 0, "rows": 7},
+        {"table": "gold.shares", "version": 0, "rows": 0},
+    ]
 
 
 def test_an_empty_lake_says_how_it_is_filled(
