@@ -78,7 +78,7 @@ def _answers(params: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
 
 
 def _reasons(found: Mapping[str, Any]) -> list[str]:
-    lines = ["| partition | rows | reason |", "|---|---|---|"]
+    lines = ["The rules that they broke:", "", "| partition | rows | reason |", "|---|---|---|"]
     lines += [
         f"| {code(group['partition'])} | {group['rows']} | {code(group['reason'])} |"
         for group in found["groups"]

@@ -185,7 +185,8 @@ def _planned(params: Mapping[str, Any], found: Mapping[str, Any], decided: bool)
     if not found["rows"]:
         return [f"no such rows {'were decided on' if withdraw else 'are in quarantine'}: nothing to do"]
     kind = "decisions on rows" if withdraw else "quarantined rows"
-    lines = [f"{params['action']}: {found['rows']:,} {kind} of {params['dataset']}"]
+    # The answer may be another than the action that was asked for: the log of `ask` says it.
+    lines = [f"{'decided' if decided else params['action']}: {found['rows']:,} {kind} of {params['dataset']}"]
     lines += [
         f"  {group['partition']}: {group['rows']:,} rows: {group['reason']}" for group in found["groups"]
     ]

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, StringType, StructField, StructType, TimestampType
 
 from millstream import quarantine
+from millstream.lake.checks import breaks
 from millstream.lake.reading import read_at
 from millstream.lake.staging import SOURCE_ROW_ID
 from millstream.lake.tables import TableRef
@@ -107,8 +108,8 @@ def acceptable(table: TableRef) -> Column:
     """Whether a broken row could stand in the table at all: readable, with a key, within its constraints."""
     module = transform_of(table.name)
     needed = [F.col(column.name).isNotNull() for column in module.SCHEMA.fields if not column.nullable]
-    checks = [F.expr(check) for check in module.CHECKS.values()]
-    return F.coalesce(reduce(and_, [F.size(MALFORMED) == 0, *needed, *checks]), F.lit(False))
+    kept = [~breaks(check) for check in module.CHECKS.values()]
+    return F.coalesce(reduce(and_, [F.size(MALFORMED) == 0, *needed, *kept]), F.lit(False))
 
 
 def refusal(rows: DataFrame, table: TableRef) -> str | None:

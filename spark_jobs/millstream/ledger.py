@@ -19,7 +19,16 @@ from millstream.lake.storage import Storage
 from millstream.lake.tables import WHOLE, TableRef
 
 # Delta operations of maintenance: the same rows in other files, or other properties.
-MAINTENANCE = frozenset({"OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES"})
+MAINTENANCE = frozenset(
+    {
+        "OPTIMIZE",
+        "VACUUM START",
+        "VACUUM END",
+        "SET TBLPROPERTIES",
+        "ADD CONSTRAINT",
+        "DROP CONSTRAINT",
+    }
+)
 # Those by which publishing makes a table, or gives it the columns that it lacks.
 DEFINITION = frozenset({"CREATE TABLE", "ADD COLUMNS"})
 

@@ -116,6 +116,9 @@ def parse(name: str, arguments: dict[str, Any]) -> BaseModel:
 
 def execute(spark: Any, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """Run job `name` and return its result as JSON-able values."""
+    from millstream import blame
+
     args = parse(name, arguments)
-    result: BaseModel = load(name).run(spark, args)
+    with blame.blaming(blame.declaration(name, arguments)):
+        result: BaseModel = load(name).run(spark, args)
     return result.model_dump(mode="json")

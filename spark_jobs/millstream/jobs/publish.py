@@ -6,6 +6,8 @@ read is accounted for. What a person decided about a broken row (`millstream.dec
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Literal, Self
 
@@ -31,6 +33,7 @@ from millstream.fate import (
 from millstream.jobs import JobModel
 from millstream.jobs.load_bronze import received_rows
 from millstream.jobs.quality_gate import verdict_path
+from millstream.lake import checks
 from millstream.lake.staging import SOURCE_ROW_ID, WHOLE, read_staged
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
@@ -44,6 +47,7 @@ from millstream.lake.writing import (
     require_columns,
     require_types,
     require_writer,
+    table_exists,
     table_version,
     turn,
 )
@@ -142,7 +146,14 @@ def _publish(spark: SparkSession, table: TableRef, args: Args, verdict: Verdict)
     columns = _published_columns(table)
     require_columns(table.uri(args.lake_root), columns)
     require_types(staged, columns, table.name)
-    entry, broken, landed = _account(staged, columns, args, verdict, decisions)
+    module = transform_of(table.name)
+    checks.require_readable(staged, module.CHECKS, table.name)
+    entry, broken, landed, unfit = _account(staged, columns, args, verdict, decisions)
+    if unfit:
+        good = staged.where(is_published())
+        error = checks.broken(good, module.CHECKS, module.KEY, table.name, f"{table}, run {args.run}")
+        assert error is not None
+        raise error
     entry.check_conservation(args.rows_read)
     _agree_with_gate(broken, verdict)
     if args.replay:
@@ -152,12 +163,15 @@ def _publish(spark: SparkSession, table: TableRef, args: Args, verdict: Verdict)
         staged, entry, args = _without(superseded, staged, entry, args)
 
     changed = _differs(entry, table, args) and _adds_anything(spark, staged, table, args, entry)
-    if changed:
-        _publish_quarantine(spark, staged, table, columns, args, entry, landed)
-        _publish_rows(spark, staged, table, columns, args, entry)
+    with _checks_applied(spark, staged, table, args, changed):
+        if changed:
+            _publish_quarantine(spark, staged, table, columns, args, entry, landed)
+            _publish_rows(spark, staged, table, columns, args, entry)
+        # Constraints that come now make a version that is no news.
+        version = table_version(table.uri(args.lake_root))
     return Result(
         table=args.table,
-        version=table_version(table.uri(args.lake_root)),
+        version=version,
         changed=changed,
         read=entry.read,
         written=entry.written,
@@ -189,14 +203,14 @@ def _passed(args: Args) -> Verdict:
     path = verdict_path(args.staged_uri, args.lake_root)
     if not storage.exists(path):
         raise QualityGateError(
-            f"{args.table}: there is no verdict on run {args.run}, so nothing is published; clear the "
-            "quality_gate task"
+            f"{args.table}: there is no verdict on run {args.run}, so nothing is published. What to do: "
+            "clear the quality_gate task"
         )
     verdict = Verdict.model_validate_json(storage.read(path))
     if verdict.table != args.table or verdict.staged_version != args.staged_version:
         raise QualityGateError(
             f"{args.table}: the verdict is on {verdict.table} version {verdict.staged_version}, not on "
-            f"staged version {args.staged_version}; clear the quality_gate task"
+            f"staged version {args.staged_version}. What to do: clear the quality_gate task"
         )
     if not verdict.passed:
         raise QualityGateError(f"{args.table}: the quality gate did not pass: {verdict.reason}")
@@ -214,12 +228,13 @@ def _published_columns(table: TableRef) -> StructType:
 
 def _account(
     staged: DataFrame, columns: StructType, args: Args, verdict: Verdict, decisions: int | None
-) -> tuple[ledger.Entry, int, frozenset[str]]:
+) -> tuple[ledger.Entry, int, frozenset[str], int]:
     """All that publishing wants to know of the staged rows, in one aggregation over them.
 
     The account: counts and content hashes per partition. How many rows broke a critical rule, whatever became
-    of them. The landed files that quarantined rows came from.
+    of them. The landed files that quarantined rows came from. How many rows to be published break a CHECK.
     """
+    module = transform_of(TableRef.parse(args.table).name)
     reasons_hash = F.xxhash64(SOURCE_ROW_ID, F.col("_reasons"))
     counted = (
         # A file a group, and no set of files in each: Spark aggregates sets object by object.
@@ -229,6 +244,7 @@ def _account(
             F.count_if(is_published()).alias("written"),
             *(F.count_if(F.col(FATE) == fate).alias(fate) for fate in COUNTED),
             F.count_if(F.size(REASONS) > 0).alias("broken"),
+            F.count_if(is_published() & checks.breaks_any(module.CHECKS)).alias("unfit"),
             *_exact_sum("content_hash", F.when(is_published(), row_hash(columns))),
             *_exact_sum("quarantine_hash", F.when(is_quarantined(), reasons_hash)),
         )
@@ -257,7 +273,8 @@ def _account(
         sequence=args.sequence,
     )
     landed = frozenset(row["landed"] for row in counted if row["landed"] is not None)
-    return entry, sum(row["broken"] for row in counted), landed
+    broken, unfit = (sum(row[name] for row in counted) for name in ("broken", "unfit"))
+    return entry, broken, landed, unfit
 
 
 def _partition_counts(rows: list[Row]) -> ledger.PartitionCounts:
@@ -316,7 +333,7 @@ def _agree_with_gate(broken: int, verdict: Verdict) -> None:
         raise QualityGateError(
             f"{verdict.table}: the gate counted {verdict.quarantined_rows} rows for quarantine, publishing "
             f"{broken}: the staged table or the suite is not the one that was judged. "
-            "Nothing was published; clear quality_gate"
+            "Nothing was published. What to do: clear quality_gate"
         )
 
 
@@ -351,16 +368,16 @@ def _superseded(entry: ledger.Entry, table: TableRef, args: Args) -> tuple[str, 
     if newer and (args.load == "full" or len(newer) == len(entry.partitions)):
         runs = ", ".join(sorted({had.run for had in newer.values()}))
         ours, advice = (
-            (f"landed at {entry.landed_at:%Y-%m-%d %H:%M:%S} UTC", "Nothing needs to be done")
+            (f"landed at {entry.landed_at:%Y-%m-%d %H:%M:%S} UTC", "nothing")
             if entry.landed_at
             else (
                 "made of earlier versions of its tables",
-                "To make it of the present ones, clear its first task",
+                "to make it of the present ones, clear its first task",
             )
         )
         raise SupersededError(
             f"{table}: what run {args.run} {ours} is older than what is published already, by {runs}: "
-            f"nothing was published. {advice}"
+            f"nothing was published. What to do: {advice}"
         )
     return tuple(sorted(newer))
 
@@ -425,17 +442,17 @@ def _require_source_unchanged(entry: ledger.Entry, table: TableRef, args: Args) 
         if earlier is None or had is None or earlier.run != args.run:
             raise SupersededError(
                 f"{table}, {name}: run {args.run} is not, or no longer, the one that published it: nothing "
-                "was replayed; look for what is in quarantine now"
+                "was replayed. What to do: look for what is in quarantine now"
             )
         if earlier.landed_at and entry.landed_at and earlier.landed_at > entry.landed_at:
             raise SupersededError(
                 f"{table}, {name}: run {args.run} has landed and published anew since this replay read what "
-                "it had landed: nothing was replayed; look for what is in quarantine now"
+                "it had landed: nothing was replayed. What to do: look for what is in quarantine now"
             )
         if had.read != counts.read:
             raise ConservationError(
                 f"{table}, {name}: run {args.run} had read {had.read} rows, the lake now has {counts.read} "
-                "of them: nothing was replayed; run the ingest again"
+                "of them: nothing was replayed. What to do: run the ingest again"
             )
 
 
@@ -449,6 +466,9 @@ def _differs(entry: ledger.Entry, table: TableRef, args: Args) -> bool:
         published, kept = (ledger.latest_by_partition(one, args.lake_root) for one in both)
     if args.load == "full" and not (published.keys() | kept.keys()) <= entry.partitions.keys():
         # What the whole table had of a month that is no more.
+        return True
+    if args.load == "full" and any(had.scope == "rows" for had, _ in published.values()):
+        # The newest increment's account says nothing of the rows of those before.
         return True
     return not all(
         _same(entry, counts, published.get(name)) and _same_quarantine(counts, kept.get(name))
@@ -518,6 +538,41 @@ def _condition(args: Args, column: str) -> str | None:
     return f"{column} IN ({', '.join(literal(name) for name in args.partitions)})"
 
 
+@contextmanager
+def _checks_applied(
+    spark: SparkSession, staged: DataFrame, table: TableRef, args: Args, changed: bool
+) -> Iterator[None]:
+    """The table's constraints as the transform's CHECKS are now, before and after the rows are published.
+
+    Where the checks have changed, the rows that stay are looked at first.
+    Raises: TransformError when some break a check; nothing has changed then.
+    """
+    module, uri = transform_of(table.name), table.uri(args.lake_root)
+    outdated = table_exists(uri) and checks.differ(uri, module.CHECKS)
+    if outdated:
+        staying = _staying(spark, staged, table, args, changed)
+        if error := checks.broken(
+            staying, module.CHECKS, module.KEY, table.name, f"{table}, published already"
+        ):
+            raise error
+        checks.drop_outdated(spark, uri, module.CHECKS)
+    yield
+    if outdated:
+        checks.add_missing(spark, uri, module.CHECKS)
+
+
+def _staying(spark: SparkSession, staged: DataFrame, table: TableRef, args: Args, changed: bool) -> DataFrame:
+    """The rows of the table that publishing leaves as they are."""
+    present = spark.read.format("delta").load(table.uri(args.lake_root))
+    if not changed:
+        return present
+    if args.load == "watermark":
+        key = list(transform_of(table.name).KEY)
+        return present.join(staged.where(is_published()).select(*key), key, "left_anti")
+    condition = _condition(args, args.partition_column or "")
+    return present.where(f"NOT ({condition})" if condition else "false")
+
+
 def _publish_rows(
     spark: SparkSession,
     staged: DataFrame,
@@ -532,7 +587,12 @@ def _publish_rows(
     create_table(
         spark,
         uri,
-        TableDefinition(columns, (module.__doc__ or "").split("\n")[0], partition_by, module.CHECKS),
+        TableDefinition(
+            columns,
+            (module.__doc__ or "").split("\n")[0],
+            partition_by,
+            checks.constraints(module.CHECKS),
+        ),
     )
     commit = _commit(args, table, entry)
     # Into a table that has nothing yet, a merge would be a dear way to write.

@@ -125,8 +125,8 @@ def _refusal(verdict: Verdict) -> str:
     page = f"Data Docs: {verdict.docs_page}. " if verdict.docs_page else ""
     return (
         f"{verdict.table} is left as it was: version {verdict.staged_version} of run {verdict.run} broke "
-        f"critical rules of suite {verdict.suite!r}: {verdict.reason}.{_shown(verdict)}{page}Correct the "
-        "source or the suite, then run again."
+        f"critical rules of suite {verdict.suite!r}: {verdict.reason}.{_shown(verdict)}{page}What to do: "
+        "correct the source or the suite, then clear from plan or quality_gate"
     )
 
 

@@ -32,12 +32,14 @@ from millstream.jobs.load_bronze import (
     received_changes,
     received_rows,
 )
+from millstream.lake import checks
 from millstream.lake.reading import read_at
 from millstream.lake.staging import SOURCE_ROW_ID, file_order, write_staged
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.lake.writing import require_types, require_writer
 from millstream.landing import Manifest, read_manifest
+from millstream.quality.references import absent
 from millstream.transforms import Transform, transform_of
 from millstream.transforms.typed import DRIFT, changed_values, typed
 
@@ -79,6 +81,8 @@ def run(spark: SparkSession, args: Args) -> Result:
     transform = transform_of(contract.dataset)
     source, inputs, changes = _source_rows(spark, contract, manifest, args)
     referenced = _referenced(transform, args.lake_root)
+    for why in sorted({*absent(transform.REFERENCES, referenced).values()}):
+        log.warning("rules about it will not be checked: %s", why)
 
     marked = typed(source, contract)
     received, made = Observation(), Observation()
@@ -88,6 +92,7 @@ def run(spark: SparkSession, args: Args) -> Result:
     rows = _with_duplicates_marked(rows, transform.KEY)
     rows = _with_references_checked(spark, rows, transform, args.lake_root, referenced)
     require_types(rows, transform.SCHEMA, contract.dataset)
+    checks.require_readable(rows, transform.CHECKS, contract.dataset)
 
     drifted = F.count_if(F.size(DRIFT) > 0).alias("drifted")
     rows = rows.observe(made, *_which_rows(), drifted).drop(DRIFT)

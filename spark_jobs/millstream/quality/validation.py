@@ -13,7 +13,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame
 
-from millstream.errors import ContractError
+from millstream.errors import ContractError, without_stack
 from millstream.quality.counting import Counts
 from millstream.quality.examples import WANTED
 from millstream.quality.suite import Rule, Suite
@@ -31,6 +31,9 @@ from great_expectations.data_context.types.base import (
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 from great_expectations.expectations.metadata_types import FailureSeverity
 from great_expectations.util import convert_to_json_serializable
+
+# Of what Great Expectations says of a rule that it could not evaluate.
+LONGEST_ERROR = 400
 
 
 @dataclass(frozen=True)
@@ -206,4 +209,4 @@ def _error(result: ExpectationValidationResult) -> str | None:
     info = result.exception_info or {}
     raised = [info] if "raised_exception" in info else list(info.values())
     messages = [str(part.get("exception_message")) for part in raised if part.get("raised_exception")]
-    return messages[0] if messages else None
+    return " ".join(without_stack(messages[0]).split())[:LONGEST_ERROR] if messages else None

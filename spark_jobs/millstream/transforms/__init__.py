@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from pyspark.sql import types as T
 
-from millstream.errors import ConfigurationError
+from millstream.errors import ConfigurationError, TransformError
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 # Columns that a transform hands on as they are.
 KEPT = ("_source_row_id", "_malformed", "_source_record", "_drift")
+
+DECLARED = ("SCHEMA", "KEY", "REFERENCES", "CHECKS")
 
 Reference = tuple[str, str, str]
 
@@ -38,15 +40,23 @@ class Transform(Protocol):
 
 
 def transform_of(dataset: str) -> Transform:
-    """The transform module of `dataset`. Raises ConfigurationError when there is none."""
+    """The transform module of `dataset`.
+
+    Raises: ConfigurationError when there is none; TransformError when it lacks what such a module declares.
+    """
+    path = f"spark_jobs/millstream/transforms/{dataset}.py"
     try:
-        return cast(Transform, importlib.import_module(f"millstream.transforms.{dataset}"))
+        module = importlib.import_module(f"millstream.transforms.{dataset}")
     except ModuleNotFoundError as error:
         if error.name != f"millstream.transforms.{dataset}":
             raise
-        raise ConfigurationError(
-            f"dataset {dataset} has no transform: write spark_jobs/millstream/transforms/{dataset}.py"
-        ) from error
+        raise ConfigurationError(f"dataset {dataset} has no transform: write {path}") from error
+    if lacking := [name for name in DECLARED if not hasattr(module, name)]:
+        raise TransformError(
+            f"{path} lacks {', '.join(lacking)}. What to do: declare it, empty if there is nothing to say; "
+            "docs/adding-a-dataset.md has an example"
+        )
+    return cast(Transform, module)
 
 
 _TYPES: dict[str, T.DataType] = {

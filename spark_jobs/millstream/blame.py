@@ -1,0 +1,133 @@
+"""Whose fault a failing query is: errors of what people have declared, in one line, as permanent ones.
+
+A transform, a suite or a model that Spark refuses is refused again by every further try. Spark itself may
+fail too, and only its SQLSTATE tells these apart
+(https://spark.apache.org/docs/latest/sql-error-conditions-sqlstates.html).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.errors import PySparkException
+
+from millstream.errors import (
+    ContractError,
+    MillstreamError,
+    PermanentError,
+    TransformError,
+    without_stack,
+)
+
+log = logging.getLogger(__name__)
+
+# Classes of SQLSTATE that the query or its data has caused: unsupported feature, cardinality, data,
+# constraint, syntax and names.
+QUERYS_OWN = ("0A", "21", "22", "23", "42")
+# But not a file or a table that has gone.
+GONE = ("42K03", "42P01")
+# A Python function in the query: the declaration's, or the platform's own.
+FUNCTION = "38"
+# What Python raises where code is wrong, and not the machine below it.
+PROGRAMMING = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+LONGEST = 400
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """The file that says what a job does with rows, relative to the checkout, and the error that names it."""
+
+    path: str
+    error: type[PermanentError]
+
+
+def declaration(job: str, args: Mapping[str, Any]) -> Declaration | None:
+    """The file behind the queries of `job`; None where these are the platform's own."""
+    match job:
+        case "transform":
+            return _transform(args["contract"]["dataset"])
+        case "build_features":
+            return _transform(args["table"].partition(".")[2])
+        case "quality_gate":
+            return Declaration(f"expectations/{args['suite'].get('name', '')}.json", ContractError)
+        case "fit_candidate" | "score_model":
+            return Declaration(f"spark_jobs/millstream/models/{args['model']}.py", ContractError)
+    return None
+
+
+def _transform(name: str) -> Declaration:
+    return Declaration(f"spark_jobs/millstream/transforms/{name}.py", TransformError)
+
+
+@contextmanager
+def blaming(declared: Declaration | None) -> Iterator[None]:
+    """Raises an error that names `declared` for what it has caused; lets everything else pass."""
+    try:
+        yield
+    except MillstreamError:
+        raise
+    except (PySparkException, *PROGRAMMING) as error:
+        told = fault(error, declared) if declared else None
+        if told is None:
+            raise
+        log.debug("%s", told, exc_info=error)
+        raise told from None
+
+
+def fault(error: Exception, declared: Declaration) -> PermanentError | None:
+    """What `error` says of the declaration; None where it is not to blame."""
+    line = _line(error, declared.path)
+    if line is None and not _refused(error):
+        return None
+    where = declared.path if line is None else f"{declared.path}, line {line}"
+    return declared.error(
+        f"{where}: {in_one_line(error)}. Nothing was published. What to do: correct it there, then clear "
+        "the task"
+    )
+
+
+def _refused(error: Exception) -> bool:
+    state = (error.getSqlState() or "") if isinstance(error, PySparkException) else ""
+    return state[:2] in QUERYS_OWN and state not in GONE
+
+
+def _line(error: Exception, path: str) -> int | None:
+    """The line of `path` that raised the error, by the stack, or by what Spark noted of it; None for another
+    file, and for what Spark itself failed at."""
+    if isinstance(error, PySparkException) and not isinstance(error, PROGRAMMING):
+        state = error.getSqlState() or ""
+        if not _refused(error) and not state.startswith(FUNCTION):
+            return None
+    if isinstance(error, SyntaxError) and (error.filename or "").endswith(f"/{path}"):
+        return error.lineno
+    frames = traceback.extract_tb(error.__traceback__)
+    inside = [frame.lineno for frame in frames if frame.filename.endswith(f"/{path}")]
+    noted = re.findall(rf"/{re.escape(path)}(?:\", line |:)(\d+)", str(error))
+    return next(reversed([*map(int, noted), *(line for line in inside if line)]), None)
+
+
+def in_one_line(error: BaseException) -> str:
+    """What is wrong, without the stack of Java or of Python's workers."""
+    lines = [line.strip() for line in without_stack(str(error)).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    # A Python worker hands back its whole stack; its last line says what was raised.
+    chosen = lines[-1] if any(line.startswith("Traceback ") for line in lines) else lines[0]
+    kind = "" if isinstance(error, PySparkException) else f"{type(error).__name__}: "
+    return f"{kind}{chosen}"[:LONGEST].rstrip(".; ")

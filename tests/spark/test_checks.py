@@ -1,0 +1,133 @@
+"""CHECKS of a transform: null passes, a change is applied, what breaks one changes nothing and is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from chain import Chain, contract_of, month_zip, small_suite
+from deltalake import DeltaTable
+from pyspark.sql import SparkSession
+from test_ingest_chain import AA1141, B6725, EV4308, FEBRUARY, POSITIVE_DISTANCE, UA1545
+
+from millstream import ledger
+from millstream.errors import PermanentError, TransformError
+from millstream.lake import checks
+from millstream.transforms import flights as module
+
+pytestmark = pytest.mark.spark
+
+IN_THE_AIR = {"in_the_air": "air_time_min > 0"}
+LONG = {"long": "distance_mi >= 500"}
+FAR = {**IN_THE_AIR, "far": "distance_mi  >  '1' + 99"}
+
+
+def flights_in(spark: SparkSession, folder: Path) -> Chain:
+    """January: four flights, one of them (EV4308) short and cancelled. February: one of 529 miles."""
+    chain = Chain(spark, folder, contract_of("flights"), small_suite(POSITIVE_DISTANCE))
+    chain.put("flights/flights_2013-01.csv.zip", month_zip(UA1545, AA1141, B6725, EV4308))
+    chain.put("flights/flights_2013-02.csv.zip", month_zip(FEBRUARY))
+    return chain
+
+
+@pytest.fixture
+def chain(spark: SparkSession, tmp_path: Path) -> Chain:
+    return flights_in(spark, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def january(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    """Published while flights had to be in the air for some time; the cancelled one has a null there."""
+    chain = flights_in(spark, tmp_path_factory.mktemp("january"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "CHECKS", IN_THE_AIR)
+        assert chain.run("r1", ["2013-01"])["written"] == 4
+    return chain
+
+
+def constraints(chain: Chain) -> set[str]:
+    properties = DeltaTable(chain.table.uri(chain.root)).metadata().configuration
+    return {name.removeprefix(checks.PROPERTY) for name in properties if name.startswith(checks.PROPERTY)}
+
+
+def test_what_breaks_a_check_is_told_with_a_row_and_makes_no_table(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHECKS", LONG)
+    with pytest.raises(TransformError) as failure:
+        chain.run("r1", ["2013-01"])
+    told = str(failure.value)
+    assert told.startswith(
+        "silver.flights, run r1: 1 rows break the CHECK long (distance_mi >= 500), for example "
+    )
+    assert "flights_2013-01.csv.zip#4: flight_date=2013-01-01, carrier=EV, flight=4308" in told
+    assert (
+        "distance_mi=416.0. Nothing was published. What to do: correct the check in transforms/flights"
+        in told
+    )
+    assert "\n" not in told
+    assert isinstance(failure.value, PermanentError)
+    assert (chain.version(), ledger.version(chain.table.quarantine, chain.root)) == (None, None)
+
+
+def test_rows_that_stay_are_looked_at_before_anything_changes(
+    january: Chain, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = january.copied(spark, tmp_path)
+    before = chain.version()
+    assert constraints(chain) == {"in_the_air"}
+    monkeypatch.setattr(module, "CHECKS", LONG)
+    with pytest.raises(
+        TransformError, match=r"silver.flights, published already: 1 rows break the CHECK long"
+    ):
+        chain.run("r2", ["2013-02"])
+    assert (chain.version(), constraints(chain)) == (before, {"in_the_air"})
+
+
+def test_changed_checks_come_with_the_next_publish(
+    january: Chain, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = january.copied(spark, tmp_path)
+    monkeypatch.setattr(module, "CHECKS", FAR)
+    result = chain.run("r2", ["2013-02"])
+    assert result["changed"]
+    assert constraints(chain) == {"in_the_air", "far"}
+    assert ledger.latest_by_partition(chain.table, chain.root)["2013-02"][0].version == result["version"]
+    assert not any(map(ledger.is_foreign, ledger.history(chain.table, chain.root)))
+    # What Delta has made of their text is not taken for another check.
+    assert not checks.differ(chain.table.uri(chain.root), FAR)
+    # Whoever writes: Delta itself refuses.
+    near = chain.rows().limit(1).selectExpr("* except (distance_mi)", "1.0D as distance_mi")
+    with pytest.raises(Exception, match="DELTA_VIOLATE_CONSTRAINT_WITH_VALUES"):
+        near.write.format("delta").mode("append").save(chain.table.uri(chain.root))
+
+
+def test_changed_checks_come_without_new_rows_too(
+    january: Chain, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = january.copied(spark, tmp_path)
+    before = chain.version()
+    monkeypatch.setattr(module, "CHECKS", {"far": FAR["far"]})
+    assert not chain.run("r2", ["2013-01"])["changed"]
+    assert constraints(chain) == {"far"}
+    assert ledger.unchanged_since(chain.table, chain.root, before)
+
+
+@pytest.mark.parametrize(
+    ("check", "why"),
+    [
+        ("distanec_mi > 0", r"cannot be read: \[UNRESOLVED_COLUMN.*`distanec_mi`.*"),
+        ("distance_mi >", r"cannot be read: \[PARSE_SYNTAX_ERROR\].*"),
+        ("distance_mi", "is double, not a condition"),
+    ],
+)
+def test_a_check_that_cannot_be_read_fails_before_anything_is_staged(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch, check: str, why: str
+) -> None:
+    monkeypatch.setattr(module, "CHECKS", {"wrong": check})
+    chain.land("r1", ["2013-01"])
+    with pytest.raises(
+        TransformError, match=rf"^transforms/flights.py: the CHECK wrong \(.*\) {why}"
+    ) as failure:
+        chain.transform("r1", "etl")
+    assert "\n" not in str(failure.value)
