@@ -34,7 +34,9 @@ def test_a_broken_file_is_named_on_its_task_and_clearing_heals(api: AirflowApi, 
 
     assert run.state == "failed"
     (culprit,) = [task for task in tasks if task.state == "failed"]
-    shown = "\n".join(error_lines(api.log(culprit)))
+    lines = error_lines(api.log(culprit))
+    assert lines[1] == "What to do:"
+    shown = " ".join(line.strip() for line in lines)
     assert "airports.xml is not well-formed XML" in shown
     assert "Nothing was landed. Ask the source's owner for the file again, then clear the task" in shown
     assert culprit.try_number == 1, "what cannot be read now cannot be read a minute later"

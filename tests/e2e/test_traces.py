@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -57,6 +58,26 @@ def test_lineage_names_tables_with_their_versions(settings: Settings, tasks: dic
     bronze = ledger.version(TableRef.parse("bronze.airlines"), settings.lake_root)
     assert {one["name"].rpartition("/lake/")[2]: one["facets"]["version"]["datasetVersion"]
             for one in events[-1]["inputs"]} == {"bronze/airlines": str(bronze)}  # fmt: skip
+
+
+def test_a_job_says_in_lines_what_it_has_done(api: AirflowApi, tasks: dict[str, Task]) -> None:
+    said = [str(entry["event"]) for entry in api.log(tasks["publish"])]
+    assert "rows: 16 read = 16 written + 0 quarantined + 0 deduplicated + 0 dropped" in said
+    assert "verdict: passed" in said
+    assert not [line for line in said if line.startswith(("{", "result: "))]
+
+
+def test_nothing_is_red_in_a_task_that_succeeded(api: AirflowApi, tasks: dict[str, Task]) -> None:
+    """In none of this stack so far: ingests, and what other tests have trained and asked."""
+    found = [task for task in api.tasks_since(datetime(2000, 1, 1, tzinfo=UTC)) if task.state == "success"]
+    assert len(found) >= len(tasks)
+    red = {
+        f"{task.label}: {entry['event']}"
+        for task in found
+        for entry in api.log(task)
+        if entry.get("level") in ("error", "critical")
+    }
+    assert red == set()
 
 
 def test_no_event_carries_a_password(settings: Settings, tasks: dict[str, Task]) -> None:
