@@ -104,9 +104,10 @@ def describe(context: Context) -> dict[str, Any]:
 
 def _explained(error: str | BaseException | None, told: str) -> list[str]:
     """What to do, set apart and first, and what has happened; in lines that a page has room for."""
-    what, _, remedy = told.partition("What to do: ")
-    if not remedy:
-        remedy = getattr(error, "remedy", MillstreamError.remedy)
+    # The last one is ours: a value from the data may stand before it.
+    what, marked, remedy = told.rpartition("What to do: ")
+    if not marked:
+        what, remedy = told, getattr(error, "remedy", MillstreamError.remedy)
     lines = [("What to do", remedy), ("What happened", what)]
     return [line for title, text in lines for line in (f"{title}:", *_wrapped(text))]
 

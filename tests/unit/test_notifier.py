@@ -41,6 +41,18 @@ def test_the_remedy_comes_first_and_the_rest_in_lines() -> None:
     assert message["error"].startswith("TransformError: silver.flights, run r1: 3 rows")
 
 
+def test_a_value_of_the_data_is_not_taken_for_the_remedy() -> None:
+    told = (
+        "3 rows, for example name=What to do: call 123. Nothing was published. What to do: correct the check"
+    )
+    lines = describe(context(TransformError(told)))["text"].splitlines()
+    assert lines[2:5] == [
+        "  correct the check",
+        "What happened:",
+        "  3 rows, for example name=What to do: call 123. Nothing was published.",
+    ]
+
+
 def test_an_error_without_a_remedy_of_its_own_has_that_of_its_class() -> None:
     text = describe(context(QualityGateError("no verdict")))["text"]
     assert f"What to do:\n  {QualityGateError.remedy[:80]}" in text

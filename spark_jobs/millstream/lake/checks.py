@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 from millstream.errors import TransformError
 from millstream.lake.staging import SOURCE_ROW_ID
 
+LONGEST = 80
 PROPERTY = "delta.constraints."
 # White space, and what is quoted: Delta keeps a constraint's words with one space between them.
 SPACE = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`[^`]*`)|\s+""")
@@ -74,12 +75,17 @@ def broken(
     columns = [*key, *(column for column in rows.columns if column in checks[name] and column not in key)]
     rows = rows.where(breaks(checks[name])).orderBy(SOURCE_ROW_ID).select(SOURCE_ROW_ID, *columns)
     example = rows.limit(1).collect()[0]
-    values = ", ".join(f"{column}={example[column]}" for column in columns)
+    values = ", ".join(f"{column}={_short(example[column])}" for column in columns)
     return TransformError(
         f"{which}: {counts[name]} rows break the CHECK {name} ({checks[name]}), for example "
         f"{example[SOURCE_ROW_ID]}: {values}. Nothing was published. What to do: correct the check in "
         f"transforms/{module}.py, or let the suite keep such rows back with a critical rule"
     )
+
+
+def _short(value: object) -> str:
+    """A value of the data as it can stand in a message of one line."""
+    return " ".join(str(value).split())[:LONGEST]
 
 
 def differ(uri: str, checks: Mapping[str, str]) -> bool:
