@@ -135,7 +135,7 @@ def _print_columns(table: Listed, screen: Console) -> None:
     screen.print(Text(f"{table.name}  version {table.version}, {rows}", style="bold"))
     widths = [max(len(value) for value in values) for values in zip(*_named(table), strict=True)]
     for column in table.columns:
-        line = f"  {column.name.ljust(widths[0])}  {column.kind.ljust(widths[1])}  {column.comment}"
+        line = f"  {column.name.ljust(widths[0])}  {column.kind.ljust(widths[1])}  {column.comment}".rstrip()
         # The first words are enough here; `describe` has them all.
         screen.print(Text(printable(line).replace("\n", " ")), no_wrap=True, overflow="ellipsis")
     screen.print()

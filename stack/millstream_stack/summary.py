@@ -10,6 +10,7 @@ from rich.table import Table
 
 from millstream import ledger
 from millstream.lake.tables import TableRef
+from millstream.ml.tracking import DECISION_TAG
 from millstream.models import model_spec
 from millstream.quality.verdict import word
 from millstream.settings import Settings
@@ -49,6 +50,8 @@ def print_models(api: MlflowApi, models: list[str], screen: Console) -> bool:
         complete = complete and champion is not None and set(declared) <= set(runs)
         if champion is None:
             screen.print(f"[red]{model} has no champion")
+            for decision in filter(None, (run.tags.get(DECISION_TAG) for run in runs.values())):
+                screen.print(decision, markup=False)
             continue
         address = f"{api.url}/#/models/{model}/versions/{champion.version}"
         screen.print(

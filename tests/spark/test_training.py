@@ -176,8 +176,9 @@ def test_a_model_of_shuffled_labels_is_registered_and_not_promoted(
     assert version.aliases == []
     assert version.tags["decision"] == f"not promoted: {shuffled['reason']}"
     assert version.description.startswith("Not promoted: test AUC-ROC 0.")
-    metrics_of_run = MlflowClient().get_run(shuffled["mlflow_run_id"]).data.metrics
-    assert metrics_of_run["test_auc_roc_ci95_low"] == shuffled["test"]["auc_roc_ci95_low"]
+    run = MlflowClient().get_run(shuffled["mlflow_run_id"]).data
+    assert run.metrics["test_auc_roc_ci95_low"] == shuffled["test"]["auc_roc_ci95_low"]
+    assert run.tags["millstream.decision"] == version.tags["decision"]
     # The next training, on the right labels, becomes champion.
     assert (registered["alias"], registered["version"]) == ("champion", shuffled["version"] + 1)
 
@@ -203,7 +204,7 @@ def test_the_registry_says_where_a_version_comes_from(
     assert version.tags["input.silver.docstrings"] == "0"
     assert version.tags["code_version"] == "test"
     assert version.tags["test_auc_roc"] == f"{registered['test']['auc_roc']:.4f}"
-    assert version.description.startswith("Champion: first champion")
+    assert version.description.startswith("Champion: the first, with test AUC-ROC")
     low, high = (registered["test"][f"auc_roc_ci95_{end}"] for end in ("low", "high"))
     assert 0.5 < low < registered["test"]["auc_roc"] < high < 1
 
@@ -284,6 +285,31 @@ def test_predictions_are_the_champions(
     uri = f"models:/{MODEL}/{registered['version']}"
     served = mlflow.pyfunc.load_model(uri)
     assert list(served.predict(asked[["docstring"]])) == expected
+
+
+def test_a_version_that_carries_no_threshold_is_scored_with_that_of_its_tag(
+    spark: SparkSession,
+    lake: str,
+    fitted: dict[str, Any],
+    registered: dict[str, Any],
+    tested: DataFrame,
+    tmp_path: Path,
+) -> None:
+    """As they were registered before models carried it."""
+    model = PipelineModel.load(fitted["model_uri"])
+    model.stages[-1].clear(model.stages[-1].thresholds)
+    model.save(f"{tmp_path.as_uri()}/older")
+    example = tested.drop("label").limit(2).toPandas()
+    with mlflow.start_run():
+        uri = stored.log(model, f"{tmp_path.as_uri()}/older", example, MODEL)
+    with stored.read_back(mlflow, uri, f"{tmp_path.as_uri()}/read_back") as (_, sha256):
+        tags = {digest.TAG: sha256, "threshold": "0.20"}
+    version = mlflow.register_model(uri, MODEL, tags=tags)
+    arguments = {"lake_root": lake, "run": "older", "model": MODEL, "input_version": 0}
+    result = jobs.execute(spark, "score_model", {**arguments, "model_version": int(version.version)})
+    predictions = spark.read.format("delta").load(result["staged_uri"])
+    assert predictions.where("threshold = 0.2 AND predicted = (probability >= 0.2)").count() == result["rows"]
+    assert predictions.where("probability BETWEEN 0.2 AND 0.5").count() > 0
 
 
 def largest(folder: Path) -> Path:

@@ -84,7 +84,7 @@ def test_without_a_query_all_tables_and_columns_are_listed(capsys: pytest.Captur
     assert lines[1] == "  number  bigint         Flight number"
     assert lines[2].startswith("  month   string         Month of departure, for example for")
     assert len(lines[2]) <= 140
-    assert lines[3].rstrip() == "  tags    array<string>"
+    assert lines[3] == "  tags    array<string>"
     assert "  share  double  [red]0 to 1[/]\\x1b[31m" in lines
     assert 'make sql Q="select' in shown.err
     assert "Read-only" in shown.err

@@ -166,6 +166,16 @@ def test_a_model_without_a_champion_is_a_failure(screen: Console, missing: httpx
     assert "arrival_delay has no champion" in shown(screen)
 
 
+def test_why_a_model_has_no_champion_is_shown(screen: Console) -> None:
+    decision = "not promoted: test AUC-ROC 0.4996, 95 % interval 0.4950 to 0.5040, does not lie above 0.5"
+    registered = answer_of_run("5", "decision_tree", {"validation_auc_roc": 0.5})
+    registered["data"]["tags"].append({"key": "millstream.decision", "value": decision})
+    missing = httpx.Response(404, json={"error_code": "RESOURCE_DOES_NOT_EXIST"})
+
+    assert not print_models(mlflow(missing, [registered]), ["arrival_delay"], screen)
+    assert decision in shown(screen)
+
+
 def test_a_candidate_that_the_newest_training_lacks_is_a_failure(screen: Console) -> None:
     champion = httpx.Response(200, json={"model_version": {"version": "3", "run_id": "1"}})
     assert not print_models(mlflow(champion, RUNS[1:]), ["arrival_delay"], screen)

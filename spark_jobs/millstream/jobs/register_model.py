@@ -85,8 +85,10 @@ def run(spark: SparkSession, args: Args) -> Result:
         tags = {**_tags(args, spec, best, found), digest.TAG: sha256}
         contender = promotion.Contender(uri, found["auc_roc"], interval, tags)
         decision = promotion.decide(mlflow, spec, contender, test, args.lake_root, args.state_dir)
+        mlflow.set_tag(tracking.DECISION_TAG, decision.in_words)
         url = tracking.run_url(active.info.experiment_id, active.info.run_id)
-    _announce(spec, decision)
+    level = logging.WARNING if decision.alias is None else logging.INFO
+    log.log(level, "%s version %s, %s", spec.name, decision.version, decision.in_words)
     result = Result(
         model=spec.name,
         version=decision.version,
@@ -100,12 +102,6 @@ def run(spark: SparkSession, args: Args) -> Result:
     )
     _remember(args, result)
     return result
-
-
-def _announce(spec: ModelSpec, decision: promotion.Decision) -> None:
-    level = logging.WARNING if decision.alias is None else logging.INFO
-    decided = decision.alias or promotion.NOT_PROMOTED
-    log.log(level, "%s version %s, %s: %s", spec.name, decision.version, decided, decision.reason)
 
 
 def latest_path(model: str) -> str:

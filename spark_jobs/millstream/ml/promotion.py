@@ -44,6 +44,10 @@ class Decision:
     reason: str
     champion_version: int | None
 
+    @property
+    def in_words(self) -> str:
+        return f"{self.alias or NOT_PROMOTED}: {self.reason}"
+
 
 def decide(
     mlflow: Any, spec: ModelSpec, contender: Contender, test: DataFrame, lake_root: str, state_dir: str
@@ -114,7 +118,7 @@ def _compare(
     """Whether the contender becomes champion, and why."""
     ours = f"test AUC-ROC {contender.auc:.4f}"
     if champion is None:
-        return True, f"first champion: {_measured(contender)}, above {metrics.NAIVE_AUC}"
+        return True, f"the first, with {_measured(contender)}, above {metrics.NAIVE_AUC}"
     uri = f"models:/{champion.name}/{champion.version}"
     missing = set(mlflow.models.get_model_info(uri).signature.inputs.input_names()) - set(test.columns)
     if missing:
