@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -93,9 +94,19 @@ def no_such_table(name: str, lake_root: str) -> str:
 
 
 def _listed(lake_root: str) -> list[Listed]:
-    found = [listed(table, lake_root) for table in tables(lake_root)]
-    if not found:
+    """Every table of the lake; one whose log is damaged hides no other, and is named on standard error."""
+    from deltalake.exceptions import DeltaError
+
+    present = tables(lake_root)
+    if not present:
         raise ConfigurationError(NONE_YET)
+    found = []
+    for table in present:
+        try:
+            found.append(listed(table, lake_root))
+        except DeltaError as error:
+            why = str(error).partition("\n")[0]
+            print(f"{table}: its Delta log cannot be read: {why}", file=sys.stderr)
     return found
 
 

@@ -122,6 +122,19 @@ def test_rows_that_the_log_does_not_count_are_not_said_to_be_none(
     assert "silver.flights_quarantine  version 0, rows not counted" in capsys.readouterr().out
 
 
+def test_a_table_whose_log_is_damaged_hides_no_other(lake: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path(lake.removeprefix("file://"), "gold/shares/_delta_log", f"{0:020}.json").write_text("damaged\n")
+    assert command_line.main(["sql", "--format", "csv"]) == 0
+
+    shown = capsys.readouterr()
+    assert {row["table"] for row in csv.DictReader(io.StringIO(shown.out))} == {
+        "silver.flights",
+        "silver.flights_quarantine",
+    }
+    assert shown.err.startswith("gold.shares: its Delta log cannot be read: ")
+    assert len(shown.err.splitlines()) == 1
+
+
 @pytest.mark.usefixtures("lake")
 def test_names_of_tables(capsys: pytest.CaptureFixture[str]) -> None:
     assert command_line.main(["sql", "show tables;"]) == 0
