@@ -29,7 +29,7 @@ from millstream.errors import ArtifactDigestError, SourceDataError, TrackingErro
 from millstream.ml import digest, metrics, promotion, stored
 from millstream.ml.dataset import PART, labelled, ordered, part
 from millstream.ml.pipelines import inputs
-from millstream.ml.scoring import scored_pairs
+from millstream.ml.scoring import own_threshold, scored_pairs
 from millstream.models import model_spec
 from millstream_demo.docstrings import docstrings_of, public_modules
 
@@ -232,6 +232,7 @@ def test_mlflow_itself_loads_what_was_registered(
     pd.testing.assert_frame_equal(
         scored_pairs(tested, loaded), scored_pairs(tested, PipelineModel.load(fitted["model_uri"]))
     )
+    assert own_threshold(loaded) == fitted["threshold"] != 0.5
     described = mlflow.models.Model.load(uri)
     assert list(described.load_input_example().columns) == described.get_input_schema().input_names()
 
