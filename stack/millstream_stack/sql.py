@@ -15,7 +15,7 @@ from rich.console import Console
 from millstream import jobs, sessions
 from millstream.errors import MillstreamError
 from millstream.lake.inventory import tables
-from millstream.lake.tables import ZONES, TableRef
+from millstream.lake.tables import NAME, ZONES, TableRef
 from millstream.settings import Settings
 from millstream_stack import sql_tables
 from millstream_stack.sql_output import Format, show, write_csv, write_json
@@ -41,8 +41,8 @@ JSON_OPTIONS = {
     "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX",
     "timestampNTZFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSS",
 }
-# What a query begins with, after comments and parentheses.
-FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*(?:\n|$)|/\*.*?\*/)*(\w+)", re.DOTALL)
+# What a query begins with, after comments and parentheses; possessive, or many comments would take for ever.
+FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*(?:\n|$)|/\*.*?\*/)*+(\w+)", re.DOTALL)
 # What Spark's and Delta's statements that change something begin with.
 CHANGING = re.compile(
     "add|alter|analyze|begin|cache|call|clear|comment|convert|copy|create|declare|delete|drop|execute|grant|"
@@ -57,9 +57,9 @@ class QueryError(MillstreamError):
 
 
 def tables_named(query: str) -> list[TableRef]:
-    """The lake tables a query names, each once."""
-    found = {f"{zone.lower()}.{name.lower()}" for zone, name in NAMED.findall(query)}
-    return [TableRef.parse(name) for name in sorted(found)]
+    """The lake tables a query names, each once; a name in a text counts too."""
+    found = {(zone.lower(), name.lower()) for zone, name in NAMED.findall(query)}
+    return [TableRef.parse(f"{zone}.{name}") for zone, name in sorted(found) if NAME.fullmatch(name)]
 
 
 def read_only(query: str) -> str:

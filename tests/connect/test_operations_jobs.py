@@ -133,6 +133,7 @@ def test_make_sql_gives_programs_all_rows_and_people_the_first(
 
 def test_make_sql_tells_of_tables(lake: Settings) -> None:
     publish(lake.lake_root, "silver.flights", "r1", read=9)
+    assert answer(lake, "select 'silver.not_there' as text", "csv") == "text\nsilver.not_there\n"
     publish(lake.lake_root, "silver.planes", "r1", read=9)
     described = [line.split()[1:4:2] for line in answer(lake, "describe silver.flights").splitlines()]
     assert ["number", "bigint"] in described

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from millstream.settings import CHECKOUT
 from millstream_stack import __main__ as command_line
-from millstream_stack.sql import tables_named
+from millstream_stack.sql import FIRST_WORD, tables_named
 from millstream_stack.sql_output import printable, show, write_csv, write_json
 from millstream_stack.sql_tables import no_such_table
 
@@ -54,6 +54,7 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         ("select * from gold.`arrival_delay_features`", ["gold.arrival_delay_features"]),
         ("select * from ops.ledger", ["ops.ledger"]),
         ("select a.b, notsilver.c, 'bronze' from x", []),
+        ("select 'gold.1', 'silver.Été'", []),
         ("describe history silver.flights_quarantine", ["silver.flights_quarantine"]),
     ],
 )
@@ -184,6 +185,10 @@ def test_what_changes_something_is_refused_in_words(
     assert error.startswith(f"error: `make sql` is read-only, it does not take {word}: it takes queries")
     assert "docs/operations.md" in error
     assert len(error.splitlines()) == 1
+
+
+def test_many_comments_take_no_time() -> None:
+    assert FIRST_WORD.match("/* a */ " * 60 + "'") is None
 
 
 def test_without_a_server_it_says_so_at_once(
