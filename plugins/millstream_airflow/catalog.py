@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from functools import cache
 from pathlib import Path
@@ -13,6 +12,7 @@ from airflow.sdk import Asset
 from millstream.contract import Contract
 from millstream.errors import ContractError
 from millstream.settings import Settings
+from millstream.written import read_json
 
 
 def contract(dataset: str) -> Contract:
@@ -24,14 +24,12 @@ def suite(name: str) -> dict[str, Any]:
     """The expectation suite of table `name`, in Great Expectations' JSON. Raises ContractError."""
     path = Settings().root / "expectations" / f"{name}.json"
     try:
-        loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        loaded: dict[str, Any] = read_json(path)
     except OSError as error:
         raise ContractError(
             f"{path.name}: table {name} has no suite in expectations/: without one nothing is published; "
             f"for a dataset, `make expectations DATASET={name}` proposes one"
         ) from error
-    except ValueError as error:
-        raise ContractError(f"{path.name}: is not JSON: {error}") from error
     return loaded
 
 

@@ -12,10 +12,10 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from millstream.errors import ContractError
+from millstream.written import read_yaml
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 # A column's name at the source, as it is spelled there.
@@ -269,11 +269,9 @@ class Contract(_Strict):
             ContractError: names the file, each wrong field, and what was expected there.
         """
         try:
-            data = yaml.safe_load(path.read_text(encoding="utf-8"))
+            data = read_yaml(path)
         except OSError as error:
             raise ContractError(f"{path.name}: cannot be read: {error.strerror}") from error
-        except yaml.YAMLError as error:
-            raise ContractError(f"{path.name}: is not YAML: {error}") from error
         return cls.from_dict(data, origin=path.name, stem=path.stem)
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import yaml
 
 from millstream.contract import Contract, months
 from millstream.errors import ContractError
+from millstream.settings import CHECKOUT
+from millstream.written import read_json
 
 GOOD: dict[str, Any] = {
     "dataset": "orders",
@@ -96,6 +99,87 @@ def test_a_file_is_named_after_its_dataset(tmp_path: Path) -> None:
 def test_what_is_not_yaml_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match=r"orders\.yaml: is not YAML"):
         Contract.load_file(written(tmp_path, "dataset: [unclosed"))
+
+
+def shipped(dataset: str) -> str:
+    return (CHECKOUT / "dags" / "datasets" / f"{dataset}.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        (
+            "drift: {added: freeze}\ndrift: {widened: freeze}\n",
+            "key 'drift' stands twice, in line {end} first",
+        ),
+        (
+            "drift: {added: freeze, removed: freeze, added: evolve}\n",
+            "key 'added' stands twice, in line {end}",
+        ),
+        ('drift: {added: freeze, "added": evolve}\n', "key 'added' stands twice, in line {end} first"),
+        ("load: watermark\n", "line {end}: key 'load' stands twice, in line {load} first"),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused_with_its_lines(tmp_path: Path, more: str, expected: str) -> None:
+    text = shipped("airports")
+    end, load = text.count("\n") + 1, text[: text.index("\nload:")].count("\n") + 2
+    with pytest.raises(ContractError, match=r"airports\.yaml: ") as refused:
+        Contract.load_file(written(tmp_path, text + more, "airports"))
+    assert expected.format(end=end, load=load) in str(refused.value)
+
+
+def test_a_key_may_override_what_is_merged_into_its_mapping(tmp_path: Path) -> None:
+    text = shipped("airports").replace(
+        "columns:\n  - {name: faa, type: string,",
+        "columns:\n  - &text {name: faa, type: string,",
+    )
+    text += "  - {<<: *text, name: icao, description: Another code}\n"
+    assert Contract.load_file(written(tmp_path, text, "airports")).columns[-1].name == "icao"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "expected"),
+    [
+        ("utf-16", "is text in UTF-16: save it as text in UTF-8"),
+        ("utf-16-le", "is text in UTF-16: save it as text in UTF-8"),
+        ("cp1252", "line 3: byte 0xfc is not UTF-8: save the file as UTF-8"),
+    ],
+)
+def test_a_contract_in_another_encoding_is_refused_by_name(
+    tmp_path: Path, encoding: str, expected: str
+) -> None:
+    text = shipped("airports").replace("description: Codes", "description: Kürzel", 1)
+    path = tmp_path / "airports.yaml"
+    path.write_bytes(text.encode("utf-8-sig"))
+    assert Contract.load_file(path).description.startswith("Kürzel")
+    path.write_bytes(text.encode(encoding))
+    with pytest.raises(ContractError) as refused:
+        Contract.load_file(path)
+    assert str(refused.value) == f"airports.yaml: {expected}"
+
+
+def test_a_date_that_is_none_is_said_so(tmp_path: Path) -> None:
+    text = shipped("airports").replace("end_date: 2013-12-31", "end_date: 2013-02-30")
+    with pytest.raises(ContractError, match=r"airports\.yaml: .*day is out of range for month"):
+        Contract.load_file(written(tmp_path, text, "airports"))
+
+
+def test_a_suites_key_that_stands_twice_is_refused_with_its_lines(tmp_path: Path) -> None:
+    text = (CHECKOUT / "expectations" / "airports.json").read_text(encoding="utf-8")
+    path = tmp_path / "airports.json"
+    path.write_bytes(text.encode("utf-8-sig"))
+    assert read_json(path) == json.loads(text)
+    doubled = text.replace('"name":', '"name": "x",\n  "name":', 1)
+    line = text[: text.index('"name":')].count("\n") + 1
+    path.write_text(doubled)
+    with pytest.raises(ContractError) as refused:
+        read_json(path)
+    assert str(refused.value) == (
+        f"airports.json: line {line + 1}: key 'name' stands twice, in line {line} first"
+    )
+    path.write_text(doubled.replace("\n  ", "\n\t"))
+    with pytest.raises(ContractError, match=f"line {line + 1}: key 'name' stands twice, in line {line}"):
+        read_json(path)
 
 
 def test_months_cross_the_year() -> None:
