@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 
 BATCH_ROWS = 20_000
+# A file is checked when it lands; what cannot be read later was damaged since, or landed before that check.
+FETCH_AGAIN = (
+    "Nothing was loaded. What to do: clear the run from plan, which fetches it again; if it is so at the "
+    "source, ask its owner"
+)
 LINEAGE = ("_source_file", "_source_row", "_record_error", "_record", "_added")
 
 
@@ -83,7 +88,7 @@ def _read_text(spark: SparkSession, contract: Contract, lake_root: str, uris: li
                 try:
                     yield from _to_batches(records, columns, path)
                 except UnreadableError as error:
-                    raise SourceDataError(f"{path} {error}") from error
+                    raise SourceDataError(f"{path} {error}. {FETCH_AGAIN}") from error
 
     schema = ", ".join(f"`{name}` string" for name in columns)
     decoded = (
@@ -183,11 +188,11 @@ def delivered(contract: Contract, stream: IO[bytes], name: str) -> Delivered:
     try:
         found = _delivered(contract, stream)
     except UnreadableError as error:
-        raise SourceDataError(f"{contract.dataset}: {name} {error}") from error
+        raise SourceDataError(f"{contract.dataset}: {name} {error}. {FETCH_AGAIN}") from error
     except (ValueError, OSError) as error:
-        raise SourceDataError(f"{contract.dataset}: {name} cannot be read: {error}") from error
+        raise SourceDataError(f"{contract.dataset}: {name} cannot be read: {error}. {FETCH_AGAIN}") from error
     if not found.names and not contract.allow_empty and contract.source.kind != "http":
-        raise SourceDataError(f"{contract.dataset}: {name} has no record that can be read")
+        raise SourceDataError(f"{contract.dataset}: {name} has no record that can be read. {FETCH_AGAIN}")
     return found
 
 

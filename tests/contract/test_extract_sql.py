@@ -157,6 +157,13 @@ def test_rows_are_landed_in_key_order_a_parquet_file_a_batch(engine, lake):
     assert manifest.watermark_high is None
 
 
+def test_columns_that_differ_only_in_case_are_refused_in_words(postgres):
+    run(postgres, 'CREATE TABLE planes (tailnum text PRIMARY KEY, seats int, "Seats" int)')
+    with pytest.raises(SchemaDriftError) as refused:
+        SqlExtractor(contract(), postgres).plan([])
+    assert "columns named twice: 'seats', 'Seats' (Spark takes no notice of case). " in str(refused.value)
+
+
 def test_types_are_the_tables_also_in_a_batch_of_nulls(engine, lake):
     table = sa.Table(
         "planes",

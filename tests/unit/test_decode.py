@@ -8,6 +8,8 @@ import io
 import zipfile
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -403,6 +405,15 @@ def test_a_removed_column_is_null_where_the_contract_says_so(source: Contract, c
 )
 def test_a_field_that_one_record_has_is_a_field_of_the_delivery(source: Contract, content: bytes) -> None:
     assert delivered(source, io.BytesIO(content), "x").names == ["id", "name"]
+
+
+def test_the_columns_of_a_table_that_differ_only_in_case_are_refused() -> None:
+    """Spark would say AMBIGUOUS_REFERENCE, with a stack."""
+    source = contract({"kind": "sql", "connection": "db", "table": "things", "key": "id"})
+    batch = io.BytesIO()
+    pq.write_table(pa.table({"id": ["1"], "name": ["a"], "Name": ["b"]}), batch)
+    with pytest.raises(SourceDataError, match="has columns named twice: 'name', 'Name'"):
+        delivered(source, batch, "things.parquet")
 
 
 def test_an_empty_last_page_has_no_fields() -> None:

@@ -11,10 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from millstream.contract import Contract
+from millstream.decode import decoder, delivered
 from millstream.errors import SourceDataError
 from millstream.extract.files import FilesExtractor
+from millstream.extract.formats import check_file
+from millstream.formats.record import is_unicode
 from millstream.lake.storage import Storage
 from millstream.landing import Landing
 from millstream.settings import CHECKOUT
@@ -248,3 +253,45 @@ def test_what_its_format_calls_empty_is_landed_where_the_contract_allows_it(
 ) -> None:
     assert refusal(shipped(dataset, file_format), content, tmp_path) == "holds no record"
     land(shipped(dataset, file_format, allow_empty=True), content, tmp_path)
+
+
+GOOD = {
+    "csv": CSV_ROWS * 3,
+    "csv.zip": zipped(CSV_ROWS * 3),
+    "jsonl.gz": gzip.compress(OBJECT.encode() * 3, mtime=0),
+    "xml": b"<?xml version='1.0'?><airports><airport faa='EWR'><lat>1</lat></airport><!-- x --></airports>",
+}
+CONTRACTS = {
+    (name, empty): shipped("docstrings" if name == "jsonl.gz" else "airports", name, allow_empty=empty)
+    for name in GOOD
+    for empty in (False, True)
+}
+CHANGE = st.tuples(st.floats(0, 1, exclude_max=True), st.binary(max_size=3), st.integers(0, 3))
+
+
+@pytest.mark.parametrize("file_format", list(GOOD))
+@settings(max_examples=200, deadline=None)
+@given(changes=st.lists(CHANGE, min_size=1, max_size=4), cut=st.floats(0.5, 1.5), empty=st.booleans())
+def test_whatever_has_happened_to_a_file_it_is_read_or_refused_in_one_line(
+    file_format: str, changes: list[tuple[float, bytes, int]], cut: float, empty: bool
+) -> None:
+    content = GOOD[file_format]
+    for place, new, old in changes:
+        start = int(place * len(content))
+        content = content[:start] + new + content[start + old :]
+    content = content[: int(cut * len(content))]
+    contract = CONTRACTS[file_format, empty]
+    refused: str | None = None
+    try:
+        check_file(contract, "there")(io.BytesIO(content))
+    except SourceDataError as error:
+        refused = str(error)
+    if refused is not None:
+        assert refused.isprintable()
+        return
+    found = delivered(contract, io.BytesIO(content), "there")
+    assert is_unicode(found.names)
+    for record in decoder(contract)(io.BytesIO(content)):
+        if record is not None:
+            assert is_unicode([*(record.values or []), record.error, record.raw, record.added])
+            assert (record.values is None) == (record.error is not None)

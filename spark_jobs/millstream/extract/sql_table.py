@@ -19,7 +19,7 @@ from sqlalchemy.exc import (
 )
 
 from millstream import drift
-from millstream.contract import Contract, SqlSource
+from millstream.contract import Contract, SqlSource, alike
 from millstream.errors import ConfigurationError, SchemaDriftError, SourceDataError, SourceUnavailableError
 from millstream.extract.arrow_types import change_of_type, landed_columns
 
@@ -67,6 +67,11 @@ class SourceTable:
                 "database's owner, or correct source.table in the contract"
             ) from error
         found = table.columns.keys()
+        if same := alike(found):
+            raise SchemaDriftError(
+                f"{self.where}: columns named twice: {same}. Nothing was landed. What to do: ask the "
+                "database's owner, or read a view that has one of them"
+            )
         needed = (self.source.key, self.source.watermark)
         if missing := [name for name in needed if name and name not in found]:
             raise SchemaDriftError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -26,22 +27,30 @@ def unzipped(stream: IO[bytes], whole: bool = False) -> Iterator[IO[bytes]]:
 
     Raises: UnreadableError: no zip file, a damaged one, or one that holds more files, or none.
     """
-    with (
-        _readable(stream, "zip"),
-        zipfile.ZipFile(stream) as archive,
-        _opened(archive, _only_member(archive), whole) as content,
-    ):
+    with _readable(stream, "zip"), _archive(stream) as archive, _opened(archive, whole) as content:
         yield content
 
 
-def _opened(archive: zipfile.ZipFile, member: zipfile.ZipInfo, whole: bool) -> IO[bytes]:
+# What Python raises for a damaged directory; RuntimeError also for an encrypted member, and for one that is
+# packed in a way that it does not know.
+_DIRECTORY_DAMAGE = (RuntimeError, ValueError, OverflowError, struct.error)
+
+
+def _archive(stream: IO[bytes]) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(stream)
+    except _DIRECTORY_DAMAGE as error:
+        raise zipfile.BadZipFile(str(error)) from error
+
+
+def _opened(archive: zipfile.ZipFile, whole: bool) -> IO[bytes]:
+    member = _only_member(archive)
     try:
         if whole and (damaged := archive.testzip()) is not None:
-            raise zipfile.BadZipFile(f"bad checksum of {printable(damaged)}")
+            raise zipfile.BadZipFile(f"bad checksum of {damaged}")
         return archive.open(member)
-    except RuntimeError as error:
-        # The member is encrypted, or packed in a way that Python does not know.
-        raise zipfile.BadZipFile(printable(str(error))) from error
+    except _DIRECTORY_DAMAGE as error:
+        raise zipfile.BadZipFile(str(error)) from error
 
 
 @contextmanager
@@ -60,7 +69,7 @@ def _readable(stream: IO[bytes], kind: str) -> Iterator[None]:
         stream.seek(0)
         head = stream.read(HEAD_BYTES)
         other = "" if head.startswith((b"PK", b"\x1f\x8b")[kind == "gzip"]) else f"; it is {kind_of(head)}"
-        raise UnreadableError(f"is not a readable {kind} file: {error}{other}") from error
+        raise UnreadableError(f"is not a readable {kind} file: {printable(str(error))}{other}") from error
 
 
 def _only_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
