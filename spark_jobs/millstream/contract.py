@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
@@ -20,6 +20,9 @@ from millstream.written import read_yaml
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 # A column's name at the source, as it is spelled there.
 SourceName = Annotated[str, StringConstraints(pattern=r"^[\p{L}_][\p{L}\p{N}_$-]{0,127}$")]
+# How far behind the watermark to read again: a duration for times, a number for numbers.
+Lookback = Annotated[timedelta, Field(ge=timedelta(0))] | Annotated[int, Field(ge=0)]
+USUAL_LOOKBACK = timedelta(days=1)
 # Digits are spelled out, because `\d` takes those of every script.
 MONTH_PATTERN = r"^[1-9][0-9]{3}-(0[1-9]|1[0-2])$"
 Month = Annotated[str, StringConstraints(pattern=MONTH_PATTERN)]
@@ -86,6 +89,7 @@ class HttpSource(_Strict):
         max_length=200,
         description="where an answer has its records: a name, or a path of names: data.items",
     )
+    lookback: Lookback | None = None
     since_param: str | None = Field(default=None, pattern=r"^[A-Za-z_$][A-Za-z0-9_.$\[\]-]{0,62}$")
 
 
@@ -98,6 +102,7 @@ class SqlSource(_Strict):
     table: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$")
     key: SourceName
     watermark: SourceName | None = None
+    lookback: Lookback | None = None
     batch_rows: int = Field(default=10_000, ge=1)
 
 
@@ -192,6 +197,8 @@ class Contract(_Strict):
             raise ValueError("load: 'watermark' needs source.watermark (sql) or source.since_param (http)")
         if self.load == "watermark" and isinstance(self.source, HttpSource) and self.event_time is None:
             raise ValueError("load: 'watermark' over http needs event_time, what since_param is about")
+        if not isinstance(self.source, FilesSource) and self.source.lookback is not None:
+            self._has_use_for_lookback(self.source.lookback)
         if isinstance(self.source, FilesSource) and self.partition and "{partition}" not in self.source.path:
             raise ValueError("source.path: must contain {partition}, because the dataset is partitioned")
         return self
@@ -207,6 +214,20 @@ class Contract(_Strict):
         if self.drift.new_category != usual.new_category and not any(one.categories for one in self.columns):
             raise ValueError("drift.new_category: no column has categories")
         return self
+
+    def _has_use_for_lookback(self, lookback: timedelta | int) -> None:
+        if self.load != "watermark":
+            raise ValueError("source.lookback: only load 'watermark' has one; the others read all anew")
+        if isinstance(self.source, HttpSource) and lookback and not isinstance(lookback, timedelta):
+            raise ValueError("source.lookback: since_param is about times: write a duration, for example P1D")
+
+    def lookback(self, of_times: bool) -> timedelta | int:
+        """How far behind the watermark to read again, in search of what was committed late: a day, unless the
+        contract says otherwise; of numbers nothing, unless it does."""
+        given = None if isinstance(self.source, FilesSource) else self.source.lookback
+        if given is None:
+            return USUAL_LOOKBACK if of_times else 0
+        return given
 
     def _has_watermark(self) -> bool:
         match self.source:

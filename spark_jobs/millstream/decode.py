@@ -12,11 +12,12 @@ from contextlib import AbstractContextManager
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from millstream.contract import Contract, FilesSource, HttpSource, SqlSource, alike
+from millstream.contract import Contract, FilesSource, HttpSource, Layout, SqlSource, alike
 from millstream.errors import SourceDataError
 from millstream.formats import csv_lines, json_records, xml_rows
 from millstream.formats.archives import gunzipped, unzipped
 from millstream.formats.record import Delivered, Record, UnreadableError
+from millstream.landing import UNFIT
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,30 +50,59 @@ def _read_parquet(spark: SparkSession, contract: Contract, lake_root: str, uris:
     from pyspark.sql import functions as F
 
     frame = spark.read.parquet(*uris)
-    layout = contract.layout(frame.columns)
+    layout = contract.layout(name for name in frame.columns if name != UNFIT)
     columns = [
-        (_text_of(name) if name else F.lit(None).cast("string")).alias(column)
+        (_text_of(frame, name) if name else F.lit(None).cast("string")).alias(column)
         for column, name in zip(contract.column_names, layout.delivered, strict=True)
     ]
     added = F.lit(None).cast("string")
     if layout.added:
-        besides = F.struct(*(_text_of(name).alias(name) for name in layout.added))
+        besides = F.struct(*(_text_of(frame, name).alias(name) for name in layout.added))
         added = F.to_json(besides, {"ignoreNullFields": "false"})
     return frame.select(
         *columns,
         _relative(F.col("_metadata.file_path"), lake_root).alias("_source_file"),
         (F.col("_metadata.row_index") + 1).alias("_source_row"),
-        F.lit(None).cast("string").alias("_record_error"),
+        _binary_as_text(frame, contract, layout).alias("_record_error"),
         F.lit(None).cast("string").alias("_record"),
         added.alias("_added"),
     )
 
 
-def _text_of(name: str) -> Column:
+def _text_of(frame: DataFrame, name: str) -> Column:
+    """A column's values as text: of bytes the digits, because few bytes are text; what the column's type does
+    not hold as the source wrote it."""
     from pyspark.sql import functions as F
 
     quoted = name.replace("`", "``")
-    return F.col(f"`{quoted}`").cast("string")
+    value = F.col(f"`{quoted}`")
+    if _is_binary(frame, name):
+        return F.concat(F.lit("\\x"), F.lower(F.hex(value)))
+    return (
+        F.coalesce(value.cast("string"), F.col(UNFIT)[name])
+        if UNFIT in frame.columns
+        else value.cast("string")
+    )
+
+
+def _binary_as_text(frame: DataFrame, contract: Contract, layout: Layout) -> Column:
+    """Why a row with bytes where the contract has a text cannot be read; null for the others."""
+    from pyspark.sql import functions as F
+
+    reasons = [
+        F.concat(
+            F.lit(f"{column.name}: bytes, not of type string: "), F.substring(_text_of(frame, name), 1, 80)
+        )
+        for column, name in zip(contract.columns, layout.delivered, strict=True)
+        if name is not None and column.type == "string" and _is_binary(frame, name)
+    ]
+    if not reasons:
+        return F.lit(None).cast("string")
+    return F.nullif(F.concat_ws("; ", *reasons), F.lit(""))
+
+
+def _is_binary(frame: DataFrame, name: str) -> bool:
+    return dict(frame.dtypes)[name] == "binary"
 
 
 def _read_text(spark: SparkSession, contract: Contract, lake_root: str, uris: list[str]) -> DataFrame:
@@ -213,7 +243,7 @@ def _delivered(contract: Contract, stream: IO[bytes]) -> Delivered:
         case SqlSource():
             import pyarrow.parquet as pq
 
-            names = list(pq.read_schema(stream).names)
+            names = [name for name in pq.read_schema(stream).names if name != UNFIT]
             if same := alike(names):
                 raise UnreadableError(f"has columns named twice: {same}")
             return Delivered(names, {})

@@ -15,8 +15,9 @@ import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
 from functools import cached_property
-from typing import BinaryIO, Literal, Self
+from typing import Any, BinaryIO, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -36,6 +37,8 @@ LANDED = re.compile(
 )
 # A file that is not whole.
 PART = re.compile(rf"landing/[^/]+/((partition=[^/]+|_manifests)/)?{PART_NAME}")
+# A column of landed tables: values that the type of their column does not hold, as text by its name.
+UNFIT = "_millstream_unfit"
 # The note of when a run began to fetch.
 BEGAN = "began"
 # What parts two manifests when the clock does not.
@@ -66,6 +69,10 @@ class LandedFile(BaseModel):
     rows: int | None = Field(default=None, description="Where the extractor knows it.")
     watermark: str | None = Field(default=None, description="Highest watermark value inside.")
     status: Status = Field(description="Against the last manifest that names the same source.")
+    seen: tuple[tuple[int, int], ...] = Field(
+        default=(),
+        description="Rows that an earlier run has brought just so: first and last of each range, from 1 on.",
+    )
 
     @field_validator("path")
     @classmethod
@@ -80,6 +87,9 @@ class LandedFile(BaseModel):
     @property
     def dataset(self) -> str:
         return self.path.split("/")[1]
+
+    def has_seen(self, row: int) -> bool:
+        return any(first <= row <= last for first, last in self.seen)
 
 
 class Manifest(BaseModel):
@@ -96,7 +106,9 @@ class Manifest(BaseModel):
     replaced: tuple[str, ...] = Field(
         default=(), description="Landed objects that only earlier landings of this run name."
     )
-    watermark_low: str | None = Field(default=None, description="Records from here on were asked for.")
+    watermark_low: str | None = Field(
+        default=None, description="How far had been read; the look-back reaches further back."
+    )
     watermark_high: str | None = Field(default=None, description="Where the next run may start.")
     removed_at: datetime | None = Field(
         default=None, description="When retention removed the files that only this run and older ones name."
@@ -192,7 +204,8 @@ class Landing:
         Manifests are ordered by `created_at`: when the run began to fetch, as far as that was noted. The
         same files once more are no newer than they were.
         """
-        watermarks = [file.watermark for file in files if file.watermark is not None]
+        # What a look-back brings alone may lie before what had been read.
+        reached = [watermark_low, *(file.watermark for file in files)]
         before = self.landed()
         began = self.noted(BEGAN)
         if began is not None:
@@ -210,7 +223,7 @@ class Landing:
             files=tuple(files),
             replaced=_replaced(before, files),
             watermark_low=watermark_low,
-            watermark_high=max(watermarks, default=watermark_low),
+            watermark_high=highest(one for one in reached if one is not None),
         )
         replace_manifest(self._storage, manifest)
         self._storage.remove(self._notes)
@@ -252,6 +265,20 @@ class Landing:
     def is_intact(self, file: LandedFile) -> bool:
         """Whether the landed object is still there with the bytes the record speaks of."""
         return _is_intact(self._storage, file)
+
+    def bytes_of(self, file: LandedFile) -> bytes:
+        """A landed object. Raises FileNotFoundError when it is no longer there, as retention may have it."""
+        if not self._storage.exists(file.path):
+            raise FileNotFoundError(f"{file.path} is no longer there")
+        return self._storage.read(file.path)
+
+    def manifests(self) -> list[Manifest]:
+        """All manifests of the dataset, oldest first."""
+        return manifests_of(self._storage, self.dataset)
+
+    @property
+    def lake_root(self) -> str:
+        return self._storage.lake_root
 
     @property
     def _notes(self) -> str:
@@ -381,6 +408,32 @@ def damaged_files(storage: Storage, files: Iterable[LandedFile]) -> list[str]:
     """Paths of landed objects that are missing or have other bytes than were received; each is read once."""
     received = {(file.path, file.size, file.sha256): file for file in files}
     return sorted({file.path for file in received.values() if not _is_intact(storage, file)})
+
+
+def highest(watermarks: Iterable[str]) -> str | None:
+    """The highest of watermarks as text: numbers as numbers, times as moments, whatever their spelling."""
+    return max(watermarks, key=_place, default=None)
+
+
+def at_least(watermark: str | None, other: str) -> bool:
+    """Whether a watermark is at or after another. What cannot be compared counts as it."""
+    if watermark is None:
+        return True
+    places = _place(watermark), _place(other)
+    return places[0][0] != places[1][0] or places[0] >= places[1]
+
+
+def _place(watermark: str) -> tuple[int, Any]:
+    """What orders watermarks of one kind: numbers, moments, other text."""
+    try:
+        return 0, Decimal(watermark)
+    except InvalidOperation:
+        pass
+    try:
+        moment = datetime.fromisoformat(watermark)
+    except ValueError:
+        return 2, watermark
+    return 1, moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _folder(dataset: str) -> str:

@@ -137,7 +137,8 @@ def test_every_page_is_landed_as_received(source, lake):
 
 
 def test_only_what_is_at_or_after_the_watermark_is_asked_for(source, lake):
-    manifest = Try(source, lake).land("2013-01-01T05:00:00Z")
+    told = {**weather().source.model_dump(), "lookback": 0}
+    manifest = Try(source, lake, contract=weather(source=told)).land("2013-01-01T05:00:00Z")
     assert source.asked[0] == "/weather?offset=0&limit=3&since=2013-01-01T05%3A00%3A00Z"
     assert landed_records(lake, manifest) == RECORDS[5:]
     assert (manifest.watermark_low, manifest.watermark_high) == (

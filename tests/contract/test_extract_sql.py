@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import traceback
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
-from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from postgres_server import PASSWORD, PostgresServer
+from postgres_server import PASSWORD
+from sql_runs import (
+    INCREMENTAL,
+    PLANES,
+    THREE_PLANES,
+    Try,
+    as_single_files,
+    at,
+    contract,
+    run,
+    tailnums,
+    where,
+)
 
-from millstream.contract import Contract
 from millstream.errors import (
     ConfigurationError,
     ContractError,
@@ -24,117 +32,8 @@ from millstream.errors import (
     SourceDataError,
     SourceUnavailableError,
 )
-from millstream.extract.sql import SqlExtractor, SqlSlice
-from millstream.lake.storage import Storage
-from millstream.landing import Landing, read_manifest
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    server = PostgresServer(tmp_path_factory.mktemp("postgres"))
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def postgres(server):
-    engine = sa.create_engine(server.url, poolclass=sa.NullPool)
-    yield engine
-    run(
-        engine,
-        "DROP SCHEMA public CASCADE",
-        "CREATE SCHEMA public",
-        "GRANT USAGE ON SCHEMA public TO PUBLIC",
-    )
-
-
-@pytest.fixture
-def sqlite(tmp_path):
-    engine = sa.create_engine(f"sqlite:///{tmp_path}/source.db", poolclass=sa.NullPool)
-    run(engine, "CREATE TABLE other (id INTEGER)")
-    return engine
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def engine(request):
-    return request.getfixturevalue(request.param)
-
-
-@pytest.fixture
-def lake(tmp_path):
-    return tmp_path / "lake"
-
-
-def run(engine: sa.Engine, *statements: str) -> None:
-    with engine.begin() as connection:
-        for statement in statements:
-            connection.execute(sa.text(statement))
-
-
-def contract(
-    columns="tailnum:string seats:int", table="planes", key="tailnum", watermark=None, **more
-) -> Contract:
-    source = {"kind": "sql", "connection": "register", "table": table, "key": key, "watermark": watermark}
-    if "batch_rows" in more:
-        source["batch_rows"] = more.pop("batch_rows")
-    if isinstance(columns, str):
-        pairs = [pair.split(":") for pair in columns.split()]
-        columns = [{"name": name, "type": kind, "description": name * 3} for name, kind in pairs]
-    return Contract.from_dict(
-        {
-            "dataset": "planes",
-            "version": 1,
-            "description": "Planes in a register.",
-            "owner": "data",
-            "source": source,
-            "load": "watermark" if watermark else "full",
-            "start_date": "2013-01-01",
-            "columns": columns,
-            "primary_key": [columns[0]["name"]],
-            **more,
-        },
-        origin="planes.yaml",
-    )
-
-
-PLANES = "CREATE TABLE planes (tailnum VARCHAR(6) NOT NULL PRIMARY KEY, seats INTEGER)"
-THREE_PLANES = "INSERT INTO planes VALUES ('N1', 55), ('N2', NULL), ('N3', 182)"
-
-
-class Try:
-    """One try of a run: plan, each slice through JSON as the orchestrator hands it over, manifest."""
-
-    def __init__(self, engine, lake: Path, wanted: Contract | None = None, run="1") -> None:
-        self.extractor = SqlExtractor(wanted or contract(), engine)
-        self.storage = Storage(f"file://{lake}")
-        self.lake = lake
-        self.run = run
-
-    def plan(self, watermark=None) -> list[SqlSlice]:
-        pieces = self.extractor.plan([], watermark)
-        return [SqlSlice.model_validate(json.loads(piece.model_dump_json())) for piece in pieces]
-
-    def land(self, watermark=None):
-        files = [
-            file
-            for piece in self.plan(watermark)
-            for file in self.extractor.fetch(piece, Landing(self.storage, "planes", self.run))
-        ]
-        return Landing(self.storage, "planes", self.run).commit([], files, watermark)
-
-    def table(self, manifest) -> pa.Table:
-        return pa.concat_tables([pq.read_table(self.lake / file.path) for file in manifest.files])
-
-    def landed(self, watermark=None) -> list[dict]:
-        return self.table(self.land(watermark)).to_pylist()
-
-    def has_landed(self) -> bool:
-        try:
-            read_manifest(self.storage, "planes", self.run)
-        except SourceDataError:
-            return False
-        return True
+from millstream.extract.sql import SqlSlice
+from millstream.landing import Landing
 
 
 def test_rows_are_landed_in_key_order_a_parquet_file_a_batch(engine, lake):
@@ -200,7 +99,7 @@ def test_types_are_the_tables_also_in_a_batch_of_nulls(engine, lake):
 
     attempt = Try(engine, lake, contract("id:int", key="id", batch_rows=1))
     manifest = attempt.land()
-    filled, empty = (pq.read_table(lake / file.path) for file in manifest.files)
+    filled, empty = (attempt.table(one) for one in as_single_files(manifest))
 
     assert filled.to_pylist() == [row]
     assert empty.to_pylist() == [{name: 2 if name == "id" else None for name in row}]
@@ -295,28 +194,6 @@ def test_keys_of_other_types_are_read_in_the_databases_order(engine, lake, sql_t
     assert sorted(row["place"] for row in attempt.landed()) == list(range(len(keys)))
 
 
-# The register's clock at midnight of 1 January 2013, plus some seconds.
-def at(seconds: int) -> str:
-    return (datetime(2013, 1, 1) + timedelta(seconds=seconds)).isoformat(" ") + ".000000"
-
-
-@pytest.fixture
-def register(engine):
-    run(
-        engine,
-        "CREATE TABLE planes (tailnum VARCHAR(6) NOT NULL PRIMARY KEY, seats INTEGER, updated_at TIMESTAMP)",
-        f"INSERT INTO planes VALUES ('N1', 1, '{at(1)}'), ('N2', 2, '{at(2)}'), ('N3', 3, '{at(2)}')",
-    )
-    return engine
-
-
-INCREMENTAL = contract(watermark="updated_at")
-
-
-def tailnums(rows: list[dict]) -> list[str]:
-    return [row["tailnum"] for row in rows]
-
-
 def test_first_run_reads_all_and_the_watermark_is_the_highest(register, lake):
     attempt = Try(register, lake, INCREMENTAL)
     manifest = attempt.land()
@@ -340,13 +217,13 @@ def test_later_run_reads_what_changed_and_what_shares_the_watermarks_moment(regi
 
 
 def test_nothing_new_gives_no_slice(register, lake):
-    assert Try(register, lake, INCREMENTAL).plan("2013-01-01T00:00:03") == []
+    assert Try(register, lake, INCREMENTAL).plan("2013-01-02T00:00:03") == []
 
 
 def test_row_without_a_watermark_is_read_every_time(register, lake):
     run(register, "INSERT INTO planes VALUES ('N9', 9, NULL)")
     assert tailnums(Try(register, lake, INCREMENTAL).landed()) == ["N1", "N2", "N3", "N9"]
-    assert tailnums(Try(register, lake, INCREMENTAL).landed("2013-01-01T00:00:03")) == ["N9"]
+    assert tailnums(Try(register, lake, INCREMENTAL).landed("2013-01-02T00:00:03")) == ["N9"]
 
 
 def test_row_dated_ahead_is_read_and_does_not_hide_what_comes_until_then(register, lake):
@@ -654,10 +531,3 @@ def test_refused_query_shows_the_databases_reason(postgres, lake):
 
     run(postgres, "GRANT SELECT ON planes TO reader")
     assert tailnums(attempt.landed()) == ["N1", "N2", "N3"]
-
-
-def where(engine: sa.Engine) -> str:
-    url = engine.url
-    if url.get_backend_name() == "sqlite":
-        return f"table planes of sqlite:///{url.database}"
-    return f"table planes of postgresql://127.0.0.1:{url.port}/postgres"

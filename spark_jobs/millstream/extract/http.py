@@ -8,8 +8,9 @@ is the count of the page.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import httpx
@@ -18,10 +19,13 @@ from pydantic import BaseModel, ConfigDict
 from millstream.contract import Column, Contract, HttpSource
 from millstream.errors import ConfigurationError, SourceDataError, SourceUnavailableError
 from millstream.extract.http_client import UNHURRIED, HttpEndpoint, Patience, PatientClient
+from millstream.extract.ordering import NO_LOOKBACK, earlier
 from millstream.formats import json_records
 from millstream.json_page import records_under, stated_total
 from millstream.landing import LandedFile, Landing, in_memory
+from millstream.seen import SeenRecords
 
+log = logging.getLogger(__name__)
 ASK_OWNER = "Ask the API's owner, then clear the task: it goes on from this page"
 
 
@@ -50,21 +54,28 @@ class HttpExtractor:
         self._patience = patience
 
     def plan(self, partitions: Sequence[str], watermark: str | None = None) -> list[HttpSlice]:
-        """One slice: everything, or what is at or after the watermark."""
+        """One slice: everything, or what is at or after the look-back before the watermark."""
         if partitions:
             raise ConfigurationError(f"{self._contract.dataset}: an HTTP source is not read by partition")
-        return [HttpSlice(since=watermark if self._source.since_param else None)]
+        if watermark is None or self._source.since_param is None:
+            return [HttpSlice()]
+        lookback = self._contract.lookback(of_times=True)
+        if not lookback:
+            log.warning(NO_LOOKBACK, self._contract.dataset, self._contract.event_time)
+        return [HttpSlice(since=_before(watermark, timedelta(0) if isinstance(lookback, int) else lookback))]
 
     def fetch(self, piece: HttpSlice, landing: Landing) -> list[LandedFile]:
         """Land every page; pages that an earlier try of the same run landed are not asked for again.
 
-        Nothing at or after the watermark gives no files. An API without any record is an error, unless the
-        contract allows it.
+        Nothing new at or after the watermark gives no files: a page whose records other runs have brought is
+        left out. An API without any record is an error, unless the contract allows it.
         """
         with PatientClient(self._endpoint, self._source.connection, self._patience) as client:
             pages = _Walk(self._contract, self._source, self._endpoint, piece, landing).through(client)
         filled = [page.file for page in pages if page.records]
-        if filled or piece.since is not None:
+        if piece.since is not None:
+            return self._with_news(filled, piece.since, landing) if filled else []
+        if filled:
             return filled
         if not self._contract.allow_empty:
             raise SourceDataError(
@@ -72,6 +83,12 @@ class HttpExtractor:
                 "is right, set allow_empty in the contract"
             )
         return [page.file for page in pages]
+
+    def _with_news(self, files: list[LandedFile], since: str, landing: Landing) -> list[LandedFile]:
+        """Those of `files` that have a record which no earlier run has brought, with the others marked."""
+        seen = SeenRecords(landing, self._contract, self._source.records_key, since)
+        marked = [file.model_copy(update={"seen": seen.ranges_in(file)}) for file in files]
+        return [file for file in marked if sum(last - first + 1 for first, last in file.seen) != file.rows]
 
 
 class _Page(BaseModel):
@@ -228,6 +245,14 @@ class _Walk:
 
     def _note(self, number: int) -> str:
         return f"{self._notes}/page-{number:05d}.json"
+
+
+def _before(watermark: str, lookback: timedelta) -> str:
+    """A time that much earlier, spelled as it was; a date is whole days earlier."""
+    is_date = len(watermark) == len("2013-01-01")
+    value = datetime.fromisoformat(watermark)
+    moved = earlier(value.date() if is_date else value, lookback)
+    return str(moved.isoformat().replace("+00:00", "Z" if watermark.endswith("Z") else "+00:00"))
 
 
 def event_times(contract: Contract, column: Column, records: list[Any]) -> list[Any]:

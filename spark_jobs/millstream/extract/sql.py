@@ -11,36 +11,28 @@ quotes itself; values only as bound parameters.
 from __future__ import annotations
 
 import io
+import logging
 import math
-import uuid
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
 from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import Column, ColumnElement, Engine, func, or_, select
+from sqlalchemy import ColumnElement, Engine, func, or_, select
 
 from millstream.contract import Contract
 from millstream.errors import ConfigurationError, SourceDataError
-from millstream.extract.arrow_types import arrow_table, landed_columns
-from millstream.extract.sql_table import OpenTable, SourceTable, value_type
+from millstream.extract.arrow_types import arrow_table
+from millstream.extract.ordering import NO_LOOKBACK, Order, earlier
+from millstream.extract.sql_table import OpenTable, SourceTable
 from millstream.landing import LandedFile, Landing, in_memory
+from millstream.seen import SeenRows
 
+log = logging.getLogger(__name__)
 BATCHES_A_SLICE = 10
 MOST_SLICES = 32
-
-_READERS: dict[type | None, Callable[[str], Any]] = {
-    int: int,
-    float: float,
-    str: str,
-    Decimal: Decimal,
-    date: date.fromisoformat,
-    datetime: datetime.fromisoformat,
-    uuid.UUID: uuid.UUID,
-}
 
 
 class SqlSlice(BaseModel):
@@ -77,15 +69,15 @@ class SqlExtractor:
     def plan(self, partitions: Sequence[str], watermark: str | None = None) -> list[SqlSlice]:
         """Key ranges of about ten batches each; none when nothing is at or after the watermark.
 
-        The row that set the watermark is read again: another one may have come in at the same moment, and
-        the load merges by key.
+        What was read within the look-back before the watermark is read again, in search of what was committed
+        late, and so is the row that set the watermark: another one may have come in at the same moment.
         """
         if partitions:
             raise ConfigurationError(f"{self._contract.dataset}: a SQL source is not read by partition")
         with self._at_source.opened() as table:
+            table.check_order()
             table.check_key()
-            highest = self._highest_watermark(table)
-            whole = SqlSlice(since=watermark, until=highest, reached=self._reached(table, highest))
+            whole = self._whole(table, watermark)
             count = select(func.count()).select_from(table.table).where(*self._bounds(table, whole))
             rows = table.value(count)
             if rows:
@@ -100,24 +92,34 @@ class SqlExtractor:
         return [whole]
 
     def fetch(self, piece: SqlSlice, landing: Landing) -> list[LandedFile]:
-        """Land the slice's rows, a Parquet file a batch."""
+        """Land the slice's rows, a Parquet file a batch; those that an increment reads again as they were are
+        left out."""
         with self._at_source.opened() as table:
-            selected, schema = landed_columns(table.table)
-            query = select(*selected).where(*self._bounds(table, piece)).order_by(table.key)
-            place = schema.get_field_index(table.key.name)
-            return [
-                self._land(landing, piece, number, arrow_table(table.where, schema, rows))
-                for number, rows in enumerate(self._batches(table, query, place))
-            ]
+            query = select(*table.landed.selected).where(*self._bounds(table, piece))
+            query = query.order_by(table.key_order.expression)
+            place = table.landed.schema.get_field_index(table.key.name)
+            seen = self._seen(table, piece, landing)
+            landed = []
+            for number, rows in enumerate(self._batches(table, query, place)):
+                batch = arrow_table(table.where, table.landed, rows)
+                new = seen.without(batch) if seen else batch
+                if new.num_rows or piece.since is None:
+                    landed.append(self._land(landing, piece, number, new))
+            return landed
+
+    def _seen(self, table: OpenTable, piece: SqlSlice, landing: Landing) -> SeenRows | None:
+        if piece.since is None or table.watermark is None:
+            return None
+        return SeenRows(landing, table.key.name, table.watermark.column.name, piece.since)
 
     def _batches(self, table: OpenTable, query: Any, place: int) -> Iterator[Sequence[Any]]:
         """Rows in key order; the first batch comes even when it is empty."""
-        size = self._source.batch_rows
+        size, key = self._source.batch_rows, table.key_order
         rows = table.rows(query.limit(size))
         yield rows
         while len(rows) == size:
-            last = _from_text(table.key, _to_text(rows[-1][place]))
-            rows = table.rows(query.where(table.key > last).limit(size))
+            last = key.bound(key.text(rows[-1][place]))
+            rows = table.rows(query.where(key.expression > last).limit(size))
             if rows:
                 yield rows
 
@@ -136,75 +138,65 @@ class SqlExtractor:
     def _cut(self, table: OpenTable, whole: SqlSlice, rows: int) -> list[SqlSlice]:
         wanted = math.ceil(rows / (self._source.batch_rows * BATCHES_A_SLICE))
         step = math.ceil(rows / min(wanted, MOST_SLICES))
-        place = func.row_number().over(order_by=table.key).label("place")
-        keys = select(table.key.label("key"), place).where(*self._bounds(table, whole)).subquery()
+        key = table.key_order
+        place = func.row_number().over(order_by=key.expression).label("place")
+        keys = select(key.expression.label("key"), place).where(*self._bounds(table, whole)).subquery()
         last_of_each = select(keys.c.key).where(keys.c.place % step == 0, keys.c.place < rows)
-        ends = [_to_text(key) for (key,) in table.rows(last_of_each.order_by(keys.c.place))]
+        ends = [key.text(value) for (value,) in table.rows(last_of_each.order_by(keys.c.place))]
         return [
             whole.model_copy(update={"number": number, "after": after, "upto": upto})
             for number, (after, upto) in enumerate(zip([None, *ends], [*ends, None], strict=True))
         ]
 
-    def _highest_watermark(self, table: OpenTable) -> str | None:
-        if self._contract.load != "watermark" or self._source.watermark is None:
-            return None
-        highest = table.value(select(func.max(table.table.columns[self._source.watermark])))
-        return None if highest is None else _to_text(highest)
+    def _whole(self, table: OpenTable, watermark: str | None) -> SqlSlice:
+        """All that a run reads, before it is cut."""
+        if self._contract.load != "watermark" or table.watermark is None:
+            return SqlSlice()
+        order = table.watermark
+        since = None if watermark is None else self._since(order, watermark)
+        query = select(func.max(order.expression)).where(~order.has_no_place)
+        highest = table.value(query)
+        # A row that is dated ahead is read, by every run, but must not hide what others write until its time
+        # has come.
+        past = table.value(query.where(order.expression <= order.present())) if order.is_time else highest
+        return SqlSlice(
+            since=since,
+            until=None if highest is None else order.text(highest),
+            reached=None if past is None else order.text(past),
+        )
 
-    def _reached(self, table: OpenTable, highest: str | None) -> str | None:
-        """The highest watermark that is not yet to come. A row that is dated ahead is read, by every run, but
-        must not hide what others write until its time has come.
-        """
-        if highest is None or self._source.watermark is None:
-            return highest
-        column = table.table.columns[self._source.watermark]
-        value, now = _from_text(column, highest), datetime.now(UTC)
-        if not isinstance(value, datetime):
-            return highest
-        # A time without a zone counts as UTC. Where the source's is ahead of that, more is read again.
-        present = now if value.tzinfo else now.replace(tzinfo=None)
-        if value <= present:
-            return highest
-        reached = table.value(select(func.max(column)).where(column <= present))
-        return None if reached is None else _to_text(reached)
+    def _since(self, order: Order, watermark: str) -> str:
+        """From where on to read: the look-back before the watermark."""
+        lookback = self._contract.lookback(of_times=order.is_time)
+        value = order.value(watermark)
+        if not lookback:
+            log.warning(NO_LOOKBACK, self._contract.dataset, order.column.name)
+            return order.text(value)
+        if isinstance(value, date) != isinstance(lookback, timedelta):
+            kind = "times" if order.is_time else "no times"
+            raise ConfigurationError(
+                f"{self._contract.dataset}: source.lookback: column {order.column.name} holds {kind}, so it "
+                "must be a duration (P1D) for times, and a number for numbers"
+            )
+        return order.text(earlier(value, lookback))
 
     def _bounds(self, table: OpenTable, piece: SqlSlice) -> list[ColumnElement[bool]]:
         bounds: list[ColumnElement[bool]] = []
+        key = table.key_order
         if piece.after is not None:
-            bounds.append(table.key > _from_text(table.key, piece.after))
+            bounds.append(key.expression > key.bound(piece.after))
         if piece.upto is not None:
-            bounds.append(table.key <= _from_text(table.key, piece.upto))
-        if self._source.watermark is not None:
-            bounds += _watermark_bounds(table.table.columns[self._source.watermark], piece)
+            bounds.append(key.expression <= key.bound(piece.upto))
+        if table.watermark is not None:
+            bounds += _watermark_bounds(table.watermark, piece)
         return bounds
 
 
-def _watermark_bounds(column: Column[Any], piece: SqlSlice) -> list[ColumnElement[bool]]:
+def _watermark_bounds(order: Order, piece: SqlSlice) -> list[ColumnElement[bool]]:
     # A row without a watermark can never be seen to have changed: it is read every time, not never.
     bounds = []
     if piece.since is not None:
-        bounds.append(or_(column >= _from_text(column, piece.since), column.is_(None)))
+        bounds.append(or_(order.expression >= order.bound(piece.since), order.has_no_place))
     if piece.until is not None:
-        bounds.append(or_(column <= _from_text(column, piece.until), column.is_(None)))
+        bounds.append(or_(order.expression <= order.bound(piece.until), order.has_no_place))
     return bounds
-
-
-def _to_text(value: Any) -> str:
-    return value.isoformat() if isinstance(value, date) else str(value)
-
-
-def _from_text(column: Column[Any], text: str) -> Any:
-    """The value of `column` that `_to_text` wrote as `text`."""
-    read = _READERS.get(value_type(column))
-    if read is None:
-        raise ConfigurationError(
-            f"table {column.table}: column {column.name} has type {column.type!r}, which has no order to "
-            "read by; name another key or watermark in the contract"
-        )
-    try:
-        return read(text)
-    except (ValueError, ArithmeticError) as error:
-        raise ConfigurationError(
-            f"table {column.table}: {text!r} is no value of column {column.name} ({column.type!r}); run with "
-            "a full refresh"
-        ) from error

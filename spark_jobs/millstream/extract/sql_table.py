@@ -7,8 +7,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-from sqlalchemy import Column, Connection, Engine, Executable, MetaData, Table, func, inspect, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Executable,
+    MetaData,
+    String,
+    Table,
+    cast,
+    func,
+    inspect,
+    select,
+    text,
+    type_coerce,
+)
 from sqlalchemy.exc import (
     DBAPIError,
     InterfaceError,
@@ -22,6 +35,7 @@ from millstream import drift
 from millstream.contract import Contract, SqlSource, alike
 from millstream.errors import ConfigurationError, SchemaDriftError, SourceDataError, SourceUnavailableError
 from millstream.extract.arrow_types import change_of_type, landed_columns
+from millstream.extract.ordering import Order, lend_moments
 
 
 class SourceTable:
@@ -53,7 +67,11 @@ class SourceTable:
             with self._engine.connect() as connection:
                 if connection.dialect.name == "postgresql":
                     connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-                yield OpenTable(self.where, connection, self._reflected(connection), self.source.key)
+                    # A time at the end of year 9999 would not fit into Python further east.
+                    connection.execute(text("SET LOCAL TIME ZONE 'UTC'"))
+                if connection.dialect.name == "sqlite":
+                    lend_moments(connection)
+                yield OpenTable(self.where, connection, self._reflected(connection), self.source)
 
     def _reflected(self, connection: Connection) -> Table:
         schema, _, name = self.source.table.rpartition(".")
@@ -79,14 +97,15 @@ class SourceTable:
                 f"{', '.join(found)}. Nothing was landed. What to do: ask the database's owner, or correct "
                 "source.key and source.watermark in the contract"
             )
-        changes = [*drift.of_columns(self._contract, found), *self._of_types(landed_columns(table)[1], table)]
+        changes = [*drift.of_columns(self._contract, found), *self._of_types(connection, table)]
         drift.require_allowed(self.where, changes, "Nothing was landed", found)
         return table
 
-    def _of_types(self, schema: pa.Schema, table: Table) -> list[drift.Change]:
+    def _of_types(self, connection: Connection, table: Table) -> list[drift.Change]:
         """Columns whose type is another one. Where that does not stop the run, each value is asked later."""
         changes = []
-        delivered = self._contract.layout(schema.names).delivered
+        schema = landed_columns(table, connection.dialect.name).schema
+        delivered = self._contract.layout(table.columns.keys()).delivered
         for column, name in zip(self._contract.columns, delivered, strict=True):
             if name is None or (kind := change_of_type(column.type, schema.field(name).type)) is None:
                 continue
@@ -129,17 +148,23 @@ class SourceTable:
 class OpenTable:
     """A reflected table and the connection it was reflected through."""
 
-    def __init__(self, where: str, connection: Connection, table: Table, key: str) -> None:
+    def __init__(self, where: str, connection: Connection, table: Table, source: SqlSource) -> None:
+        dialect = connection.dialect.name
         self.where = where
         self.table = table
-        self.key = table.columns[key]
+        self.landed = landed_columns(table, dialect)
+        self.key = table.columns[source.key]
+        self.key_order = Order(self.key, dialect)
+        self.watermark: Order | None = None
+        if source.watermark is not None:
+            self.watermark = Order(table.columns[source.watermark], dialect, of_times=True)
         self._connection = connection
 
     def rows(self, query: Executable) -> Sequence[Any]:
         """All rows of `query`. Raises SourceDataError when a value is not what its column's type says."""
         try:
             return self._connection.execute(query).all()
-        except ValueError as error:
+        except (ValueError, TypeError, ArithmeticError) as error:
             raise SourceDataError(
                 f"{self.where}: a value is not what its column's type says: {error}. Nothing was landed. "
                 "Correct the row there, then clear the task"
@@ -150,11 +175,30 @@ class OpenTable:
         found = self.rows(query)
         return found[0][0] if found else None
 
+    def check_order(self) -> None:
+        """Raises SourceDataError when key or watermark have values that cannot be compared with the others:
+        reading in their order would lose rows."""
+        for order in filter(None, (self.key_order, self.watermark)):
+            if (condition := order.is_no_moment) is not None:
+                self._refuse_values(order, condition, "is no time in ISO 8601, such as 2024-05-01T10:00:00")
+        if self.key_order.is_time:
+            self._refuse_values(self.key_order, self.key_order.has_no_place, "has no place in time")
+
+    def _refuse_values(self, order: Order, condition: ColumnElement[bool], why: str) -> None:
+        key, value = (type_coerce(cast(one, String), String) for one in (self.key, order.column))
+        if found := self.rows(select(key, value).where(order.column.is_not(None), condition).limit(1)):
+            raise SourceDataError(
+                f"{self.where}: column {order.column.name} holds {found[0][1]!r}, at {self.key.name} "
+                f"{found[0][0]!r}, which {why}: its rows cannot be read in order. Nothing was landed. "
+                "Correct the row there, or name another column in the contract, then clear the task"
+            )
+
     def check_key(self) -> None:
         """Raises SourceDataError when a key is NULL or comes twice: reading in key order would lose rows."""
         if self._is_declared_unique():
             return
-        counts = select(func.count(), func.count(self.key), func.count(self.key.distinct()))
+        key = self.key_order.expression
+        counts = select(func.count(), func.count(key), func.count(key.distinct()))
         ((rows, filled, distinct),) = self.rows(counts.select_from(self.table))
         if rows != distinct:
             raise SourceDataError(
@@ -166,19 +210,13 @@ class OpenTable:
     def _is_declared_unique(self) -> bool:
         if self.key.nullable:
             return False  # SQLite lets even a primary key be NULL, unless it is declared otherwise
+        if self.key_order.expression is not self.key:
+            return False  # two spellings of a moment are two texts
         if [column.name for column in self.table.primary_key.columns] == [self.key.name]:
             return True
         inspector = inspect(self._connection)
         declared = inspector.get_unique_constraints(self.table.name, schema=self.table.schema)
         return any(constraint["column_names"] == [self.key.name] for constraint in declared)
-
-
-def value_type(column: Column[Any]) -> type | None:
-    """The Python type of a column's values; None where SQLAlchemy knows none."""
-    try:
-        return column.type.python_type
-    except NotImplementedError:
-        return None
 
 
 def _reason(error: SQLAlchemyError) -> str:

@@ -89,7 +89,7 @@ def run(spark: SparkSession, args: Args) -> Result:
     rows = _transformed(marked.observe(received, *_which_rows()), transform)
     rows = _with_required_checked(rows, transform)
     rows = _with_partition_checked(rows, contract)
-    rows = _with_duplicates_marked(rows, transform.KEY)
+    rows = _with_duplicates_marked(_with_seen_marked(spark, rows, manifest), transform.KEY)
     rows = _with_references_checked(spark, rows, transform, args.lake_root, referenced)
     require_types(rows, transform.SCHEMA, contract.dataset)
     checks.require_readable(rows, transform.CHECKS, contract.dataset)
@@ -185,16 +185,31 @@ def _with_partition_checked(rows: DataFrame, contract: Contract) -> DataFrame:
     return rows.withColumn("_malformed", F.concat("_malformed", stray))
 
 
+def _with_seen_marked(spark: SparkSession, rows: DataFrame, manifest: Manifest) -> DataFrame:
+    """`_seen`: whether another run has brought the row just so, and a page has it once more."""
+    ranges = [(file.path, first, last) for file in manifest.files for first, last in file.seen]
+    if not ranges:
+        return rows.withColumn("_seen", F.lit(False))
+    numbered = spark.createDataFrame(ranges, "file string, first bigint, last bigint").select(
+        "file", F.explode(F.sequence("first", "last")).alias("row")
+    )
+    seen = numbered.select(F.concat_ws("#", "file", "row").alias(SOURCE_ROW_ID), F.lit(True).alias("_seen"))
+    marked = rows.join(F.broadcast(seen.distinct()), SOURCE_ROW_ID, "left")
+    return marked.withColumn("_seen", F.coalesce("_seen", F.lit(False)))
+
+
 def _with_duplicates_marked(rows: DataFrame, key: tuple[str, ...]) -> DataFrame:
     """Of readable rows with the same key, of one month, the first one in file order is kept; the others get
-    `_duplicate`. Months are apart, so that one run of two leaves the same as two runs. A row that could not
-    be read is no duplicate, whatever its key says: it is kept in quarantine.
+    `_duplicate`, and so do rows that have been seen. Months are apart, so that one run of two leaves the same
+    as two runs. A row that could not be read is no duplicate, whatever its key says: it is kept in
+    quarantine.
     """
-    order = Window.partitionBy("_partition", *key).orderBy(F.size("_malformed") > 0, *file_order())
+    order = Window.partitionBy("_partition", *key).orderBy("_seen", F.size("_malformed") > 0, *file_order())
     comparable = F.size("_malformed") == 0
     for name in key:
         comparable = comparable & F.col(name).isNotNull()
-    return rows.withColumn("_duplicate", comparable & (F.row_number().over(order) > 1))
+    doubled = comparable & (F.row_number().over(order) > 1)
+    return rows.withColumn("_duplicate", F.col("_seen") | doubled).drop("_seen")
 
 
 def _referenced(transform: Transform, lake_root: str) -> dict[str, int]:

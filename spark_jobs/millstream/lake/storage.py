@@ -50,6 +50,7 @@ class Storage:
                 f"lake root {lake_root!r}: the lake's files can be reached below file:// only; "
                 "set MILLSTREAM_LAKE_ROOT"
             )
+        self.lake_root = lake_root
         self._fs, self._base = url_to_fs(lake_root)
 
     def exists(self, path: str) -> bool:

@@ -1,0 +1,190 @@
+"""What an increment reads again: rows that an earlier run has landed and published just as they are.
+
+A look-back reads what has been read, in search of what was committed late. Rows that come again are compared
+with the landed bytes of the runs whose rows stand in the table: those that are the same are nothing new. So
+they make no version, are not judged or kept apart once more, and what a person decided about them holds.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime
+from functools import cached_property
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from millstream import ledger
+from millstream.contract import Column, Contract
+from millstream.json_page import records_under
+from millstream.lake.tables import TableRef
+from millstream.landing import LandedFile, Landing, Manifest, at_least
+
+log = logging.getLogger(__name__)
+# For each key the digests of the rows that the newest run which brought it has brought.
+Index = dict[Hashable, set[bytes]]
+
+
+class Row(NamedTuple):
+    """A row's key, the digest of its values, and whether it comes with every increment, however old it is: it
+    has no watermark, or one that is yet to come."""
+
+    key: Hashable
+    digest: bytes
+    undated: bool
+
+
+class _Brought:
+    """What other runs have brought to the table: read from their landed files by `rows`."""
+
+    def __init__(self, landing: Landing, since: str, rows: Callable[[LandedFile], Iterable[Row]]) -> None:
+        self._rows = rows
+        standing = _standing(landing)
+        recent = [one for one in standing if at_least(one.watermark_high, since)]
+        self._older = [one for one in standing if one not in recent]
+        self._recent = _index(recent, rows)
+
+    def has(self, row: Row) -> bool:
+        index = self._undated if row.undated and row.key not in self._recent else self._recent
+        return row.digest in index.get(row.key, ())
+
+    @cached_property
+    def _undated(self) -> Index:
+        return _index(self._older, lambda file: (row for row in self._rows(file) if row.undated))
+
+
+class SeenRows:
+    """Rows of a SQL table that an increment since `since` need not land again."""
+
+    def __init__(self, landing: Landing, key: str, watermark: str, since: str) -> None:
+        self._landing = landing
+        self._key = key
+        self._watermark = watermark
+        self._brought = _Brought(landing, since, self._landed)
+
+    def without(self, rows: pa.Table) -> pa.Table:
+        """`rows` but for those that have been landed as they are."""
+        new = [not self._brought.has(row) for row in self._each(rows)]
+        return rows.filter(pa.array(new, pa.bool_()))
+
+    def _landed(self, file: LandedFile) -> Iterator[Row]:
+        rows = pq.read_table(pa.BufferReader(self._landing.bytes_of(file)))
+        if {self._key, self._watermark} <= set(rows.column_names):
+            yield from self._each(rows)
+
+    def _each(self, rows: pa.Table) -> Iterator[Row]:
+        now = datetime.now(UTC)
+        for row in rows.to_pylist():
+            yield Row(row[self._key], _digest(row), _is_undated(row[self._watermark], now))
+
+
+class SeenRecords:
+    """Records of an API that an increment since `since` need not take for new."""
+
+    def __init__(self, landing: Landing, contract: Contract, records_key: str, since: str) -> None:
+        self._landing = landing
+        self._keys = [one for one in contract.columns if one.name in contract.primary_key]
+        self._event_time = next(one for one in contract.columns if one.name == contract.event_time)
+        self._nulls = contract.null_values
+        self._records_key = records_key
+        self._brought = _Brought(landing, since, self._landed)
+
+    def ranges_in(self, file: LandedFile) -> tuple[tuple[int, int], ...]:
+        """The rows of a landed page that an earlier run has brought: first and last of each range."""
+        return _ranges(number for number, row in self._each(file) if self._brought.has(row))
+
+    def _landed(self, file: LandedFile) -> Iterator[Row]:
+        # What that run had seen itself was brought by another one.
+        return (row for number, row in self._each(file) if not file.has_seen(number))
+
+    def _each(self, file: LandedFile) -> Iterator[tuple[int, Row]]:
+        content = self._landing.bytes_of(file)
+        # Numbers as they were written: two texts may be one double.
+        page = json.loads(content, object_pairs_hook=_object, parse_float=str) if content else {}
+        now = datetime.now(UTC)
+        for number, record in enumerate(records_under(page, self._records_key) or [], start=1):
+            yield number, Row(self._key_of(record), _digest(record), _is_undated(self._time_of(record), now))
+
+    def _key_of(self, record: Any) -> Hashable:
+        return repr([_value(record, column) for column in self._keys] if isinstance(record, dict) else record)
+
+    def _time_of(self, record: Any) -> datetime | None:
+        text = _value(record, self._event_time) if isinstance(record, dict) else None
+        if not isinstance(text, str) or text in self._nulls:
+            return None
+        try:
+            return datetime.fromisoformat(text)
+        except ValueError:
+            return None
+
+
+def _standing(landing: Landing) -> list[Manifest]:
+    """What other runs have landed whose rows stand in the table, the newest first."""
+    table = TableRef(zone="silver", name=landing.dataset)
+    published: dict[str, set[datetime | None]] = {}
+    for entry in ledger.standing(table, landing.lake_root):
+        published.setdefault(entry.run, set()).add(entry.landed_at)
+    return [
+        one
+        for one in reversed(landing.manifests())
+        # A run that has landed anew since it published has yet to publish that.
+        if one.key != landing.key and published.get(one.key, set()) & {None, one.created_at}
+    ]
+
+
+def _index(manifests: Iterable[Manifest], rows: Callable[[LandedFile], Iterable[Row]]) -> Index:
+    """Of manifests that come newest first."""
+    index: Index = {}
+    for manifest in manifests:
+        brought: Index = {}
+        for row in (row for file in manifest.files for row in _readable(file, rows)):
+            brought.setdefault(row.key, set()).add(row.digest)
+        index = {**brought, **index}
+    return index
+
+
+def _readable(file: LandedFile, rows: Callable[[LandedFile], Iterable[Row]]) -> list[Row]:
+    """The rows of a landed file. What cannot be read counts as never landed: its rows come once more."""
+    try:
+        return list(rows(file))
+    except (FileNotFoundError, pa.ArrowException, ValueError) as error:
+        log.warning("%s cannot be compared with: %s. Its rows are landed again", file.path, error)
+        return []
+
+
+def _value(record: dict[str, Any], column: Column) -> Any:
+    name = column.delivered_as(record)
+    return None if name is None else record[name]
+
+
+def _digest(row: Any) -> bytes:
+    """A value's digest. A field that is null is as none at all, so that a new column makes no new rows."""
+    if isinstance(row, Mapping):
+        row = sorted((name, value) for name, value in row.items() if value is not None)
+    return blake2b(repr(row).encode(), digest_size=16).digest()
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Any:
+    """A JSON object; one that has a name twice is not the one that has only its last value."""
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else tuple(pairs)
+
+
+def _ranges(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    ranges: list[tuple[int, int]] = []
+    for number in numbers:
+        if ranges and ranges[-1][1] == number - 1:
+            ranges[-1] = (ranges[-1][0], number)
+        else:
+            ranges.append((number, number))
+    return tuple(ranges)
+
+
+def _is_undated(value: Any, now: datetime) -> bool:
+    if isinstance(value, datetime):
+        return value > (now if value.tzinfo else now.replace(tzinfo=None))
+    return value is None or (isinstance(value, date) and value > now.date())

@@ -1,0 +1,55 @@
+"""Databases for the sources: SQLite, and a PostgreSQL server started once for all tests."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+from postgres_server import PostgresServer
+from sql_runs import at, run
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    server = PostgresServer(tmp_path_factory.mktemp("postgres"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def postgres(server):
+    engine = sa.create_engine(server.url, poolclass=sa.NullPool)
+    yield engine
+    run(
+        engine,
+        "DROP SCHEMA public CASCADE",
+        "CREATE SCHEMA public",
+        "GRANT USAGE ON SCHEMA public TO PUBLIC",
+    )
+
+
+@pytest.fixture
+def sqlite(tmp_path):
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/source.db", poolclass=sa.NullPool)
+    run(engine, "CREATE TABLE other (id INTEGER)")
+    return engine
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def engine(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def lake(tmp_path):
+    return tmp_path / "lake"
+
+
+@pytest.fixture
+def register(engine):
+    run(
+        engine,
+        "CREATE TABLE planes (tailnum VARCHAR(6) NOT NULL PRIMARY KEY, seats INTEGER, updated_at TIMESTAMP)",
+        f"INSERT INTO planes VALUES ('N1', 1, '{at(1)}'), ('N2', 2, '{at(2)}'), ('N3', 3, '{at(2)}')",
+    )
+    return engine
