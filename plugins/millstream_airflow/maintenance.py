@@ -132,5 +132,8 @@ def clean_up() -> dict[str, Any]:
     if params["landing_days"] is not None:
         before = now - timedelta(days=params["landing_days"])
         for dataset in catalog.datasets():
-            removed[f"landing.{dataset}"] = retention.remove_landed(root, dataset, before, now, dry_run)
+            lookback = catalog.contract(dataset).lookback(of_times=True)
+            removed[f"landing.{dataset}"] = retention.remove_landed(
+                root, dataset, before, now, dry_run, lookback
+            )
     return {name: found.model_dump(mode="json") for name, found in removed.items()}

@@ -6,7 +6,9 @@ password) and `millstream_alert_smtp` (type smtp; `to_email` in its extra). Neit
 
 from __future__ import annotations
 
+import traceback
 from html import escape
+from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +89,8 @@ def describe(context: Context) -> dict[str, Any]:
     error = context.get("exception")
     name = type(error).__name__ if isinstance(error, BaseException) else ""
     told = without_stack(str(error or context.get("reason", "no reason known")))
+    if error and not told.strip():
+        name, told = "", words_of(error)
     what = f"{'.'.join(filter(None, [dag_id, task_id]))} failed in run {run_id}" + (
         f" ({name})" if name else ""
     )
@@ -120,6 +124,18 @@ def _wrapped(text: str) -> list[str]:
             paragraph, WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
         )
     ]
+
+
+def words_of(error: BaseException | str) -> str:
+    """An exception's class and text; of one without a text what raised it."""
+    if not isinstance(error, BaseException):
+        return str(error)
+    if text := str(error).strip():
+        return f"{type(error).__name__}: {text}"
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" in {frames[-1].name}, {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    cause = error.__cause__ or error.__context__
+    return f"{type(error).__name__} without a text{where}" + (f", after {words_of(cause)}" if cause else "")
 
 
 def _connection(name: str) -> Connection | None:

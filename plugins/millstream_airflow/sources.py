@@ -17,12 +17,13 @@ from airflow.providers.common.sql.hooks.sql import DbApiHook
 from airflow.providers.http.hooks.http import HttpHook
 from airflow.providers.standard.hooks.filesystem import FSHook
 from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
 from pydantic import ValidationError
 from requests import Session
 from requests.auth import HTTPBasicAuth
 from requests.utils import default_headers
 from sqlalchemy import Engine, NullPool
+from sqlalchemy.exc import NoSuchModuleError
 
 from millstream.contract import Contract
 from millstream.errors import ConfigurationError
@@ -38,6 +39,10 @@ from millstream.extract import (
     SqlSlice,
 )
 
+HOW_TO_INSTALL = (
+    "Add it to the dependencies in pyproject.toml, lock it as "
+    "docs/adr/0014-locked-requirements-with-overrides.md says, run `make`, and start the stack again"
+)
 _SLICES: dict[str, type[Slice]] = {"files": FileSlice, "http": HttpSlice, "sql": SqlSlice}
 
 
@@ -109,14 +114,34 @@ def _verification(session: Session) -> bool | ssl.SSLContext:
 
 
 def _engine(connection: str) -> Engine:
-    hook = BaseHook.get_hook(connection)
+    kind = BaseHook.get_connection(connection).conn_type
+    try:
+        hook = BaseHook.get_hook(connection)
+    except (AirflowException, AttributeError) as error:
+        raise _unknown_type(connection, kind) from error
     if not isinstance(hook, DbApiHook):
-        kind = hook.get_connection(connection).conn_type
         raise ConfigurationError(
             f"connection {connection}: its type, {kind}, is no SQL database; correct it, or name another"
         )
-    # A task reads its slice and ends: a pool would only keep the connection open.
-    return hook.get_sqlalchemy_engine({"poolclass": NullPool})
+    try:
+        # A task reads its slice and ends: a pool would only keep the connection open.
+        return hook.get_sqlalchemy_engine({"poolclass": NullPool})
+    except (ImportError, NoSuchModuleError) as error:
+        raise ConfigurationError(
+            f"connection {connection}: its type, {kind}, has no SQLAlchemy driver here: {error}. Install the "
+            f"driver. {HOW_TO_INSTALL}"
+        ) from error
+
+
+def _unknown_type(connection: str, kind: str | None) -> ConfigurationError:
+    if not kind:
+        return ConfigurationError(
+            f"connection {connection}: it has no type; choose the database's, for example postgres"
+        )
+    return ConfigurationError(
+        f"connection {connection}: its type, {kind}, is not known here. Correct it; or install the Airflow "
+        f"provider that brings it, mostly apache-airflow-providers-{kind.replace('_', '-')}. {HOW_TO_INSTALL}"
+    )
 
 
 @contextmanager

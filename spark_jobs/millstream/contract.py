@@ -70,6 +70,11 @@ class FilesSource(_Strict):
     def _xml_names_its_row(self) -> FilesSource:
         if (self.format == "xml") != (self.row_tag is not None):
             raise ValueError("row_tag is needed for format xml, and for no other")
+        if "*" in self.path:
+            raise ValueError(
+                "path names one file, or one for each {partition}: `*` stands for nothing. Name the file, or "
+                "ask the source to deliver one for each month"
+            )
         if self.path.startswith("/") or ".." in Path(self.path).parts:
             raise ValueError("path must be relative to the connection's folder")
         return self
@@ -193,6 +198,11 @@ class Contract(_Strict):
             raise ValueError(f"partition.start: is after end_date, {self.end_date}")
         if (self.load == "partition") != (self.partition is not None):
             raise ValueError("load: 'partition' and the section partition go together")
+        if self.load == "partition" and not isinstance(self.source, FilesSource):
+            raise ValueError(
+                f"load: a source of kind {self.source.kind} is not read by partition; use 'full', or "
+                "'watermark'"
+            )
         if self.load == "watermark" and not self._has_watermark():
             raise ValueError("load: 'watermark' needs source.watermark (sql) or source.since_param (http)")
         if self.load == "watermark" and isinstance(self.source, HttpSource) and self.event_time is None:

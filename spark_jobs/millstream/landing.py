@@ -423,6 +423,17 @@ def at_least(watermark: str | None, other: str) -> bool:
     return places[0][0] != places[1][0] or places[0] >= places[1]
 
 
+def look_back(watermark: str, lookback: timedelta | int) -> str:
+    """Where an increment after `watermark` begins to read; a look-back of another kind reaches nowhere."""
+    kind, place = _place(watermark)
+    if kind == 0 and isinstance(lookback, int):
+        return str(place - lookback)
+    if kind == 1 and isinstance(lookback, timedelta):
+        earliest = datetime.min.replace(tzinfo=UTC)
+        return str((place - min(lookback, place - earliest)).isoformat())
+    return watermark
+
+
 def _place(watermark: str) -> tuple[int, Any]:
     """What orders watermarks of one kind: numbers, moments, other text."""
     try:

@@ -6,14 +6,23 @@ Everything here may be run twice, beside anything else, and be cut off at any po
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
 from millstream import ledger
+from millstream.contract import USUAL_LOOKBACK
 from millstream.lake.storage import File, Storage
 from millstream.lake.tables import TableRef
-from millstream.landing import Manifest, manifests_of, replace_manifest, unfinished, unlanded
+from millstream.landing import (
+    Manifest,
+    at_least,
+    look_back,
+    manifests_of,
+    replace_manifest,
+    unfinished,
+    unlanded,
+)
 
 
 class Removed(BaseModel):
@@ -109,17 +118,28 @@ def _untouched(files: Sequence[File], before: datetime) -> bool:
 
 
 def remove_landed(
-    lake_root: str, dataset: str, before: datetime, now: datetime, dry_run: bool = False
+    lake_root: str,
+    dataset: str,
+    before: datetime,
+    now: datetime,
+    dry_run: bool = False,
+    lookback: timedelta | int = USUAL_LOOKBACK,
 ) -> Removed:
-    """Bytes that landed before `before`, whose rows are published, and that no other run needs.
+    """Bytes that landed before `before`, whose rows are published, and that no other run needs: also not to
+    know again the rows that an increment's `lookback` reads once more.
 
     The manifest stays, and says so. The same bytes fetched again are landed again.
     """
     storage = Storage(lake_root)
     table = TableRef(zone="silver", name=dataset)
     published = {entry.run for entry in ledger.entries(table, lake_root)}
+    reached = ledger.watermark(table, lake_root)
     manifests = manifests_of(storage, dataset)
-    old = [one for one in manifests if one.created_at < before and one.key in published]
+    old = [
+        one
+        for one in manifests
+        if one.created_at < before and one.key in published and not _is_read_again(one, reached, lookback)
+    ]
     needed = {path for one in manifests if one not in old for path in (*one.paths, *one.replaced)}
     found = Removed()
     for path in sorted({path for manifest in manifests for path in (*manifest.paths, *manifest.replaced)}):
@@ -128,6 +148,13 @@ def remove_landed(
     for manifest in [] if dry_run else old:
         _forget(storage, manifest, needed, now)
     return found
+
+
+def _is_read_again(manifest: Manifest, reached: str | None, lookback: timedelta | int) -> bool:
+    """Whether rows of the run are in what the next increment reads."""
+    if reached is None or manifest.watermark_high is None:
+        return False
+    return at_least(manifest.watermark_high, look_back(reached, lookback))
 
 
 def _forget(storage: Storage, manifest: Manifest, needed: set[str], now: datetime) -> None:

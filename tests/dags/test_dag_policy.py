@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -15,6 +16,7 @@ from airflow.sdk import DAG
 from millstream.errors import PermanentError, TransientError
 from millstream.settings import CHECKOUT
 from millstream_airflow.maintenance import LEAST_HOURS
+from millstream_airflow.retries import RETRY_POLICY
 from millstream_stack.airflow_setup import POOLS
 
 DATASETS = {path.stem for path in (CHECKOUT / "dags" / "datasets").glob("*.yaml")}
@@ -97,6 +99,21 @@ def test_no_dag_bounds_the_logical_dates_of_its_tasks(dags: list[DAG]) -> None:
         assert (dag.start_date, dag.end_date) == (None, None), dag.dag_id
         for task in dag.tasks:
             assert (task.start_date, task.end_date) == (None, None), f"{dag.dag_id}.{task.task_id}"
+
+
+def test_an_exception_that_nobody_knows_is_tried_again_with_its_text() -> None:
+    def told(error: BaseException) -> str | None:
+        try:
+            raise error
+        except BaseException as caught:
+            return RETRY_POLICY.evaluate(caught, 1, 2).reason
+
+    assert told(KeyError("seats")) == "Not known whether another try helps: KeyError: 'seats'"
+    without = told(AssertionError())
+    assert without is not None
+    assert re.search(r": AssertionError without a text in told, test_dag_policy\.py:\d+$", without)
+    assert len(told(ValueError("x" * 9000)) or "") <= 500
+    assert RETRY_POLICY.evaluate(ValueError("x"), 1, 2).action.value == "retry"
 
 
 def test_every_dag_tells_when_it_fails(dags: list[DAG]) -> None:

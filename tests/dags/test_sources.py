@@ -144,6 +144,24 @@ def test_sql_source_on_a_connection_of_another_kind(connect):
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (
+            "mysql",
+            "its type, mysql, is not known here. Correct it; or install the Airflow provider that brings it, "
+            "mostly apache-airflow-providers-mysql. Add it to the dependencies in pyproject.toml",
+        ),
+        ("generic", "its type, generic, is not known here"),
+        ("", "it has no type; choose the database's, for example postgres"),
+    ],
+)
+def test_connection_of_a_type_that_is_not_installed_says_how_to_install_it(connect, kind, told):
+    connect(conn_type=kind, host="db.example")
+    with pytest.raises(ConfigurationError, match=f"connection other_system: ({told})"):
+        extractor_for(contract("sql"))
+
+
 @pytest.mark.parametrize("kind", ["files", "http", "sql"])
 def test_connection_that_is_not_defined(kind, monkeypatch):
     monkeypatch.delenv("AIRFLOW_CONN_OTHER_SYSTEM", raising=False)

@@ -70,6 +70,14 @@ def test_a_right_contract_loads_with_defaults(tmp_path: Path) -> None:
             ["orders.yaml", "source.files", "path must be relative to the connection's folder"],
         ),
         (
+            {"load": "partition", "partition": {"start": "2024-01"}},
+            ["orders.yaml", "a source of kind sql is not read by partition; use 'full', or 'watermark'"],
+        ),
+        (
+            {"source": {"kind": "files", "connection": "drop", "format": "csv", "path": "orders_*.csv"}},
+            ["orders.yaml", "path names one file, or one for each {partition}: `*` stands for nothing"],
+        ),
+        (
             {"columns": [{"name": "id", "type": "number", "description": "Order number"}]},
             ["orders.yaml", "columns.0.type", "'string', 'int'", "'number'"],
         ),

@@ -98,6 +98,25 @@ def test_landed_bytes_go_once_published_unless_a_newer_run_names_them(lake: str)
     assert remove_landed(lake, "flights", LIMIT, NOW).removed_files == 0
 
 
+def test_bytes_stay_that_tell_again_the_rows_which_a_look_back_reads(lake: str) -> None:
+    def increment(run: str, watermark: str) -> str:
+        landing = Landing(Storage(lake), "flights", run, now=lambda: LIMIT - timedelta(days=9))
+        file = landing.land(run, run, in_memory(run.encode()), watermark=watermark)
+        landing.commit([], [file])
+        publish(lake, "silver.flights", run, read=1, watermark=watermark)
+        return file.path
+
+    long_ago, within, last = (
+        increment("r1", "2013-01-01T00:00:00Z"),
+        increment("r2", "2013-01-09 01:00:00"),
+        increment("r3", "2013-01-09T23:00:00Z"),
+    )
+    remove_landed(lake, "flights", LIMIT, NOW, lookback=timedelta(days=1))
+    assert [Storage(lake).exists(path) for path in (long_ago, within, last)] == [False, True, True]
+    remove_landed(lake, "flights", LIMIT, NOW, lookback=timedelta(hours=1))
+    assert [Storage(lake).exists(path) for path in (within, last)] == [False, True]
+
+
 def test_a_removal_that_was_cut_off_is_finished_by_the_next(lake: str) -> None:
     storage = Storage(lake)
     (path,) = land(lake, "r1", LIMIT - timedelta(days=9), alone=b"first")
