@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, AssetAlias, get_current_context, task
 
-from millstream.errors import ReconciliationError
+from millstream.errors import MillstreamError, ReconciliationError
 from millstream_airflow import catalog
 from millstream_airflow.notifier import RunNotifier
 from millstream_airflow.operators import SparkJobOperator
 from millstream_airflow.retries import TASK_ARGS
 from millstream_airflow.schedules import at_next
+
+if TYPE_CHECKING:
+    from millstream.reconcile import Difference
 
 # Assets as outlets would tell of every table every day; through an alias only lost events are told.
 REPAIRED = AssetAlias("millstream.repaired")
@@ -22,6 +25,8 @@ DOC = """
 
 Compares landed files with their manifests, manifests with what was published, accounts with their sums and
 with the tables' rows, and published versions with Airflow's asset events. `make reconcile` does the same.
+Tables of databases that are loaded by watermark are compared with their sources besides: by ranges of the
+key, how many rows should have been read and how many were.
 
 - `compare` says each difference in its log, and tells again of a table whose newest version has no event.
 - `report` fails when a difference needs a person.
@@ -70,6 +75,7 @@ def compare(tables: list[str]) -> list[dict[str, Any]]:
         for table in tables
     }
     differences = reconcile.compare(catalog.lake_root(), deadlines(), events, datetime.now(UTC))
+    differences += [found for dataset in catalog.datasets() for found in against_source(dataset)]
     for found in differences:
         logging.getLogger(__name__).info("%s [%s]", found, found.remedy)
         if found.remedy == "event":
@@ -84,6 +90,26 @@ def report(differences: list[dict[str, Any]]) -> int:
         lines = "\n".join(f"- {found['subject']}: {found['text']}" for found in open_ones)
         raise ReconciliationError(f"{len(open_ones)} differences need a person:\n{lines}")
     return len(differences)
+
+
+def against_source(dataset: str) -> list[Difference]:
+    """Rows of a dataset's source that should have been read and were not. A source that does not answer is a
+    matter of its ingest, and is only said."""
+    from millstream.extract import SqlExtractor
+    from millstream.reconcile import Difference
+    from millstream.reconcile_source import compare_with_source
+    from millstream_airflow.sources import extractor_for
+
+    contract = catalog.contract(dataset)
+    if contract.source.kind != "sql" or contract.load != "watermark":
+        return []
+    try:
+        extractor = extractor_for(contract)
+        assert isinstance(extractor, SqlExtractor)
+        return compare_with_source(contract, extractor, catalog.lake_root())
+    except MillstreamError as error:
+        text = f"not compared with its source: {error}"
+        return [Difference(subject=f"silver.{dataset}", text=text, remedy="none")]
 
 
 def deadlines() -> dict[str, timedelta]:

@@ -21,8 +21,9 @@ import pyarrow.parquet as pq
 from millstream import ledger
 from millstream.contract import Column, Contract
 from millstream.json_page import records_under
+from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
-from millstream.landing import LandedFile, Landing, Manifest, at_least
+from millstream.landing import LandedFile, Landing, Manifest, at_least, manifests_of
 
 log = logging.getLogger(__name__)
 # For each key the digests of the rows that the newest run which brought it has brought.
@@ -43,7 +44,9 @@ class _Brought:
 
     def __init__(self, landing: Landing, since: str, rows: Callable[[LandedFile], Iterable[Row]]) -> None:
         self._rows = rows
-        standing = _standing(landing)
+        standing = [
+            one for one in standing_manifests(landing.storage, landing.dataset) if one.key != landing.key
+        ]
         recent = [one for one in standing if at_least(one.watermark_high, since)]
         self._older = [one for one in standing if one not in recent]
         self._recent = _index(recent, rows)
@@ -122,17 +125,16 @@ class SeenRecords:
             return None
 
 
-def _standing(landing: Landing) -> list[Manifest]:
-    """What other runs have landed whose rows stand in the table, the newest first."""
-    table = TableRef(zone="silver", name=landing.dataset)
+def standing_manifests(storage: Storage, dataset: str) -> list[Manifest]:
+    """What runs have landed whose rows stand in the table, the newest first."""
     published: dict[str, set[datetime | None]] = {}
-    for entry in ledger.standing(table, landing.lake_root):
+    for entry in ledger.standing(TableRef(zone="silver", name=dataset), storage.lake_root):
         published.setdefault(entry.run, set()).add(entry.landed_at)
     return [
         one
-        for one in reversed(landing.manifests())
+        for one in reversed(manifests_of(storage, dataset))
         # A run that has landed anew since it published has yet to publish that.
-        if one.key != landing.key and published.get(one.key, set()) & {None, one.created_at}
+        if published.get(one.key, set()) & {None, one.created_at}
     ]
 
 

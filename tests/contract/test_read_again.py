@@ -15,10 +15,12 @@ from sql_runs import INCREMENTAL, Try, at, contract, run, tailnums
 
 from millstream.contract import Contract
 from millstream.errors import ConfigurationError, ContractError, SourceDataError
+from millstream.extract import SqlExtractor
 from millstream.extract.http import HttpExtractor
 from millstream.extract.http_client import HttpEndpoint
 from millstream.lake.storage import Storage
 from millstream.landing import UNFIT, Landing, Manifest
+from millstream.reconcile_source import compare_with_source
 
 DAY = 86_400
 
@@ -160,6 +162,55 @@ def test_a_look_back_that_means_nothing_is_refused_with_the_contract():
         contract(watermark="updated_at", lookback="-P1D")
 
 
+KEYS = {
+    "VARCHAR(9)": ["a", "B", "_x", "Ä", "N10", "N9", "ab", "b"],
+    "INTEGER": [-3, 5, 10, 9, 100, 2000, 7, 8],
+    "TIMESTAMP": [f"2013-01-{day:02d} 00:00:00" for day in range(1, 9)],
+    "NUMERIC(9,2)": ["-1.50", "0.01", "99.99", "100.00", "5.00", "6.00", "7.00", "-9.00"],
+}
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_what_was_committed_later_than_the_look_back_reaches_is_told_with_its_keys(engine, lake, kind):
+    keys = KEYS[kind]
+    run(engine, f"CREATE TABLE planes (id {kind} NOT NULL PRIMARY KEY, seats INTEGER, seen TIMESTAMP)")
+
+    def insert(key: object, seen: str) -> None:
+        with engine.begin() as connection:
+            connection.execute(sa.text(f"INSERT INTO planes VALUES (:id, 1, '{seen}')"), {"id": key})
+
+    wanted = contract("seats:int", key="id", watermark="seen")
+    runs = Runs(engine, lake, wanted)
+
+    def told() -> list[str]:
+        found = compare_with_source(wanted, SqlExtractor(wanted, engine), f"file://{lake}")
+        assert {one.remedy for one in found} <= {"person"}
+        return [one.text for one in found]
+
+    assert told() == []
+    for number, key in enumerate(keys[:6]):
+        insert(key, at(number * DAY))
+    runs.bring("1")
+    assert told() == []
+    # Changed, deleted, written within the look-back: all are as they may be.
+    run(engine, f"UPDATE planes SET seen = '{at(8 * DAY)}' WHERE seen = '{at(DAY)}'")
+    run(engine, f"DELETE FROM planes WHERE seen = '{at(2 * DAY)}'")
+    insert(keys[6], at(5 * DAY - 60))
+    assert told() == []
+    runs.bring("2")
+    assert told() == []
+    insert(keys[7], at(60))
+    assert runs.bring("3") == []
+    (text,) = told()
+    assert "1 are missing: they were committed later than source.lookback reaches back" in text
+    assert "whose seen is before 2013-01-08 00:00:00" in text
+    for path in lake.glob("landing/planes/*.parquet"):
+        path.unlink()
+    (unread,) = compare_with_source(wanted, SqlExtractor(wanted, engine), f"file://{lake}")
+    assert unread.remedy == "none"
+    assert "not compared with its source: not all that was landed can be read" in unread.text
+
+
 # The same second in the spellings that SQLite's own functions, JavaScript and ORMs leave there.
 SPELLINGS = [
     "2024-05-01T10:00:00Z",
@@ -297,6 +348,16 @@ def test_a_fraction_in_a_column_of_whole_numbers_is_refused(sqlite, lake):
     with pytest.raises(
         SourceDataError, match=r"column seats holds a value that is not int64: 1\.5 is no whole"
     ):
+        Try(sqlite, lake).landed()
+
+
+def test_text_in_sqlite_that_is_no_text_is_named(sqlite, lake):
+    run(
+        sqlite,
+        "CREATE TABLE planes (tailnum VARCHAR(6) NOT NULL PRIMARY KEY, seats TEXT)",
+        "INSERT INTO planes VALUES ('N1', CAST(x'00ff' AS TEXT))",
+    )
+    with pytest.raises(SourceDataError, match="column seats holds a value that is not string"):
         Try(sqlite, lake).landed()
 
 

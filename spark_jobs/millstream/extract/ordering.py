@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pyarrow as pa
 from sqlalchemy import Column, ColumnElement, Connection, String, cast, func, or_, types
 
 from millstream.errors import ConfigurationError
@@ -32,6 +33,8 @@ _READERS: dict[type | None, Callable[[str], Any]] = {
     datetime: datetime.fromisoformat,
     uuid.UUID: uuid.UUID,
 }
+# The collation that goes by the characters' codes.
+_CODE_ORDERS = {"sqlite": "BINARY", "postgresql": "C"}
 
 
 class Order:
@@ -51,6 +54,7 @@ class Order:
                 "cast this one"
             )
         self.is_time = self.kind in (date, datetime) or text_of_times
+        self._dialect = dialect
         self._as_moments = self.is_time and dialect == "sqlite"
         self._ends_early = self.is_time and dialect == "postgresql"
 
@@ -60,6 +64,24 @@ class Order:
         if not self._as_moments:
             return self.column
         return func.millstream_moment(self.column, type_=String)
+
+    @property
+    def in_code_order(self) -> ColumnElement[Any]:
+        """The expression in the order that Python has: texts by their characters' codes, whatever the
+        database's collation."""
+        collation = _CODE_ORDERS.get(self._dialect)
+        if self._as_moments or collation is None or self.kind not in (str, uuid.UUID):
+            return self.expression
+        return cast(self.column, String).collate(collation)
+
+    def bound_in_code_order(self, text: str) -> Any:
+        return text if self.kind is uuid.UUID else self.bound(text)
+
+    def is_ordered_like(self, landed: pa.DataType) -> bool:
+        """Whether landed values of the column come in the order of `in_code_order`."""
+        if self.kind in (str, uuid.UUID):
+            return pa.types.is_string(landed) and (self._as_moments or self._dialect in _CODE_ORDERS)
+        return not pa.types.is_string(landed)
 
     @property
     def has_no_place(self) -> ColumnElement[bool]:
@@ -136,10 +158,12 @@ def is_no_number(column: Column[Any]) -> ColumnElement[bool]:
     return cast(column, String).in_(["NaN", "Infinity", "-Infinity", "Inf", "-Inf"])
 
 
-def lend_moments(connection: Connection) -> None:
-    """Make the function `millstream_moment` known to a connection to SQLite."""
+def prepare_sqlite(connection: Connection) -> None:
+    """Make the function `millstream_moment` known to a connection, and let bytes in a text be a matter of their
+    column: the driver would take them for a failure of the database."""
     driver: Any = connection.connection.driver_connection
     driver.create_function(MOMENT, 1, _moment_in_sql, deterministic=True)
+    driver.text_factory = lambda text: text.decode(errors="surrogateescape")
 
 
 def earlier(value: Any, lookback: timedelta | int) -> Any:

@@ -14,13 +14,14 @@ import io
 import logging
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, timedelta
 from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import ColumnElement, Engine, func, or_, select
+from sqlalchemy import ColumnElement, Engine, and_, case, func, or_, select, true
 
 from millstream.contract import Contract
 from millstream.errors import ConfigurationError, SourceDataError
@@ -107,6 +108,14 @@ class SqlExtractor:
                     landed.append(self._land(landing, piece, number, new))
             return landed
 
+    @contextmanager
+    def counting(self, watermark: str) -> Iterator[SourceCounts]:
+        """Counts of what must have been read by a run that has come to `watermark`."""
+        with self._at_source.opened() as table:
+            if table.watermark is None:
+                raise ConfigurationError(f"{self._contract.dataset}: source.watermark is not set")
+            yield SourceCounts(table, table.watermark, self._since(table.watermark, watermark))
+
     def _seen(self, table: OpenTable, piece: SqlSlice, landing: Landing) -> SeenRows | None:
         if piece.since is None or table.watermark is None:
             return None
@@ -190,6 +199,33 @@ class SqlExtractor:
         if table.watermark is not None:
             bounds += _watermark_bounds(table.watermark, piece)
         return bounds
+
+
+class SourceCounts:
+    """How many rows of a table have a watermark before `since`, by ranges of the key."""
+
+    def __init__(self, table: OpenTable, watermark: Order, since: str) -> None:
+        self.key = table.key.name
+        self.watermark = watermark.column.name
+        self.before = watermark.value(since)
+        self.value_of = watermark.value
+        self.is_ordered_like = table.key_order.is_ordered_like
+        self.text_of = table.key_order.text
+        self._table = table
+        self._is_before = (watermark.expression < watermark.bound(since)) & ~watermark.has_no_place
+
+    def counts(self, ends: Sequence[str]) -> list[int]:
+        """Of the ranges that end with each of `ends`, in this order, and of what lies behind them all."""
+        key, order = self._table.key_order.in_code_order, self._table.key_order
+        bounds = [order.bound_in_code_order(end) for end in ends]
+        sums = [
+            func.sum(
+                case((and_(true() if low is None else key > low, true() if high is None else key <= high), 1))
+            )
+            for low, high in zip([None, *bounds], [*bounds, None], strict=True)
+        ]
+        (found,) = self._table.rows(select(*sums).select_from(self._table.table).where(self._is_before))
+        return [int(count or 0) for count in found]
 
 
 def _watermark_bounds(order: Order, piece: SqlSlice) -> list[ColumnElement[bool]]:

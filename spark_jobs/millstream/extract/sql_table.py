@@ -35,7 +35,7 @@ from millstream import drift
 from millstream.contract import Contract, SqlSource, alike
 from millstream.errors import ConfigurationError, SchemaDriftError, SourceDataError, SourceUnavailableError
 from millstream.extract.arrow_types import change_of_type, landed_columns
-from millstream.extract.ordering import Order, lend_moments
+from millstream.extract.ordering import Order, prepare_sqlite
 
 
 class SourceTable:
@@ -70,7 +70,7 @@ class SourceTable:
                     # A time at the end of year 9999 would not fit into Python further east.
                     connection.execute(text("SET LOCAL TIME ZONE 'UTC'"))
                 if connection.dialect.name == "sqlite":
-                    lend_moments(connection)
+                    prepare_sqlite(connection)
                 yield OpenTable(self.where, connection, self._reflected(connection), self.source)
 
     def _reflected(self, connection: Connection) -> Table:
