@@ -159,8 +159,8 @@ def is_no_number(column: Column[Any]) -> ColumnElement[bool]:
 
 
 def prepare_sqlite(connection: Connection) -> None:
-    """Make the function `millstream_moment` known to a connection, and let bytes in a text be a matter of their
-    column: the driver would take them for a failure of the database."""
+    """Make the function `millstream_moment` known to a connection, and let bytes in a text be a matter of
+    their column: the driver would take them for a failure of the database."""
     driver: Any = connection.connection.driver_connection
     driver.create_function(MOMENT, 1, _moment_in_sql, deterministic=True)
     driver.text_factory = lambda text: text.decode(errors="surrogateescape")
