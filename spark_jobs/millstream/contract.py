@@ -192,6 +192,10 @@ class Contract(_Strict):
             raise ValueError(f"primary_key: not among the columns: {', '.join(missing)}")
         if self.event_time is not None and self.event_time not in names:
             raise ValueError(f"event_time: not among the columns: {self.event_time}")
+        return self
+
+    @model_validator(mode="after")
+    def _load_fits(self) -> Contract:
         if self.end_date is not None and self.end_date < self.start_date:
             raise ValueError(f"end_date: is before start_date, {self.start_date}")
         if self.partition and self.end_date and f"{self.end_date:%Y-%m}" < self.partition.start:
@@ -207,11 +211,15 @@ class Contract(_Strict):
             raise ValueError("load: 'watermark' needs source.watermark (sql) or source.since_param (http)")
         if self.load == "watermark" and isinstance(self.source, HttpSource) and self.event_time is None:
             raise ValueError("load: 'watermark' over http needs event_time, what since_param is about")
-        if not isinstance(self.source, FilesSource) and self.source.lookback is not None:
+        if isinstance(self.source, FilesSource):
+            self._path_fits(self.source)
+        elif self.source.lookback is not None:
             self._has_use_for_lookback(self.source.lookback)
-        if isinstance(self.source, FilesSource) and self.partition and "{partition}" not in self.source.path:
-            raise ValueError("source.path: must contain {partition}, because the dataset is partitioned")
         return self
+
+    def _path_fits(self, source: FilesSource) -> None:
+        if self.partition and "{partition}" not in source.path:
+            raise ValueError("source.path: must contain {partition}, because the dataset is partitioned")
 
     @model_validator(mode="after")
     def _drift_means_something(self) -> Contract:

@@ -32,7 +32,7 @@ from millstream.errors import (
     SourceDataError,
     SourceUnavailableError,
 )
-from millstream.extract.sql import SqlSlice
+from millstream.extract.sql import SqlExtractor, SqlSlice
 from millstream.landing import Landing
 
 
