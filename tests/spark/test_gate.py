@@ -19,7 +19,7 @@ from millstream.quality import gate
 from millstream.quality.counting import Counts
 from millstream.quality.predicates import split
 from millstream.quality.suite import Suite
-from millstream.quality.verdict import RuleVerdict, Verdict
+from millstream.quality.verdict import BrokenRow, RuleVerdict, Verdict
 
 pytestmark = pytest.mark.spark
 
@@ -298,6 +298,14 @@ def test_a_failed_gate_says_what_broke_and_where_to_look(spark: SparkSession, jo
     page = (Path(job["docs_root"]) / "silver.things/r1-v0.html").read_text()
     assert "Rows that stopped it" in page
     assert "{&#34;size&#34;:-1.0}" in page
+
+
+def test_a_broken_row_keeps_to_its_line_whatever_is_in_it() -> None:
+    row = BrokenRow(source_row_id="landing/x.csv#7", values='{"s":"a"}', record='"a\n- b#8: fine\x1b[2J",1')
+    assert (
+        quality_gate.describe_row(row)
+        == 'landing/x.csv, row 7: {"s":"a"}; received as "a\\n- b#8: fine\\x1b[2J",1'
+    )
 
 
 def test_an_attempt_that_cannot_judge_takes_the_earlier_verdict_away(

@@ -18,6 +18,7 @@ from pyspark.sql import SparkSession
 
 from millstream.contract import Contract
 from millstream.errors import QualityGateError
+from millstream.formats.record import printable
 from millstream.jobs import JobModel
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
@@ -140,6 +141,6 @@ def _shown(verdict: Verdict) -> str:
 
 
 def describe_row(row: BrokenRow) -> str:
-    """One broken row in words, for messages."""
+    """One broken row in words and in one line, for messages."""
     received = f"; received as {row.record}" if row.record else ""
-    return f"{row.place}: {row.values}{received}"
+    return printable(f"{row.place}: {row.values}{received}")
