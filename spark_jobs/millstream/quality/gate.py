@@ -21,7 +21,7 @@ from millstream.quality.examples import examples
 from millstream.quality.predicates import MALFORMED, readable, require_columns, require_comparable
 from millstream.quality.references import not_checked
 from millstream.quality.suite import Rule, Suite
-from millstream.quality.verdict import Action, RuleVerdict, Verdict
+from millstream.quality.verdict import UNCHECKED, Action, RuleVerdict, Verdict
 
 if TYPE_CHECKING:
     from millstream.quality.validation import Finding
@@ -71,7 +71,7 @@ def run_gate(
         for rule in suite.rules
     ]
     checked = [
-        findings[rule.index] for rule, told in zip(suite.rules, rules, strict=True) if not told.missing
+        findings[rule.index] for rule, told in zip(suite.rules, rules, strict=True) if told.word != UNCHECKED
     ]
     if MALFORMED in frame.columns:
         rules.insert(0, _judge_malformed(counts, suite))

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict
 from millstream.quality.suite import Level, Severity
 
 Action = Literal["ok", "quarantine", "warn", "block"]
+# The word of a rule whose reference is not there yet.
+UNCHECKED = "not checked"
 Word = Literal["passed", "passed with warnings", "failed"]
 
 
@@ -70,7 +72,7 @@ class RuleVerdict(BaseModel):
         if self.action != "warn":
             return {"ok": "ok", "quarantine": "to quarantine", "block": "failed"}[self.action]
         if self.missing:
-            return "not checked"
+            return UNCHECKED
         if self.level == "table":
             return "warning"
         return "within its allowance" if self.success else "warning: beyond its allowance"
