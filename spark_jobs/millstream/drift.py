@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from millstream.contract import Contract, DriftKind, DriftPolicy
 from millstream.errors import SchemaDriftError
+from millstream.formats.record import printable
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,8 @@ class Change(BaseModel):
     def __str__(self) -> str:
         told = f"{_WORDS[self.kind][0]} at the source: {self.column}"
         rows = f", {self.rows} rows" if self.rows is not None else ""
-        return f"{told}{rows}{f' ({self.detail})' if self.detail else ''}"
+        # Names and values are the source's: a line end in them ends no line of a log.
+        return printable(f"{told}{rows}{f' ({self.detail})' if self.detail else ''}")
 
 
 def of_columns(
@@ -96,5 +98,5 @@ def require_allowed(where: str, changes: Collection[Change], outcome: str, found
     if frozen:
         told = "; ".join(str(change) for change in frozen)
         remedies = "; or ".join(dict.fromkeys(_WORDS[change.kind][1] for change in frozen))
-        columns = f"; found {', '.join(found)}" if found else ""
+        columns = f"; found {printable(', '.join(found))}" if found else ""
         raise SchemaDriftError(f"{where}: {told}{columns}. {outcome}. What to do: {remedies}")

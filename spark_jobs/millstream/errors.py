@@ -7,7 +7,11 @@ remedy besides.
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
+
+# How Python names an error of ours at the end of a stack, as Spark hands on that of a worker.
+_OURS = re.compile(rf"^{re.escape(__name__)}\.(\w+): (.+)$", re.MULTILINE)
 
 
 class MillstreamError(Exception):
@@ -137,6 +141,14 @@ class TrackingError(TransientError):
 def without_stack(text: str) -> str:
     """An error's text without the stack of Java's machine, which Spark hands on with it."""
     return text.partition("JVM stacktrace:")[0].partition("\n\tat ")[0].strip()
+
+
+def of_worker(text: str) -> MillstreamError | None:
+    """The error of ours that a Python worker has raised, from the `text` of Spark's error about it."""
+    if raised := _OURS.search(text):
+        name, message = raised.groups()
+        return error_class(name)(message.strip())
+    return None
 
 
 def error_class(name: str) -> type[MillstreamError]:

@@ -18,6 +18,7 @@ from millstream.errors import (
     ConservationError,
     LakeWriterError,
     QualityGateError,
+    SourceDataError,
     SupersededError,
 )
 from millstream.jobs import publish
@@ -92,6 +93,30 @@ def test_flights_typed_with_utc_beside_local_times(published: Chain) -> None:
     assert row["_source_row_id"].endswith("flights_2013-01.csv.zip#1")
     cancelled = published.rows().where("flight = 4308").collect()[0]
     assert (cancelled["cancelled"], cancelled["dep_utc"], cancelled["arr_delay_min"]) == (True, None, None)
+
+
+def test_a_landed_file_that_was_damaged_is_told_in_one_line_and_the_healed_one_is_read(
+    flights: Chain,
+) -> None:
+    """The worker meets the damage behind the rows: the job's error is its own, without Java's stack."""
+    tailnum = "N" * 140_000
+    month = month_zip("", UA1545, " ", AA1141.replace("N619AA", tailnum), "")
+    flights.put("flights/flights_2013-01.csv.zip", month)
+    flights.land("r1", ["2013-01"])
+    (landed,) = Path(flights.root.removeprefix("file://")).glob("landing/flights/partition=2013-01/*.zip")
+    landed.write_bytes(month.replace(b"UA,1545", b"UB,1545"))
+    with pytest.raises(SourceDataError) as refused:
+        flights.load_bronze("r1")
+    message = str(refused.value)
+    assert "is not a readable zip file: Bad CRC-32 for file 'flights.csv'. Nothing was loaded" in message
+    assert message.isprintable()
+    assert refused.value.__suppress_context__
+
+    landed.write_bytes(month)
+    assert flights.load_bronze("r1")["rows"] == 2
+    rows = flights.rows(TableRef(zone="bronze", name="flights")).orderBy("_source_row")
+    found = [(row["_source_row"], row["flight"], row["tailnum"]) for row in rows.collect()]
+    assert found == [(2, "1545", "N14228"), (4, "1141", tailnum)]
 
 
 def test_a_table_that_was_only_created_counts_as_not_published(flights: Chain, spark: SparkSession) -> None:

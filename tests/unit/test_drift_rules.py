@@ -132,3 +132,14 @@ def test_a_contract_survives_its_way_to_a_job() -> None:
     for columns in (COLUMNS, PLAIN):
         sent = contract(columns)
         assert Contract.from_dict(sent.model_dump(mode="json"), origin="job") == sent
+
+
+def test_what_a_source_calls_its_columns_ends_no_line_of_a_message() -> None:
+    found = ["id", "seats", "engine", "wing\nspan"]
+    changes = drift.of_columns(contract(added="freeze"), found)
+    with pytest.raises(SchemaDriftError) as refused:
+        drift.require_allowed("planes: x.csv", changes, "Nothing was loaded", found)
+    assert r"column added at the source: wing\nspan; found id, seats, engine, wing\nspan." in str(
+        refused.value
+    )
+    assert str(refused.value).isprintable()

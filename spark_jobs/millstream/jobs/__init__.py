@@ -13,7 +13,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from millstream.contract import is_month
-from millstream.errors import ConfigurationError
+from millstream.errors import ConfigurationError, of_worker
 from millstream.lake.tables import NAME, WHOLE, TableRef, is_run_key
 
 
@@ -115,10 +115,20 @@ def parse(name: str, arguments: dict[str, Any]) -> BaseModel:
 
 
 def execute(spark: Any, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Run job `name` and return its result as JSON-able values."""
+    """Run job `name` and return its result as JSON-able values.
+
+    Raises: what the job raises; of an error of ours in a worker that error, without Java's stack.
+    """
+    from pyspark.errors import PySparkException
+
     from millstream import blame
 
     args = parse(name, arguments)
     with blame.blaming(blame.declaration(name, arguments)):
-        result: BaseModel = load(name).run(spark, args)
+        try:
+            result: BaseModel = load(name).run(spark, args)
+        except PySparkException as error:
+            if ours := of_worker(str(error)):
+                raise ours from None
+            raise
     return result.model_dump(mode="json")
