@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from millstream.contract import Column as ContractColumn
 from millstream.contract import ColumnType, Contract, DriftKind
 from millstream.drift import Change
+from millstream.transforms.readings import EXACT, decimal, moment, reading
 
 # Per row an array of structs: every change at the source that one of its values shows.
 DRIFT = "_drift"
 MARK = "struct<kind:string,column:string,value:string,reason:string>"
-# A type that holds every value of the type, and more: a value that only fits there has been widened.
-WIDER: dict[ColumnType, str] = {"int": "decimal(38,18)", "bigint": "decimal(38,18)", "date": "timestamp"}
-# Spark reads a date out of any text that starts with one, and drops the rest.
-NOTHING_BUT_A_DATE = r"^\s*[0-9+-]+\s*$"
-# Of a number that is too large for a double Spark makes infinity.
-INFINITE = r"(?i)^\s*[+-]?inf(inity)?\s*$"
+# Types of which there is a wider one, that holds every value of theirs and more, and its reading of a text: a
+# value that only fits there has been widened.
+WIDER: dict[ColumnType, Callable[[Column], Column]] = {"int": decimal, "bigint": decimal, "date": moment}
 SHOWN = 80
 
 
@@ -30,10 +30,11 @@ def typed(rows: DataFrame, contract: Contract) -> DataFrame:
     all values are as the contract says).
     """
     # In steps, so that each value is cast once: Spark does not fold a step into the next that uses it twice.
-    cast = rows.select(
-        "*",
-        *(_received(column, contract).alias(_raw(column)) for column in contract.columns),
-        *(_plain(column, contract).alias(_cast(column)) for column in contract.columns),
+    received = rows.select(
+        "*", *(_received(column, contract).alias(_raw(column)) for column in contract.columns)
+    )
+    cast = received.select(
+        "*", *(reading(F.col(_raw(column)), column.type).alias(_cast(column)) for column in contract.columns)
     )
     readable = F.col("_record_error").isNull()
     marks = [
@@ -104,16 +105,6 @@ def _received(column: ContractColumn, contract: Contract) -> Column:
     return F.when(~text.isin(*contract.null_values), text)
 
 
-def _plain(column: ContractColumn, contract: Contract) -> Column:
-    received = _received(column, contract)
-    if column.type == "date":
-        received = F.when(received.rlike(NOTHING_BUT_A_DATE), received)
-    cast = received.try_cast(column.type)
-    if column.type == "double":
-        return F.when((F.abs(cast) != F.lit(float("inf"))) | received.rlike(INFINITE), cast)
-    return cast
-
-
 def _value(column: ContractColumn, contract: Contract) -> Column:
     """The value in the contract's type; null where it does not fit.
 
@@ -122,9 +113,12 @@ def _value(column: ContractColumn, contract: Contract) -> Column:
     plain = F.col(_cast(column))
     if column.type not in WIDER or contract.drift.widened != "evolve":
         return plain
-    wide = F.col(_raw(column)).try_cast(WIDER[column.type])
+    raw = F.col(_raw(column))
+    wide = WIDER[column.type](raw)
     narrow = wide.try_cast(column.type)
-    return F.coalesce(plain, F.when(narrow.cast(WIDER[column.type]) == wide, narrow))
+    if column.type == "date":
+        return F.coalesce(plain, F.when(narrow.cast("timestamp") == wide, narrow))
+    return F.coalesce(plain, F.when(raw.rlike(EXACT) & (narrow.cast("decimal(38,18)") == wide), narrow))
 
 
 def _marks(column: ContractColumn, contract: Contract) -> list[tuple[Column, Column]]:
@@ -140,7 +134,7 @@ def _marks(column: ContractColumn, contract: Contract) -> list[tuple[Column, Col
     if column.type != "string":
         misfit = raw.isNotNull() & F.col(_cast(column)).isNull()
         if column.type in WIDER:
-            wider = raw.try_cast(WIDER[column.type]).isNotNull()
+            wider = WIDER[column.type](raw).isNotNull()
             reason = F.concat(F.lit(f"{name}: wider than {column.type}: "), shown)
             mark("widened", misfit & wider, F.when(_value(column, contract).isNull(), reason))
             misfit = misfit & ~wider
