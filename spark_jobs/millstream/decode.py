@@ -30,6 +30,7 @@ FETCH_AGAIN = (
     "Nothing was loaded. What to do: clear the run from plan, which fetches it again; if it is so at the "
     "source, ask its owner"
 )
+BINARY = "binary"
 LINEAGE = ("_source_file", "_source_row", "_record_error", "_record", "_added")
 
 
@@ -51,58 +52,54 @@ def _read_parquet(spark: SparkSession, contract: Contract, lake_root: str, uris:
 
     frame = spark.read.parquet(*uris)
     layout = contract.layout(name for name in frame.columns if name != UNFIT)
+    kinds = dict(frame.dtypes)
     columns = [
-        (_text_of(frame, name) if name else F.lit(None).cast("string")).alias(column)
+        (_text_of(kinds, name) if name else F.lit(None).cast("string")).alias(column)
         for column, name in zip(contract.column_names, layout.delivered, strict=True)
     ]
     added = F.lit(None).cast("string")
     if layout.added:
-        besides = F.struct(*(_text_of(frame, name).alias(name) for name in layout.added))
+        besides = F.struct(*(_text_of(kinds, name).alias(name) for name in layout.added))
         added = F.to_json(besides, {"ignoreNullFields": "false"})
     return frame.select(
         *columns,
         _relative(F.col("_metadata.file_path"), lake_root).alias("_source_file"),
         (F.col("_metadata.row_index") + 1).alias("_source_row"),
-        _binary_as_text(frame, contract, layout).alias("_record_error"),
+        _binary_as_text(kinds, contract, layout).alias("_record_error"),
         F.lit(None).cast("string").alias("_record"),
         added.alias("_added"),
     )
 
 
-def _text_of(frame: DataFrame, name: str) -> Column:
+def _text_of(kinds: Mapping[str, str], name: str) -> Column:
     """A column's values as text: of bytes the digits, because few bytes are text; what the column's type does
     not hold as the source wrote it."""
     from pyspark.sql import functions as F
 
     quoted = name.replace("`", "``")
     value = F.col(f"`{quoted}`")
-    if _is_binary(frame, name):
+    if kinds[name] == BINARY:
         return F.concat(F.lit("\\x"), F.lower(F.hex(value)))
-    return (
-        F.coalesce(value.cast("string"), F.col(UNFIT)[name])
-        if UNFIT in frame.columns
-        else value.cast("string")
-    )
+    text = value.cast("string")
+    return F.coalesce(text, F.col(UNFIT)[name]) if UNFIT in kinds else text
 
 
-def _binary_as_text(frame: DataFrame, contract: Contract, layout: Layout) -> Column:
+def _binary_as_text(kinds: Mapping[str, str], contract: Contract, layout: Layout) -> Column:
     """Why a row with bytes where the contract has a text cannot be read; null for the others."""
     from pyspark.sql import functions as F
 
-    reasons = [
-        F.concat(
-            F.lit(f"{column.name}: bytes, not of type string: "), F.substring(_text_of(frame, name), 1, 80)
-        )
+    texts = {
+        column.name: _text_of(kinds, name)
         for column, name in zip(contract.columns, layout.delivered, strict=True)
-        if name is not None and column.type == "string" and _is_binary(frame, name)
+        if name is not None and column.type == "string" and kinds[name] == BINARY
+    }
+    reasons = [
+        F.concat(F.lit(f"{name}: bytes, not of type string: "), F.substring(text, 1, 80))
+        for name, text in texts.items()
     ]
     if not reasons:
         return F.lit(None).cast("string")
     return F.nullif(F.concat_ws("; ", *reasons), F.lit(""))
-
-
-def _is_binary(frame: DataFrame, name: str) -> bool:
-    return dict(frame.dtypes)[name] == "binary"
 
 
 def _read_text(spark: SparkSession, contract: Contract, lake_root: str, uris: list[str]) -> DataFrame:

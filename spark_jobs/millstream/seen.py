@@ -16,6 +16,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from millstream import ledger
@@ -61,10 +62,11 @@ class _Brought:
 
 
 class SeenRows:
-    """Rows of a SQL table that an increment since `since` need not land again."""
+    """Rows of a SQL table that an increment since `since`, with the value `least`, need not land again."""
 
-    def __init__(self, landing: Landing, key: str, watermark: str, since: str) -> None:
+    def __init__(self, landing: Landing, key: str, watermark: str, since: str, least: Any) -> None:
         self._landing = landing
+        self._least = least
         self._key = key
         self._watermark = watermark
         self._brought = _Brought(landing, since, self._landed)
@@ -77,7 +79,15 @@ class SeenRows:
     def _landed(self, file: LandedFile) -> Iterator[Row]:
         rows = pq.read_table(pa.BufferReader(self._landing.bytes_of(file)))
         if {self._key, self._watermark} <= set(rows.column_names):
-            yield from self._each(rows)
+            yield from self._each(self._possible(rows))
+
+    def _possible(self, rows: pa.Table) -> pa.Table:
+        """Those of landed rows that can come again: of a whole table Python need not see the others."""
+        watermark = rows[self._watermark]
+        if pa.types.is_string(watermark.type):
+            return rows
+        again = pc.greater_equal(watermark, pa.scalar(self._least, watermark.type))
+        return rows.filter(pc.or_kleene(again, pc.is_null(watermark)))
 
     def _each(self, rows: pa.Table) -> Iterator[Row]:
         now = datetime.now(UTC)

@@ -101,6 +101,20 @@ def test_rows_without_a_watermark_or_dated_ahead_come_once(register, runs):
     assert [row["seats"] for row in runs.bring("5")] == [80]
 
 
+def test_a_table_that_was_emptied_or_set_back_is_told(register, runs, caplog):
+    run(register, "DELETE FROM planes WHERE tailnum <> 'N1'")
+    assert runs.bring("2") == []
+    assert (
+        "the highest updated_at of the source is 2013-01-01T00:00:01, and 2013-01-01T00:00:02 had"
+        in caplog.text
+    )
+    run(register, "DELETE FROM planes")
+    with pytest.raises(SourceDataError, match=r"is empty\. Nothing was landed"):
+        runs.land("3")
+    runs.wanted = contract(watermark="updated_at", allow_empty=True)
+    assert runs.bring("4") == []
+
+
 def test_bytes_that_are_gone_are_read_again(register, runs):
     for path in runs.lake.glob("landing/planes/*.parquet"):
         path.unlink()

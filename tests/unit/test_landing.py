@@ -14,9 +14,12 @@ from millstream.errors import ClusterError, ConfigurationError, SourceDataError
 from millstream.lake.storage import Storage
 from millstream.landing import (
     Landing,
+    at_least,
+    highest,
     in_memory,
     landed_later,
     latest_manifest,
+    look_back,
     manifests_of,
     read_manifest,
     run_key,
@@ -275,3 +278,19 @@ def test_failing_storage_is_a_cluster_error_that_says_where(tmp_path):
         ClusterError, match=r"the lake's storage failed at landing/airlines/.*check that it is mounted"
     ):
         Landing(storage, "airlines", "1").land("a", "a", in_memory(b"a"))
+
+
+def test_watermarks_are_compared_as_what_they_mean() -> None:
+    assert highest(["9", "10", "-3"]) == "10"
+    assert highest(["2024-05-01T10:00:00Z", "2024-05-01T10:00:00.5Z", "2024-05-01 10:00:00"]) == (
+        "2024-05-01T10:00:00.5Z"
+    )
+    assert highest(["2024-05-01T10:00:00+02:00", "2024-05-01T09:00:00Z"]) == "2024-05-01T09:00:00Z"
+    assert highest([]) is None
+    assert at_least("2024-05-01T10:00:00Z", "2024-05-01 10:00:00")
+    assert not at_least("9", "10")
+    assert at_least(None, "10")
+    assert at_least("10", "2024-05-01"), "which is further nobody knows"
+    assert look_back("2024-05-01T10:00:00Z", timedelta(days=1)) == "2024-04-30T10:00:00+00:00"
+    assert look_back("10", 3) == "7"
+    assert look_back("10", timedelta(days=1)) == "10"

@@ -28,10 +28,14 @@ from millstream.errors import ConfigurationError, SourceDataError
 from millstream.extract.arrow_types import arrow_table
 from millstream.extract.ordering import NO_LOOKBACK, Order, earlier
 from millstream.extract.sql_table import OpenTable, SourceTable
-from millstream.landing import LandedFile, Landing, in_memory
+from millstream.landing import LandedFile, Landing, at_least, in_memory
 from millstream.seen import SeenRows
 
 log = logging.getLogger(__name__)
+SET_BACK = (
+    "%s: the highest %s of the source is %s, and %s had been read. If an older state was put back there, run "
+    "with full_refresh: rows that are written now may come before what is read"
+)
 BATCHES_A_SLICE = 10
 MOST_SLICES = 32
 
@@ -83,14 +87,13 @@ class SqlExtractor:
             rows = table.value(count)
             if rows:
                 return self._cut(table, whole, rows)
-        if watermark is not None:
-            return []
-        if not self._contract.allow_empty:
+            has_rows = table.value(select(func.count()).select_from(table.table)) > 0
+        if not has_rows and not self._contract.allow_empty:
             raise SourceDataError(
                 f"{self._at_source.where} is empty. Nothing was landed. Ask the database's owner; if that is "
                 "right, set allow_empty in the contract"
             )
-        return [whole]
+        return [whole] if watermark is None else []
 
     def fetch(self, piece: SqlSlice, landing: Landing) -> list[LandedFile]:
         """Land the slice's rows, a Parquet file a batch; those that an increment reads again as they were are
@@ -119,7 +122,8 @@ class SqlExtractor:
     def _seen(self, table: OpenTable, piece: SqlSlice, landing: Landing) -> SeenRows | None:
         if piece.since is None or table.watermark is None:
             return None
-        return SeenRows(landing, table.key.name, table.watermark.column.name, piece.since)
+        since = table.watermark.value(piece.since)
+        return SeenRows(landing, table.key.name, table.watermark.column.name, piece.since, since)
 
     def _batches(self, table: OpenTable, query: Any, place: int) -> Iterator[Sequence[Any]]:
         """Rows in key order; the first batch comes even when it is empty."""
@@ -168,6 +172,8 @@ class SqlExtractor:
         # A row that is dated ahead is read, by every run, but must not hide what others write until its time
         # has come.
         past = table.value(query.where(order.expression <= order.present())) if order.is_time else highest
+        if highest is not None and watermark is not None and not at_least(order.text(highest), watermark):
+            log.warning(SET_BACK, self._contract.dataset, order.column.name, order.text(highest), watermark)
         return SqlSlice(
             since=since,
             until=None if highest is None else order.text(highest),
