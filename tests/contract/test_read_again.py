@@ -317,7 +317,7 @@ def test_infinite_times_land_as_they_are_written_and_are_no_watermark(server, po
     run(postgres, "UPDATE planes SET seats = 9 WHERE tailnum IN ('N0', 'N2')")
     assert tailnums(runs.bring("2")) == ["N0", "N2"]
     with pytest.raises(
-        SourceDataError, match=r"column seen holds '.*', at seen '.*', which has no place in time"
+        SourceDataError, match=r"column seen holds '.*', at seen '.*', which comes at no place"
     ):
         Try(engine, lake, contract("seats:int", key="seen")).plan()
 
@@ -338,6 +338,16 @@ def test_numbers_of_every_precision_and_what_is_no_number(postgres, lake):
     assert [str(row["money"]) for row in rows] == ["None", "1.50", "None"]
     assert [row["much"] for row in rows] == ["NaN", "1.00", "7.00"]
     assert [dict(row[UNFIT] or []) for row in rows] == [{"money": "NaN"}, {}, {}]
+
+
+def test_a_key_that_is_no_number_is_refused_by_name(postgres, lake):
+    run(
+        postgres,
+        "CREATE TABLE planes (id NUMERIC(9,2) PRIMARY KEY, seats INTEGER)",
+        "INSERT INTO planes VALUES (1, 1), ('NaN', 2)",
+    )
+    with pytest.raises(SourceDataError, match="column id holds 'NaN', at id 'NaN', which comes at no place"):
+        Try(postgres, lake, contract("seats:int", key="id")).plan()
 
 
 def test_a_watermark_of_numbers_passes_what_is_no_number(postgres, lake):

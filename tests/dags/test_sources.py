@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import ssl
 
 import httpx
 import pytest
+from ledger_tables import publish
 
 from millstream.contract import Contract
 from millstream.errors import ConfigurationError
@@ -18,7 +20,12 @@ from millstream.extract import (
     SqlExtractor,
     SqlSlice,
 )
+from millstream.lake.storage import Storage
+from millstream.landing import Landing
+from millstream_airflow import catalog
+from millstream_airflow.reconciling import against_source
 from millstream_airflow.sources import extractor_for, slice_of
+from millstream_demo.register import publish_register
 
 SOURCES = {
     "files": {"kind": "files", "connection": "other_system", "format": "csv", "path": "a.csv"},
@@ -171,6 +178,34 @@ def test_connection_that_is_not_defined(kind, monkeypatch):
         "connection other_system is not defined: add it under Admin > Connections, or as the environment "
         "variable AIRFLOW_CONN_OTHER_SYSTEM"
     )
+
+
+def test_reconcile_asks_the_sources_of_the_shipped_contracts(tmp_path, monkeypatch):
+    root = f"file://{tmp_path}/lake"
+    monkeypatch.setenv("MILLSTREAM_LAKE_ROOT", root)
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_DEMO_SQL", json.dumps({"conn_type": "sqlite", "host": f"{tmp_path}/source.db"})
+    )
+    publish_register(tmp_path)
+    planes = catalog.contract("planes")
+    landing = Landing(Storage(root), "planes", "r1")
+    extractor = extractor_for(planes)
+    files = [file for piece in extractor.plan([]) for file in extractor.fetch(piece, landing)]
+    manifest = landing.commit([], files)
+    publish(root, "silver.planes", "r1", read=3322, watermark=manifest.watermark_high)
+    assert [against_source(dataset) for dataset in ("planes", "airlines", "weather", "flights")] == [[]] * 4
+
+    with sqlite3.connect(tmp_path / "source.db") as register:
+        register.execute("UPDATE planes SET updated_at = '2013-12-01 00:00:00' WHERE tailnum = 'N10156'")
+        register.execute("INSERT INTO planes (tailnum, updated_at) VALUES ('N0', '2013-12-01T00:00:00Z')")
+    (found,) = against_source("planes")
+    assert found.remedy == "person"
+    assert "2 are missing: they were committed later than source.lookback reaches back" in found.text
+
+    (tmp_path / "source.db").unlink()
+    (found,) = against_source("planes")
+    assert (found.subject, found.remedy) == ("silver.planes", "none")
+    assert "not compared with its source: table planes of sqlite" in found.text
 
 
 @pytest.mark.parametrize(

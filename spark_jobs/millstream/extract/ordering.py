@@ -84,6 +84,10 @@ class Order:
         return not pa.types.is_string(landed)
 
     @property
+    def may_have_no_place(self) -> bool:
+        return self.is_time or self.kind in (float, Decimal)
+
+    @property
     def has_no_place(self) -> ColumnElement[bool]:
         """Holds for values that no other can be read up to: none, infinity, what is no number."""
         missing = self.expression.is_(None)

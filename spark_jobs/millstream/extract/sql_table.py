@@ -181,8 +181,8 @@ class OpenTable:
         for order in filter(None, (self.key_order, self.watermark)):
             if (condition := order.is_no_moment) is not None:
                 self._refuse_values(order, condition, "is no time in ISO 8601, such as 2024-05-01T10:00:00")
-        if self.key_order.is_time:
-            self._refuse_values(self.key_order, self.key_order.has_no_place, "has no place in time")
+        if self.key_order.may_have_no_place:
+            self._refuse_values(self.key_order, self.key_order.has_no_place, "comes at no place")
 
     def _refuse_values(self, order: Order, condition: ColumnElement[bool], why: str) -> None:
         key, value = (type_coerce(cast(one, String), String) for one in (self.key, order.column))
