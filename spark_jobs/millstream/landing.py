@@ -152,7 +152,7 @@ class Landing:
         run: str,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self.storage = storage
+        self._storage = storage
         self._now = now
         self.dataset = dataset
         self.run = run
@@ -225,8 +225,8 @@ class Landing:
             watermark_low=watermark_low,
             watermark_high=highest(one for one in reached if one is not None),
         )
-        replace_manifest(self.storage, manifest)
-        self.storage.remove(self._notes)
+        replace_manifest(self._storage, manifest)
+        self._storage.remove(self._notes)
         return manifest
 
     def begin(self) -> None:
@@ -235,42 +235,42 @@ class Landing:
         Of two runs that fetch at once, the one that began later has the newer bytes, however long it takes
         either to land them.
         """
-        self.storage.remove(self._notes)
+        self._storage.remove(self._notes)
         self.note(BEGAN, self._next().isoformat())
 
     def landed(self) -> Manifest | None:
         """The manifest of an earlier try, if this run has landed before."""
         path = _manifest_path(self.dataset, self.key)
-        return _parse(self.storage, path) if self.storage.exists(path) else None
+        return _parse(self._storage, path) if self._storage.exists(path) else None
 
     def _next(self) -> datetime:
         """A time after every manifest's, even if the machine's clock was set back: the clock of Kulkarni et
         al., "Logical Physical Clocks" (2014), without its counter."""
-        newest = latest_manifest(self.storage, self.dataset)
+        newest = latest_manifest(self._storage, self.dataset)
         return max(self._now(), newest.created_at + TICK) if newest else self._now()
 
     def note(self, name: str, content: str) -> None:
         """Keep `content` for a retry of this same run; forgotten when the manifest is written."""
-        self.storage.write(f"{self._notes}/{name}", content.encode())
+        self._storage.write(f"{self._notes}/{name}", content.encode())
 
     def noted(self, name: str) -> str | None:
         """What an earlier try of this run noted, if anything."""
         path = f"{self._notes}/{name}"
-        return self.storage.read(path).decode() if self.storage.exists(path) else None
+        return self._storage.read(path).decode() if self._storage.exists(path) else None
 
     def forget(self, folder: str) -> None:
         """Drop the notes whose names start with `folder/`."""
-        self.storage.remove(f"{self._notes}/{folder}")
+        self._storage.remove(f"{self._notes}/{folder}")
 
     def is_intact(self, file: LandedFile) -> bool:
         """Whether the landed object is still there with the bytes the record speaks of."""
-        return _is_intact(self.storage, file)
+        return _is_intact(self._storage, file)
 
     def bytes_of(self, file: LandedFile) -> bytes:
         """A landed object. Raises FileNotFoundError when it is no longer there, as retention may have it."""
-        if not self.storage.exists(file.path):
+        if not self._storage.exists(file.path):
             raise FileNotFoundError(f"{file.path} is no longer there")
-        return self.storage.read(file.path)
+        return self._storage.read(file.path)
 
     @property
     def _notes(self) -> str:
@@ -278,7 +278,7 @@ class Landing:
 
     @cached_property
     def _last_landed(self) -> dict[str, LandedFile]:
-        manifests = manifests_of(self.storage, self.dataset)
+        manifests = manifests_of(self._storage, self.dataset)
         return {file.source: file for manifest in manifests for file in manifest.files}
 
     def _unchanged(self, before: LandedFile, read: Opener) -> tuple[str, int, str] | None:
@@ -293,7 +293,7 @@ class Landing:
         folder = _folder(self.dataset) + (f"/partition={partition}" if partition else "")
         digest = hashlib.sha256()
         size = 0
-        with self.storage.new_file(folder) as new:
+        with self._storage.new_file(folder) as new:
             with read() as stream:
                 for chunk in _chunks(stream):
                     digest.update(chunk)
