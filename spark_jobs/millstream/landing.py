@@ -273,6 +273,10 @@ class Landing:
         return self._storage.read(file.path)
 
     @property
+    def storage(self) -> Storage:
+        return self._storage
+
+    @property
     def _notes(self) -> str:
         return f"{_folder(self.dataset)}/_unfinished/{self.key}"
 
