@@ -7,7 +7,7 @@ decoded here, one file a task, into Arrow batches of strings. Parquet numbers it
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
