@@ -78,6 +78,7 @@ WRONG_CSV = [
     (b" <!DOCTYPE html><title>Log in</title>", "is an HTML page, not CSV in UTF-8"),
     (b"<?xml version='1.0'?><airports/>", "is XML, not CSV in UTF-8"),
     (b"\n \r\n\t\n", "has no header: every line of it is blank"),
+    (b"sep=;\r\n" + CSV_ROWS, "begins with a line for Excel (sep=;), where its header should be"),
     (
         ROWS.replace("name", "näme", 1).encode("cp1252"),
         "has a header that is not UTF-8: faa,n\\xe4me,lat,lon,alt,tz,dst,tzone. Is it in another encoding, "

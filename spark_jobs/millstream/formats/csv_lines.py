@@ -81,6 +81,8 @@ def _opened(stream: IO[bytes], contract: Contract) -> tuple[list[str], Rows]:
         raise UnreadableError("has no header: every line of it is blank")
     line = header.line if isinstance(header, _Broken) else ",".join(header)
     shown = printable(line[:SHOWN])
+    if line.lower().startswith("sep="):
+        raise UnreadableError(f"begins with a line for Excel ({shown.strip()}), where its header should be")
     if other := _other_delimiter(line, contract):
         raise UnreadableError(
             f"has {_named(other)} between its columns: {shown}. Is that its delimiter? CSV is read with ','"
