@@ -97,6 +97,12 @@ class HttpSource(_Strict):
     lookback: Lookback | None = None
     since_param: str | None = Field(default=None, pattern=r"^[A-Za-z_$][A-Za-z0-9_.$\[\]-]{0,62}$")
 
+    @model_validator(mode="after")
+    def _asks_for_more_than_pages(self) -> Self:
+        if self.since_param in ("offset", "limit"):
+            raise ValueError(f"since_param: {self.since_param} is what pages are asked for with")
+        return self
+
 
 class SqlSource(_Strict):
     """A table of a SQL database, read in key order."""

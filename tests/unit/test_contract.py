@@ -70,6 +70,10 @@ def test_a_right_contract_loads_with_defaults(tmp_path: Path) -> None:
             ["orders.yaml", "source.files", "path must be relative to the connection's folder"],
         ),
         (
+            {"source": {"kind": "http", "connection": "api", "endpoint": "/o", "since_param": "offset"}},
+            ["orders.yaml", "since_param: offset is what pages are asked for with"],
+        ),
+        (
             {"load": "partition", "partition": {"start": "2024-01"}},
             ["orders.yaml", "a source of kind sql is not read by partition; use 'full', or 'watermark'"],
         ),
