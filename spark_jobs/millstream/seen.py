@@ -7,9 +7,8 @@ they make no version, are not judged or kept apart once more, and what a person 
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from datetime import UTC, date, datetime
 from functools import cached_property
 from hashlib import blake2b
@@ -21,7 +20,7 @@ import pyarrow.parquet as pq
 
 from millstream import ledger
 from millstream.contract import Column, Contract
-from millstream.json_page import records_under
+from millstream.formats import json_records
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.landing import LandedFile, Landing, Manifest, at_least, manifests_of
@@ -92,7 +91,8 @@ class SeenRows:
     def _each(self, rows: pa.Table) -> Iterator[Row]:
         now = datetime.now(UTC)
         for row in rows.to_pylist():
-            yield Row(row[self._key], _digest(row), _is_undated(row[self._watermark], now))
+            digest = _digest(repr(_without_nulls(row)))
+            yield Row(row[self._key], digest, _is_undated(row[self._watermark], now))
 
 
 class SeenRecords:
@@ -115,15 +115,16 @@ class SeenRecords:
         return (row for number, row in self._each(file) if not file.has_seen(number))
 
     def _each(self, file: LandedFile) -> Iterator[tuple[int, Row]]:
-        content = self._landing.bytes_of(file)
-        # Numbers as they were written: two texts may be one double.
-        page = json.loads(content, object_pairs_hook=_object, parse_float=str) if content else {}
         now = datetime.now(UTC)
-        for number, record in enumerate(records_under(page, self._records_key) or [], start=1):
-            yield number, Row(self._key_of(record), _digest(record), _is_undated(self._time_of(record), now))
+        records = json_records.values_of(self._landing.bytes_of(file), self._records_key)
+        for number, record in enumerate(records, start=1):
+            # Numbers as they were written: two texts may be one double.
+            digest = _digest(json_records.as_written(_without_nulls(record)))
+            yield number, Row(self._key_of(record), digest, _is_undated(self._time_of(record), now))
 
     def _key_of(self, record: Any) -> Hashable:
-        return repr([_value(record, column) for column in self._keys] if isinstance(record, dict) else record)
+        key = [_value(record, column) for column in self._keys] if isinstance(record, dict) else record
+        return json_records.as_written(key)
 
     def _time_of(self, record: Any) -> datetime | None:
         text = _value(record, self._event_time) if isinstance(record, dict) else None
@@ -173,17 +174,15 @@ def _value(record: dict[str, Any], column: Column) -> Any:
     return None if name is None else record[name]
 
 
-def _digest(row: Any) -> bytes:
-    """A value's digest. A field that is null is as none at all, so that a new column makes no new rows."""
-    if isinstance(row, Mapping):
-        row = sorted((name, value) for name, value in row.items() if value is not None)
-    return blake2b(repr(row).encode(), digest_size=16).digest()
+def _without_nulls(row: Any) -> Any:
+    """A field that is null is as none at all, so that a new column makes no new rows."""
+    if not isinstance(row, dict):
+        return row
+    return {name: value for name, value in sorted(row.items()) if value is not None}
 
 
-def _object(pairs: list[tuple[str, Any]]) -> Any:
-    """A JSON object; one that has a name twice is not the one that has only its last value."""
-    found = dict(pairs)
-    return found if len(found) == len(pairs) else tuple(pairs)
+def _digest(text: str) -> bytes:
+    return blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
 
 
 def _ranges(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:

@@ -9,7 +9,7 @@ import ledger_tables
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from loopback import serve
 from sql_runs import INCREMENTAL, Try, at, contract, run, tailnums
 
@@ -430,6 +430,36 @@ WEATHER = Contract.from_dict(
     },
     origin="weather.yaml",
 )
+
+
+def test_records_that_nobody_can_read_are_nothing_new_when_they_come_again(lake):
+    deep = f'{{"origin": {"[" * 2000}{"]" * 2000}}}'
+    twice = '{"origin": "EWR", "origin": "JFK"}'
+    texts = [json.dumps(record("EWR", 1)), deep, twice, "[1]", '{"origin": "LGA", "elevation": 1.50}']
+    app = FastAPI()
+
+    @app.get("/weather")
+    def weather(offset: int, limit: int) -> Response:
+        page = ", ".join(texts[offset : offset + limit])
+        return Response(f'{{"results": [{page}]}}', media_type="application/json")
+
+    def bring(name: str, reached: str | None) -> Manifest:
+        landing = Landing(Storage(f"file://{lake}"), "weather", name)
+        landing.begin()
+        extractor = HttpExtractor(WEATHER, HttpEndpoint(url))
+        files = [file for piece in extractor.plan([], reached) for file in extractor.fetch(piece, landing)]
+        manifest = landing.commit([], files, reached)
+        landed = {"watermark": manifest.watermark_high, "landed_at": manifest.created_at}
+        ledger_tables.publish(f"file://{lake}", "silver.weather", name, read=len(files), **landed)
+        return manifest
+
+    with serve(app) as url:
+        first = bring("1", None)
+        assert [file.rows for file in first.files] == [2, 2, 1]
+        assert bring("2", first.watermark_high).files == ()
+        # Another text is another value, though not another double.
+        texts[-1] = '{"origin": "LGA", "elevation": 1.5}'
+        assert [(file.rows, file.seen) for file in bring("3", first.watermark_high).files] == [(1, ())]
 
 
 def test_records_of_an_api_that_come_late_arrive_and_those_read_again_are_marked(lake):

@@ -103,18 +103,18 @@ def _lines_parsed(lines: Iterable[bytes]) -> Iterator[tuple[Any, bytes]]:
 
 def delivered_page(stream: IO[bytes], contract: Contract, key: str) -> Delivered:
     """Every name that one of the records under `key` has. Raises: UnreadableError: there is no such list."""
-    return of_records(contract, _page_records(stream, key))
+    return of_records(contract, values_of(stream.read(), key))
 
 
 def page_records(stream: IO[bytes], contract: Contract, key: str) -> Iterator[Record]:
     """The records of an API's page, a list under `key`."""
     layout_of = layouts(contract)
-    for record in _page_records(stream, key):
-        yield _json_record(record, layout_of, partial(_json_text, record))
+    for record in values_of(stream.read(), key):
+        yield _json_record(record, layout_of, partial(as_written, record))
 
 
-def _page_records(stream: IO[bytes], key: str) -> list[Any]:
-    content = stream.read()
+def values_of(content: bytes, key: str) -> list[Any]:
+    """The values in the list that an API's page has under `key`. Raises: UnreadableError: there is none."""
     if not content:
         # The answer was 204, No Content.
         return []
@@ -224,7 +224,7 @@ class _Written(str):
     """A part of a JSON text that is written already."""
 
 
-def _json_text(value: Any) -> str:
+def as_written(value: Any) -> str:
     """`value` as JSON, numbers and an object that has a name twice as they were."""
     parts: list[str] = []
     # What is to come, the last first; not by recursion, of which deep values need too much.
@@ -279,7 +279,7 @@ def _as_text(value: Any) -> str | None:
             return value.text
         case dict() | list() | _Ambiguous():
             _check_nested(value)
-            return _json_text(value)
+            return as_written(value)
         case _:
             return json.dumps(value)
 
