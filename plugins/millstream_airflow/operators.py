@@ -102,7 +102,8 @@ class SparkJobOperator(SparkSubmitOperator):
             )
         self._note_links(result)
         self.read, self.written = lineage.tables_read(arguments, result), lineage.tables_written(result)
-        for line in summary(self.job, result, time.monotonic() - began):
+        asked = {"partitions": arguments.get("partitions", ())}
+        for line in summary(self.job, {**asked, **result}, time.monotonic() - began):
             self.log.info("%s", line)
         return result
 

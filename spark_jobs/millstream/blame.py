@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from pyspark.errors import PySparkException
+from pyspark.errors import PySparkException, PythonException
 
 from millstream.errors import (
     ContractError,
@@ -32,8 +32,6 @@ log = logging.getLogger(__name__)
 QUERYS_OWN = ("0A", "21", "22", "23", "42")
 # But not a file or a table that has gone.
 GONE = ("42K03", "42P01")
-# A Python function in the query: the declaration's, or the platform's own.
-FUNCTION = "38"
 # What Python raises where code is wrong, and not the machine below it.
 PROGRAMMING = (
     ArithmeticError,
@@ -110,10 +108,10 @@ def _refused(error: Exception) -> bool:
 def _line(error: Exception, path: str) -> int | None:
     """The line of `path` that raised the error, by the stack, or by what Spark noted of it; None for another
     file, and for what Spark itself failed at."""
-    if isinstance(error, PySparkException) and not isinstance(error, PROGRAMMING):
-        state = error.getSqlState() or ""
-        if not _refused(error) and not state.startswith(FUNCTION):
-            return None
+    # A Python function in the query may be the declaration's, or the platform's own.
+    located = isinstance(error, (PythonException, *PROGRAMMING)) or _refused(error)
+    if not located:
+        return None
     if isinstance(error, SyntaxError) and (error.filename or "").endswith(f"/{path}"):
         return error.lineno
     frames = traceback.extract_tb(error.__traceback__)
@@ -128,6 +126,7 @@ def in_one_line(error: BaseException) -> str:
     if not lines:
         return type(error).__name__
     # A Python worker hands back its whole stack; its last line says what was raised.
-    chosen = lines[-1] if any(line.startswith("Traceback ") for line in lines) else lines[0]
+    raised = [line for line in lines if not line.startswith("SQLSTATE: ")]
+    chosen = raised[-1] if isinstance(error, PythonException) else lines[0]
     kind = "" if isinstance(error, PySparkException) else f"{type(error).__name__}: "
     return f"{kind}{chosen}"[:LONGEST].rstrip(".; ")
