@@ -164,6 +164,13 @@ def test_what_is_published_was_staged_in_this_lake(uri: str) -> None:
         jobs.parse("quality_gate", {**judged, "staged_uri": uri})
 
 
+def test_a_gate_may_be_asked_without_the_tables_that_were_read() -> None:
+    judged = {
+        name: PUBLISH[name] for name in ("lake_root", "table", "run", "staged_uri", "staged_version", "suite")
+    }
+    assert jobs.parse("quality_gate", {**judged, "inputs": None}).inputs is None  # type: ignore[attr-defined]
+
+
 @given(st.text())
 def test_any_run_id_becomes_a_folder_below_its_table(run_id: str) -> None:
     table = TableRef(zone="silver", name="flights")

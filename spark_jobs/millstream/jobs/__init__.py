@@ -69,8 +69,8 @@ class JobModel(BaseModel):
 
     @field_validator("inputs", check_fields=False)
     @classmethod
-    def _names_tables_and_models(cls, inputs: dict[str, int]) -> dict[str, int]:
-        for name in inputs:
+    def _names_tables_and_models(cls, inputs: dict[str, int] | None) -> dict[str, int] | None:
+        for name in inputs or ():
             kind, _, model = name.partition(".")
             if kind != "model" or not NAME.fullmatch(model):
                 TableRef.parse(name)
