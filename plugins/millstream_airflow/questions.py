@@ -96,16 +96,17 @@ def _rows(found: Mapping[str, Any]) -> list[str]:
     """The rows that `find` has brought: as many as a person reads."""
     # What an earlier version has found, and still waits for its answer, has none.
     examples = found.get("examples", ())
-    lines = [
-        f"The rows, {len(examples)} of {found['rows']}:",
-        "",
-        "| row | reasons | values | as received |",
-        "|---|---|---|---|",
-    ]
-    for row in examples:
-        reasons = " ".join(map(code, row["reasons"]))
-        values = " ".join(code(f"{name}={value}") for name, value in row["values"].items())
-        lines.append(f"| {code(row['source_row_id'])} | {reasons} | {values} | {code(row['record'] or '')} |")
+    lines = [f"The rows, {len(examples)} of {found['rows']}:", ""]
+    # No table: the panel that shows it is narrow.
+    for number, row in enumerate(examples, start=1):
+        file, _, place = row["source_row_id"].rpartition("#")
+        parts = {
+            "reasons": " ".join(map(code, row["reasons"])),
+            "values": " ".join(code(f"{name}={value}") for name, value in row["values"].items()),
+            "as received": code(row["record"] or ""),
+            "from": f"{code(file)} row {code(place)}",
+        }
+        lines.append(f"{number}. {'; '.join(f'{title}: {text}' for title, text in parts.items() if text)}")
     return lines
 
 

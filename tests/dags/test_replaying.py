@@ -196,16 +196,18 @@ def test_the_question_shows_rows_and_nothing_in_them_is_markup(ask: AskOperator,
     shown = body(ask, dag, action="accept")
     row = shown.splitlines()[-7]
     assert row == (
-        "| `landing/flights/partition=2013-01/x.zip#7` | `dest matches ^(A\u2502B)$` | `carrier=AA` "
-        '`dest=<b>\u2502\u02cb[x](http://evil)\u02cb\u23ce# all good\ufffd` | `{"dest":"..."}` |'
+        "1. reasons: `dest matches ^(A\u2502B)$`; values: `carrier=AA` "
+        '`dest=<b>\u2502\u02cb[x](http://evil)\u02cb\u23ce# all good\ufffd`; as received: `{"dest":"..."}`; '
+        "from: `landing/flights/partition=2013-01/x.zip` row `7`"
     )
     assert "The rows, 1 of 3:" in shown
     tokens = MarkdownIt("commonmark").enable("table").parse(shown)
     inline = [child for token in tokens for child in token.children or ()]
     assert {child.type for child in inline} <= {"text", "code_inline", "softbreak"}
     assert [token.type for token in tokens if "html" in token.type or "heading" in token.type] == []
-    # Three columns of reasons and four of rows, in the head and in each line.
-    assert sum(token.type in ("th_open", "td_open") for token in tokens) == 2 * 3 + 2 * 4
+    # Three columns of reasons, in the head and in each line, and an item a row.
+    assert sum(token.type in ("th_open", "td_open") for token in tokens) == 2 * 3
+    assert sum(token.type == "list_item_open" for token in tokens) == 3 + 1
 
 
 @pytest.mark.parametrize(
