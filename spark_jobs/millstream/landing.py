@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -89,7 +90,8 @@ class LandedFile(BaseModel):
         return self.path.split("/")[1]
 
     def has_seen(self, row: int) -> bool:
-        return any(first <= row <= last for first, last in self.seen)
+        place = bisect_right(self.seen, row, key=lambda span: span[0]) - 1
+        return place >= 0 and row <= self.seen[place][1]
 
 
 class Manifest(BaseModel):

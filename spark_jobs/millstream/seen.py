@@ -31,12 +31,14 @@ Index = dict[Hashable, set[bytes]]
 
 
 class Row(NamedTuple):
-    """A row's key, the digest of its values, and whether it comes with every increment, however old it is: it
-    has no watermark, or one that is yet to come."""
+    """A row's key, the digest of its values (None for one that cannot come again), whether it comes with
+    every increment, however old it is (it has no watermark, or one that is yet to come), and whether its run
+    had seen it, so that an older one brought it."""
 
     key: Hashable
-    digest: bytes
+    digest: bytes | None
     undated: bool
+    seen: bool = False
 
 
 class _Brought:
@@ -44,20 +46,23 @@ class _Brought:
 
     def __init__(self, landing: Landing, since: str, rows: Callable[[LandedFile], Iterable[Row]]) -> None:
         self._rows = rows
-        standing = [
-            one for one in standing_manifests(landing.storage, landing.dataset) if one.key != landing.key
-        ]
-        recent = [one for one in standing if at_least(one.watermark_high, since)]
-        self._older = [one for one in standing if one not in recent]
-        self._recent = _index(recent, rows)
+        standing = standing_manifests(landing.storage, landing.dataset)
+        self._manifests = [one for one in reversed(standing) if one.key != landing.key]
+        self._since = since
 
     def has(self, row: Row) -> bool:
-        index = self._undated if row.undated and row.key not in self._recent else self._recent
+        index = self._undated if row.undated else self._recent
         return row.digest in index.get(row.key, ())
 
     @cached_property
+    def _recent(self) -> Index:
+        recent = [one for one in self._manifests if at_least(one.watermark_high, self._since)]
+        return _index(recent, self._rows, lambda row: True)
+
+    @cached_property
     def _undated(self) -> Index:
-        return _index(self._older, lambda file: (row for row in self._rows(file) if row.undated))
+        # Of all runs: a row that had a time since then, however old, is another one now.
+        return _index(self._manifests, self._rows, lambda row: row.undated)
 
 
 class SeenRows:
@@ -77,16 +82,19 @@ class SeenRows:
 
     def _landed(self, file: LandedFile) -> Iterator[Row]:
         rows = pq.read_table(pa.BufferReader(self._landing.bytes_of(file)))
-        if {self._key, self._watermark} <= set(rows.column_names):
-            yield from self._each(self._possible(rows))
+        if not {self._key, self._watermark} <= set(rows.column_names):
+            return
+        again = self._can_come_again(rows[self._watermark])
+        yield from self._each(rows.filter(again))
+        # Of the others, most of a whole table, only that they are there.
+        for key in rows[self._key].filter(pc.invert(again)).to_pylist():
+            yield Row(key, None, undated=False)
 
-    def _possible(self, rows: pa.Table) -> pa.Table:
-        """Those of landed rows that can come again: of a whole table Python need not see the others."""
-        watermark = rows[self._watermark]
+    def _can_come_again(self, watermark: pa.ChunkedArray) -> pa.ChunkedArray:
         if pa.types.is_string(watermark.type):
-            return rows
+            return pa.chunked_array([pa.array([True] * len(watermark))])
         again = pc.greater_equal(watermark, pa.scalar(self._least, watermark.type))
-        return rows.filter(pc.or_kleene(again, pc.is_null(watermark)))
+        return pc.or_kleene(again, pc.is_null(watermark))
 
     def _each(self, rows: pa.Table) -> Iterator[Row]:
         now = datetime.now(UTC)
@@ -111,8 +119,7 @@ class SeenRecords:
         return _ranges(number for number, row in self._each(file) if self._brought.has(row))
 
     def _landed(self, file: LandedFile) -> Iterator[Row]:
-        # What that run had seen itself was brought by another one.
-        return (row for number, row in self._each(file) if not file.has_seen(number))
+        return (row._replace(seen=file.has_seen(number)) for number, row in self._each(file))
 
     def _each(self, file: LandedFile) -> Iterator[tuple[int, Row]]:
         now = datetime.now(UTC)
@@ -145,18 +152,29 @@ def standing_manifests(storage: Storage, dataset: str) -> list[Manifest]:
         one
         for one in reversed(manifests_of(storage, dataset))
         # A run that has landed anew since it published has yet to publish that.
-        if published.get(one.key, set()) & {None, one.created_at}
+        if one.removed_at is None and published.get(one.key, set()) & {None, one.created_at}
     ]
 
 
-def _index(manifests: Iterable[Manifest], rows: Callable[[LandedFile], Iterable[Row]]) -> Index:
-    """Of manifests that come newest first."""
+def _index(
+    manifests: Iterable[Manifest],
+    rows: Callable[[LandedFile], Iterable[Row]],
+    wanted: Callable[[Row], bool],
+) -> Index:
+    """The digests of `wanted` rows. Manifests come oldest first; the newest that brought a key counts."""
     index: Index = {}
     for manifest in manifests:
         brought: Index = {}
+        continued: set[Hashable] = set()
         for row in (row for file in manifest.files for row in _readable(file, rows)):
-            brought.setdefault(row.key, set()).add(row.digest)
-        index = {**brought, **index}
+            if row.seen:
+                continued.add(row.key)
+            elif row.digest is not None and wanted(row):
+                brought.setdefault(row.key, set()).add(row.digest)
+            elif row.key in index:
+                brought.setdefault(row.key, set())
+        for key, digests in brought.items():
+            index[key] = digests | index.get(key, set()) if key in continued else digests
     return index
 
 

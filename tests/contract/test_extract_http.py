@@ -348,6 +348,28 @@ def test_a_record_that_is_nested_too_deep_stops_no_other(source, lake):
     assert (lake / manifest.files[0].path).read_bytes() == body.encode()
 
 
+def test_a_refusal_is_no_end_where_the_total_counts_the_page_alone(source, lake):
+    pages = [{"results": RECORDS[:3], "total": 3}, {"results": RECORDS[3:6], "total": 3}]
+    source.answers = [Response(json.dumps(page)) for page in pages]
+    source.answers.append(Response("no more than 6 records", status_code=400))
+    attempt = Try(source, lake)
+    with pytest.raises(SourceDataError, match="400"):
+        attempt.land()
+    assert not attempt.has_landed()
+
+
+def test_a_page_that_comes_again_is_known_by_its_records(source, lake):
+    """Whatever else is in the answer: here the moment of it."""
+    source.answers = [
+        Response(json.dumps({"results": RECORDS[:3], "total": 3, "at": number})) for number in range(3)
+    ]
+    assert landed_records(lake, Try(source, lake).land()) == RECORDS[:3]
+
+    source.answers = [Response(json.dumps({"results": RECORDS[:3], "at": number})) for number in range(3)]
+    with pytest.raises(SourceDataError, match="does not page by offset and limit"):
+        Try(source, lake, run="2").land()
+
+
 def test_short_page_loses_nothing(source, lake):
     source.answers = [Response(json.dumps({"results": RECORDS[:1], "total": 7}))]
     assert landed_records(lake, Try(source, lake).land()) == RECORDS

@@ -69,6 +69,19 @@ def test_a_row_committed_late_with_an_earlier_time_arrives_and_no_other_does(reg
     assert runs.bring("3") == []
 
 
+def test_a_row_that_loses_its_time_again_is_new(register, runs):
+    """It comes with every increment, and what it was before it had a time is not what the table has."""
+    run(register, "INSERT INTO planes VALUES ('N9', 9, NULL)")
+    assert tailnums(runs.bring("2")) == ["N9"]
+    run(register, f"UPDATE planes SET updated_at = '{at(3)}' WHERE tailnum = 'N9'")
+    assert tailnums(runs.bring("3")) == ["N9"]
+    run(register, f"INSERT INTO planes VALUES ('N8', 8, '{at(10 * DAY)}')")
+    assert tailnums(runs.bring("4")) == ["N8"]
+    run(register, "UPDATE planes SET updated_at = NULL WHERE tailnum = 'N9'")
+    assert tailnums(runs.bring("5")) == ["N9"]
+    assert runs.bring("6") == []
+
+
 def test_what_changes_within_the_look_back_is_new_and_so_is_changing_back(register, runs):
     for name, seats in (("2", 20), ("3", 2)):
         run(register, f"UPDATE planes SET seats = {seats} WHERE tailnum = 'N2'")
@@ -514,3 +527,10 @@ def test_records_of_an_api_that_come_late_arrive_and_those_read_again_are_marked
         assert new(changed) == [records[0], records[-1]]
         assert changed.watermark_high == "2013-01-02T04:00:00.5Z"
         assert bring("6").files == ()
+        # Several records of one key, as of a history: each is known by itself.
+        records += [record("BOS", 4, temp=1), record("BOS", 4, temp=2)]
+        assert new(bring("7")) == records[-2:]
+        records.append(record("BOS", 4, temp=3))
+        assert new(bring("8")) == records[-1:]
+        assert bring("9").files == ()
+        assert bring("10").files == ()

@@ -6,7 +6,9 @@ No task is carried out. Prints what became of each run as JSON; `test_runs_by_ha
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from airflow.models.dagbag import DBDagBag
 from airflow.models.dagbundle import DagBundleModel
 from airflow.sdk import timezone
 from airflow.utils.db import initdb
+from airflow.utils.sqlalchemy import prohibit_commit
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
 
 # A form's own value is now; people may choose any other, and scripts often send none.
@@ -31,6 +34,8 @@ def main(folders: list[str]) -> dict[str, Any]:
     """For each DAG: its runs by hand by the moment they were made for, when it starts by itself, and the
     intervals of a backfill."""
     initdb()
+    # As in the scheduler, which also forbids whoever it calls to end its session.
+    os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
     session = settings.Session()
     made = {}
     for number, folder in enumerate(folders):
@@ -42,6 +47,10 @@ def main(folders: list[str]) -> dict[str, Any]:
         sync_bag_to_db(bag, name, None, session=session)
         session.commit()
         made |= {dag_id: of_dag(dag_id, session) for dag_id in bag.dag_ids}
+    for thread in threading.enumerate():
+        if thread.name == "alert":
+            thread.join(timeout=60)
+            assert not thread.is_alive()
     session.rollback()
     return made
 
@@ -95,7 +104,11 @@ def described(run: Any, dag: Any, session: Any) -> dict[str, Any]:
     run.dag = dag
     tasks = len(run.get_task_instances(session=session))
     if not tasks:
-        run.update_state(session=session, execute_callbacks=False)
+        with prohibit_commit(session):
+            run.update_state(session=session, execute_callbacks=False)
+            session.flush()
+            # What stands in the database; nobody may have ended the session meanwhile.
+            session.refresh(run)
     start = run.data_interval_start
     return {"tasks": tasks, "interval": start and str(start.date()), "state": str(run.state)}
 

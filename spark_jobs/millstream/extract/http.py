@@ -92,10 +92,16 @@ class HttpExtractor:
 
 
 class _Page(BaseModel):
-    """One page as landed, noted so that a retry goes on behind it."""
+    """One page as landed, noted so that a retry goes on behind it.
+
+    `total` is what the API counts; `miscounts` says that it stated a number below what had been read.
+    `content` is a checksum of the records.
+    """
 
     records: int
     total: int | None
+    miscounts: bool = False
+    content: str
     file: LandedFile
 
 
@@ -136,7 +142,10 @@ class _Walk:
 
     @property
     def _total(self) -> int | None:
-        """The newest total that a page has stated; later pages may not."""
+        """The newest total that a page has stated; later pages may not. None once one was below what had been
+        read: it counts something else, as the records of its own page."""
+        if any(page.miscounts for page in self._pages):
+            return None
         return next((page.total for page in reversed(self._pages) if page.total is not None), None)
 
     @property
@@ -148,7 +157,7 @@ class _Walk:
 
     def _is_last_again(self, page: _Page) -> bool:
         """Some APIs answer every offset behind the end with the last page, or take no notice of offsets."""
-        return self._has_all_counted and page.file.sha256 == self._pages[-1].file.sha256
+        return self._has_all_counted and page.content == self._pages[-1].content
 
     def _fetch(self, client: PatientClient) -> _Page | None:
         """The next page; None where the server has refused it as one behind the last."""
@@ -158,7 +167,7 @@ class _Walk:
         body = client.get(url, where, may_be_behind_the_end=self._has_all_counted)
         if body is None:
             return None
-        records, total = self._parse(body, where)
+        records, total, miscounts = self._parse(body, where)
         file = self._landing.land(
             source=url,
             name=f"page-{number:05d}.json",
@@ -166,7 +175,9 @@ class _Walk:
             rows=len(records),
             watermark=self._latest(records, where),
         )
-        return _Page(records=len(records), total=total, file=file)
+        # Of the records alone: what stands beside them may differ each time, as the moment of the answer.
+        content = hashlib.sha256(json_records.as_written(records).encode(errors="surrogatepass")).hexdigest()
+        return _Page(records=len(records), total=total, miscounts=miscounts, content=content, file=file)
 
     def _url(self, offset: int) -> str:
         """Address of one page, in full and without anything secret."""
@@ -176,20 +187,24 @@ class _Walk:
         path = self._base.path.rstrip("/") + self._source.endpoint
         return str(self._base.copy_with(path=path, params=params))
 
-    def _parse(self, body: bytes, where: str) -> tuple[list[Any], int | None]:
-        """The records of a page, and the total where the API states it."""
+    def _parse(self, body: bytes, where: str) -> tuple[list[Any], int | None, bool]:
+        """The records of a page, the total where the API states it, and whether what it states is none."""
         page = self._read(body, where)
         records = records_under(page, self._source.records_key)
         if records is None:
             raise SourceDataError(f"{where}: no list under '{self._source.records_key}'. {ASK_OWNER}")
-        total = stated_total(page, self._source.records_key, self._counted + len(records))
+        read = self._counted + len(records)
+        total = stated_total(page, self._source.records_key, read)
+        miscounts = (
+            bool(records) and total is None and stated_total(page, self._source.records_key, 0) is not None
+        )
         expected = self._total if total is None else total
         if not records and expected is not None and self._counted < expected:
             raise SourceDataError(
                 f"{where}: the pages end after {self._counted} of the {expected} records that the API "
                 f"counts. {ASK_OWNER}"
             )
-        return records, total
+        return records, total, miscounts
 
     def _read(self, body: bytes, where: str) -> Any:
         if not body:
@@ -222,7 +237,7 @@ class _Walk:
         if not self._pages:
             return
         before = self._pages[-1]
-        if page.records and page.file.sha256 == before.file.sha256:
+        if page.records and page.content == before.content:
             raise SourceDataError(
                 f"{page.file.source}: the same page as the one before. Nothing was landed. This API does not "
                 "page by offset and limit: it needs another kind of source"
