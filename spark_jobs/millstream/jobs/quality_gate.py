@@ -97,6 +97,7 @@ def run(spark: SparkSession, args: Args) -> Verdict:
         run=args.run,
         staged_version=args.staged_version,
         absent=_absent(args),
+        replaces=args.contract is None or args.contract.get("load") != "watermark",
     )
     verdict = with_broken_rows(verdict, publishable(staged), suite)
     if args.contract is not None:

@@ -45,10 +45,12 @@ def run_gate(
     run: str,
     staged_version: int | None = None,
     absent: Mapping[str, str] | None = None,
+    replaces: bool = True,
 ) -> tuple[Verdict, list[Finding]]:
     """Decide whether `staged` may be published as `table`.
 
-    `absent` says of reference flags why they could not be looked up (`references.absent`).
+    `absent` says of reference flags why they could not be looked up (`references.absent`). `replaces` says
+    that the rows take the place of published ones: then some must be left, whatever is allowed.
     Returns: the verdict, and Great Expectations' results for Data Docs: of the rules that were checked.
 
     Raises:
@@ -75,6 +77,8 @@ def run_gate(
     ]
     if MALFORMED in frame.columns:
         rules.insert(0, _judge_malformed(counts, suite))
+    if replaces and 0 < counts.rows == counts.quarantined:
+        rules = [_none_left(rule) for rule in rules]
     blocking = [rule for rule in rules if rule.action == "block"]
     verdict = Verdict(
         table=table,
@@ -117,6 +121,14 @@ def _judge(rule: Rule, suite: Suite, finding: Finding, counts: Counts) -> RuleVe
         observed=finding.error or finding.observed,
         action=_action(rule, finding, broken),
     )
+
+
+def _none_left(rule: RuleVerdict) -> RuleVerdict:
+    """Of rows that all leave, what a rule allowed is allowed no more: an empty table would be published."""
+    if rule.action != "quarantine":
+        return rule
+    why = "together with the others no row would be left"
+    return rule.model_copy(update={"action": "block", "allowed": 0, "allowed_by": why})
 
 
 def _allowance(of: int, mostly: float, name: str, tolerated: int) -> tuple[int, str]:
