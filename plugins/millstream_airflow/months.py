@@ -42,11 +42,14 @@ def months_of_run(contract: Contract, context: Context) -> list[str]:
 
 
 def _own_month(contract: Contract, context: Context) -> str:
-    start, end = context.get("data_interval_start"), context.get("data_interval_end")
-    if start is not None and start != end:
-        return f"{start:%Y-%m}"
     dag_run = context["dag_run"]
     assert dag_run is not None
+    start, end = context.get("data_interval_start"), context.get("data_interval_end")
+    if start is not None and start != end:
+        month = f"{start:%Y-%m}"
+        # Of a daily schedule the newest interval lies in a month that has not ended.
+        if dag_run.run_type != "manual" or month < f"{dag_run.run_after:%Y-%m}":
+            return month
     return newest_complete(contract, dag_run.run_after)
 
 

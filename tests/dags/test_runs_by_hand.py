@@ -116,7 +116,7 @@ def ran(contract: Contract, interval: tuple[str, str] | None = None, **params: s
     """The months of a run whose data interval is between two days, with what its form says."""
     start, end = (datetime.fromisoformat(f"{day}T00:00Z") for day in interval) if interval else (None, None)
     context: Any = {
-        "dag_run": SimpleNamespace(run_after=NOW),
+        "dag_run": SimpleNamespace(run_after=NOW, run_type=params.pop("run_type", "manual")),
         "params": {"start": None, "end": None, **params},
         "data_interval_start": start,
         "data_interval_end": end,
@@ -157,3 +157,6 @@ def test_the_form_offers_the_sources_months_newest_first() -> None:
     choices = of_source(endless, NOW)["start"].schema["enum"]
     assert choices[:3] == [None, "2026-11", "2026-10"]
     assert ran(endless) == ["2026-10"]
+    yesterday = ("2026-11-28", "2026-11-29")
+    assert ran(endless, yesterday) == ["2026-10"]
+    assert ran(endless, yesterday, run_type="scheduled") == ["2026-11"]

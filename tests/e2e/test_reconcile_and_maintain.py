@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from test_as_prefilled import DECEMBER
 from test_one_month import carry, lake_rows
 
 from millstream import ledger
@@ -81,8 +80,11 @@ def test_maintenance_leaves_every_row_and_starts_nothing(api: AirflowApi, settin
 
 def test_the_ledger_answers(settings: Settings) -> None:
     screen = io.StringIO()
-    query = "select table, sum(rows_written) as written from ops.ledger group by table order by table"
+    query = """
+        select table, sum(rows_written) as written from ops.ledger
+        where partition between '2013-01' and '2013-03' group by table order by table
+    """
     run_query(settings, query, Console(file=screen, width=200))
     assert "silver.flights" in screen.getvalue()
-    # The month of the form, January, and the two months of the backfill.
-    assert str(DECEMBER + 27_004 + 24_951 + 28_834) in screen.getvalue()
+    # January, and the two months of the backfill.
+    assert str(27_004 + 24_951 + 28_834) in screen.getvalue()
