@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
@@ -19,7 +20,8 @@ from millstream.decode import decoder, delivered
 from millstream.errors import SourceDataError
 from millstream.extract.files import FilesExtractor
 from millstream.extract.formats import check_file
-from millstream.formats.record import is_unicode
+from millstream.formats.archives import unzipped
+from millstream.formats.record import UnreadableError, is_unicode
 from millstream.lake.storage import Storage
 from millstream.landing import Landing
 from millstream.settings import CHECKOUT
@@ -45,9 +47,9 @@ def land(contract: Contract, content: bytes, folder: Path) -> None:
     landing.commit([], extractor.fetch(piece, landing))
 
 
-def zipped(content: bytes) -> bytes:
+def zipped(content: bytes, packing: int = zipfile.ZIP_STORED) -> bytes:
     stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive:
+    with zipfile.ZipFile(stream, "w", packing) as archive:
         archive.writestr("airports.csv", content)
     return stream.getvalue()
 
@@ -254,6 +256,51 @@ def test_what_its_format_calls_empty_is_landed_where_the_contract_allows_it(
 ) -> None:
     assert refusal(shipped(dataset, file_format), content, tmp_path) == "holds no record"
     land(shipped(dataset, file_format, allow_empty=True), content, tmp_path)
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_flipped_bit_of_a_zip_file_is_the_files_matter_whatever_it_is_packed_with(
+    packing: int, tmp_path: Path
+) -> None:
+    contract = shipped("airports", "csv.zip")
+    whole = zipped(CSV_ROWS * 30, packing)
+    land(contract, whole, tmp_path)
+    first = whole.index(b"airports.csv") + len(b"airports.csv")
+    behind = whole.index(b"PK\x01\x02")
+    received, read = [], []
+    for place in range(first, behind):
+        damaged = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
+        try:
+            check_file(contract, "source")(io.BytesIO(damaged))
+        except SourceDataError as error:
+            received.append(str(error))
+        try:
+            list(decoder(contract)(io.BytesIO(damaged)))
+        except UnreadableError as error:
+            read.append(str(error))
+    # Not every bit means something.
+    assert len(received) > (behind - first) * 0.8
+    assert all(reason.startswith("source is not a readable zip file: ") for reason in received)
+    assert all(reason.startswith("is not a readable zip file: ") for reason in read)
+
+
+def test_a_zip_file_packed_with_bzip2_that_is_damaged_is_not_landed(tmp_path: Path) -> None:
+    content = bytearray(zipped(CSV_ROWS * 30, zipfile.ZIP_BZIP2))
+    content[60] ^= 0xFF
+    assert (
+        refusal(shipped("airports", "csv.zip"), bytes(content), tmp_path)
+        == "is not a readable zip file: Invalid data stream"
+    )
+
+
+def test_a_disk_that_fails_is_not_taken_for_a_damaged_zip_file() -> None:
+    class FailingDisk(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output error") as failed, unzipped(FailingDisk(b"PK")):
+        pass
+    assert failed.value.errno == errno.EIO
 
 
 GOOD = {

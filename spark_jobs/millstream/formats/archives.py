@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import lzma
 import struct
 import zipfile
 import zlib
@@ -18,7 +19,8 @@ from millstream.formats.record import UnreadableError, printable
 _SYSTEM_FOLDERS = frozenset({"__MACOSX", "$RECYCLE.BIN", ".Trashes"})
 _SYSTEM_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 _SHOWN = 10
-_DAMAGE = (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError)
+# An OSError without a number comes from bzip2 and gzip; those of the operating system have it.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError)
 
 
 @contextmanager
@@ -66,6 +68,8 @@ def _readable(stream: IO[bytes], kind: str) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         stream.seek(0)
         head = stream.read(HEAD_BYTES)
         other = "" if head.startswith((b"PK", b"\x1f\x8b")[kind == "gzip"]) else f"; it is {kind_of(head)}"
