@@ -303,6 +303,27 @@ def test_a_disk_that_fails_is_not_taken_for_a_damaged_zip_file() -> None:
     assert failed.value.errno == errno.EIO
 
 
+@pytest.mark.parametrize("encoding", ["gb2312", "utf-7", "utf-32", "foo", "hex", "idna"])
+def test_xml_in_an_encoding_that_is_not_read_is_refused_by_name(encoding: str, tmp_path: Path) -> None:
+    content = f'<?xml version="1.0" encoding="{encoding}"?><airports><airport/></airports>'.encode()
+    contract = shipped("airports", "xml")
+    reason = refusal(contract, content, tmp_path)
+    assert reason.startswith("is in an encoding that is not read: ")
+    assert reason.endswith("; save it as UTF-8")
+    with pytest.raises(UnreadableError, match=r"is in an encoding that is not read: .*; save it as UTF-8"):
+        list(decoder(contract)(io.BytesIO(content)))
+    with pytest.raises(SourceDataError, match="landed is in an encoding that is not read: "):
+        delivered(contract, io.BytesIO(content), "landed")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "iso-8859-1", "windows-1252", "koi8-r"])
+def test_xml_in_an_encoding_of_one_byte_a_character_and_in_utf_16_is_landed(
+    encoding: str, tmp_path: Path
+) -> None:
+    text = f'<?xml version="1.0" encoding="{encoding}"?><airports><airport faa="EWR"/></airports>'
+    land(shipped("airports", "xml"), text.encode(encoding), tmp_path)
+
+
 GOOD = {
     "csv": CSV_ROWS * 3,
     "csv.zip": zipped(CSV_ROWS * 3),

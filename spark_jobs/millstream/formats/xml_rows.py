@@ -73,6 +73,10 @@ def has_records(stream: IO[bytes], row_tag: str) -> bool:
         known = recognised(head) or recognised_markup(head)
         other = f"; it is {known}" if known and known not in ("XML", "text in UTF-16") else ""
         raise UnreadableError(f"is not well-formed XML: {error}{other}") from error
+    except UnreadableError:
+        raise
+    except (ValueError, LookupError) as error:
+        raise _in_no_encoding_that_is_read(error) from error
     if seen.rows or not seen.content:
         return bool(seen.rows)
     others = ", ".join(f"{number} <{printable(name)}>" for name, number in seen.elements.most_common(SHOWN))
@@ -111,6 +115,12 @@ def _declares(entity: str) -> UnreadableError:
     return UnreadableError(f"declares the entity {printable(entity)}, and entities are not read")
 
 
+def _in_no_encoding_that_is_read(error: Exception) -> UnreadableError:
+    """What Python raises where an XML declaration names an encoding that expat does not read itself."""
+    reason = printable(str(error))
+    return UnreadableError(f"is in an encoding that is not read: {reason}; save it as UTF-8")
+
+
 def _is_row(tag: str, row_tag: str) -> bool:
     return tag == row_tag or ("{" not in row_tag and tag.rpartition("}")[2] == row_tag)
 
@@ -128,6 +138,8 @@ def _rows(stream: IO[bytes], row_tag: str) -> Iterator[Element]:
         raise UnreadableError(f"is not well-formed XML: {error}") from error
     except EntitiesForbidden as error:
         raise _declares(error.name) from error
+    except (ValueError, LookupError) as error:
+        raise _in_no_encoding_that_is_read(error) from error
 
 
 def _fields(row: Element) -> list[tuple[str, str | None]]:
