@@ -182,7 +182,9 @@ class Contract(_Strict):
     null_values: tuple[str, ...] = ("",)
     allow_empty: bool = False
     drift: Drift = Drift()
-    deadline_minutes: int = Field(default=60, ge=1, description="SLA: the run must end within")
+    deadline_minutes: int = Field(
+        default=60, ge=1, lt=24 * 60, description="SLA: the run must end within; less than a day"
+    )
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Contract:

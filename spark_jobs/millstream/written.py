@@ -13,13 +13,16 @@ import yaml
 from millstream.errors import ContractError
 from millstream.formats.recognised import HEAD_BYTES, recognised
 
-_MERGE = "tag:yaml.org,2002:merge"
+_YAML_TAGS = "tag:yaml.org,2002:"
+_MERGE = f"{_YAML_TAGS}merge"
+_SHOWN_CHARACTERS = 80
 
 
 def read_yaml(path: Path) -> Any:
     """The YAML document in a file.
 
-    Raises: OSError; ContractError naming file and line: not UTF-8, not YAML, a key twice.
+    Raises: OSError; ContractError naming file and line: not UTF-8, not YAML, a key twice, a value that is
+    none of its type.
     """
     return _yaml(path.name, _text(path))
 
@@ -58,6 +61,10 @@ class _TwiceError(ValueError):
     """A key stands twice; the message says which."""
 
 
+class _ValueError(ValueError):
+    """A value cannot be read; the message says in which line."""
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     keys = Counter(key for key, _ in pairs)
     if doubled := [key for key, times in keys.items() if times > 1]:
@@ -71,27 +78,50 @@ def _with_line(text: str) -> str | None:
         yaml.load(text.replace("\t", " "), Loader=_Loader)
     except _TwiceError as error:
         return str(error)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         return None
     return None
 
 
 def _yaml(name: str, text: str) -> Any:
     try:
-        return yaml.load(text, Loader=_Loader)
-    except _TwiceError as error:
-        raise ContractError(f"{name}: {error}") from None
+        return _loaded(text)
+    except (_TwiceError, _ValueError) as error:
+        raise ContractError(f"{name}: {error}") from error
     except yaml.YAMLError as error:
         raise ContractError(f"{name}: is not YAML: {error}") from error
     except RecursionError:
         raise ContractError(f"{name}: is nested too deep") from None
-    except ValueError as error:
-        # Of a value that has the form of a date or a number and is none, as 2013-02-30.
-        raise ContractError(f"{name}: has a value that cannot be read: {error}") from error
+
+
+def _loaded(text: str) -> Any:
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    except (_TwiceError, _ValueError):
+        raise
+    except (ValueError, OverflowError) as error:
+        # Of an escape that stands for no character.
+        raise _ValueError(f"line {loader.line + 1}: cannot be read: {error}") from error
+    finally:
+        loader.dispose()
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, which takes the last of two values with the same key, but for that."""
+    """The safe loader, but for two things: it takes the last of two values with the same key, and lets
+    through what Python raises for a value that is none of its type: 2013-02-30, or `!!bool maybe`."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (_TwiceError, _ValueError):
+            raise
+        except (ValueError, LookupError, ArithmeticError, AttributeError) as error:
+            value = repr(node.value[:_SHOWN_CHARACTERS]) if isinstance(node.value, str) else "this"
+            reason = f": {error}" if isinstance(error, ValueError) else ""
+            raise _ValueError(
+                f"line {node.start_mark.line + 1}: {value} is no {node.tag.removeprefix(_YAML_TAGS)}{reason}"
+            ) from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         lines: dict[tuple[str, str], int] = {}

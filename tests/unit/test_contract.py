@@ -176,6 +176,59 @@ def test_a_date_that_is_none_is_said_so(tmp_path: Path) -> None:
         Contract.load_file(written(tmp_path, text, "airports"))
 
 
+@pytest.mark.parametrize(
+    ("written_as", "expected"),
+    [
+        ("!!bool maybe", "'maybe' is no bool"),
+        ("!!bool {=: maybe}", "this is no bool"),
+        ("!!timestamp soon", "'soon' is no timestamp"),
+        ('!!int ""', "'' is no int"),
+        ('!!float ""', "'' is no float"),
+        ("!!float fast", "'fast' is no float: could not convert string to float: 'fast'"),
+        ("2013-02-30", "'2013-02-30' is no timestamp: day is out of range for month"),
+        (r'"\Uffffffff"', "cannot be read: Python int too large to convert to C int"),
+        (r'"\U00110000"', "cannot be read: chr() arg not in range(0x110000)"),
+    ],
+)
+def test_a_value_that_is_none_of_its_type_is_refused_with_its_line(
+    tmp_path: Path, written_as: str, expected: str
+) -> None:
+    text = shipped("airports")
+    line = text.count("\n") + 1
+    with pytest.raises(ContractError) as refused:
+        Contract.load_file(written(tmp_path, f"{text}allow_empty: {written_as}\n", "airports"))
+    assert str(refused.value) == f"airports.yaml: line {line}: {expected}"
+
+
+def test_a_key_that_is_none_of_its_type_is_refused_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=r"^orders\.yaml: line 2: 'maybe' is no bool$"):
+        Contract.load_file(written(tmp_path, "a: 1\n!!bool maybe: 2\n"))
+
+
+@pytest.mark.parametrize("minutes", [1440, 10**15])
+def test_a_run_that_may_take_a_day_is_refused(tmp_path: Path, minutes: int) -> None:
+    Contract.load_file(written(tmp_path, changed(deadline_minutes=1439)))
+    with pytest.raises(ContractError, match=r"deadline_minutes: .*less than 1440"):
+        Contract.load_file(written(tmp_path, changed(deadline_minutes=minutes)))
+
+
+def test_a_key_that_stands_twice_is_refused_however_deep(tmp_path: Path) -> None:
+    text = (CHECKOUT / "expectations" / "airports.json").read_text(encoding="utf-8")
+    path = tmp_path / "airports.json"
+    deep = '{"a": ' * 600 + '{"b": 1, "b": 2}' + "}" * 600
+    path.write_text(text.rstrip().removesuffix("}") + f', "meta": {deep}}}')
+    with pytest.raises(ContractError) as refused:
+        read_json(path)
+    assert str(refused.value) == "airports.json: key 'b' stands twice in one object"
+
+
+def test_a_key_that_stands_twice_is_refused_beside_a_number_that_is_too_long(tmp_path: Path) -> None:
+    path = tmp_path / "airports.json"
+    path.write_text('[{"b": 1, "b": 2}, ' + "1" * 5000 + "]")
+    with pytest.raises(ContractError, match=r"^airports\.json: key 'b' stands twice in one object$"):
+        read_json(path)
+
+
 def test_a_suites_key_that_stands_twice_is_refused_with_its_lines(tmp_path: Path) -> None:
     text = (CHECKOUT / "expectations" / "airports.json").read_text(encoding="utf-8")
     path = tmp_path / "airports.json"
