@@ -288,6 +288,8 @@ def test_long_rate_limit_is_left_to_a_later_try(source, lake):
         ("Tue, 01 Jan 2013 00:02:00 GMT", 120.0),
         ("Mon, 31 Dec 2012 00:00:00 GMT", 0.0),
         ("soon", None),
+        ("Mon, 01 Jan 2024 00:00:00 +99999999999999999999", None),
+        ("Mon, 99999999999999999999999 Jan 2024 00:00:00 GMT", None),
         (None, None),
     ],
 )
@@ -531,6 +533,31 @@ def test_login_in_the_address_is_not_shown(lake):
             attempt.land()
     assert f"http://127.0.0.1:{port}/v1/weather?offset=0&limit=3" in str(refused.value)
     assert "s3cret" not in "".join(traceback.format_exception(refused.value))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://anna:s3cret@host:abc",
+        "http://anna:s3cret@host:99999999",
+        "http://anna:s3cret@[::1",
+        "http://anna:s3cret@xn--a/",
+        "http://anna:s3cret@" + "a" * 70 + ".example",
+        "http://anna:s3cret@a..example",
+    ],
+)
+def test_an_address_that_is_none_is_the_connections_matter(lake, address):
+    with pytest.raises(ConfigurationError) as refused:
+        Try(None, lake, url=address).land()
+    assert str(refused.value) == ("the address in connection weather_api is none: correct its host and port")
+
+
+def test_a_watermark_that_is_no_time_is_refused_with_what_to_do(lake):
+    with pytest.raises(ConfigurationError) as refused:
+        Try(None, lake, url="http://127.0.0.1:1").extractor.plan([], "12345")
+    assert str(refused.value) == (
+        "weather: the watermark '12345' is no time, which since asks for; run with a full refresh"
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import zipfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from millstream.extract.files import FilesExtractor
 from millstream.lake.storage import NewFile, Storage
 from millstream.landing import Landing
 
+NOBODY = 65534
 HEADER = b"carrier,name\n"
 ROW = b"9E,Endeavor Air Inc.\n"
 
@@ -212,6 +214,54 @@ def test_folder_that_is_not_mounted_is_tried_again(tmp_path, lake):
     assert str(refused.value) == (
         f"folder {tmp_path}/nowhere is not there: check that it is mounted, and the path in connection drop"
     )
+
+
+def test_a_name_that_is_too_long_is_not_tried_again(drop, lake):
+    name = "a" * 300
+    too_long = (
+        "this name is too long for the file system: correct the contract's path, or the one in the connection"
+    )
+    with pytest.raises(ConfigurationError) as refused:
+        land(FilesExtractor(contract(f"in/{name}.csv", "csv"), drop), lake)
+    assert str(refused.value) == f"{drop}/in/{name}.csv: {too_long}"
+    with pytest.raises(ConfigurationError) as refused:
+        FilesExtractor(contract("a.csv", "csv"), drop / name).plan([])
+    assert str(refused.value) == f"folder {drop / name}: {too_long}"
+
+
+@contextmanager
+def without_the_superusers_rights():
+    """Access is refused to a user other than the superuser, whom the tests of a container run as."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_folder_that_may_not_be_looked_into_is_said_so(drop):
+    (drop / "in/a.csv").write_bytes(HEADER + ROW)
+    deep = contract("in/a.csv", "csv")
+    # A user other than the owner reaches the folders of a test only by a handle.
+    (drop / "in").chmod(0)
+    own = Path(f"/proc/self/fd/{os.open(drop, os.O_RDONLY)}")
+    drop.chmod(0o755)
+    try:
+        with without_the_superusers_rights(), pytest.raises(SourceDataError) as refused:
+            FilesExtractor(deep, own).plan([])
+        assert str(refused.value) == (
+            f"{own}/in/a.csv cannot be read: Permission denied. Give the platform's user the right to read "
+            "it, then clear the task"
+        )
+        with without_the_superusers_rights(), pytest.raises(SourceDataError) as refused:
+            FilesExtractor(deep, own / "in/deeper").plan([])
+        assert str(refused.value).startswith(f"folder {own}/in/deeper cannot be read: Permission denied. ")
+    finally:
+        (drop / "in").chmod(0o755)
+        os.close(int(own.name))
 
 
 def test_file_that_grows_while_it_is_read_is_tried_again(drop, lake, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -61,7 +62,7 @@ class FilesExtractor:
         """
         self._check_folder()
         slices = self._slices(partitions)
-        missing = [self._where(piece) for piece in slices if not (self._folder / piece.path).is_file()]
+        missing = [self._where(piece) for piece in slices if not self._is_there(piece)]
         if missing:
             raise _missing(missing)
         return slices
@@ -99,14 +100,17 @@ class FilesExtractor:
         """The partitions the folder has a file for."""
         before, after = (re.escape(part) for part in self._source.path.split(PLACEHOLDER, 1))
         pattern = re.compile(rf"{before}(?P<partition>\d{{4}}-(?:0[1-9]|1[0-2])){after}")
-        files = (path.relative_to(self._folder).as_posix() for path in self._folder.rglob("*"))
+        with _source_failures(f"folder {self._folder}"):
+            files = [path.relative_to(self._folder).as_posix() for path in self._folder.rglob("*")]
         found = sorted(match["partition"] for file in files if (match := pattern.fullmatch(file)))
         if not found:
             raise _missing([str(self._folder / self._source.path)])
         return found
 
     def _check_folder(self) -> None:
-        if not self._folder.is_dir():
+        with _source_failures(f"folder {self._folder}"):
+            is_there = self._folder.is_dir()
+        if not is_there:
             raise SourceUnavailableError(
                 f"folder {self._folder} is not there: check that it is mounted, and the path in connection "
                 f"{self._source.connection}"
@@ -115,12 +119,17 @@ class FilesExtractor:
     def _inside(self, path: str) -> Path:
         """The file's real path, which must lie in the folder, wherever links lead."""
         self._check_folder()
-        resolved = (self._folder / path).resolve()
+        with _source_failures(str(self._folder / path)):
+            resolved = (self._folder / path).resolve()
         if not resolved.is_relative_to(self._folder.resolve()):
             raise ConfigurationError(
                 f"{path} leads out of folder {self._folder}: correct the contract's path"
             )
         return resolved
+
+    def _is_there(self, piece: FileSlice) -> bool:
+        with _source_failures(self._where(piece)):
+            return (self._folder / piece.path).is_file()
 
     def _where(self, piece: FileSlice) -> str:
         return str(self._folder / piece.path)
@@ -180,6 +189,11 @@ def _source_failures(where: str) -> Iterator[None]:
             "clear the task"
         ) from error
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise ConfigurationError(
+                f"{where}: this name is too long for the file system: correct the contract's path, or the "
+                "one in the connection"
+            ) from error
         raise SourceUnavailableError(f"{where} cannot be read now: {error.strerror or error}") from error
 
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from millstream.contract import Column, Contract, HttpSource
 from millstream.errors import ConfigurationError, SourceDataError, SourceUnavailableError
-from millstream.extract.http_client import UNHURRIED, HttpEndpoint, Patience, PatientClient
+from millstream.extract.http_client import UNHURRIED, HttpEndpoint, Patience, PatientClient, checked
 from millstream.extract.ordering import NO_LOOKBACK, earlier
 from millstream.formats import json_records
 from millstream.json_page import records_under, stated_total
@@ -42,7 +42,8 @@ class HttpExtractor:
     """Reads the pages of one contract from `endpoint`.
 
     Raises SourceUnavailableError while the server does not answer or its data moves under the reader;
-    SourceDataError for an answer that is not what the contract says; ConfigurationError for a refused login.
+    SourceDataError for an answer that is not what the contract says; ConfigurationError for a refused login,
+    and for an address that is none.
     """
 
     def __init__(self, contract: Contract, endpoint: HttpEndpoint, patience: Patience = UNHURRIED) -> None:
@@ -50,7 +51,7 @@ class HttpExtractor:
             raise ConfigurationError(f"{contract.dataset}: its source is {contract.source.kind}, not http")
         self._contract = contract
         self._source = contract.source
-        self._endpoint = endpoint
+        self._endpoint = checked(endpoint, contract.source.connection)
         self._patience = patience
 
     def plan(self, partitions: Sequence[str], watermark: str | None = None) -> list[HttpSlice]:
@@ -62,7 +63,14 @@ class HttpExtractor:
         lookback = self._contract.lookback(of_times=True)
         if not lookback:
             log.warning(NO_LOOKBACK, self._contract.dataset, self._contract.event_time)
-        return [HttpSlice(since=_before(watermark, timedelta(0) if isinstance(lookback, int) else lookback))]
+        reach = timedelta(0) if isinstance(lookback, int) else lookback
+        try:
+            return [HttpSlice(since=_before(watermark, reach))]
+        except ValueError as error:
+            raise ConfigurationError(
+                f"{self._contract.dataset}: the watermark {watermark!r} is no time, which "
+                f"{self._source.since_param} asks for; run with a full refresh"
+            ) from error
 
     def fetch(self, piece: HttpSlice, landing: Landing) -> list[LandedFile]:
         """Land every page; pages that an earlier try of the same run landed are not asked for again.

@@ -23,6 +23,7 @@ SERVER_ERRORS = 500
 BEHIND_THE_END = frozenset({400, 404, 416, 422})
 LOGIN_STATUSES = frozenset({401, 403})
 SHOWN_CHARACTERS = 200
+MOST_PORT = 65535
 # A proxy of the environment cannot reach this machine's own services; None means no proxy.
 NEVER_PROXIED = dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]"))
 LATER = "another try goes on from this page"
@@ -55,6 +56,21 @@ class Patience:
 
 
 UNHURRIED = Patience()
+
+
+def checked(endpoint: HttpEndpoint, connection: str) -> HttpEndpoint:
+    """`endpoint`, if its address can be one. Raises ConfigurationError that names the connection."""
+    try:
+        url = httpx.URL(endpoint.base_url)
+        # As a socket does, which raises what is no failure of the network.
+        url.raw_host.decode("ascii").encode("idna")
+        possible = url.host.isprintable() and (url.port or 0) <= MOST_PORT
+    except (httpx.InvalidURL, UnicodeError):
+        possible = False
+    if not possible:
+        # The address itself may hold a login.
+        raise ConfigurationError(f"the address in connection {connection} is none: correct its host and port")
+    return endpoint
 
 
 class _NoAnswer(Exception):
@@ -169,7 +185,7 @@ def retry_after(value: str | None, now: datetime) -> float | None:
         return float(value)
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max(0.0, (aware - now).total_seconds())
