@@ -7,6 +7,7 @@ fail too, and only its SQLSTATE tells these apart
 
 from __future__ import annotations
 
+import builtins
 import logging
 import re
 import traceback
@@ -30,8 +31,8 @@ log = logging.getLogger(__name__)
 # Classes of SQLSTATE that the query or its data has caused: unsupported feature, cardinality, data,
 # constraint, syntax and names.
 QUERYS_OWN = ("0A", "21", "22", "23", "42")
-# But not a file or a table that has gone.
-GONE = ("42K03", "42P01")
+# But not what has gone, or is in the way: a format's reader, a file, a table.
+GONE = ("42K02", "42K03", "42K04", "42P01", "42P07")
 # What Python raises where code is wrong, and not the machine below it.
 PROGRAMMING = (
     ArithmeticError,
@@ -44,6 +45,8 @@ PROGRAMMING = (
     TypeError,
     ValueError,
 )
+# The exception at the end of a Python stack: the first line after its frames that is not indented.
+RAISED = re.compile(r'^  File "[^\n]*\n(?:[ \t][^\n]*\n)*(\S[^\n]*)', re.MULTILINE)
 LONGEST = 400
 
 
@@ -101,16 +104,34 @@ def fault(error: Exception, declared: Declaration) -> PermanentError | None:
 
 
 def _refused(error: Exception) -> bool:
-    state = (error.getSqlState() or "") if isinstance(error, PySparkException) else ""
+    """Whether Spark refuses what the query says. A declaration says no more to Delta than columns: its
+    versions, files and features are the platform's."""
+    if not isinstance(error, PySparkException):
+        return False
+    condition, state = error.getCondition() or "", error.getSqlState() or ""
+    if condition.startswith("DELTA_") and "COLUMN" not in condition:
+        return False
     return state[:2] in QUERYS_OWN and state not in GONE
+
+
+def _is_programming(error: Exception) -> bool:
+    """Whether the code that raised `error` is wrong, here or in a Python worker, and not the machine."""
+    if not isinstance(error, PythonException):
+        return isinstance(error, PROGRAMMING)
+    raised = getattr(builtins, _raised(str(error)).partition(":")[0], None)
+    return isinstance(raised, type) and issubclass(raised, PROGRAMMING)
+
+
+def _raised(text: str) -> str:
+    """What a Python worker has raised, of Spark's error about it, which has the worker's stack."""
+    return next(reversed(RAISED.findall(without_stack(text))), "").strip()
 
 
 def _line(error: Exception, path: str) -> int | None:
     """The line of `path` that raised the error, by the stack, or by what Spark noted of it; None for another
     file, and for what Spark itself failed at."""
     # A Python function in the query may be the declaration's, or the platform's own.
-    located = isinstance(error, (PythonException, *PROGRAMMING)) or _refused(error)
-    if not located:
+    if not (_is_programming(error) or _refused(error)):
         return None
     if isinstance(error, SyntaxError) and (error.filename or "").endswith(f"/{path}"):
         return error.lineno
@@ -125,8 +146,6 @@ def in_one_line(error: BaseException) -> str:
     lines = [line.strip() for line in without_stack(str(error)).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__
-    # A Python worker hands back its whole stack; its last line says what was raised.
-    raised = [line for line in lines if not line.startswith("SQLSTATE: ")]
-    chosen = raised[-1] if isinstance(error, PythonException) else lines[0]
+    chosen = (isinstance(error, PythonException) and _raised(str(error))) or lines[0]
     kind = "" if isinstance(error, PySparkException) else f"{type(error).__name__}: "
     return f"{kind}{chosen}"[:LONGEST].rstrip(".; ")
