@@ -18,6 +18,7 @@ from millstream_stack.environment import base_environment, prepare_folders
 from millstream_stack.lifecycle import down, last_lines, remove_data, running_settings, status, up
 from millstream_stack.screen import addresses_table, console, status_table
 from millstream_stack.services import services
+from millstream_stack.sql_output import printable
 
 SQL_USAGE = (
     'Read-only. To query: make sql Q="select count(*) from silver.flights" (FORMAT=csv or FORMAT=json)'
@@ -190,7 +191,8 @@ def main(argv: list[str] | None = None) -> int:
             print(f"error: {_setting(problem)}", file=sys.stderr)
         return 2
     except MillstreamError as error:
-        print(f"error: {error}", file=sys.stderr)
+        # It may quote the data.
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 1
 
 

@@ -19,6 +19,7 @@ from millstream_stack.credentials import load_or_create
 from millstream_stack.lifecycle import up
 from millstream_stack.progress import Progress
 from millstream_stack.screen import addresses_table, console, duration
+from millstream_stack.sql_output import printable
 from millstream_stack.summary import summarise
 
 INGEST_PREFIX = "ingest_"
@@ -163,7 +164,8 @@ def _explain(api: AirflowApi, run: Run, tasks: list[Task], screen: Console) -> N
     for task in culprits:
         screen.print(f"[bold red]{task.label} failed[/] (try {task.try_number})")
         for line in error_lines(api.log(task)):
-            screen.print(f"    {line}", markup=False)
+            # It may quote the data.
+            screen.print(f"    {printable(line)}", markup=False)
         screen.print(f"    {api.address(task)}", soft_wrap=True)
 
 

@@ -28,6 +28,7 @@ from millstream.settings import Settings
 from millstream.transforms import transform_of
 from millstream_stack.credentials import credentials_path, load_or_create
 from millstream_stack.mlflow_api import MlflowApi
+from millstream_stack.sql_output import printable
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG, Asset
@@ -265,7 +266,7 @@ def _print(plan: Plan, screen: Console) -> None:
         tables.add_row(str(touch.table), touch.action, version, _partitions_text(touch))
     screen.print(tables)
     for table, why in plan.refusals.items():
-        screen.print(f"[red]{table}: refused: {escape(why)}")
+        screen.print(f"[red]{table}: refused: {escape(printable(why))}")
     for suite in plan.suites:
         screen.print(f"judged by {suite}")
     for model, text in plan.models.items():

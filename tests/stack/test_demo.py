@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -186,6 +187,15 @@ def test_the_alert_of_a_log_is_shown_from_its_start() -> None:
     log = [{"event": line, "level": "error"} for line in ("Task failed with exception", *alert)]
 
     assert demo.error_lines(log) == alert[:12]
+
+
+def test_nothing_of_a_log_reaches_the_terminal_as_a_command() -> None:
+    failed = replace(TRANSFORM, state="failed")
+    event = {"event": "ALERT the value '\x1b]0;title\x07\x1b[31m' [bold]", "level": "error"}
+    api = SimpleNamespace(url="http://127.0.0.1", log=lambda task: [event], address=lambda task: "address")
+    stream = io.StringIO()
+    demo._explain(api, INGEST, [failed], Console(file=stream, width=120))  # type: ignore[arg-type]
+    assert "    ALERT the value '\\x1b]0;title\\x07\\x1b[31m' [bold]" in stream.getvalue().splitlines()
 
 
 def test_a_log_without_errors_shows_its_end() -> None:

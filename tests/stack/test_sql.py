@@ -17,6 +17,7 @@ from rich.console import Console
 
 from millstream.settings import CHECKOUT
 from millstream_stack import __main__ as command_line
+from millstream_stack import sql
 from millstream_stack.sql import FIRST_WORD, tables_named
 from millstream_stack.sql_output import printable, show, write_csv, write_json
 from millstream_stack.sql_tables import no_such_table
@@ -269,6 +270,20 @@ def test_a_long_text_of_few_columns_is_folded_in_its_cell() -> None:
 def test_nothing_of_a_value_reaches_the_terminal_as_a_command() -> None:
     hostile = "\x1b]0;title\x07\r\t\x00\u202e\ud800é\u4e16 \n"
     assert printable(hostile) == "\\x1b]0;title\\x07\\r\\t\\x00\\u202e\\ud800é\u4e16 \n"
+
+
+@pytest.mark.usefixtures("lake")
+def test_nothing_of_a_value_in_an_error_reaches_the_terminal_as_a_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise sql.QueryError("[CAST_INVALID_INPUT] The value '\x1b]0;title\x07' cannot be cast\nto INT")
+
+    monkeypatch.setattr(sql, "run_query", refuse)
+    assert command_line.main(["sql", "select 1"]) == 1
+    assert capsys.readouterr().err == (
+        "error: [CAST_INVALID_INPUT] The value '\\x1b]0;title\\x07' cannot be cast\nto INT\n"
+    )
 
 
 def test_csv_and_json_read_back_as_they_were() -> None:
