@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook, BaseNotifier
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from millstream.errors import MillstreamError, without_stack
+from millstream.errors import REMEDY, MillstreamError, PermanentError, without_stack
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection, Context
@@ -40,11 +40,9 @@ def alert(message: dict[str, Any], log: Any) -> None:
     for line in f"ALERT {message['text']}".splitlines():
         log.error("%s", line)
     for name, send in ((WEBHOOK, _post), (SMTP, _mail)):
-        connection = _connection(name)
-        if connection is None:
-            continue
         try:
-            send(connection, message)
+            if connection := _connection(name):
+                send(connection, message)
         except Exception:
             log.exception("the alert could not be sent over connection %s", name)
 
@@ -108,9 +106,10 @@ def describe(context: Context) -> dict[str, Any]:
 
 def _explained(error: str | BaseException | None, told: str) -> list[str]:
     """What to do, set apart and first, and what has happened; in lines that a page has room for."""
-    # The last one is ours: a value from the data may stand before it.
-    what, marked, remedy = told.rpartition("What to do: ")
-    if not marked:
+    # The last one is ours: a value from the data may stand before it. What is tried again may quote a server,
+    # and what is no error of ours anything at all: neither has a remedy of its own.
+    what, marked, remedy = told.rpartition(REMEDY)
+    if not (marked and isinstance(error, PermanentError)):
         what, remedy = told, getattr(error, "remedy", MillstreamError.remedy)
     lines = [("What to do", remedy), ("What happened", what)]
     return [line for title, text in lines for line in (f"{title}:", *_wrapped(text))]

@@ -125,5 +125,6 @@ def refusal(rows: DataFrame, table: TableRef) -> str | None:
     return (
         f"{table}: {refused['rows']} of the chosen rows cannot be accepted: they are unreadable, lack a key "
         f"or break a constraint of the table, which no decision changes; for example {row_id}: "
-        f"{'; '.join(reasons)}. Choose fewer by a reason or a partition, drop them, or correct the source"
+        f"{'; '.join(reasons)}. What to do: choose fewer by a reason or a partition, drop them, or correct "
+        "the source"
     )

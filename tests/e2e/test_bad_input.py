@@ -38,7 +38,8 @@ def test_a_broken_file_is_named_on_its_task_and_clearing_heals(api: AirflowApi, 
     assert lines[1] == "What to do:"
     shown = " ".join(line.strip() for line in lines)
     assert "airports.xml is not well-formed XML" in shown
-    assert "Nothing was landed. Ask the source's owner for the file again, then clear the task" in shown
+    assert lines[2] == "  ask the source's owner for the file again, then clear the task"
+    assert "Nothing was landed." in shown
     assert culprit.try_number == 1, "what cannot be read now cannot be read a minute later"
     assert ledger.version(AIRPORTS, settings.lake_root) == before
 

@@ -450,7 +450,7 @@ def test_a_missing_part_is_told_before_anything_is_fitted(
     )
     one_module.write.format("delta").save(f"file://{tmp_path}/silver/docstrings")
     with pytest.raises(
-        SourceDataError, match=r"no labelled rows for the part\(s\).*Ingest the missing period"
+        SourceDataError, match=r"no labelled rows for the part\(s\).*What to do: ingest the missing period"
     ):
         Training(spark, f"file://{tmp_path}", "empty").fit()
 

@@ -128,8 +128,8 @@ def test_all_missing_files_are_named_before_anything_is_copied(drop, lake):
     with pytest.raises(SourceDataError) as refused:
         land(extractor, lake, ["2013-01", "2013-02", "2013-03"])
     assert str(refused.value) == (
-        f"{drop}/in/f_2013-02.csv.zip, {drop}/in/f_2013-03.csv.zip: not there. Nothing was landed. Put the "
-        "file there, or ask for partitions the source has delivered, then clear the task"
+        f"{drop}/in/f_2013-02.csv.zip, {drop}/in/f_2013-03.csv.zip: not there. Nothing was landed. What to "
+        "do: put the file there, or ask for partitions the source has delivered, then clear the task"
     )
     assert_nothing_landed(lake)
 
@@ -151,7 +151,9 @@ def test_file_that_disappears_after_planning(drop, lake):
 GOOD_ZIP = zipped(("f.csv", HEADER + ROW))
 GOOD_GZIP = gzip.compress(b'{"carrier": "9E"}\n' * 50, mtime=0)
 GOOD_XML = b"<airlines><airline><carrier>9E</carrier></airline></airlines>"
-AFTERWARDS = ". Nothing was landed. Ask the source's owner for the file again, then clear the task"
+AFTERWARDS = (
+    ". Nothing was landed. What to do: ask the source's owner for the file again, then clear the task"
+)
 
 
 @pytest.mark.parametrize(

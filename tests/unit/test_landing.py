@@ -180,8 +180,8 @@ def test_verify_names_the_damaged_object_and_landing_again_heals_it(storage, lak
     with pytest.raises(SourceDataError) as refused:
         verify(storage, manifest)
     assert str(refused.value) == (
-        f"airlines: landed files are missing or not as received: {file.path}; "
-        "clear the extract task of run manual__1 to land them again"
+        f"airlines: landed files are missing or not as received: {file.path}. "
+        "What to do: clear the extract task of run manual__1 to land them again"
     )
 
     again = Landing(storage, "airlines", "manual__1")
@@ -194,7 +194,7 @@ def test_manifest_of_a_run_that_landed_nothing(storage):
         read_manifest(storage, "airlines", "manual__1")
     assert str(refused.value) == (
         "airlines: run manual__1 has landed nothing (landing/airlines/_manifests/manual__1.json does not "
-        "exist): run its extract task first"
+        "exist). What to do: run its extract task first"
     )
 
 

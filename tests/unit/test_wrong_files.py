@@ -59,7 +59,10 @@ def refusal(contract: Contract, content: bytes, folder: Path) -> str:
     with pytest.raises(SourceDataError) as refused:
         land(contract, content, folder)
     assert not [path for path in (folder / "lake").rglob("*") if path.is_file()]
-    before, after = f"{folder}/source ", ". Nothing was landed. Ask the source's owner for the file again"
+    before, after = (
+        f"{folder}/source ",
+        ". Nothing was landed. What to do: ask the source's owner for the file again",
+    )
     message = str(refused.value)
     message.encode()
     assert message.isprintable()

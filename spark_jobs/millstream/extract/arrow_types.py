@@ -136,7 +136,7 @@ def _array(where: str, field: pa.Field, values: Sequence[Any]) -> pa.Array:
     except (ValueError, TypeError, ArithmeticError, NotImplementedError) as error:
         raise SourceDataError(
             f"{where}: column {field.name} holds a value that is not {field.type}: {error}. Nothing was "
-            "landed. Correct the row there, then clear the task"
+            "landed. What to do: correct the row there, then clear the task"
         ) from error
 
 

@@ -185,8 +185,8 @@ def _source_failures(where: str) -> Iterator[None]:
         raise _missing([where]) from error
     except (PermissionError, IsADirectoryError) as error:
         raise SourceDataError(
-            f"{where} cannot be read: {error.strerror}. Give the platform's user the right to read it, then "
-            "clear the task"
+            f"{where} cannot be read: {error.strerror}. What to do: give the platform's user the right to "
+            "read it, then clear the task"
         ) from error
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
@@ -199,6 +199,6 @@ def _source_failures(where: str) -> Iterator[None]:
 
 def _missing(files: Sequence[str]) -> SourceDataError:
     return SourceDataError(
-        f"{', '.join(files)}: not there. Nothing was landed. Put the file there, or ask for partitions the "
-        "source has delivered, then clear the task"
+        f"{', '.join(files)}: not there. Nothing was landed. What to do: put the file there, or ask for "
+        "partitions the source has delivered, then clear the task"
     )

@@ -12,7 +12,7 @@ from millstream.formats.archives import gunzipped, unzipped
 from millstream.formats.record import UnreadableError
 
 CHUNK_BYTES = 1 << 20
-ASK_AGAIN = "Nothing was landed. Ask the source's owner for the file again, then clear the task"
+ASK_AGAIN = "Nothing was landed. What to do: ask the source's owner for the file again, then clear the task"
 
 
 def check_file(contract: Contract, where: str) -> Callable[[BinaryIO], None]:
@@ -51,4 +51,7 @@ def _has_records(contract: Contract, stream: BinaryIO) -> bool:
                 return found
         case FilesSource(format="xml", row_tag=str() as row_tag):
             return xml_rows.has_records(stream, row_tag)
-    raise SourceDataError(f"{contract.dataset}: no check is known for format {contract.source.format}")
+    raise SourceDataError(
+        f"{contract.dataset}: no check is known for format {contract.source.format}. "
+        "What to do: correct source.format in the contract"
+    )

@@ -26,7 +26,7 @@ from millstream.landing import LandedFile, Landing, in_memory
 from millstream.seen import SeenRecords
 
 log = logging.getLogger(__name__)
-ASK_OWNER = "Ask the API's owner, then clear the task: it goes on from this page"
+ASK_OWNER = "What to do: ask the API's owner, then clear the task: it goes on from this page"
 
 
 class HttpSlice(BaseModel):
@@ -87,8 +87,8 @@ class HttpExtractor:
             return filled
         if not self._contract.allow_empty:
             raise SourceDataError(
-                f"{pages[0].file.source} holds no record. Nothing was landed. Ask the API's owner; if that "
-                "is right, set allow_empty in the contract"
+                f"{pages[0].file.source} holds no record. Nothing was landed. What to do: ask the API's "
+                "owner; if that is right, set allow_empty in the contract"
             )
         return [page.file for page in pages]
 
@@ -248,7 +248,7 @@ class _Walk:
         if page.records and page.content == before.content:
             raise SourceDataError(
                 f"{page.file.source}: the same page as the one before. Nothing was landed. This API does not "
-                "page by offset and limit: it needs another kind of source"
+                "page by offset and limit. What to do: give it another kind of source"
             )
         if None not in (page.total, self._total) and page.total != self._total:
             self._landing.forget(self._notes)

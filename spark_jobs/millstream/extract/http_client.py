@@ -173,7 +173,8 @@ class PatientClient:
                 f"{self._connection}, or the contract's endpoint"
             )
         return SourceDataError(
-            f"{where}: the request was refused ({_status(answer)}): {answer.text[:SHOWN_CHARACTERS]}"
+            f"{where}: the request was refused ({_status(answer)}): {answer.text[:SHOWN_CHARACTERS]}. "
+            "What to do: correct the request in the contract, or ask the API's owner; then clear the task"
         )
 
 

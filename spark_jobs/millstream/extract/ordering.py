@@ -120,7 +120,7 @@ class Order:
         except (ValueError, ArithmeticError) as error:
             raise ConfigurationError(
                 f"table {self.column.table}: {text!r} is no value of column {self.column.name} "
-                f"({self.column.type!r}); run with a full refresh"
+                f"({self.column.type!r}). What to do: run with a full refresh"
             ) from error
 
     def bound(self, text: str) -> Any:

@@ -90,8 +90,8 @@ class SqlExtractor:
             has_rows = table.value(select(func.count()).select_from(table.table)) > 0
         if not has_rows and not self._contract.allow_empty:
             raise SourceDataError(
-                f"{self._at_source.where} is empty. Nothing was landed. Ask the database's owner; if that is "
-                "right, set allow_empty in the contract"
+                f"{self._at_source.where} is empty. Nothing was landed. What to do: ask the database's "
+                "owner; if that is right, set allow_empty in the contract"
             )
         return [whole] if watermark is None else []
 

@@ -81,8 +81,8 @@ class SourceTable:
             )
         except NoSuchTableError as error:
             raise SchemaDriftError(
-                f"{self.where}: there is no such table that this login can see. Nothing was landed. Ask the "
-                "database's owner, or correct source.table in the contract"
+                f"{self.where}: there is no such table that this login can see. Nothing was landed. What to "
+                "do: ask the database's owner, or correct source.table in the contract"
             ) from error
         found = table.columns.keys()
         if same := alike(found):
@@ -135,7 +135,8 @@ class SourceTable:
             if error.connection_invalidated:
                 raise self._unavailable(error) from error
             raise SourceDataError(
-                f"{self.where}: the database refused the query: {_reason(error)}"
+                f"{self.where}: the database refused the query: {_reason(error)}. What to do: ask the "
+                "database's owner, or correct the contract; then clear the task"
             ) from error
 
     def _unavailable(self, error: SQLAlchemyError) -> SourceUnavailableError:
@@ -167,7 +168,7 @@ class OpenTable:
         except (ValueError, TypeError, ArithmeticError) as error:
             raise SourceDataError(
                 f"{self.where}: a value is not what its column's type says: {error}. Nothing was landed. "
-                "Correct the row there, then clear the task"
+                "What to do: correct the row there, then clear the task"
             ) from error
 
     def value(self, query: Executable) -> Any:
@@ -190,7 +191,8 @@ class OpenTable:
             raise SourceDataError(
                 f"{self.where}: column {order.column.name} holds {found[0][1]!r}, at {self.key.name} "
                 f"{found[0][0]!r}, which {why}: its rows cannot be read in order. Nothing was landed. "
-                "Correct the row there, or name another column in the contract, then clear the task"
+                "What to do: correct the row there, or name another column in the contract, then clear "
+                "the task"
             )
 
     def check_key(self) -> None:
@@ -203,8 +205,8 @@ class OpenTable:
         if rows != distinct:
             raise SourceDataError(
                 f"{self.where}: {self.key.name} is not a key: {rows - filled} rows have none, "
-                f"{filled - distinct} repeat another's. Nothing was landed. Name a unique column as "
-                "source.key in the contract"
+                f"{filled - distinct} repeat another's. Nothing was landed. What to do: name a "
+                "unique column as source.key in the contract"
             )
 
     def _is_declared_unique(self) -> bool:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from millstream.contract import Contract, Layout, alike
+from millstream.errors import REMEDY
 
 FIELD_TWICE = "a field comes twice"
 # Far more than people write, far less than Python's parsers can take, which depends on who calls them.
@@ -117,8 +118,12 @@ def as_received(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` as a part of a message: in one line, and in characters that can be written anywhere."""
-    return "".join(one if one.isprintable() else _escaped(one) for one in text)
+    """`text` as a part of a message: in one line, and in characters that can be written anywhere.
+
+    It never looks like the remedy of the message.
+    """
+    plain = "".join(one if one.isprintable() else _escaped(one) for one in text)
+    return plain.replace(REMEDY, REMEDY.replace(":", "\\x3a"))
 
 
 def _escaped(character: str) -> str:

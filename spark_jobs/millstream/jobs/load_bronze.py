@@ -178,8 +178,8 @@ def received_rows(spark: SparkSession, contract: Contract, lake_root: str, manif
     bronze = TableRef(zone="bronze", name=contract.dataset).uri(lake_root)
     if not table_exists(bronze):
         raise SourceDataError(
-            f"{contract.dataset}: what run {manifest.run} landed has been removed, and there is no bronze: "
-            "run the ingest again"
+            f"{contract.dataset}: what run {manifest.run} landed has been removed, and there is no bronze. "
+            "What to do: run the ingest again"
         )
     rows = spark.read.format("delta").load(bronze).where(F.col("_source_file").isin(manifest.paths))
     # The same bytes that two runs have landed are one object, and rows of both.

@@ -62,13 +62,14 @@ def counted(rows: DataFrame, spec: ModelSpec) -> dict[str, int]:
     if empty:
         raise SourceDataError(
             f"model {spec.name}: {spec.input_table} has no labelled rows for the part(s) {', '.join(empty)}; "
-            f"its split is {spec.split}. Ingest the missing period first"
+            f"its split is {spec.split}. What to do: ingest the missing period first"
         )
     alike = [f"{name} (all {found[0]:.0f})" for name, found in labels.items() if len(found) == 1]
     if alike:
         raise SourceDataError(
             f"model {spec.name}: of the rows of {spec.input_table} all have the same label in the part(s) "
-            f"{', '.join(alike)}. Look at the label ({spec.label}), and whether the part has rows enough"
+            f"{', '.join(alike)}. What to do: look at the label ({spec.label}), and whether the "
+            "part has rows enough"
         )
     return {name: sum(count for (place, _), count in groups.items() if place == name) for name in labels}
 
