@@ -92,3 +92,6 @@ def test_a_critical_rule_about_it_still_keeps_the_rows_back_and_says_why() -> No
     why = absent(FLIGHTS, {})
     told = not_checked(rule(severity="critical", action="block"), ("_ref_dest",), why)
     assert (told.action, told.broken, told.missing) == ("block", 4, why["_ref_dest"])
+    # One that skips what could not be looked up has found nothing, which proves nothing.
+    told = not_checked(rule(severity="critical", action="ok", broken=0, success=True), ("_ref_dest",), why)
+    assert (told.action, told.success, told.missing) == ("block", False, why["_ref_dest"])

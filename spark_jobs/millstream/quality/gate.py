@@ -207,7 +207,7 @@ def _reason(rules: list[RuleVerdict], counts: Counts) -> str:
 
 def describe(rule: RuleVerdict) -> str:
     """One rule's finding in words, for messages."""
-    if rule.missing and rule.action == "warn":
+    if rule.missing and not rule.considered:
         return f"{rule.label}: not checked: {rule.missing}"
     if rule.level == "row" and rule.considered:
         return (

@@ -28,7 +28,7 @@ def _unpublished(table: TableRef) -> str:
 def not_checked(rule: RuleVerdict, columns: Sequence[str], absent: Mapping[str, str]) -> RuleVerdict:
     """`rule` as it is, unless it is about one of the `absent` flags: then a warning that says so.
 
-    A critical rule that keeps rows back goes on to: nothing is published on trust. It says why.
+    A critical rule stops the table, or keeps back the rows that break it: nothing is published on trust.
     """
     why = "; ".join(sorted({absent[name] for name in columns if name in absent}))
     if not why:
@@ -36,4 +36,5 @@ def not_checked(rule: RuleVerdict, columns: Sequence[str], absent: Mapping[str, 
     if rule.action in ("block", "quarantine"):
         return rule.model_copy(update={"missing": why})
     nothing = {"broken": 0, "considered": 0, "share": 0.0, "observed": None}
-    return rule.model_copy(update={**nothing, "success": False, "action": "warn", "missing": why})
+    action = "block" if rule.severity == "critical" else "warn"
+    return rule.model_copy(update={**nothing, "success": False, "action": action, "missing": why})
