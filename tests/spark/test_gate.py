@@ -65,9 +65,9 @@ def suite(*expectations: dict[str, Any], malformed_mostly: float = 0.9, tolerate
     )
 
 
-def judge(staged: DataFrame, judged: Suite, **more: Any) -> tuple[Verdict, RuleVerdict]:
+def judge(staged: DataFrame, judged: Suite) -> tuple[Verdict, RuleVerdict]:
     """The verdict, and its finding for the suite's only rule."""
-    verdict, _ = gate.run_gate(staged, judged, table="silver.things", run="r1", staged_version=0, **more)
+    verdict, _ = gate.run_gate(staged, judged, table="silver.things", run="r1", staged_version=0)
     return verdict, verdict.rules[-1]
 
 
@@ -165,17 +165,20 @@ def test_so_few_rows_stop_no_table_whatever_share_of_it_they_are(
     assert (verdict.passed, verdict.quarantined_rows) == (action != "block", 2 if tolerated else 0)
 
 
-def test_no_table_is_replaced_by_nothing_whatever_is_tolerated(staged: DataFrame) -> None:
+def test_no_larger_table_is_replaced_by_nothing_whatever_is_tolerated(staged: DataFrame) -> None:
     """An unreadable row and one that breaks a rule, each the only one of its kind."""
     broken = staged.where("size(_malformed) > 0 and not _duplicate or size < 0 and not _duplicate").limit(2)
     judged = suite(size_between("critical", 0.95), malformed_mostly=0.95, tolerated_rows=2)
     verdict, _ = judge(broken, judged)
-    assert (verdict.passed, verdict.quarantined_rows) == (False, 0)
-    assert {one.action for one in verdict.rules} == {"block"}
-    assert "no row would be left" in verdict.reason
-    # An increment leaves the rows that are there.
-    verdict, _ = judge(broken, judged, replaces=False)
     assert (verdict.passed, verdict.quarantined_rows) == (True, 2)
+    # As many rows as there were, or the first of a table.
+    assert gate.with_some_left(verdict, 2) == gate.with_some_left(verdict, 0) == verdict
+    replaced = gate.with_some_left(verdict, 16)
+    assert (replaced.passed, replaced.quarantined_rows) == (False, 0)
+    assert {one.action for one in replaced.rules} == {"block"}
+    assert "no row would be left" in replaced.reason
+    whole, _ = judge(staged, suite(size_between("critical", 0.8)))
+    assert gate.with_some_left(whole, 16) == whole
 
 
 def test_a_warning_is_given_whatever_is_tolerated(staged: DataFrame) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import Field
 from pyspark.sql import SparkSession
 
+from millstream import ledger
 from millstream.contract import Contract
 from millstream.errors import QualityGateError
 from millstream.formats.record import printable
@@ -23,7 +24,7 @@ from millstream.jobs import JobModel
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.quality.broken_rows import with_broken_rows, with_source_records
-from millstream.quality.gate import publishable, run_gate
+from millstream.quality.gate import publishable, run_gate, with_some_left
 from millstream.quality.references import absent
 from millstream.quality.suite import Suite
 from millstream.quality.verdict import BrokenRow, Verdict, page_name
@@ -97,8 +98,8 @@ def run(spark: SparkSession, args: Args) -> Verdict:
         run=args.run,
         staged_version=args.staged_version,
         absent=_absent(args),
-        replaces=args.contract is None or args.contract.get("load") != "watermark",
     )
+    verdict = with_some_left(verdict, _replaced_rows(args))
     verdict = with_broken_rows(verdict, publishable(staged), suite)
     if args.contract is not None:
         contract = Contract.from_dict(args.contract, origin="contract")
@@ -114,6 +115,15 @@ def run(spark: SparkSession, args: Args) -> Verdict:
     if not verdict.passed:
         raise QualityGateError(_refusal(verdict))
     return verdict
+
+
+def _replaced_rows(args: Args) -> int:
+    """How many published rows make room for the staged ones; an increment leaves those that are there."""
+    if args.contract is not None and args.contract.get("load") == "watermark":
+        return 0
+    published = ledger.latest_by_partition(TableRef.parse(args.table), args.lake_root)
+    chosen = args.partitions or published
+    return sum(counts.written for name, (_, counts) in published.items() if name in chosen)
 
 
 def _absent(args: Args) -> dict[str, str]:

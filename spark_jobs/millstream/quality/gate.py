@@ -45,12 +45,10 @@ def run_gate(
     run: str,
     staged_version: int | None = None,
     absent: Mapping[str, str] | None = None,
-    replaces: bool = True,
 ) -> tuple[Verdict, list[Finding]]:
     """Decide whether `staged` may be published as `table`.
 
-    `absent` says of reference flags why they could not be looked up (`references.absent`). `replaces` says
-    that the rows take the place of published ones: then some must be left, whatever is allowed.
+    `absent` says of reference flags why they could not be looked up (`references.absent`).
     Returns: the verdict, and Great Expectations' results for Data Docs: of the rules that were checked.
 
     Raises:
@@ -77,8 +75,6 @@ def run_gate(
     ]
     if MALFORMED in frame.columns:
         rules.insert(0, _judge_malformed(counts, suite))
-    if replaces and 0 < counts.rows == counts.quarantined:
-        rules = [_none_left(rule) for rule in rules]
     blocking = [rule for rule in rules if rule.action == "block"]
     verdict = Verdict(
         table=table,
@@ -123,11 +119,20 @@ def _judge(rule: Rule, suite: Suite, finding: Finding, counts: Counts) -> RuleVe
     )
 
 
+def with_some_left(verdict: Verdict, replaced: int) -> Verdict:
+    """`verdict` on rows that take the place of `replaced` published ones: fewer rows than these may not all
+    leave, whatever the rules allow each for itself."""
+    if not verdict.passed or not verdict.evaluated == verdict.quarantined_rows < replaced:
+        return verdict
+    rules = [_none_left(rule) if rule.action == "quarantine" else rule for rule in verdict.rules]
+    reason = "; ".join(describe(rule) for rule in rules if rule.action == "block")
+    return verdict.model_copy(
+        update={"rules": rules, "passed": False, "quarantined_rows": 0, "reason": reason}
+    )
+
+
 def _none_left(rule: RuleVerdict) -> RuleVerdict:
-    """Of rows that all leave, what a rule allowed is allowed no more: an empty table would be published."""
-    if rule.action != "quarantine":
-        return rule
-    why = "together with the others no row would be left"
+    why = "together with the others no row would be left in place of more published ones"
     return rule.model_copy(update={"action": "block", "allowed": 0, "allowed_by": why})
 
 
