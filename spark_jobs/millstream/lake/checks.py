@@ -19,13 +19,14 @@ from millstream.lake.staging import SOURCE_ROW_ID
 
 LONGEST = 80
 PROPERTY = "delta.constraints."
-# White space, and what is quoted: Delta keeps a constraint's words with one space between them.
-SPACE = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`[^`]*`)|\s+""")
+# White space, comments, and what is quoted: Delta keeps a constraint's words with one space between them.
+SPACE = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`[^`]*`)|\s+|--[^\n]*|/\*.*?\*/""", re.DOTALL)
 
 
 def constraint(check: str) -> str:
     """The SQL of the constraint for `check`: broken only where it is false."""
-    return f"coalesce({check}, true)"
+    # A comment at its end must not swallow the rest.
+    return f"coalesce(\n{check}\n, true)"
 
 
 def constraints(checks: Mapping[str, str]) -> dict[str, str]:
@@ -46,7 +47,7 @@ def require_readable(rows: DataFrame, checks: Mapping[str, str], module: str) ->
     """Raise TransformError when a check is no condition on these columns."""
     for name, check in checks.items():
         try:
-            kind = rows.select(F.expr(check).alias(name)).schema[name].dataType.simpleString()
+            kind = rows.select(F.expr(f"(\n{check}\n)").alias(name)).schema[name].dataType.simpleString()
         except AnalysisException as error:
             raise TransformError(
                 f"transforms/{module}.py: the CHECK {name} ({check}) cannot be read: "
