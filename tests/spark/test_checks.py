@@ -8,18 +8,23 @@ import pytest
 from chain import Chain, contract_of, month_zip, small_suite
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 from test_ingest_chain import AA1141, B6725, EV4308, FEBRUARY, POSITIVE_DISTANCE, UA1545
+from test_look_back import Register
+from test_replay import NEW
 
 from millstream import ledger
 from millstream.errors import PermanentError, TransformError
 from millstream.lake import checks
+from millstream.transforms import column, planes
 from millstream.transforms import flights as module
 
 pytestmark = pytest.mark.spark
 
-IN_THE_AIR = {"in_the_air": "air_time_min > 0"}
+IN_THE_AIR = {"in_the_air": "air_time_min > 0 -- not for the cancelled"}
 LONG = {"long": "distance_mi >= 500"}
-FAR = {**IN_THE_AIR, "far": "distance_mi  >  '1' + 99"}
+FAR = {**IN_THE_AIR, "far": "distance_mi  >  '1' + 99 /* less is\nnear */ -- in miles"}
 
 
 def flights_in(spark: SparkSession, folder: Path) -> Chain:
@@ -113,11 +118,54 @@ def test_changed_checks_come_without_new_rows_too(
     assert ledger.unchanged_since(chain.table, chain.root, before)
 
 
+def test_a_column_comes_together_with_a_check_on_it(
+    january: Chain, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = january.copied(spark, tmp_path)
+    whole = module.transform
+    gate = column("gate", "int", "Gate of departure")
+    monkeypatch.setattr(module, "SCHEMA", StructType([*module.SCHEMA.fields, gate]))
+    monkeypatch.setattr(module, "transform", lambda rows: whole(rows).withColumn("gate", F.lit(7)))
+    # The rows that stay have no gate.
+    monkeypatch.setattr(module, "CHECKS", {"has_a_gate": "gate IS NOT NULL"})
+    with pytest.raises(TransformError, match=r"published already: 4 rows break the CHECK has_a_gate"):
+        chain.run("r2", ["2013-02"])
+    assert "gate" not in chain.rows().columns
+    monkeypatch.setattr(module, "CHECKS", {"gate_is_a_number": "gate > 0"})
+    assert chain.run("r3", ["2013-02"])["changed"]
+    assert constraints(chain) == {"gate_is_a_number"}
+    assert {(row.month, row.gate) for row in chain.rows().collect()} == {("2013-01", None), ("2013-02", 7)}
+
+
+def test_an_increment_without_news_brings_a_column_and_a_check_on_it(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = Chain(spark, tmp_path, contract_of("planes"), small_suite(NEW))
+    register = Register(chain, tmp_path)
+    register.enter("N1", "2013-01-01 05:00:00")
+    assert register.land("r1") == ["N1"]
+    assert register.publish("r1")["written"] == 1
+    # The same values once more, seen at a later time.
+    register.write("UPDATE planes SET updated_at = '2013-01-02 05:00:00'")
+    assert register.land("r2") == ["N1"]
+    whole = planes.transform
+    wings = column("wings", "int", "Wings")
+    monkeypatch.setattr(planes, "SCHEMA", StructType([*planes.SCHEMA.fields, wings]))
+    monkeypatch.setattr(
+        planes, "transform", lambda rows: whole(rows).withColumn("wings", F.lit(None).cast("int"))
+    )
+    monkeypatch.setattr(planes, "CHECKS", {"two_wings": "wings = 2"})
+    assert not register.publish("r2")["changed"]
+    assert constraints(chain) == {"two_wings"}
+    assert [row.wings for row in chain.rows().collect()] == [None]
+
+
 @pytest.mark.parametrize(
     ("check", "why"),
     [
         ("distanec_mi > 0", r"cannot be read: \[UNRESOLVED_COLUMN.*`distanec_mi`.*"),
         ("distance_mi >", r"cannot be read: \[PARSE_SYNTAX_ERROR\].*"),
+        ("distance_mi > 1 AS far", r"cannot be read: \[PARSE_SYNTAX_ERROR\].*"),
         ("distance_mi", "is double, not a condition"),
     ],
 )

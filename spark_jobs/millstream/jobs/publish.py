@@ -521,8 +521,15 @@ def _adds_anything(
         return True
     columns = [name for name in _published_columns(table).fieldNames() if name != SOURCE_ROW_ID]
     good = staged.where(is_published()).select(*columns)
-    present = spark.read.format("delta").load(table.uri(args.lake_root)).select(*columns)
+    present = _present(spark, table, args).select(*columns)
     return not good.exceptAll(present).isEmpty()
+
+
+def _present(spark: SparkSession, table: TableRef, args: Args) -> DataFrame:
+    """The table's rows; columns that its transform has now and the table does not have yet are null."""
+    rows = spark.read.format("delta").load(table.uri(args.lake_root))
+    more = [column for column in _published_columns(table).fields if column.name not in rows.columns]
+    return rows.withColumns({column.name: F.lit(None).cast(column.dataType) for column in more})
 
 
 def _commit(args: Args, table: TableRef, entry: ledger.Entry) -> Commit:
@@ -558,12 +565,14 @@ def _checks_applied(
         checks.drop_outdated(spark, uri, module.CHECKS)
     yield
     if outdated:
+        # A check may be on a column that is as new as it is, without a row that has a value there.
+        _define(spark, table, args)
         checks.add_missing(spark, uri, module.CHECKS)
 
 
 def _staying(spark: SparkSession, staged: DataFrame, table: TableRef, args: Args, changed: bool) -> DataFrame:
     """The rows of the table that publishing leaves as they are."""
-    present = spark.read.format("delta").load(table.uri(args.lake_root))
+    present = _present(spark, table, args)
     if not changed:
         return present
     if args.load == "watermark":
@@ -571,6 +580,21 @@ def _staying(spark: SparkSession, staged: DataFrame, table: TableRef, args: Args
         return present.join(staged.where(is_published()).select(*key), key, "left_anti")
     condition = _condition(args, args.partition_column or "")
     return present.where(f"NOT ({condition})" if condition else "false")
+
+
+def _define(spark: SparkSession, table: TableRef, args: Args) -> None:
+    """Creates the table, or gives it the columns that it lacks."""
+    module = transform_of(table.name)
+    create_table(
+        spark,
+        table.uri(args.lake_root),
+        TableDefinition(
+            _published_columns(table),
+            (module.__doc__ or "").split("\n")[0],
+            (args.partition_column,) if args.partition_column else (),
+            checks.constraints(module.CHECKS),
+        ),
+    )
 
 
 def _publish_rows(
@@ -583,17 +607,7 @@ def _publish_rows(
 ) -> None:
     uri = table.uri(args.lake_root)
     module = transform_of(table.name)
-    partition_by = (args.partition_column,) if args.partition_column else ()
-    create_table(
-        spark,
-        uri,
-        TableDefinition(
-            columns,
-            (module.__doc__ or "").split("\n")[0],
-            partition_by,
-            checks.constraints(module.CHECKS),
-        ),
-    )
+    _define(spark, table, args)
     commit = _commit(args, table, entry)
     # Into a table that has nothing yet, a merge would be a dear way to write.
     if args.load == "watermark" and ledger.published_version(table, args.lake_root) is not None:
