@@ -70,12 +70,26 @@ def _page(verdict: Verdict, findings: list[Finding]) -> str:
 
 
 def _escaped(result: ExpectationValidationResult) -> ExpectationValidationResult:
-    """A copy whose example values are HTML-escaped: Great Expectations prints them as they are."""
+    """A copy whose example values and traces of exceptions are HTML-escaped: Great Expectations prints them
+    as they are. It escapes the messages of exceptions itself."""
     copy = deepcopy(result)
     for name in ("partial_unexpected_list", "partial_unexpected_counts", "observed_value"):
         if name in (copy.result or {}):
             copy.result[name] = _escape(copy.result[name])
+    copy.exception_info = _with_traces_escaped(copy.exception_info or {})
     return copy
+
+
+def _with_traces_escaped(info: dict[str, Any]) -> dict[str, Any]:
+    """`exception_info` is that of one exception, or of several by the metrics that they were raised for."""
+    return {
+        name: _with_traces_escaped(item)
+        if isinstance(item, dict)
+        else _escape(item)
+        if name == "exception_traceback"
+        else item
+        for name, item in info.items()
+    }
 
 
 def _escape(value: Any) -> Any:
