@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,6 +30,9 @@ TABLES = ["silver.flights", "silver.planes"]
 def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("MILLSTREAM_HOME", str(tmp_path))
     monkeypatch.setenv("MILLSTREAM_LAKE_ROOT", f"file://{tmp_path}/lake")
+    # The source of the planes, of which nothing has landed: tables are published by hand here.
+    source = {"conn_type": "sqlite", "host": f"{tmp_path}/source.db"}
+    monkeypatch.setenv("AIRFLOW_CONN_DEMO_SQL", json.dumps(source))
     return f"file://{tmp_path}/lake"
 
 

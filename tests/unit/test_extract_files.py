@@ -255,8 +255,8 @@ def test_a_folder_that_may_not_be_looked_into_is_said_so(drop):
         with without_the_superusers_rights(), pytest.raises(SourceDataError) as refused:
             FilesExtractor(deep, own).plan([])
         assert str(refused.value) == (
-            f"{own}/in/a.csv cannot be read: Permission denied. Give the platform's user the right to read "
-            "it, then clear the task"
+            f"{own}/in/a.csv cannot be read: Permission denied. What to do: give the platform's user the "
+            "right to read it, then clear the task"
         )
         with without_the_superusers_rights(), pytest.raises(SourceDataError) as refused:
             FilesExtractor(deep, own / "in/deeper").plan([])
