@@ -59,6 +59,9 @@ import logging, sys
 logging.basicConfig(stream=sys.stdout, format="%(levelname)s %(name)s %(message)s")
 from millstream.ml import tracking
 mlflow = tracking.connect("quiet")
+# As MLflow's own code does on its way.
+import mlflow.utils.logging_utils
+mlflow.utils.logging_utils.enable_logging()
 with mlflow.start_run() as run:
     for number in range(3):
         mlflow.log_text("x" * 1000, f"files/{number}.txt")

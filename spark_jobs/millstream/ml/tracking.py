@@ -49,9 +49,11 @@ def connect(experiment: str) -> Any:
 def _log_as_others_do() -> None:
     """What MLflow logs goes where everything is logged, with its level. By itself it writes that, and what it
     prints of its successes, to standard error, which Airflow takes for errors of the task."""
-    from mlflow.utils.logging_utils import disable_logging
+    from mlflow.utils.logging_utils import MLFLOW_LOGGING_STREAM
 
-    disable_logging()  # type: ignore[no-untyped-call]
+    # Not by `disable_logging`: MLflow's own code enables it again (mlflow 3.17, autologging_utils).
+    stream: Any = MLFLOW_LOGGING_STREAM
+    stream.write = len
     logging.getLogger("mlflow").propagate = True
 
 
