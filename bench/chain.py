@@ -23,8 +23,8 @@ from typing import Any
 from bench import machine
 from bench.own_stack import SCRATCH, own_stack, publish_sources, say
 from millstream.settings import CHECKOUT
-from millstream_stack.airflow_api import Task
-from millstream_stack.demo import Ingests, follow
+from millstream_stack.clients.airflow_api import Task
+from millstream_stack.commands.demo import Ingests, follow
 
 TITLE = "Chain"
 

@@ -17,7 +17,7 @@ from typing import Any
 from bench import machine
 from bench.own_stack import own_stack, publish_sources, say
 from millstream.errors import ClusterError
-from millstream_stack.airflow_api import AirflowApi
+from millstream_stack.clients.airflow_api import AirflowApi
 
 TITLE = "DAG files"
 BUDGET_S = 0.3

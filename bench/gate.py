@@ -29,16 +29,16 @@ from pyspark.sql import functions as F
 
 from bench import machine
 from bench.spark_counts import Measured, measure
-from millstream.contract import Contract
+from millstream.bronze.typed import typed
+from millstream.contracts.contract import Contract
 from millstream.lake.staging import read_staged, write_staged
 from millstream.quality.gate import publishable, run_gate
 from millstream.quality.predicates import REASONS, split
 from millstream.quality.suite import Suite
 from millstream.settings import CHECKOUT, Settings
 from millstream.transforms import flights
-from millstream.transforms.typed import typed
 from millstream_demo.reference import reference_file
-from millstream_stack.spark_server import spark_properties
+from millstream_stack.services.spark_server import spark_properties
 
 TITLE = "Gate"
 ROWS, RUNS = 10_000_000, 3

@@ -12,10 +12,10 @@ from typing import Any
 
 from millstream.settings import CHECKOUT, Settings
 from millstream_demo.sources import prepare_sources
-from millstream_stack.airflow_api import AirflowApi, wait_for_dags
+from millstream_stack.clients.airflow_api import AirflowApi, wait_for_dags
+from millstream_stack.commands.demo import PARSE_TIMEOUT_S
 from millstream_stack.credentials import load_or_create
-from millstream_stack.demo import PARSE_TIMEOUT_S
-from millstream_stack.lifecycle import down, up
+from millstream_stack.supervision.lifecycle import down, up
 
 PORTS = ("airflow_port", "mlflow_port", "connect_port", "spark_ui_port", "sources_port")
 SCRATCH = CHECKOUT / ".millstream" / "bench"

@@ -1,4 +1,4 @@
-from millstream_airflow.features import features_dag
+from millstream_airflow.pipelines.features import features_dag
 
 dag = features_dag(
     "build_features",

@@ -1,3 +1,3 @@
-from millstream_airflow.ingest import ingest_dag
+from millstream_airflow.pipelines.ingest import ingest_dag
 
 dag = ingest_dag("docstrings")

@@ -1,3 +1,3 @@
-from millstream_airflow.maintenance import maintenance_dag
+from millstream_airflow.pipelines.maintain import maintenance_dag
 
 dag = maintenance_dag()

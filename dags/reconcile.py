@@ -1,5 +1,5 @@
 from millstream_airflow import catalog
-from millstream_airflow.reconciling import reconcile_dag
+from millstream_airflow.pipelines.reconcile import reconcile_dag
 
 dag = reconcile_dag(
     tables=(

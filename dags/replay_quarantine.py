@@ -1,3 +1,3 @@
-from millstream_airflow.replaying import replay_dag
+from millstream_airflow.pipelines.replay import replay_dag
 
 dag = replay_dag()

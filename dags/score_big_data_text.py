@@ -1,3 +1,3 @@
-from millstream_airflow.model_dags import score_dag
+from millstream_airflow.pipelines.models import score_dag
 
 dag = score_dag("big_data_text")

@@ -1,3 +1,3 @@
-from millstream_airflow.model_dags import train_dag
+from millstream_airflow.pipelines.models import train_dag
 
 dag = train_dag("arrival_delay")

@@ -18,9 +18,9 @@ from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from millstream.errors import ConfigurationError, MillstreamError
 from millstream.settings import Settings
-from millstream_stack.airflow_api import AirflowApi
+from millstream_stack.clients.airflow_api import AirflowApi
 from millstream_stack.credentials import Credentials, load_or_create
-from millstream_stack.lifecycle import running_settings
+from millstream_stack.supervision.lifecycle import running_settings
 
 IMAGES = Path(__file__).parent / "images"
 README = Path(__file__).parents[1] / "README.md"

@@ -10,7 +10,7 @@ import json
 import sys
 
 from millstream import jobs
-from millstream.jobs.outcome import Outcome
+from millstream.engines.outcome import Outcome
 from millstream.lake.storage import Storage
 
 

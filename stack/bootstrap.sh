@@ -35,7 +35,7 @@ read_by() {
     case $1 in
     environment) echo requirements.txt conf/requirements-build.txt ;;
     package) echo pyproject.toml ;;
-    jars) echo conf/jars.txt requirements.txt stack/millstream_stack/jars.py stack/millstream_stack/native.py ;;
+    jars) echo conf/jars.txt requirements.txt stack/millstream_stack/install/jars.py stack/millstream_stack/install/native.py ;;
     esac
 }
 is_done() { [ -f "$tools/$1.stamp" ] && [ "$(state_of "$1")" = "$(cat "$tools/$1.stamp")" ]; }
@@ -121,7 +121,7 @@ install_package() {
 
 install_jars() {
     begin jars
-    JAVA_HOME=$(cat "$tools/java_home") .venv/bin/python -m millstream_stack.jars
+    JAVA_HOME=$(cat "$tools/java_home") .venv/bin/python -m millstream_stack.install.jars
     done_now jars
 }
 

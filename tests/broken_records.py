@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 from xml.sax.saxutils import escape
 
-from millstream.contract import Contract
+from millstream.contracts.contract import Contract
 from millstream.quality.suite import Rule, Suite
 
 Record = dict[str, Any]

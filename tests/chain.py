@@ -13,14 +13,15 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from millstream import jobs, ledger
-from millstream.contract import Contract
-from millstream.decisions import DECISIONS
-from millstream.extract.files import FilesExtractor
+from millstream import jobs
+from millstream.contracts.contract import Contract
+from millstream.lake import ledger
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
-from millstream.landing import Landing
+from millstream.landing.manifest import Landing
+from millstream.publishing.decisions import DECISIONS
 from millstream.settings import CHECKOUT
+from millstream.sources.files import FilesExtractor
 
 FLIGHTS_HEADER = (
     "year,month,day,dep_time,sched_dep_time,dep_delay,arr_time,sched_arr_time,arr_delay,"

@@ -1,9 +1,9 @@
 """The Java machines that tests start."""
 
 from millstream.settings import Settings
-from millstream_stack import native
-from millstream_stack.lake_claim import scratch_path
-from millstream_stack.spark_server import properties_path
+from millstream_stack.install import native
+from millstream_stack.services.lake_claim import scratch_path
+from millstream_stack.services.spark_server import properties_path
 
 # For one that lives some minutes the second compiler costs more than it saves (measured: 400 s to 239 s).
 # Without it Java takes itself for a small client and keeps 48 MiB of compiled code; Spark has more, and what

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 from deltalake import CommitProperties, write_deltalake
 
-from millstream import ledger
+from millstream.lake import ledger
 from millstream.lake.tables import TableRef
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from airflow.sdk import Asset
 
-from millstream.contract import Contract
+from millstream.contracts.contract import Contract
+from millstream.contracts.documents import read_json
 from millstream.errors import ContractError
 from millstream.settings import Settings
-from millstream.written import read_json
 
 
 def contract(dataset: str) -> Contract:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from airflow.listeners import hookimpl
 from sqlalchemy.orm import object_session
 
-from millstream_airflow.notifier import alert
+from millstream_airflow.tasks.alerts import alert
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun

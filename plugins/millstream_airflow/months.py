@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import Param
 
-from millstream.contract import Contract, months
+from millstream.contracts.contract import Contract, months
 from millstream.errors import ConfigurationError, ContractError
 from millstream_airflow import catalog
 

@@ -15,7 +15,7 @@ from airflow.timetables.interval import CronDataIntervalTimetable
 if TYPE_CHECKING:
     from pendulum import DateTime
 
-    from millstream.contract import Contract
+    from millstream.contracts.contract import Contract
 
 
 def at_next(cron: str) -> CronTriggerTimetable:

@@ -163,3 +163,19 @@ def error_class(name: str) -> type[MillstreamError]:
     if isinstance(candidate, type) and issubclass(candidate, MillstreamError):
         return candidate
     return ClusterError
+
+
+def printable(text: str) -> str:
+    """`text` as a part of a message: in one line, and in characters that can be written anywhere.
+
+    It never looks like the remedy of the message.
+    """
+    plain = "".join(one if one.isprintable() else _escaped(one) for one in text)
+    return plain.replace(REMEDY, REMEDY.replace(":", "\\x3a"))
+
+
+def _escaped(character: str) -> str:
+    # What Python's `surrogateescape` makes of a byte that is not UTF-8.
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")

@@ -13,12 +13,12 @@ from pydantic_core import ErrorDetails
 
 from millstream.errors import MillstreamError
 from millstream.settings import Settings
+from millstream_stack.commands.screen import addresses_table, console, status_table
+from millstream_stack.commands.sql_output import printable
 from millstream_stack.credentials import load_or_create
 from millstream_stack.environment import base_environment, prepare_folders
-from millstream_stack.lifecycle import down, last_lines, remove_data, running_settings, status, up
-from millstream_stack.screen import addresses_table, console, status_table
-from millstream_stack.services import services
-from millstream_stack.sql_output import printable
+from millstream_stack.services.declared import services
+from millstream_stack.supervision.lifecycle import down, last_lines, remove_data, running_settings, status, up
 
 SQL_USAGE = (
     'Read-only. To query: make sql Q="select count(*) from silver.flights" (FORMAT=csv or FORMAT=json)'
@@ -61,16 +61,16 @@ def run_logs(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def run_demo_chain(settings: Settings, _: argparse.Namespace) -> int:
-    from millstream_stack.demo import run_demo
+    from millstream_stack.commands.demo import run_demo
 
     return run_demo(settings)
 
 
 def run_sql(settings: Settings, arguments: argparse.Namespace) -> int:
     """Without a query all tables; notes go to standard error, so that programs can read the answer."""
-    from millstream_stack.sql import run_query
-    from millstream_stack.sql_output import format_named
-    from millstream_stack.sql_tables import list_tables
+    from millstream_stack.commands.sql import run_query
+    from millstream_stack.commands.sql_output import format_named
+    from millstream_stack.commands.sql_tables import list_tables
 
     form, settings = format_named(arguments.format), running_settings(settings)
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -92,7 +92,7 @@ def run_sql(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def run_expectations(settings: Settings, arguments: argparse.Namespace) -> int:
-    from millstream_stack.expectations import propose_suite
+    from millstream_stack.commands.expectations import propose_suite
 
     if not arguments.dataset.strip():
         print("name a dataset: make expectations DATASET=flights", file=sys.stderr)
@@ -103,8 +103,8 @@ def run_expectations(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def run_reconcile(settings: Settings, _: argparse.Namespace) -> int:
     """Exit status 1 when a difference needs a person."""
-    from millstream_stack.airflow_api import AirflowApi
-    from millstream_stack.reconcile import reconcile
+    from millstream_stack.clients.airflow_api import AirflowApi
+    from millstream_stack.commands.reconcile import reconcile
 
     settings = running_settings(settings)
     credentials = load_or_create(settings)
@@ -114,7 +114,7 @@ def run_reconcile(settings: Settings, _: argparse.Namespace) -> int:
 
 def run_plan(settings: Settings, arguments: argparse.Namespace) -> int:
     """Exit status 1 when a contract would be refused."""
-    from millstream_stack.plan import show_plan
+    from millstream_stack.commands.plan import show_plan
 
     if not arguments.dag:
         print("name a DAG: make plan DAG=ingest_flights PARTITION=2013-01", file=sys.stderr)

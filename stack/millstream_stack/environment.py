@@ -191,7 +191,7 @@ def airflow_environment(settings: Settings, credentials: Credentials) -> dict[st
         "database": {
             "sql_alchemy_conn": f"sqlite:///{settings.home}/airflow/airflow.db",
             # SQLite has one writer; several processes share it here, so they wait longer for their turn.
-            "sql_alchemy_connect_args": "millstream_stack.airflow_setup.SQLITE_CONNECT_ARGS",
+            "sql_alchemy_connect_args": "millstream_stack.services.airflow_setup.SQLITE_CONNECT_ARGS",
         },
         "api": {
             "host": settings.host,

@@ -16,8 +16,8 @@ import pytest
 from pyspark.sql.connect.client import SparkConnectClient
 
 from millstream.settings import CHECKOUT, Settings
-from millstream_stack.lake_claim import scratch_path
-from millstream_stack.spark_server import spark_connect_command, write_spark_properties
+from millstream_stack.services.lake_claim import scratch_path
+from millstream_stack.services.spark_server import spark_connect_command, write_spark_properties
 
 UP_TIMEOUT_S = 180.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from millstream import sessions
+from millstream.engines import sessions
 
 if __name__ == "__main__":
     url, attempt, uri = sys.argv[1:]

@@ -9,7 +9,7 @@ import pytest
 from chain import Chain, contract_of, small_suite
 from test_drift_over_connect import ROWS, SOURCE
 
-from millstream import sessions
+from millstream.engines import sessions
 from millstream.errors import TransformError
 from millstream.settings import Settings
 from millstream.transforms import planes as module

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from chain import Chain, contract_of, small_suite
 
-from millstream import sessions
+from millstream.engines import sessions
 from millstream.settings import Settings
 
 SOURCE = {"kind": "files", "connection": "drop", "format": "csv", "path": "planes.csv"}

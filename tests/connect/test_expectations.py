@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from millstream import sessions
+from millstream.engines import sessions
 from millstream.errors import ConfigurationError
 from millstream.lake.tables import TableRef
 from millstream.quality.suite import Suite
 from millstream.settings import CHECKOUT, Settings
-from millstream_stack.expectations import propose_suite
+from millstream_stack.commands.expectations import propose_suite
 
 pytestmark = pytest.mark.spark
 

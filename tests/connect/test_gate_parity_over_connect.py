@@ -8,7 +8,7 @@ import pytest
 from gate_parity import FRAMES, assert_parity
 from pyspark.sql import SparkSession
 
-from millstream import sessions
+from millstream.engines import sessions
 from millstream.settings import Settings
 
 

@@ -6,11 +6,11 @@ import time
 
 import psutil
 
-from millstream import sessions
+from millstream.engines import sessions
 from millstream.settings import Settings
-from millstream_stack.idle_daemons import idle_daemons
-from millstream_stack.processes import end
-from millstream_stack.spark_server import SERVER_CLASS, properties_path
+from millstream_stack.services.idle_daemons import idle_daemons
+from millstream_stack.services.spark_server import SERVER_CLASS, properties_path
+from millstream_stack.supervision.processes import end
 
 # Spark ends workers that have had nothing to do for a minute; it looks every ten seconds.
 WORKERS_GONE_S = 180.0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from millstream import sessions
+from millstream.engines import sessions
 from millstream.ml.pipelines import VECTOR, estimator
 from millstream.ml.scoring import PREDICTION, SCORE, own_threshold, set_threshold, with_score
 from millstream.models import model_spec

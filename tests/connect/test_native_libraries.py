@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from millstream import sessions
+from millstream.engines import sessions
 from millstream.settings import Settings
-from millstream_stack.lake_claim import scratch_path
+from millstream_stack.services.lake_claim import scratch_path
 
 
 def test_compressing_leaves_no_library_in_the_temporary_folder(server: Settings, tmp_path: Path) -> None:

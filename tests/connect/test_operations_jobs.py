@@ -12,11 +12,12 @@ from chain import Chain, contract_of, month_zip, small_suite
 from ledger_tables import publish
 from rich.console import Console
 
-from millstream import jobs, sessions
+from millstream import jobs
+from millstream.engines import sessions
 from millstream.lake.storage import Storage
 from millstream.settings import Settings
-from millstream_stack.sql import QueryError, run_query
-from millstream_stack.sql_output import Format
+from millstream_stack.commands.sql import QueryError, run_query
+from millstream_stack.commands.sql_output import Format
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ from millstream.errors import (
     TransientError,
 )
 from millstream.settings import Settings
-from millstream_airflow.operators import SparkJobOperator
-from millstream_airflow.retries import RETRY_POLICY
+from millstream_airflow.tasks.retries import RETRY_POLICY
+from millstream_airflow.tasks.spark_job import SparkJobOperator
 
 
 def connection(monkeypatch: pytest.MonkeyPatch, name: str, **fields: Any) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from millstream import sessions
+from millstream.engines import sessions
 from millstream.errors import ClusterError
 from millstream.settings import Settings
 
@@ -23,7 +23,7 @@ BOUND_S = 120.0
 # A client that was taken for dead: it begins something after its successor has started.
 ZOMBIE = """
 import sys
-from millstream import sessions
+from millstream.engines import sessions
 with sessions.connect(sys.argv[1], sys.argv[2], [], tag="zombie") as spark:
     spark.range(1).collect()
     print("here", flush=True)
@@ -37,7 +37,7 @@ with sessions.connect(sys.argv[1], sys.argv[2], [], tag="zombie") as spark:
 # Some ten seconds of hashing on one core, so that it is killed before it has its answer.
 ASKING = """
 import sys
-from millstream import sessions
+from millstream.engines import sessions
 with sessions.connect(sys.argv[1], sys.argv[2], [], tag="asking") as spark:
     spark.range(0, 10_000_000, 1, 2).selectExpr("sha2(string(id), 512) AS h").where("h < '0'").count()
 """

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
-from millstream.contract import Contract
+from millstream.contracts.contract import Contract
 from millstream.errors import SourceDataError
-from millstream.extract.sql import SqlExtractor, SqlSlice
 from millstream.lake.storage import Storage
-from millstream.landing import UNFIT, Landing, read_manifest
+from millstream.landing.manifest import UNFIT, Landing, read_manifest
+from millstream.sources.sql import SqlExtractor, SqlSlice
 
 
 def run(engine: sa.Engine, *statements: str) -> None:

@@ -9,12 +9,12 @@ import pytest
 import sqlalchemy as sa
 from loopback import serve
 
-from millstream import drift
-from millstream.contract import Contract
-from millstream.decode import decoder, delivered
-from millstream.extract import FilesExtractor, HttpEndpoint, HttpExtractor, SqlExtractor
+from millstream.bronze.rows import decoder, delivered
+from millstream.contracts import drift
+from millstream.contracts.contract import Contract
 from millstream.lake.storage import Storage
-from millstream.landing import Landing, Manifest, verify
+from millstream.landing.manifest import Landing, Manifest, verify
+from millstream.sources import FilesExtractor, HttpEndpoint, HttpExtractor, SqlExtractor
 from millstream_demo import docstrings
 from millstream_demo.airports import publish_airports
 from millstream_demo.docstrings import publish_docstrings

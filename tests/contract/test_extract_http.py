@@ -14,13 +14,13 @@ import pytest
 from fastapi import Request, Response
 from loopback import closed_port, serve
 
-from millstream.contract import Contract
-from millstream.decode import decoder
+from millstream.bronze.rows import decoder
+from millstream.contracts.contract import Contract
 from millstream.errors import REMEDY, ConfigurationError, SourceDataError, SourceUnavailableError
-from millstream.extract.http import HttpExtractor, HttpSlice
-from millstream.extract.http_client import HttpEndpoint, Patience, retry_after
 from millstream.lake.storage import Storage
-from millstream.landing import Landing, read_manifest
+from millstream.landing.manifest import Landing, read_manifest
+from millstream.sources.http import HttpExtractor, HttpSlice
+from millstream.sources.http_client import HttpEndpoint, Patience, retry_after
 from millstream_demo.weather_api import create_app
 
 TOKEN = "t0ken-only-for-tests"

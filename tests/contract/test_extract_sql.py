@@ -32,8 +32,8 @@ from millstream.errors import (
     SourceDataError,
     SourceUnavailableError,
 )
-from millstream.extract.sql import SqlExtractor, SqlSlice
-from millstream.landing import Landing
+from millstream.landing.manifest import Landing
+from millstream.sources.sql import SqlExtractor, SqlSlice
 
 
 def test_rows_are_landed_in_key_order_a_parquet_file_a_batch(engine, lake):

@@ -13,14 +13,14 @@ from fastapi import FastAPI, Response
 from loopback import serve
 from sql_runs import INCREMENTAL, Try, at, contract, run, tailnums
 
-from millstream.contract import Contract
+from millstream.contracts.contract import Contract
 from millstream.errors import ConfigurationError, ContractError, SourceDataError
-from millstream.extract import SqlExtractor
-from millstream.extract.http import HttpExtractor
-from millstream.extract.http_client import HttpEndpoint
 from millstream.lake.storage import Storage
-from millstream.landing import UNFIT, Landing, Manifest
-from millstream.reconcile_source import compare_with_source
+from millstream.landing.manifest import UNFIT, Landing, Manifest
+from millstream.sources import SqlExtractor
+from millstream.sources.http import HttpExtractor
+from millstream.sources.http_client import HttpEndpoint
+from millstream.upkeep.reconcile_source import compare_with_source
 
 DAY = 86_400
 

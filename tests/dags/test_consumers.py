@@ -15,9 +15,11 @@ from ledger_tables import publish
 
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
-from millstream.landing import Landing, in_memory
-from millstream_airflow import catalog, ingest, model_dags
-from millstream_airflow.features import changed_inputs
+from millstream.landing.manifest import Landing, in_memory
+from millstream_airflow import catalog
+from millstream_airflow.pipelines import ingest
+from millstream_airflow.pipelines import models as model_dags
+from millstream_airflow.pipelines.features import changed_inputs
 
 GOLD = "gold.arrival_delay_features"
 INPUTS = ["silver.flights", "silver.planes"]

@@ -9,9 +9,9 @@ from ledger_tables import publish
 
 from millstream.errors import ContractError
 from millstream.lake.storage import Storage
-from millstream.landing import manifests_of
+from millstream.landing.manifest import manifests_of
 from millstream_airflow import catalog
-from millstream_airflow.ingest import plan
+from millstream_airflow.pipelines.ingest import plan
 
 
 def test_plan_refuses_a_contract_that_breaks_its_readers(

@@ -15,9 +15,9 @@ from airflow.sdk import DAG
 
 from millstream.errors import PermanentError, TransientError
 from millstream.settings import CHECKOUT
-from millstream_airflow.maintenance import LEAST_HOURS
-from millstream_airflow.retries import RETRY_POLICY
-from millstream_stack.airflow_setup import POOLS
+from millstream_airflow.pipelines.maintain import LEAST_HOURS
+from millstream_airflow.tasks.retries import RETRY_POLICY
+from millstream_stack.services.airflow_setup import POOLS
 
 DATASETS = {path.stem for path in (CHECKOUT / "dags" / "datasets").glob("*.yaml")}
 SPARK_OPERATORS = {

@@ -11,8 +11,8 @@ from airflow.sdk.execution_time.context import set_current_context
 
 from millstream.errors import ConfigurationError
 from millstream.lake.storage import Storage
-from millstream.landing import manifests_of
-from millstream_airflow import ingest
+from millstream.landing.manifest import manifests_of
+from millstream_airflow.pipelines import ingest
 
 
 @pytest.fixture

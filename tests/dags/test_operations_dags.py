@@ -20,8 +20,8 @@ from ledger_tables import publish, write
 from millstream.errors import ReconciliationError, TrackingError
 from millstream.settings import CHECKOUT
 from millstream_airflow import catalog, registry
-from millstream_airflow.maintenance import clean_up
-from millstream_airflow.reconciling import REPAIRED, compare, report
+from millstream_airflow.pipelines.maintain import clean_up
+from millstream_airflow.pipelines.reconcile import REPAIRED, compare, report
 
 TABLES = ["silver.flights", "silver.planes"]
 

@@ -16,10 +16,10 @@ from markdown_it import MarkdownIt
 
 from millstream.errors import DecisionRefusedError
 from millstream.settings import CHECKOUT
-from millstream_airflow.maintenance import LEAST_HOURS
-from millstream_airflow.publishing import TOLD
-from millstream_airflow.questions import options
-from millstream_airflow.replaying import REPLAYED, AskOperator, plan
+from millstream_airflow.pipelines.maintain import LEAST_HOURS
+from millstream_airflow.pipelines.replay import REPLAYED, AskOperator, plan
+from millstream_airflow.tasks.publish import TOLD
+from millstream_airflow.tasks.questions import options
 
 FOUND: dict[str, Any] = {
     "rows": 3,

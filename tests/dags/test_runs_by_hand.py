@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from millstream.contract import Contract
+from millstream.contracts.contract import Contract
 from millstream.errors import ConfigurationError
 from millstream.settings import CHECKOUT
 from millstream_airflow import catalog

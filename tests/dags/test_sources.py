@@ -10,9 +10,11 @@ import httpx
 import pytest
 from ledger_tables import publish
 
-from millstream.contract import Contract
+from millstream.contracts.contract import Contract
 from millstream.errors import ConfigurationError
-from millstream.extract import (
+from millstream.lake.storage import Storage
+from millstream.landing.manifest import Landing
+from millstream.sources import (
     FilesExtractor,
     FileSlice,
     HttpExtractor,
@@ -20,11 +22,9 @@ from millstream.extract import (
     SqlExtractor,
     SqlSlice,
 )
-from millstream.lake.storage import Storage
-from millstream.landing import Landing
 from millstream_airflow import catalog
-from millstream_airflow.reconciling import against_source
-from millstream_airflow.sources import extractor_for, slice_of
+from millstream_airflow.connections import extractor_for, slice_of
+from millstream_airflow.pipelines.reconcile import against_source
 from millstream_demo.register import publish_register
 
 SOURCES = {

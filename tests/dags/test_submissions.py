@@ -21,7 +21,7 @@ from airflow.sdk.definitions.xcom_arg import PlainXComArg, XComArg
 from millstream import jobs
 from millstream.settings import CHECKOUT
 from millstream_airflow import registry
-from millstream_airflow.operators import SparkJobOperator
+from millstream_airflow.tasks.spark_job import SparkJobOperator
 
 GOLDEN = Path(__file__).with_name("golden")
 CODE_VERSION = "abc1234"

@@ -14,9 +14,10 @@ from chain import Chain
 from documents import files_shown
 from pyspark.sql import SparkSession
 
-from millstream import drift, transforms
-from millstream.contract import Contract
-from millstream.decode import delivered
+from millstream import transforms
+from millstream.bronze.rows import delivered
+from millstream.contracts import drift
+from millstream.contracts.contract import Contract
 from millstream.lake.tables import TableRef
 from millstream.quality.suite import Suite
 from millstream.settings import CHECKOUT

@@ -8,10 +8,10 @@ from pydantic.fields import FieldInfo
 
 from millstream.quality.suite import SuiteMeta
 from millstream.settings import CHECKOUT, Settings
-from millstream_airflow import notifier
-from millstream_stack.airflow_setup import POOLS
+from millstream_airflow.tasks import alerts as notifier
 from millstream_stack.credentials import Credentials
 from millstream_stack.environment import airflow_connections
+from millstream_stack.services.airflow_setup import POOLS
 
 PAGE = CHECKOUT / "docs" / "configuration.md"
 # Defaults that depend on where the checkout lies, in words.

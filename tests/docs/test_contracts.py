@@ -7,8 +7,8 @@ from typing import get_args
 
 import pytest
 
-from millstream.compatibility import WIDENINGS
-from millstream.contract import Drift
+from millstream.contracts.contract import Drift
+from millstream.publishing.compatibility import WIDENINGS
 from millstream.settings import CHECKOUT
 
 TEXT = (CHECKOUT / "docs" / "contracts.md").read_text()

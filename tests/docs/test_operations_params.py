@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-from millstream import decisions
 from millstream.jobs.rebuild_ledger import SCHEMA
+from millstream.publishing import decisions
 from millstream.settings import CHECKOUT
-from millstream_airflow.maintenance import LEAST_HOURS, maintenance_dag
-from millstream_airflow.replaying import ANSWER_WITHIN, replay_dag
+from millstream_airflow.pipelines.maintain import LEAST_HOURS, maintenance_dag
+from millstream_airflow.pipelines.replay import ANSWER_WITHIN, replay_dag
 
 TEXT = (CHECKOUT / "docs" / "operations.md").read_text()
 

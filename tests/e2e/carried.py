@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from millstream_stack.airflow_api import AirflowApi, Run, Task
-from millstream_stack.demo import follow
+from millstream_stack.clients.airflow_api import AirflowApi, Run, Task
+from millstream_stack.commands.demo import follow
 
 # They need a year of flights; one month cannot be split by time.
 NEEDS_A_YEAR = ("train_arrival_delay", "score_arrival_delay")

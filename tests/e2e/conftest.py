@@ -19,10 +19,10 @@ from machine_clock import MachineClock
 from small_disk import mounted
 
 from millstream.settings import CHECKOUT, Settings
-from millstream_stack.airflow_api import AirflowApi, wait_for_dags
+from millstream_stack.clients.airflow_api import AirflowApi, wait_for_dags
 from millstream_stack.credentials import Credentials, load_or_create
 from millstream_stack.environment import airflow_connections
-from millstream_stack.lifecycle import down, up
+from millstream_stack.supervision.lifecycle import down, up
 
 PORTS = ("airflow_port", "mlflow_port", "connect_port", "spark_ui_port", "sources_port")
 PARSE_TIMEOUT_S = 240.0

@@ -12,13 +12,13 @@ from carried import NEEDS_A_YEAR
 from docs.screenshots import executable, logged_in
 from playwright.sync_api import Locator, Page, sync_playwright
 
-from millstream import ledger
 from millstream.errors import ConfigurationError
+from millstream.lake import ledger
 from millstream.lake.tables import TableRef
 from millstream.settings import CHECKOUT, Settings
-from millstream_stack.airflow_api import AirflowApi, Run, Task
+from millstream_stack.clients.airflow_api import AirflowApi, Run, Task
+from millstream_stack.commands.demo import follow
 from millstream_stack.credentials import Credentials
-from millstream_stack.demo import follow
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 

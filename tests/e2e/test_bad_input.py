@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 import pytest
 from carried import carry
 
-from millstream import ledger
+from millstream.lake import ledger
 from millstream.lake.tables import TableRef
 from millstream.settings import Settings
-from millstream_stack.airflow_api import AirflowApi
-from millstream_stack.demo import error_lines, follow
+from millstream_stack.clients.airflow_api import AirflowApi
+from millstream_stack.commands.demo import error_lines, follow
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

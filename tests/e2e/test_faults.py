@@ -27,17 +27,17 @@ from fault_report import Outcome, Report
 from machine_clock import MachineClock
 from small_disk import fill, mounted
 
-from millstream import ledger
 from millstream.errors import ClusterError
+from millstream.lake import ledger
 from millstream.lake.tables import TableRef
-from millstream.landing import run_key
+from millstream.landing.manifest import run_key
 from millstream.settings import Settings
-from millstream_stack.airflow_api import AirflowApi, Run, Task
-from millstream_stack.airflow_setup import SQLITE_CONNECT_ARGS
+from millstream_stack.clients.airflow_api import AirflowApi, Run, Task
+from millstream_stack.commands.demo import follow
 from millstream_stack.credentials import Credentials
-from millstream_stack.demo import follow
-from millstream_stack.lifecycle import supervisor_of
-from millstream_stack.processes import strays
+from millstream_stack.services.airflow_setup import SQLITE_CONNECT_ARGS
+from millstream_stack.supervision.lifecycle import supervisor_of
+from millstream_stack.supervision.processes import strays
 
 pytestmark = [pytest.mark.fault, pytest.mark.thorough, pytest.mark.e2e, pytest.mark.timeout(1200)]
 

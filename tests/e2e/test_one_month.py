@@ -14,11 +14,11 @@ import pytest
 from carried import carry
 from deltalake import DeltaTable
 
-from millstream import ledger
+from millstream.lake import ledger
 from millstream.lake.tables import TableRef
 from millstream.settings import Settings
-from millstream_stack.airflow_api import AirflowApi
-from millstream_stack.demo import follow
+from millstream_stack.clients.airflow_api import AirflowApi
+from millstream_stack.commands.demo import follow
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 

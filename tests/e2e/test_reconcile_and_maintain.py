@@ -10,12 +10,12 @@ import pytest
 from rich.console import Console
 from test_one_month import carry, lake_rows
 
-from millstream import ledger
+from millstream.lake import ledger
 from millstream.lake.tables import TableRef
 from millstream.settings import Settings
-from millstream_stack.airflow_api import AirflowApi
-from millstream_stack.reconcile import reconcile
-from millstream_stack.sql import run_query
+from millstream_stack.clients.airflow_api import AirflowApi
+from millstream_stack.commands.reconcile import reconcile
+from millstream_stack.commands.sql import run_query
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 

@@ -13,13 +13,13 @@ from carried import carry
 from test_one_month import lake_rows
 from test_reconcile_and_maintain import reconciled
 
-from millstream import ledger
-from millstream.decisions import DECISIONS
+from millstream.lake import ledger
 from millstream.lake.tables import TableRef
+from millstream.publishing.decisions import DECISIONS
 from millstream.settings import Settings
-from millstream_stack.airflow_api import AirflowApi, Run, Task
+from millstream_stack.clients.airflow_api import AirflowApi, Run, Task
+from millstream_stack.commands.demo import follow
 from millstream_stack.credentials import Credentials
-from millstream_stack.demo import follow
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 

@@ -21,14 +21,14 @@ import pytest
 from canaries import ArgumentWatch, Text, files, found
 from carried import carry
 
-from millstream.landing import run_key
+from millstream.landing.manifest import run_key
 from millstream.settings import Settings
-from millstream_stack.airflow_api import AirflowApi
+from millstream_stack.clients.airflow_api import AirflowApi
+from millstream_stack.clients.mlflow_api import MlflowApi
 from millstream_stack.credentials import Credentials
-from millstream_stack.lifecycle import supervisor_of
-from millstream_stack.mlflow_api import MlflowApi
-from millstream_stack.processes import strays
-from millstream_stack.services import service_environment
+from millstream_stack.services.declared import service_environment
+from millstream_stack.supervision.lifecycle import supervisor_of
+from millstream_stack.supervision.processes import strays
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
@@ -40,7 +40,7 @@ OWN_PAGE = "/millstream/data-docs/index.html"
 TOKENS = {"a token": "eyJhbGciOi", "another kind of token": "eyJ0eXAiOi"}
 ADD_USERS = """
 import json, sys
-from millstream_stack.airflow_setup import ensure_login
+from millstream_stack.services.airflow_setup import ensure_login
 for role, password in json.load(sys.stdin).items():
     ensure_login(role, password, role)
 """
@@ -50,7 +50,7 @@ SUBMIT = """
 import sys
 from datetime import UTC, datetime
 from types import SimpleNamespace
-from millstream_airflow.operators import SparkJobOperator
+from millstream_airflow.tasks.spark_job import SparkJobOperator
 run = sys.argv[1]
 names = {"dag_id": "d", "run_id": run, "task_id": "t", "map_index": -1, "try_number": 1}
 task = SimpleNamespace(**names, start_date=datetime.now(UTC))

@@ -23,13 +23,18 @@ from chain import Chain
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
-from millstream import ledger, sessions
+from millstream.engines import sessions
 from millstream.errors import PermanentError
+from millstream.lake import ledger
 from millstream.lake.tables import TableRef
 from millstream.settings import CHECKOUT, Settings
-from millstream_stack.idle_daemons import idle_daemons
-from millstream_stack.processes import end
-from millstream_stack.spark_server import properties_path, spark_connect_command, write_spark_properties
+from millstream_stack.services.idle_daemons import idle_daemons
+from millstream_stack.services.spark_server import (
+    properties_path,
+    spark_connect_command,
+    write_spark_properties,
+)
+from millstream_stack.supervision.processes import end
 
 UP_TIMEOUT_S = 180.0
 REACHED_TIMEOUT_S = 180.0

@@ -12,9 +12,9 @@ from chain import Chain, contract_of, month_zip, small_suite
 from fault_report import Outcome
 from harness import Journal, Server, account, carry, rows_of
 
-from millstream import ledger
+from millstream.lake import ledger
+from millstream.lake.ledger import PartitionCounts
 from millstream.lake.tables import TableRef
-from millstream.ledger import PartitionCounts
 from millstream_demo import reference
 
 MONTH = "2013-01"

@@ -12,7 +12,7 @@ from pathlib import Path
 from chain import Chain, contract_of, small_suite
 from month import KEPT_DISTANCE, MONTH
 
-from millstream import sessions
+from millstream.engines import sessions
 
 if __name__ == "__main__":
     url, attempt, folder, staged = sys.argv[1:]

@@ -19,8 +19,10 @@ from harness import Journal, Server, carry, rows_of
 from month import BROKEN, MONTH, NEW, REPEATED, Month, Undisturbed
 from old_files import split
 
-from millstream import jobs, ledger, sessions
+from millstream import jobs
+from millstream.engines import sessions
 from millstream.errors import SupersededError, TransientError
+from millstream.lake import ledger
 from millstream.lake.tables import TableRef
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(900), pytest.mark.usefixtures("connected_threads")]

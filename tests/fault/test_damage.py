@@ -15,7 +15,7 @@ from harness import Journal, Killer, Server, carry, rows_of, until
 from month import MONTH, OLD, Month, Undisturbed
 from small_disk import fill, free, mounted
 
-from millstream import sessions
+from millstream.engines import sessions
 from millstream.lake.tables import TableRef
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(900)]

@@ -23,8 +23,9 @@ from harness import UP_TIMEOUT_S, Journal, Killer, Server, after_seconds, carry,
 from month import BROKEN, MONTH, OLD, Month, Undisturbed
 from pyspark.sql import DataFrame
 
-from millstream import ledger, sessions
+from millstream.engines import sessions
 from millstream.jobs import quality_gate
+from millstream.lake import ledger
 from millstream.quality.gate import run_gate
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(900)]

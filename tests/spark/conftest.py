@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from millstream.settings import Settings
-from millstream_stack.spark_server import spark_properties
+from millstream_stack.services.spark_server import spark_properties
 
 
 @pytest.fixture(scope="session")

@@ -20,17 +20,17 @@ from chain import FLIGHTS_HEADER, Chain, contract_of, suite_of
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
+from millstream.bronze.loads import landed_rows
+from millstream.bronze.typed import typed
 from millstream.errors import QualityGateError
-from millstream.extract.sql import SqlExtractor
-from millstream.jobs.load_bronze import landed_rows
 from millstream.jobs.publish import row_hash
-from millstream.jobs.quality_gate import run_parameters
 from millstream.lake.storage import Storage
-from millstream.landing import Landing, in_memory, read_manifest
+from millstream.landing.manifest import Landing, in_memory, read_manifest
+from millstream.quality.parameters import run_parameters
 from millstream.quality.suite import Suite
 from millstream.settings import CHECKOUT
+from millstream.sources.sql import SqlExtractor
 from millstream.transforms import transform_of
-from millstream.transforms.typed import typed
 from millstream_demo import docstrings, register
 from millstream_demo.reference import flight_lines, rows
 from millstream_demo.weather_api import weather_records

@@ -9,8 +9,8 @@ from chain import FLIGHTS_HEADER, contract_of
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from millstream.bronze.typed import typed
 from millstream.transforms import flights
-from millstream.transforms.typed import typed
 from millstream_demo import reference
 
 # In New York summer time began on 10 March 2013 and ended on 3 November.

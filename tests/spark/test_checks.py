@@ -14,9 +14,8 @@ from test_ingest_chain import AA1141, B6725, EV4308, FEBRUARY, POSITIVE_DISTANCE
 from test_look_back import Register
 from test_replay import NEW
 
-from millstream import ledger
 from millstream.errors import PermanentError, TransformError
-from millstream.lake import checks
+from millstream.lake import checks, ledger
 from millstream.transforms import column, planes
 from millstream.transforms import flights as module
 

@@ -24,16 +24,16 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from millstream import ledger
-from millstream.contract import Contract
+from millstream.bronze.typed import typed
+from millstream.contracts.contract import Contract
 from millstream.errors import ContractError, SchemaDriftError
-from millstream.extract.sql import SqlExtractor
+from millstream.lake import ledger
+from millstream.lake.delta import TableDefinition, create_table, replace, require_columns
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
-from millstream.lake.writing import TableDefinition, create_table, replace, require_columns
-from millstream.landing import Landing, in_memory, read_manifest
+from millstream.landing.manifest import Landing, in_memory, read_manifest
+from millstream.sources.sql import SqlExtractor
 from millstream.transforms import column
-from millstream.transforms.typed import typed
 
 ANY_ROWS = {
     "type": "expect_table_row_count_to_be_between",

@@ -10,8 +10,8 @@ from chain import Chain, contract_of, small_suite
 from pyspark.sql import SparkSession
 from pyspark.sql.types import StringType, StructType
 
-from millstream import quarantine
 from millstream.jobs import find_quarantined
+from millstream.publishing import quarantine
 from millstream.transforms import planes
 
 pytestmark = pytest.mark.spark

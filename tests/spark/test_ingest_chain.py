@@ -12,7 +12,6 @@ from chain import Chain, contract_of, month_zip, small_suite, suite_of
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from millstream import ledger
 from millstream.errors import (
     ClusterError,
     ConservationError,
@@ -23,9 +22,9 @@ from millstream.errors import (
 )
 from millstream.jobs import publish
 from millstream.jobs.publish import row_hash
-from millstream.lake import writing
+from millstream.lake import ledger, writing
+from millstream.lake.delta import Commit, TableDefinition, create_table, replace
 from millstream.lake.tables import TableRef
-from millstream.lake.writing import Commit, TableDefinition, create_table, replace
 from millstream.transforms import transform_of
 
 POSITIVE_DISTANCE = {

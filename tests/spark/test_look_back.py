@@ -13,10 +13,11 @@ from chain import Chain, contract_of, small_suite
 from pyspark.sql import SparkSession
 from test_replay import NEW, SEATED
 
-from millstream import ledger, reconcile
-from millstream.extract.sql import SqlExtractor
+from millstream.lake import ledger
 from millstream.lake.storage import Storage
-from millstream.landing import UNFIT, Landing, in_memory
+from millstream.landing.manifest import UNFIT, Landing, in_memory
+from millstream.sources.sql import SqlExtractor
+from millstream.upkeep import reconcile
 
 
 class Register:

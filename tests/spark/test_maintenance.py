@@ -17,10 +17,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from test_ingest_chain import AA1141, B6725, POSITIVE_DISTANCE, UA1545, month_zip
 
-from millstream import ledger
 from millstream.errors import ClusterError, ConfigurationError, LakeWriterError
 from millstream.jobs.rebuild_ledger import LEDGER
-from millstream.lake.writing import replace
+from millstream.lake import ledger
+from millstream.lake.delta import replace
 
 pytestmark = pytest.mark.spark
 WEEK = 168

@@ -11,10 +11,10 @@ from chain import contract_of
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from millstream.bronze.typed import typed
 from millstream.models import model_spec
 from millstream.transforms import arrival_delay_features as target
 from millstream.transforms import transform_of
-from millstream.transforms.typed import typed
 from millstream_demo import reference
 
 MONTH = "3"  # clocks change in it

@@ -8,8 +8,8 @@ import pytest
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from millstream.lake.writing import literal
-from millstream_stack.sql import read_only
+from millstream.lake.delta import literal
+from millstream_stack.commands.sql import read_only
 
 pytestmark = pytest.mark.spark
 

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-from millstream.contract import Contract
-from millstream.transforms.typed import typed
+from millstream.bronze.typed import typed
+from millstream.contracts.contract import Contract
 
 SPACE = " \t\n\x0b\f\r"
 DIGITS = frozenset("0123456789")

@@ -13,8 +13,8 @@ from test_replay import SEATED, increment
 
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
-from millstream.landing import read_manifest, replace_manifest
-from millstream.reconcile import compare
+from millstream.landing.manifest import read_manifest, replace_manifest
+from millstream.upkeep.reconcile import compare
 
 pytestmark = pytest.mark.spark
 BROKEN = AA1141.replace(",1089,", ",-1089,")

@@ -17,14 +17,16 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from test_ingest_chain import AA1141, B6725, EV4308, FEBRUARY, POSITIVE_DISTANCE, UA1545
 
-from millstream import decisions, ledger, reconcile
-from millstream.decisions import DECISIONS
 from millstream.errors import DecisionRefusedError, SourceDataError, SupersededError
+from millstream.lake import ledger
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
-from millstream.landing import Landing, in_memory
+from millstream.landing.manifest import Landing, in_memory
+from millstream.publishing import decisions
+from millstream.publishing.decisions import DECISIONS
 from millstream.quality.suite import Suite
-from millstream.retention import remove_landed
+from millstream.upkeep import reconcile
+from millstream.upkeep.retention import remove_landed
 
 PLANES = TableRef.parse("silver.planes")
 MONTHS = ["2013-01", "2013-02"]

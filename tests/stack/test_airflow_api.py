@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from millstream.errors import ClusterError, ConfigurationError
-from millstream_stack import airflow_api
-from millstream_stack.airflow_api import AirflowApi, Task, wait_for_dags
+from millstream_stack.clients import airflow_api
+from millstream_stack.clients.airflow_api import AirflowApi, Task, wait_for_dags
 
 Answer = Callable[[httpx.Request], httpx.Response]
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)

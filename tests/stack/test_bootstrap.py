@@ -15,7 +15,7 @@ from millstream.settings import CHECKOUT
 READ = (
     "requirements.txt", "pyproject.toml", "conf/jars.txt", "conf/requirements-bootstrap.txt",
     "conf/requirements-build.txt", "conf/requirements-java.txt", "stack/bootstrap.sh",
-    "stack/millstream_stack/jars.py", "stack/millstream_stack/native.py",
+    "stack/millstream_stack/install/jars.py", "stack/millstream_stack/install/native.py",
 )  # fmt: skip
 TOOLS = ("cat", "dirname", "flock", "git", "mkdir", "rm", "sed", "sh", "sleep", "tail")
 
@@ -130,7 +130,7 @@ SYNC, PACKAGE, JARS = (
     "--build-constraints conf/requirements-build.txt requirements.txt",
     "uv pip install --quiet --python .venv/bin/python --no-deps "
     "--build-constraints conf/requirements-build.txt --editable .",
-    "python -m millstream_stack.jars",
+    "python -m millstream_stack.install.jars",
 )
 
 
@@ -141,7 +141,7 @@ SYNC, PACKAGE, JARS = (
         ("conf/requirements-build.txt", [SYNC, PACKAGE]),
         ("pyproject.toml", [PACKAGE]),
         ("conf/jars.txt", [JARS]),
-        ("stack/millstream_stack/native.py", [JARS]),
+        ("stack/millstream_stack/install/native.py", [JARS]),
         ("stack/bootstrap.sh", []),
     ],
 )

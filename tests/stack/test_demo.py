@@ -16,10 +16,10 @@ from deltalake import CommitProperties, write_deltalake
 from rich.console import Console
 
 from millstream.errors import ClusterError
-from millstream.ledger import Entry, PartitionCounts
-from millstream_stack import demo
-from millstream_stack.airflow_api import Run, Task
-from millstream_stack.progress import Progress
+from millstream.lake.ledger import Entry, PartitionCounts
+from millstream_stack.clients.airflow_api import Run, Task
+from millstream_stack.commands import demo
+from millstream_stack.commands.progress import Progress
 
 BEGAN = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 INGEST = Run("ingest_flights", "manual__1", "running", BEGAN, None)

@@ -11,7 +11,7 @@ import pytest
 from millstream.settings import Settings
 from millstream_stack.credentials import Credentials, load_or_create
 from millstream_stack.environment import airflow_connections, base_environment, code_version
-from millstream_stack.services import service_environment, services
+from millstream_stack.services.declared import service_environment, services
 
 PLACES = (
     "HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "MPLCONFIGDIR",

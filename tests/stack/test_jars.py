@@ -13,8 +13,8 @@ from cryptography.utils import CryptographyDeprecationWarning
 
 from millstream.errors import ConfigurationError
 from millstream.settings import CHECKOUT
-from millstream_stack import jars
-from millstream_stack.jars import Jar, fetch, ivy_module, ivy_settings, read_list, write_trust_store
+from millstream_stack.install import jars
+from millstream_stack.install.jars import Jar, fetch, ivy_module, ivy_settings, read_list, write_trust_store
 
 GOOD = b"the jar's bytes"
 DIGEST = hashlib.sha256(GOOD).hexdigest()

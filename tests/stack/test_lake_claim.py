@@ -16,9 +16,9 @@ import pytest
 
 from millstream.errors import LakeWriterError
 from millstream.settings import Settings
-from millstream_stack.lake_claim import claim, empty, require_unclaimed, scratch_path
-from millstream_stack.lifecycle import status, up
-from millstream_stack.spark_server import spark_connect_command
+from millstream_stack.services.lake_claim import claim, empty, require_unclaimed, scratch_path
+from millstream_stack.services.spark_server import spark_connect_command
+from millstream_stack.supervision.lifecycle import status, up
 
 Start = Callable[[str], subprocess.Popen[str]]
 
@@ -38,7 +38,7 @@ def start(lake: str) -> Iterator[Start]:
     with ExitStack() as ending:
 
         def started(home: str) -> subprocess.Popen[str]:
-            command = (sys.executable, "-m", "millstream_stack.lake_claim", lake, home, *SERVER)
+            command = (sys.executable, "-m", "millstream_stack.services.lake_claim", lake, home, *SERVER)
             process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
             )
@@ -121,7 +121,12 @@ def test_a_lake_that_is_claimed_stops_the_start_before_anything_runs(
 
 def test_the_stacks_server_claims_its_lake(settings: Settings) -> None:
     command = spark_connect_command(settings)
-    assert command[1:5] == ("-m", "millstream_stack.lake_claim", settings.lake_root, str(settings.home))
+    assert command[1:5] == (
+        "-m",
+        "millstream_stack.services.lake_claim",
+        settings.lake_root,
+        str(settings.home),
+    )
 
 
 def test_emptying_the_scratch_space_keeps_the_folder_and_what_a_link_leads_to(tmp_path: Path) -> None:
@@ -148,7 +153,7 @@ def test_on_a_larger_disk_the_server_empties_only_what_is_its_own(tmp_path: Path
     (home / "scratch").symlink_to(disk)
     left = scratch_path(home) / "blockmgr-1"
     left.mkdir(parents=True)
-    module = (sys.executable, "-m", "millstream_stack.lake_claim")
+    module = (sys.executable, "-m", "millstream_stack.services.lake_claim")
     subprocess.run([*module, f"file://{tmp_path}/lake", str(home), "true"], check=True, timeout=60)
 
     assert not left.exists()

@@ -12,7 +12,7 @@ from millstream.settings import Settings
 from millstream_stack import __main__ as command_line
 from millstream_stack.credentials import credentials_path, load_or_create
 from millstream_stack.environment import prepare_folders
-from millstream_stack.lifecycle import down, last_lines, remove_data, running_settings, status, up
+from millstream_stack.supervision.lifecycle import down, last_lines, remove_data, running_settings, status, up
 
 
 @pytest.fixture

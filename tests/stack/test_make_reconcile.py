@@ -13,8 +13,8 @@ from ledger_tables import publish, write
 from rich.console import Console
 
 from millstream.settings import Settings
-from millstream_stack.airflow_api import AirflowApi
-from millstream_stack.reconcile import reconcile
+from millstream_stack.clients.airflow_api import AirflowApi
+from millstream_stack.commands.reconcile import reconcile
 
 ASSETS = [
     {"id": 7, "name": "silver.planes", "group": "lake"},

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from millstream.settings import CHECKOUT
-from millstream_stack import native
-from millstream_stack.jars import pyspark_jars
+from millstream_stack.install import native
+from millstream_stack.install.jars import pyspark_jars
 
 
 @pytest.mark.parametrize("system", ["Linux", "Darwin"])

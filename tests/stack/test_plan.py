@@ -15,14 +15,14 @@ from ledger_tables import write
 from pyspark.sql.pandas.types import to_arrow_schema
 from rich.console import Console
 
-from millstream.contract import Contract
+from millstream.contracts.contract import Contract
 from millstream.errors import ConfigurationError
 from millstream.lake.staging import SOURCE_ROW_ID
 from millstream.settings import CHECKOUT, Settings
 from millstream.transforms import transform_of
+from millstream_stack.clients.mlflow_api import MlflowApi
+from millstream_stack.commands.plan import Touch, plan_of, show_plan
 from millstream_stack.credentials import load_or_create
-from millstream_stack.mlflow_api import MlflowApi
-from millstream_stack.plan import Touch, plan_of, show_plan
 
 DATASETS = ("flights", "weather", "planes", "airports", "airlines")
 FEATURES = "gold.arrival_delay_features"
@@ -152,7 +152,7 @@ def test_a_champion_is_named_with_its_version(
         return httpx.Response(200, json=answers[request.url.path.removeprefix("/api/2.0/mlflow/")])
 
     with_answers = partial(MlflowApi, transport=httpx.MockTransport(answer))
-    monkeypatch.setattr("millstream_stack.plan.MlflowApi", with_answers)
+    monkeypatch.setattr("millstream_stack.commands.plan.MlflowApi", with_answers)
     assert plan_of(settings, "score_arrival_delay").models == {
         "arrival_delay": "champion is version 7; scores with it"
     }

@@ -9,7 +9,7 @@ import pytest
 
 from millstream.errors import ConfigurationError
 from millstream.settings import Settings
-from millstream_stack.ports import holder, is_free, require_free
+from millstream_stack.supervision.ports import holder, is_free, require_free
 
 
 def test_free_ports_pass(settings: Settings) -> None:

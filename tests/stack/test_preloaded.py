@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from millstream_stack.preloaded import OWN, PRELOADED
+from millstream_stack.services.airflow_preloaded import OWN, PRELOADED
 
 SCRIPT = """
 import json, logging, sys
-from millstream_stack.preloaded import preload
+from millstream_stack.services.airflow_preloaded import preload
 logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
 preload(sys.argv[1])
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
@@ -24,7 +24,7 @@ def test_every_library_loads_and_no_module_of_ours_stays(command: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, command], capture_output=True, text=True, check=True, timeout=300
     )
-    assert "millstream_stack.preloaded" not in done.stderr
+    assert "millstream_stack.services.airflow_preloaded" not in done.stderr
     loaded = set(json.loads(done.stdout.splitlines()[-1]))
     assert not loaded & set(OWN)
     heavy = {"great_expectations", "mlflow", "pandas", "pyspark"}

@@ -17,10 +17,10 @@ from rich.console import Console
 
 from millstream.settings import CHECKOUT
 from millstream_stack import __main__ as command_line
-from millstream_stack import sql
-from millstream_stack.sql import FIRST_WORD, tables_named
-from millstream_stack.sql_output import printable, show, write_csv, write_json
-from millstream_stack.sql_tables import no_such_table
+from millstream_stack.commands import sql
+from millstream_stack.commands.sql import FIRST_WORD, tables_named
+from millstream_stack.commands.sql_output import printable, show, write_csv, write_json
+from millstream_stack.commands.sql_tables import no_such_table
 
 FLIGHTS = pa.schema(
     [

@@ -14,8 +14,8 @@ from deltalake import CommitProperties, write_deltalake
 from rich.console import Console
 
 from millstream.errors import TrackingError
-from millstream_stack.mlflow_api import MlflowApi, ModelRun
-from millstream_stack.summary import newest_candidates, print_models, print_tables
+from millstream_stack.clients.mlflow_api import MlflowApi, ModelRun
+from millstream_stack.commands.summary import newest_candidates, print_models, print_tables
 
 
 @pytest.fixture

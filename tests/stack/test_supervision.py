@@ -18,14 +18,14 @@ import pytest
 
 from millstream.errors import ClusterError
 from millstream.settings import Settings
-from millstream_stack import processes
 from millstream_stack.credentials import load_or_create
 from millstream_stack.environment import MARKER
-from millstream_stack.health import http_answers
-from millstream_stack.lifecycle import supervisor_of
-from millstream_stack.ports import is_free
-from millstream_stack.services import services
-from millstream_stack.supervision import Program, Supervisor
+from millstream_stack.services.declared import services
+from millstream_stack.supervision import processes
+from millstream_stack.supervision.health import http_answers
+from millstream_stack.supervision.lifecycle import supervisor_of
+from millstream_stack.supervision.ports import is_free
+from millstream_stack.supervision.supervision import Program, Supervisor
 
 
 def server(port: int) -> Program:

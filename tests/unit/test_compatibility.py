@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from ledger_tables import publish
 
-from millstream.compatibility import compare, differences, readers, require_compatible
-from millstream.contract import Contract
+from millstream.contracts.contract import Contract
 from millstream.errors import ContractError
+from millstream.publishing.compatibility import compare, differences, readers, require_compatible
 
 COLUMNS: list[dict[str, Any]] = [
     {"name": "tailnum", "type": "string", "description": "Tail number", "nullable": False},

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from millstream.contract import Contract, months
+from millstream.contracts.contract import Contract, months
+from millstream.contracts.documents import read_json
 from millstream.errors import ContractError
 from millstream.settings import CHECKOUT
-from millstream.written import read_json
 
 GOOD: dict[str, Any] = {
     "dataset": "orders",

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millstream.contract import Contract
-from millstream.decode import decoder, delivered
+from millstream.bronze.rows import decoder, delivered
+from millstream.contracts.contract import Contract
 from millstream.errors import SourceDataError
 from millstream.formats.record import UnreadableError
 

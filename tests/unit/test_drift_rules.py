@@ -6,8 +6,8 @@ from typing import Any, get_args
 
 import pytest
 
-from millstream import drift
-from millstream.contract import Contract, Drift, DriftKind
+from millstream.contracts import drift
+from millstream.contracts.contract import Contract, Drift, DriftKind
 from millstream.errors import ContractError, SchemaDriftError
 
 COLUMNS: list[dict[str, Any]] = [

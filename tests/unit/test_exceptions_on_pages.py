@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from great_expectations.core.expectation_validation_result import ExpectationValidationResult
 
+from millstream.contracts.documents import read_json
 from millstream.quality.data_docs import publish
 from millstream.quality.suite import Suite
 from millstream.quality.validation import Finding, configured
 from millstream.quality.verdict import RuleVerdict, Verdict, page_name
 from millstream.settings import CHECKOUT
-from millstream.written import read_json
 
 EVIL = "<form action='http://evil.invalid'><button>Log in</button></form>"
 SHOWN = EVIL.replace("<", "&lt;").replace(">", "&gt;")

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from millstream.contract import Contract
+from millstream.contracts.contract import Contract
 from millstream.errors import ConfigurationError, SourceDataError, SourceUnavailableError
-from millstream.extract.files import FilesExtractor
 from millstream.lake.storage import NewFile, Storage
-from millstream.landing import Landing
+from millstream.landing.manifest import Landing
+from millstream.sources.files import FilesExtractor
 
 NOBODY = 65534
 HEADER = b"carrier,name\n"

@@ -12,15 +12,23 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from millstream import jobs
-from millstream.contract import Contract, months
+from millstream.contracts.contract import Contract, months
 from millstream.errors import ConfigurationError, ContractError, SourceDataError
-from millstream.extract import FileSlice
 from millstream.jobs.fit_candidate import Result as Fitted
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
-from millstream.landing import LandedFile, Landing, Manifest, in_memory, manifests_of, read_manifest, run_key
+from millstream.landing.manifest import (
+    LandedFile,
+    Landing,
+    Manifest,
+    in_memory,
+    manifests_of,
+    read_manifest,
+    run_key,
+)
 from millstream.models import model_spec
 from millstream.settings import CHECKOUT, Settings
+from millstream.sources import FileSlice
 
 LAKE = "file:///lake"
 PUBLISH: dict[str, Any] = {

@@ -12,7 +12,7 @@ import pytest
 
 from millstream.errors import ClusterError, ConfigurationError, SourceDataError
 from millstream.lake.storage import Storage
-from millstream.landing import (
+from millstream.landing.manifest import (
     Landing,
     at_least,
     highest,

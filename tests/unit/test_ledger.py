@@ -10,9 +10,9 @@ import pytest
 from deltalake import DeltaTable
 from ledger_tables import publish, write
 
-from millstream import ledger
 from millstream.errors import ConservationError
 from millstream.jobs import rebuild_ledger
+from millstream.lake import ledger
 from millstream.lake.tables import TableRef
 
 TABLE = TableRef.parse("silver.flights")

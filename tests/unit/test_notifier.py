@@ -16,14 +16,13 @@ from airflow.sdk import Connection
 from test_wrong_files import shipped
 
 from millstream import errors
-from millstream.decode import CORRECT_FORMAT, FETCH_AGAIN
-from millstream.errors import REMEDY, QualityGateError, SourceDataError, TransformError
-from millstream.extract.formats import ASK_AGAIN, check_file
-from millstream.extract.http import ASK_OWNER
-from millstream.formats.record import printable
+from millstream.bronze.rows import CORRECT_FORMAT, FETCH_AGAIN
+from millstream.errors import REMEDY, QualityGateError, SourceDataError, TransformError, printable
+from millstream.formats.checks import ASK_AGAIN, check_file
 from millstream.settings import CHECKOUT
-from millstream_airflow import notifier
-from millstream_airflow.notifier import WIDTH, FailureNotifier, describe
+from millstream.sources.http import ASK_OWNER
+from millstream_airflow.tasks import alerts as notifier
+from millstream_airflow.tasks.alerts import WIDTH, FailureNotifier, describe
 
 STACK = "\n\nJVM stacktrace:\norg.apache.spark.sql.AnalysisException\n\tat org.apache.spark.sql.x(C.scala)"
 

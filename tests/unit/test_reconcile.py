@@ -10,11 +10,11 @@ import pytest
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from ledger_tables import account, publish, write
 
-from millstream import ledger
+from millstream.lake import ledger
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
-from millstream.landing import Landing, in_memory
-from millstream.reconcile import Difference, Event, compare
+from millstream.landing.manifest import Landing, in_memory
+from millstream.upkeep.reconcile import Difference, Event, compare
 
 TABLE = "silver.flights"
 REFERENCE = TableRef.parse(TABLE)

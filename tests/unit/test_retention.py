@@ -10,10 +10,16 @@ from typing import Any
 import pytest
 from ledger_tables import publish
 
-from millstream import retention
 from millstream.lake.storage import Storage
-from millstream.landing import Landing, damaged_files, in_memory, read_manifest
-from millstream.retention import Removed, remove_event_logs, remove_landed, remove_staged, remove_unlanded
+from millstream.landing.manifest import Landing, damaged_files, in_memory, read_manifest
+from millstream.upkeep import retention
+from millstream.upkeep.retention import (
+    Removed,
+    remove_event_logs,
+    remove_landed,
+    remove_staged,
+    remove_unlanded,
+)
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 LIMIT = NOW - timedelta(days=14)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from millstream.errors import ContractError, UnsupportedExpectationError
-from millstream.jobs.quality_gate import run_parameters
+from millstream.quality.parameters import run_parameters
 from millstream.quality.suite import Suite
 from millstream.quality.verdict import page_name
 from millstream.settings import CHECKOUT

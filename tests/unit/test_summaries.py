@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from millstream.jobs import find_quarantined, fit_candidate, publish, transform
-from millstream_airflow.summaries import spans, summary
+from millstream_airflow.tasks.summaries import spans, summary
 
 PUBLISHED: dict[str, Any] = {
     "table": "silver.flights",

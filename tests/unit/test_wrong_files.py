@@ -15,16 +15,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from millstream.contract import Contract
-from millstream.decode import decoder, delivered
+from millstream.bronze.rows import decoder, delivered
+from millstream.contracts.contract import Contract
 from millstream.errors import SourceDataError
-from millstream.extract.files import FilesExtractor
-from millstream.extract.formats import check_file
 from millstream.formats.archives import unzipped
+from millstream.formats.checks import check_file
 from millstream.formats.record import UnreadableError, is_unicode
 from millstream.lake.storage import Storage
-from millstream.landing import Landing
+from millstream.landing.manifest import Landing
 from millstream.settings import CHECKOUT
+from millstream.sources.files import FilesExtractor
 
 DATASETS = CHECKOUT / "dags" / "datasets"
 ROWS = 'faa,name,lat,lon,alt,tz,dst,tzone\nEWR,"Newark, Liberty",40.7,-74.2,18,-5,A,America/New_York\n'

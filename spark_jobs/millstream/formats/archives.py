@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import IO, cast
 
-from millstream.formats.recognised import HEAD_BYTES, kind_of
-from millstream.formats.record import UnreadableError, printable
+from millstream.errors import printable
+from millstream.file_kinds import HEAD_BYTES, kind_of
+from millstream.formats.record import UnreadableError
 
 # What operating systems put beside a person's files.
 _SYSTEM_FOLDERS = frozenset({"__MACOSX", "$RECYCLE.BIN", ".Trashes"})

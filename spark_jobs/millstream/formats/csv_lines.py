@@ -9,9 +9,10 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import IO, NamedTuple, cast
 
-from millstream.contract import Contract, alike
-from millstream.formats.recognised import HEAD_BYTES, recognised, recognised_markup
-from millstream.formats.record import Delivered, Record, UnreadableError, as_received, is_unicode, printable
+from millstream.contracts.contract import Contract, alike
+from millstream.errors import printable
+from millstream.file_kinds import HEAD_BYTES, recognised, recognised_markup
+from millstream.formats.record import Delivered, Record, UnreadableError, as_received, is_unicode
 
 # A field beyond it began with a quote that nobody has closed. Python's own limit, 131,072, is for whole
 # processes too.

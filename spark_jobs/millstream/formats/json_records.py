@@ -11,8 +11,10 @@ from functools import partial
 from itertools import chain
 from typing import IO, Any
 
-from millstream.contract import Contract
-from millstream.formats.recognised import HEAD_BYTES, recognised
+from millstream.contracts.contract import Contract
+from millstream.errors import printable
+from millstream.file_kinds import HEAD_BYTES, recognised
+from millstream.formats.json_page import records_under
 from millstream.formats.record import (
     FIELD_TWICE,
     MOST_NESTED,
@@ -23,9 +25,7 @@ from millstream.formats.record import (
     layouts,
     named_record,
     of_records,
-    printable,
 )
-from millstream.json_page import records_under
 
 NESTED = f"nested deeper than {MOST_NESTED} levels"
 SHOWN = 60

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from millstream.contract import Contract, Layout, alike
-from millstream.errors import REMEDY
+from millstream.contracts.contract import Contract, Layout, alike
 
 FIELD_TWICE = "a field comes twice"
 # Far more than people write, far less than Python's parsers can take, which depends on who calls them.
@@ -115,19 +114,3 @@ def is_unicode(row: Sequence[str | None]) -> bool:
 def as_received(text: str) -> str:
     """`text` with its bytes that were not UTF-8 as \\xeb, and nothing else changed."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def printable(text: str) -> str:
-    """`text` as a part of a message: in one line, and in characters that can be written anywhere.
-
-    It never looks like the remedy of the message.
-    """
-    plain = "".join(one if one.isprintable() else _escaped(one) for one in text)
-    return plain.replace(REMEDY, REMEDY.replace(":", "\\x3a"))
-
-
-def _escaped(character: str) -> str:
-    # What Python's `surrogateescape` makes of a byte that is not UTF-8.
-    if "\udc80" <= character <= "\udcff":
-        return f"\\x{ord(character) - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode("ascii")

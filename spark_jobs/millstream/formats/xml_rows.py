@@ -13,8 +13,9 @@ from typing import IO, TYPE_CHECKING
 from xml.etree.ElementTree import ParseError
 from xml.parsers import expat
 
-from millstream.contract import Contract
-from millstream.formats.recognised import HEAD_BYTES, recognised, recognised_markup
+from millstream.contracts.contract import Contract
+from millstream.errors import printable
+from millstream.file_kinds import HEAD_BYTES, recognised, recognised_markup
 from millstream.formats.record import (
     FIELD_TWICE,
     MOST_NESTED,
@@ -24,7 +25,6 @@ from millstream.formats.record import (
     layouts,
     named_record,
     of_records,
-    printable,
 )
 
 if TYPE_CHECKING:

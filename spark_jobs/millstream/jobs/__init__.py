@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
-from millstream.contract import is_month
+from millstream.contracts.contract import is_month
 from millstream.errors import ConfigurationError, of_worker
 from millstream.lake.tables import NAME, WHOLE, TableRef, is_run_key
 
@@ -30,7 +30,7 @@ class JobModel(BaseModel):
     @classmethod
     def _names_a_run(cls, run: str | None) -> str | None:
         if run is not None and not is_run_key(run):
-            raise ValueError(f"not a run key: {run!r}; see millstream.landing.run_key")
+            raise ValueError(f"not a run key: {run!r}; see millstream.landing.manifest.run_key")
         return run
 
     @field_validator("table", check_fields=False)

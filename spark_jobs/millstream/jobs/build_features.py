@@ -8,10 +8,10 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from millstream.jobs import JobModel
+from millstream.lake.delta import require_writer
 from millstream.lake.reading import read_at
 from millstream.lake.staging import write_staged
 from millstream.lake.tables import TableRef
-from millstream.lake.writing import require_writer
 
 
 class Args(JobModel):

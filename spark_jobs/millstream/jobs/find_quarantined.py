@@ -10,12 +10,13 @@ from typing import Any, Literal
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from millstream import ledger, quarantine
-from millstream.contract import Contract
-from millstream.decisions import DECISIONS, refusal, standing
+from millstream.contracts.contract import Contract
 from millstream.jobs import JobModel
+from millstream.lake import ledger
 from millstream.lake.staging import SOURCE_ROW_ID
 from millstream.lake.tables import WHOLE, TableRef
+from millstream.publishing import quarantine
+from millstream.publishing.decisions import DECISIONS, refusal, standing
 from millstream.quality.predicates import REASONS
 from millstream.transforms import transform_of
 

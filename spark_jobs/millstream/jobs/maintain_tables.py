@@ -17,13 +17,13 @@ from deltalake.exceptions import DeltaError, DeltaProtocolError
 from pydantic import Field
 from pyspark.sql import SparkSession
 
-from millstream import ledger
 from millstream.errors import ClusterError, ConfigurationError
 from millstream.jobs import JobModel
+from millstream.lake import ledger
+from millstream.lake.delta import keep_log, require_writer
 from millstream.lake.inventory import tables
 from millstream.lake.storage import File, Storage
 from millstream.lake.tables import TableRef
-from millstream.lake.writing import keep_log, require_writer
 
 _INVENTORY = "_vacuum_inventory"
 _INVENTORY_SCHEMA = "path string, length bigint, isDir boolean, modificationTime bigint"

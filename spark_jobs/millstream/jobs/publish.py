@@ -1,7 +1,8 @@
 """Staged to published: good rows to the table, broken ones to its quarantine, the account into the commit.
 
 Nothing is published without a verdict on exactly this staged version, and nothing unless every row that was
-read is accounted for. What a person decided about a broken row (`millstream.decisions`) is carried out here.
+read is accounted for. What a person decided about a broken row (`millstream.publishing.decisions`) is
+carried out here.
 """
 
 from __future__ import annotations
@@ -16,28 +17,14 @@ from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import AtomicType, StringType, StructField, StructType
 
-from millstream import ledger, quarantine
-from millstream.contract import Contract
-from millstream.decisions import DECISIONS
-from millstream.drift import Change
+from millstream.bronze.loads import received_rows
+from millstream.bronze.typed import source_record
+from millstream.contracts.contract import Contract
+from millstream.contracts.drift import Change
 from millstream.errors import ConservationError, QualityGateError, SupersededError
-from millstream.fate import (
-    FATE,
-    is_dropped,
-    is_published,
-    is_quarantined,
-    judged,
-    with_fate,
-    without_outdated,
-)
 from millstream.jobs import JobModel
-from millstream.jobs.load_bronze import received_rows
-from millstream.jobs.quality_gate import verdict_path
-from millstream.lake import checks
-from millstream.lake.staging import SOURCE_ROW_ID, WHOLE, read_staged
-from millstream.lake.storage import Storage
-from millstream.lake.tables import TableRef
-from millstream.lake.writing import (
+from millstream.lake import checks, ledger
+from millstream.lake.delta import (
     Commit,
     TableDefinition,
     create_table,
@@ -51,12 +38,25 @@ from millstream.lake.writing import (
     table_version,
     turn,
 )
-from millstream.landing import read_manifest
+from millstream.lake.staging import SOURCE_ROW_ID, WHOLE, read_staged
+from millstream.lake.storage import Storage
+from millstream.lake.tables import TableRef
+from millstream.landing.manifest import read_manifest
+from millstream.publishing import quarantine
+from millstream.publishing.decisions import DECISIONS
+from millstream.publishing.fate import (
+    FATE,
+    is_dropped,
+    is_published,
+    is_quarantined,
+    judged,
+    with_fate,
+    without_outdated,
+)
 from millstream.quality.predicates import MALFORMED, REASONS
 from millstream.quality.suite import Suite
-from millstream.quality.verdict import Verdict
+from millstream.quality.verdict import Verdict, verdict_path
 from millstream.transforms import transform_of
-from millstream.transforms.typed import source_record
 
 # The fates that are counts of the account by their own name; `written` has the accepted rows too.
 COUNTED = ("accepted", "quarantined", "deduplicated", "dropped")

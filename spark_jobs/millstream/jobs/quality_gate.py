@@ -6,9 +6,6 @@ gate that did not end leaves nothing that could be published.
 
 from __future__ import annotations
 
-from calendar import monthrange
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -16,18 +13,18 @@ from typing import Any
 from pydantic import Field
 from pyspark.sql import SparkSession
 
-from millstream import ledger
-from millstream.contract import Contract
-from millstream.errors import QualityGateError
-from millstream.formats.record import printable
+from millstream.contracts.contract import Contract
+from millstream.errors import QualityGateError, printable
 from millstream.jobs import JobModel
+from millstream.lake import ledger
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.quality.broken_rows import with_broken_rows, with_source_records
 from millstream.quality.gate import publishable, run_gate, with_some_left
+from millstream.quality.parameters import run_parameters
 from millstream.quality.references import absent
 from millstream.quality.suite import Suite
-from millstream.quality.verdict import BrokenRow, Verdict, page_name
+from millstream.quality.verdict import BrokenRow, Verdict, page_name, verdict_path
 from millstream.transforms import transform_of
 
 Result = Verdict
@@ -55,27 +52,6 @@ class Args(JobModel):
     docs_root: str | None = None
     inputs: dict[str, int] | None = None
     contract: dict[str, Any] | None = None
-
-
-def run_parameters(partitions: Sequence[str]) -> dict[str, str | int | float | bool]:
-    """Parameters that suites may use: `tomorrow` (UTC), and for months (YYYY-MM) their first and last date
-    and number of days."""
-    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
-    if not partitions:
-        return {"tomorrow": f"{tomorrow} 00:00:00"}
-    lengths = {month: monthrange(int(month[:4]), int(month[5:]))[1] for month in partitions}
-    last = max(partitions)
-    return {
-        "tomorrow": f"{tomorrow} 00:00:00",
-        "first_date": f"{min(partitions)}-01",
-        "last_date": f"{last}-{lengths[last]}",
-        "days": sum(lengths.values()),
-    }
-
-
-def verdict_path(staged_uri: str, lake_root: str) -> str:
-    """Where the verdict on a staged table lies, relative to the lake's root."""
-    return f"{staged_uri.removeprefix(lake_root.rstrip('/') + '/')}__verdict.json"
 
 
 def run(spark: SparkSession, args: Args) -> Verdict:

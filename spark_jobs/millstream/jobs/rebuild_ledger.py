@@ -24,14 +24,14 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-from millstream import ledger
 from millstream.jobs import JobModel
+from millstream.lake import ledger
+from millstream.lake.delta import require_writer, table_version
 from millstream.lake.inventory import tables
 from millstream.lake.staging import replace_schema_too
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
-from millstream.lake.writing import require_writer, table_version
-from millstream.landing import manifests_of
+from millstream.landing.manifest import manifests_of
 
 LEDGER = TableRef(zone="ops", name="ledger")
 

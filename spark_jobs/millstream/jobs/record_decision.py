@@ -11,13 +11,9 @@ from datetime import datetime
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from millstream import quarantine
-from millstream.decisions import DECISIONS, SCHEMA, Action, refusal, standing
 from millstream.errors import DecisionRefusedError
 from millstream.jobs import JobModel
-from millstream.lake.staging import SOURCE_ROW_ID
-from millstream.lake.tables import TableRef
-from millstream.lake.writing import (
+from millstream.lake.delta import (
     Commit,
     TableDefinition,
     create_table,
@@ -26,6 +22,10 @@ from millstream.lake.writing import (
     require_writer,
     table_version,
 )
+from millstream.lake.staging import SOURCE_ROW_ID
+from millstream.lake.tables import TableRef
+from millstream.publishing import quarantine
+from millstream.publishing.decisions import DECISIONS, SCHEMA, Action, refusal, standing
 from millstream.quality.predicates import REASONS
 
 

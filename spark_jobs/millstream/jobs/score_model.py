@@ -8,10 +8,10 @@ from pyspark.sql import functions as F
 
 from millstream.errors import ConfigurationError
 from millstream.jobs import JobModel
+from millstream.lake.delta import require_writer
 from millstream.lake.reading import read_at
 from millstream.lake.staging import SOURCE_ROW_ID, WHOLE, write_staged
 from millstream.lake.tables import TableRef
-from millstream.lake.writing import require_writer
 from millstream.ml import stored, tracking
 from millstream.ml.pipelines import inputs
 from millstream.ml.scoring import PREDICTION, SCORE, own_threshold, set_threshold, with_score

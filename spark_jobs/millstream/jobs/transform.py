@@ -16,12 +16,7 @@ from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.observation import Observation
 
-from millstream import drift, ledger
-from millstream.compatibility import require_compatible
-from millstream.contract import Contract
-from millstream.errors import ConservationError
-from millstream.jobs import JobModel
-from millstream.jobs.load_bronze import (
+from millstream.bronze.loads import (
     as_read_now,
     bronze_condition,
     changes_of_bronze,
@@ -32,16 +27,21 @@ from millstream.jobs.load_bronze import (
     received_changes,
     received_rows,
 )
-from millstream.lake import checks
+from millstream.bronze.typed import DRIFT, changed_values, typed
+from millstream.contracts import drift
+from millstream.contracts.contract import Contract
+from millstream.errors import ConservationError
+from millstream.jobs import JobModel
+from millstream.lake import checks, ledger
+from millstream.lake.delta import require_types, require_writer
 from millstream.lake.reading import read_at
 from millstream.lake.staging import SOURCE_ROW_ID, file_order, write_staged
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
-from millstream.lake.writing import require_types, require_writer
-from millstream.landing import Manifest, read_manifest
+from millstream.landing.manifest import Manifest, read_manifest
+from millstream.publishing.compatibility import require_compatible
 from millstream.quality.references import absent
 from millstream.transforms import Transform, transform_of
-from millstream.transforms.typed import DRIFT, changed_values, typed
 
 log = logging.getLogger(__name__)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from millstream.lake.delta import table_exists
 from millstream.lake.storage import Storage
 from millstream.lake.tables import NAME, ZONES, TableRef
-from millstream.lake.writing import table_exists
 
 
 def tables(lake_root: str) -> list[TableRef]:

@@ -11,8 +11,8 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.observation import Observation
 
+from millstream.lake.delta import table_version
 from millstream.lake.tables import WHOLE as WHOLE
-from millstream.lake.writing import table_version
 
 # Bookkeeping columns of every staged table; none of them is published.
 SOURCE_ROW_ID = "_source_row_id"

@@ -20,7 +20,7 @@ RUN_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 
 
 def is_run_key(text: str) -> bool:
-    """Whether `text` can name a run in the lake, as `millstream.landing.run_key` makes such names."""
+    """Whether `text` can name a run in the lake, as `landing.manifest.run_key` makes such names."""
     return RUN_KEY.fullmatch(text) is not None and ".." not in text
 
 
@@ -62,7 +62,7 @@ class TableRef(BaseModel):
     def staging_uri(self, lake_root: str, run: str) -> str:
         """Where run `run` materialises this table. Raises ConfigurationError on an unsafe run key."""
         if not is_run_key(run):
-            raise ConfigurationError(f"not a run key: {run!r}; see millstream.landing.run_key")
+            raise ConfigurationError(f"not a run key: {run!r}; see millstream.landing.manifest.run_key")
         return f"{lake_root.rstrip('/')}/staging/{self}/{run}"
 
     def __str__(self) -> str:

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from millstream import ledger
 from millstream.errors import TrackingError
+from millstream.lake import ledger
 from millstream.lake.tables import TableRef
 from millstream.ml.spec import ModelSpec
 

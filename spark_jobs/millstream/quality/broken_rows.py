@@ -9,14 +9,14 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from millstream.contract import Contract
-from millstream.decode import read_landing
+from millstream.bronze.rows import read_landing
+from millstream.bronze.typed import source_record
+from millstream.contracts.contract import Contract
 from millstream.lake.staging import DEFAULTS, SOURCE_ROW_ID, file_order
 from millstream.lake.storage import Storage
 from millstream.quality.predicates import MALFORMED, breaks, readable
 from millstream.quality.suite import Suite
 from millstream.quality.verdict import BrokenRow, RuleVerdict, Verdict
-from millstream.transforms.typed import source_record
 
 # By the rule's index; what cannot be read has none.
 Rows = dict[int | None, list[BrokenRow]]

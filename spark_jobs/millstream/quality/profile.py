@@ -17,8 +17,8 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from millstream.errors import ConfigurationError
-from millstream.jobs.quality_gate import run_parameters
 from millstream.lake.staging import DEFAULTS, SOURCE_ROW_ID
+from millstream.quality.parameters import run_parameters
 from millstream.quality.predicates import readable
 
 Expectation = dict[str, Any]

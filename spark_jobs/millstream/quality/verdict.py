@@ -131,3 +131,8 @@ def page_name(table: str, run: str, staged_version: int | None) -> str:
     """Where the Data Docs page of one validation lies, relative to the site's root."""
     safe = re.sub(r"[^A-Za-z0-9._-]", "_", run)
     return f"{table}/{safe}-v{'none' if staged_version is None else staged_version}.html"
+
+
+def verdict_path(staged_uri: str, lake_root: str) -> str:
+    """Where the verdict on a staged table lies, relative to the lake's root."""
+    return f"{staged_uri.removeprefix(lake_root.rstrip('/') + '/')}__verdict.json"

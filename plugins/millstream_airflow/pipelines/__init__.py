@@ -1,0 +1,1 @@
+"""DAG builders, one module a kind of pipeline."""

@@ -1,0 +1,79 @@
+"""The DAG that rebuilds a gold features table when any of the tables it is made from changes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, AssetAny, Param, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
+
+from millstream.lake.tables import TableRef
+from millstream_airflow import catalog
+from millstream_airflow.tasks.alerts import RunNotifier
+from millstream_airflow.tasks.publish import StagingOperator, publish_staged
+from millstream_airflow.tasks.retries import TASK_ARGS
+
+DOC = """
+### {table}
+
+Made from {inputs}, each read at one pinned version.
+
+Any of them triggers this DAG, because some change rarely: waiting for all of them would wait for ever.
+Nothing is done when the table was already made from the present versions by the present code, or when one of
+them has never been published.
+"""
+
+
+def features_dag(dag_id: str, table: str, inputs: tuple[str, ...], partition_column: str) -> DAG:
+    """The DAG `dag_id` that makes the gold table `table` from the tables `inputs`."""
+    with DAG(
+        dag_id=dag_id,
+        description=f"Rebuild {table} when one of its inputs changes",
+        doc_md=DOC.format(table=table, inputs=", ".join(f"`{name}`" for name in inputs)),
+        schedule=AssetAny(*(catalog.table_asset(name) for name in inputs)),
+        catchup=False,
+        max_active_runs=1,
+        tags=["features", "gold"],
+        params={"force": Param(False, type="boolean", description="Rebuild even when no input has changed.")},
+        dagrun_timeout=timedelta(hours=1),
+        default_args={"owner": "data-platform", **TASK_ARGS},
+        on_failure_callback=RunNotifier(),
+    ) as dag:
+        versions = changed_inputs(table, list(inputs))
+        build = StagingOperator(
+            task_id="build",
+            job="build_features",
+            arguments={"table": table, "inputs": versions},
+            doc_md="A pure function of the pinned input versions, staged once.",
+        )
+        publish_staged(
+            table,
+            build,
+            catalog.table_asset(table),
+            arguments={"load": "full", "partition_column": partition_column},
+        )
+    return dag
+
+
+@task(doc_md="Present versions of the inputs; skips the run when there is nothing to do.")
+def changed_inputs(table: str, inputs: list[str]) -> dict[str, int]:
+    from millstream.lake import ledger
+
+    root = catalog.lake_root()
+    versions = {name: ledger.published_version(TableRef.parse(name), root) for name in inputs}
+    absent = [name for name, version in versions.items() if version is None]
+    if absent:
+        raise AirflowSkipException(f"not published yet: {', '.join(absent)}")
+    # None where somebody has changed the table since, or gone back to an earlier version of it.
+    published = ledger.latest_by_partition(TableRef.parse(table), root).values()
+    latest = max((entry for entry, _ in published), key=lambda entry: entry.version or 0, default=None)
+    made = (
+        latest is not None
+        and latest.code_version == catalog.code_version()
+        and all(
+            ledger.unchanged_since(TableRef.parse(name), root, latest.inputs.get(name)) for name in inputs
+        )
+    )
+    if made and not get_current_context()["params"]["force"]:
+        raise AirflowSkipException(f"{table} was already made from these rows by this code: {versions}")
+    return {name: version for name, version in versions.items() if version is not None}

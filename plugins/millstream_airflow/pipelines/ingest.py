@@ -1,0 +1,215 @@
+"""The ingest DAG of a dataset, built from its contract.
+
+plan -> extract (mapped) -> land -> load_bronze -> transform -> quality_gate -> publish
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import DAG, Param, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
+from pydantic import ValidationError
+
+from millstream.contracts.contract import Contract
+from millstream.errors import ConfigurationError
+from millstream.lake.storage import Storage
+from millstream.lake.tables import TableRef
+from millstream.landing.manifest import LandedFile, Landing, run_key
+from millstream_airflow import catalog
+from millstream_airflow.months import months_of_run, of_source
+from millstream_airflow.schedules import of_contract
+from millstream_airflow.tasks.alerts import RunNotifier
+from millstream_airflow.tasks.publish import StagingOperator, field, publish_staged
+from millstream_airflow.tasks.retries import TASK_ARGS
+from millstream_airflow.tasks.spark_job import SparkJobOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+DOC = """
+### {dataset}
+
+{description}
+
+**Source** {kind} ({format}), connection `{connection}` · **key** {key} · **load** {load} · **owner** {owner}
+
+| column | type | unit | description |
+|---|---|---|---|
+{columns}
+
+Contract: `dags/datasets/{dataset}.yaml`, version {version}. Suite: `expectations/{dataset}.json`.
+Broken rows go to `silver.{dataset}_quarantine` with their reasons; nothing is published without a verdict.
+"""
+
+
+def ingest_dag(dataset: str) -> DAG:
+    """The DAG `ingest_<dataset>`. Raises ContractError when the contract is wrong."""
+    contract = catalog.contract(dataset)
+    with DAG(
+        dag_id=f"ingest_{dataset}",
+        description=contract.description,
+        doc_md=_doc(contract),
+        schedule=of_contract(contract),
+        catchup=False,
+        max_active_runs=1,
+        tags=["ingest", *contract.tags],
+        params=_params(contract),
+        dagrun_timeout=timedelta(minutes=contract.deadline_minutes),
+        default_args={"owner": contract.owner, **TASK_ARGS},
+        on_failure_callback=RunNotifier(),
+    ) as dag:
+        _build(contract)
+    return dag
+
+
+def _build(contract: Contract) -> None:
+    dataset = contract.dataset
+    table = f"silver.{dataset}"
+    published = catalog.table_asset(table)
+    slices = plan(dataset)
+    landed = land(dataset, extract.partial(dataset=dataset).expand(piece=slices))
+    bronze = SparkJobOperator(
+        task_id="load_bronze",
+        job="load_bronze",
+        dataset=dataset,
+        skip_if="{{ params.mode == 'etl' }}",
+        doc_md="Every landed row as the source sent it, with its file and row number. Skipped in ETL mode.",
+    )
+    transform = StagingOperator(
+        task_id="transform",
+        job="transform",
+        dataset=dataset,
+        arguments={"mode": "{{ params.mode }}"},
+        # In ETL mode load_bronze is skipped; when nothing new has landed, so is everything.
+        trigger_rule="none_failed_min_one_success",
+        doc_md="Typed, duplicates marked, references checked; staged once, before anyone may see it.",
+    )
+    landed >> [bronze, transform]
+    bronze >> transform
+    publish_staged(
+        table,
+        transform,
+        published,
+        arguments={
+            "watermark": field(landed, "watermark_high"),
+            "drift": field(transform.output, "drift"),
+            "landed_at": field(transform.output, "landed_at"),
+        },
+        partitions=field(landed, "partitions"),
+        dataset=dataset,
+    )
+
+
+@task(doc_md="Which files, pages or key ranges this run fetches; refuses a contract that breaks its readers.")
+def plan(dataset: str) -> list[dict[str, Any]]:
+    from millstream.publishing.compatibility import require_compatible
+    from millstream_airflow.connections import extractor_for
+
+    contract = catalog.contract(dataset)
+    require_compatible(contract, catalog.lake_root())
+    context = get_current_context()
+    _landing(dataset, context).begin()
+    pieces = extractor_for(contract).plan(months_of_run(contract, context), _watermark(contract, context))
+    return [piece.model_dump(mode="json") for piece in pieces]
+
+
+@task(doc_md="Fetch one slice; the source's bytes are kept as received.", max_active_tis_per_dagrun=4)
+def extract(dataset: str, piece: dict[str, Any]) -> list[dict[str, Any]]:
+    from millstream_airflow.connections import extractor_for, slice_of
+
+    contract = catalog.contract(dataset)
+    landing = _landing(dataset, get_current_context())
+    files = extractor_for(contract).fetch(slice_of(contract, piece), landing)
+    return [file.model_dump(mode="json") for file in files]
+
+
+@task(doc_md="Write the manifest: from here on the run's files have landed.", multiple_outputs=True)
+def land(dataset: str, fetched: Any) -> dict[str, Any]:
+    context = get_current_context()
+    files = _as_fetched(dataset, fetched)
+    if not files:
+        raise AirflowSkipException("nothing new at the source")
+    partitions = sorted({file.partition for file in files if file.partition})
+    known = _watermark(catalog.contract(dataset), context)
+    manifest = _landing(dataset, context).commit(partitions, files, watermark_low=known)
+    return {"partitions": partitions, "watermark_high": manifest.watermark_high, "files": len(files)}
+
+
+def _as_fetched(dataset: str, fetched: Any) -> list[LandedFile]:
+    """What the extract tasks returned. Raises ConfigurationError when it cannot be: an XCom was edited."""
+    try:
+        files = [LandedFile.model_validate(file) for files in fetched for file in files]
+    except ValidationError as error:
+        raise _edited(dataset, error.errors()[0]["msg"]) from error
+    if other := sorted({file.path for file in files if file.dataset != dataset}):
+        raise _edited(dataset, f"landed for another dataset: {', '.join(other)}")
+    return files
+
+
+def _edited(dataset: str, what: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{dataset}: not what extract returned: {what}. Nothing was landed. Clear the run's extract tasks"
+    )
+
+
+def _watermark(contract: Contract, context: Context) -> str | None:
+    """How far the source has been published; None when it is to be read from its start.
+
+    A run that has landed before and is cleared starts where it did then: what it publishes takes the place of
+    all that it had brought.
+    """
+    from millstream.lake import ledger
+
+    if contract.load != "watermark" or context["params"].get("full_refresh"):
+        return None
+    before = _landing(contract.dataset, context).landed()
+    if before is not None:
+        return before.watermark_low
+    return ledger.watermark(TableRef(zone="silver", name=contract.dataset), catalog.lake_root())
+
+
+def _landing(dataset: str, context: Context) -> Landing:
+    dag_run = context["dag_run"]
+    assert dag_run is not None
+    return Landing(Storage(catalog.lake_root()), dataset, run_key(dag_run.run_id))
+
+
+def _params(contract: Contract) -> dict[str, Param]:
+    params = {
+        "mode": Param(
+            contract.mode,
+            type="string",
+            enum=["elt", "etl"],
+            description="elt: load raw rows to bronze, transform inside the lake. etl: transform in flight.",
+        )
+    }
+    if contract.partition:
+        params |= of_source(contract, datetime.now(UTC))
+    if contract.load == "watermark":
+        params["full_refresh"] = Param(
+            False,
+            type="boolean",
+            description="Fetch everything again, not only what is new.",
+        )
+    return params
+
+
+def _doc(contract: Contract) -> str:
+    columns = "\n".join(
+        f"| {column.name} | {column.type} | {column.unit or ''} | {column.description} |"
+        for column in contract.columns
+    )
+    return DOC.format(
+        dataset=contract.dataset,
+        description=contract.description,
+        kind=contract.source.kind,
+        format=contract.source.format,
+        connection=contract.source.connection,
+        key=", ".join(contract.primary_key),
+        load=contract.load,
+        owner=contract.owner,
+        columns=columns,
+        version=contract.version,
+    )

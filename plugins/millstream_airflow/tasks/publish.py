@@ -1,0 +1,155 @@
+"""The last two tasks of everything that writes a table: judge what is staged, publish what was judged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import AssetAlias
+
+from millstream.lake import ledger
+from millstream.lake.tables import TableRef
+from millstream.quality.verdict import page_name
+from millstream.settings import Settings
+from millstream_airflow import catalog
+from millstream_airflow.tasks.spark_job import SparkJobOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Asset, Context, XComArg
+
+
+# What an asset event says of a publish.
+TOLD = (
+    "version",
+    "changed",
+    "read",
+    "written",
+    "quarantined",
+    "deduplicated",
+    "dropped",
+    "accepted",
+    "superseded",
+    "verdict",
+)
+
+
+class StagingOperator(SparkJobOperator):
+    """Stage rows for `publish_staged`; returns the version of the code that made them besides."""
+
+    def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override]
+        return {**super().execute(context), "code_version": catalog.code_version()}
+
+
+class GateOperator(SparkJobOperator):
+    """Judge a staged table; its Data Docs page is linked above all when the gate fails."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(job="quality_gate", **kwargs)
+
+    def job_arguments(self, context: Context) -> dict[str, Any]:
+        arguments = super().job_arguments(context)
+        page = page_name(arguments["table"], arguments["run"], arguments["staged_version"])
+        self.links["Data Docs"] = catalog.data_docs_url(page)
+        return arguments
+
+
+class PublishOperator(SparkJobOperator):
+    """Publish a judged staged table and say so in an asset event: version, counts and verdict.
+
+    `published` is the table's asset; an alias where only the run knows the table. How a `dataset` is loaded
+    and cut is in its contract.
+    """
+
+    def __init__(self, *, published: Asset | AssetAlias, **kwargs: Any) -> None:
+        super().__init__(job="publish", outlets=[published], **kwargs)
+        self.published = published
+
+    def job_arguments(self, context: Context) -> dict[str, Any]:
+        arguments = super().job_arguments(context)
+        if self.dataset is not None:
+            contract = catalog.contract(self.dataset)
+            arguments["load"] = contract.load
+            arguments["partition_column"] = contract.partition.column if contract.partition else None
+            arguments["contract_version"] = contract.version
+        return {
+            **arguments,
+            # A later attempt may replace what an earlier one published.
+            "sequence": ledger.next_sequence(
+                TableRef.parse(arguments["table"]), arguments["lake_root"], context["ti"].start_date
+            ),
+            # Not told by what a version before this one has staged.
+            "code_version": arguments["code_version"] or catalog.code_version(),
+        }
+
+    def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override]
+        result = super().execute(context)
+        self.tell(context, result)
+        return result
+
+    def tell(self, context: Context, result: dict[str, Any]) -> None:
+        """The asset's event of this publish; readers compare versions, so one too many does no harm."""
+        told = {name: result[name] for name in TOLD}
+        event = context["outlet_events"][self.published]
+        if isinstance(self.published, AssetAlias):
+            event.add(catalog.table_asset(result["table"]), told)
+        else:
+            event.extra = told
+
+
+def field(output: Any, name: str) -> XComArg:
+    """One field of a task's result, for the arguments of a later task."""
+    chosen: XComArg = output[name]
+    return chosen
+
+
+def publish_staged(
+    table: str,
+    staged: StagingOperator,
+    published: Asset | AssetAlias,
+    arguments: dict[str, Any],
+    partitions: Any = (),
+    dataset: str | None = None,
+    judged_as: dict[str, Any] | None = None,
+) -> PublishOperator:
+    """Add quality_gate and publish behind the task that staged `table`; returns the publish task.
+
+    `staged` returns `staged_uri`, `staged_version`, `rows` and `inputs`; `partitions` are the run's, empty
+    for a whole table. `arguments` are more of them for publish, `judged_as` for the gate.
+    """
+    suite = table.partition(".")[2]
+    judged = {
+        "table": table,
+        "staged_uri": field(staged.output, "staged_uri"),
+        "staged_version": field(staged.output, "staged_version"),
+    }
+    gate = GateOperator(
+        task_id="quality_gate",
+        dataset=dataset,
+        suite=suite,
+        arguments={
+            **judged,
+            "partitions": partitions,
+            "inputs": field(staged.output, "inputs"),
+            "docs_root": str(Settings().home / "data_docs"),
+            **(judged_as or {}),
+        },
+        doc_md=f"Judges the staged rows by `expectations/{suite}.json`. Fails closed.",
+    )
+    publish = PublishOperator(
+        task_id="publish",
+        published=published,
+        dataset=dataset,
+        suite=suite,
+        # A backfill's runs come beside the schedule's: each looks at what the other has published.
+        max_active_tis_per_dag=1,
+        arguments={
+            **judged,
+            "rows_read": field(staged.output, "rows"),
+            "inputs": field(staged.output, "inputs"),
+            "code_version": field(staged.output, "code_version"),
+            "partitions": partitions,
+            **arguments,
+        },
+        doc_md=f"Good rows to `{table}`, broken ones to `{table}_quarantine`, counts into the commit.",
+    )
+    staged >> gate >> publish
+    return publish

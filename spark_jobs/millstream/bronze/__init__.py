@@ -1,0 +1,1 @@
+"""Landed rows as text, and how they are typed."""

@@ -1,0 +1,250 @@
+"""Landed bytes to rows: every row numbered, every row that cannot be read kept with its reason.
+
+Spark's own CSV and JSON readers number no rows and drop or null what they cannot read, so text formats are
+decoded here, one file a task, into Arrow batches of strings. Parquet numbers its rows itself.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+from millstream.contracts.contract import Contract, FilesSource, HttpSource, Layout, SqlSource, alike
+from millstream.errors import SourceDataError
+from millstream.formats import csv_lines, json_records, xml_rows
+from millstream.formats.archives import gunzipped, unzipped
+from millstream.formats.record import Delivered, Record, UnreadableError
+from millstream.landing.manifest import UNFIT
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+
+BATCH_ROWS = 20_000
+# A file is checked when it lands; what cannot be read later was damaged since, or landed before that check.
+FETCH_AGAIN = (
+    "Nothing was loaded. What to do: clear the run from plan, which fetches it again; if it is so at the "
+    "source, ask its owner"
+)
+CORRECT_FORMAT = "What to do: correct source.format in the contract"
+BINARY = "binary"
+LINEAGE = ("_source_file", "_source_row", "_record_error", "_record", "_added")
+
+
+def read_landing(spark: SparkSession, contract: Contract, lake_root: str, files: list[str]) -> DataFrame:
+    """All rows of the landed `files` (paths relative to the lake root), as read.
+
+    Columns: the contract's as strings, then `_source_file` (string), `_source_row` (bigint, 1-based),
+    `_record_error` (string, null when the record could be read), `_record` (its raw text when it could not),
+    `_added` (string, a JSON object of columns that the contract does not know).
+    """
+    uris = [f"{lake_root.rstrip('/')}/{path}" for path in files]
+    if isinstance(contract.source, SqlSource):
+        return _read_parquet(spark, contract, lake_root, uris)
+    return _read_text(spark, contract, lake_root, uris)
+
+
+def _read_parquet(spark: SparkSession, contract: Contract, lake_root: str, uris: list[str]) -> DataFrame:
+    from pyspark.sql import functions as F
+
+    frame = spark.read.parquet(*uris)
+    layout = contract.layout(name for name in frame.columns if name != UNFIT)
+    kinds = dict(frame.dtypes)
+    columns = [
+        (_text_of(kinds, name) if name else F.lit(None).cast("string")).alias(column)
+        for column, name in zip(contract.column_names, layout.delivered, strict=True)
+    ]
+    added = F.lit(None).cast("string")
+    if layout.added:
+        besides = F.struct(*(_text_of(kinds, name).alias(name) for name in layout.added))
+        added = F.to_json(besides, {"ignoreNullFields": "false"})
+    return frame.select(
+        *columns,
+        _relative(F.col("_metadata.file_path"), lake_root).alias("_source_file"),
+        (F.col("_metadata.row_index") + 1).alias("_source_row"),
+        _binary_as_text(kinds, contract, layout).alias("_record_error"),
+        F.lit(None).cast("string").alias("_record"),
+        added.alias("_added"),
+    )
+
+
+def _text_of(kinds: Mapping[str, str], name: str) -> Column:
+    """A column's values as text: of bytes the digits, because few bytes are text; what the column's type does
+    not hold as the source wrote it."""
+    from pyspark.sql import functions as F
+
+    quoted = name.replace("`", "``")
+    value = F.col(f"`{quoted}`")
+    if kinds[name] == BINARY:
+        return F.concat(F.lit("\\x"), F.lower(F.hex(value)))
+    text = value.cast("string")
+    return F.coalesce(text, F.col(UNFIT)[name]) if UNFIT in kinds else text
+
+
+def _binary_as_text(kinds: Mapping[str, str], contract: Contract, layout: Layout) -> Column:
+    """Why a row with bytes where the contract has a text cannot be read; null for the others."""
+    from pyspark.sql import functions as F
+
+    texts = {
+        column.name: _text_of(kinds, name)
+        for column, name in zip(contract.columns, layout.delivered, strict=True)
+        if name is not None and column.type == "string" and kinds[name] == BINARY
+    }
+    reasons = [
+        F.concat(F.lit(f"{name}: bytes, not of type string: "), F.substring(text, 1, 80))
+        for name, text in texts.items()
+    ]
+    if not reasons:
+        return F.lit(None).cast("string")
+    return F.nullif(F.concat_ws("; ", *reasons), F.lit(""))
+
+
+def _read_text(spark: SparkSession, contract: Contract, lake_root: str, uris: list[str]) -> DataFrame:
+    from pyspark.sql import functions as F
+
+    decode = decoder(contract)
+    columns = contract.column_names
+
+    def batches(files: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in files:
+            for path, content in zip(batch.column(0).to_pylist(), batch.column(1), strict=True):
+                records = decode(io.BytesIO(content.as_buffer()))
+                try:
+                    yield from _to_batches(records, columns, path)
+                except UnreadableError as error:
+                    raise SourceDataError(f"{path} {error}. {FETCH_AGAIN}") from error
+
+    schema = ", ".join(f"`{name}` string" for name in columns)
+    decoded = (
+        spark.read.format("binaryFile")
+        .load(uris)
+        .select("path", "content")
+        # One task a file: a task of many files would leave cores idle at the end.
+        .repartition(min(len(uris), 64))
+        .mapInArrow(
+            batches,
+            f"{schema}, _source_file string, _source_row bigint, _record_error string, _record string, "
+            "_added string",
+        )
+    )
+    # Over Connect a declared `string` comes back as `string collate UTF8_BINARY`, which Delta writes into the
+    # table's schema and other readers of Delta refuse; a cast makes it plain again (seen with Spark 4.2.0).
+    plain = {name: F.col(name).cast("string") for name in (*columns, "_record_error", "_record", "_added")}
+    return decoded.withColumns(
+        {**plain, "_source_file": _relative(F.col("_source_file").cast("string"), lake_root)}
+    )
+
+
+def _relative(path: Column, lake_root: str) -> Column:
+    """`path` without the lake root, whichever way Spark writes the scheme (file:/x, file:///x) or a space."""
+    from pyspark.sql import functions as F
+
+    root = urlsplit(lake_root).path.rstrip("/")
+    return F.regexp_replace(path, rf"^[a-z]+:(//[^/]*)?(\Q{root}\E|\Q{quote(root)}\E)/", "")
+
+
+def _to_batches(records: Iterator[Record | None], columns: list[str], path: str) -> Iterator[pa.RecordBatch]:
+    import pyarrow as pa
+
+    lineage = zip(LINEAGE, (pa.string(), pa.int64(), pa.string(), pa.string(), pa.string()), strict=True)
+    schema = pa.schema([*((name, pa.string()) for name in columns), *lineage])
+    blank: list[str | None] = [None] * len(columns)
+    rows: list[list[Any]] = []
+    for number, record in enumerate(records, start=1):
+        if record is None:
+            continue
+        values, error, raw, added = record
+        rows.append([*(blank if values is None else values), path, number, error, raw, added])
+        if len(rows) == BATCH_ROWS:
+            yield _batch(rows, schema)
+            rows = []
+    if rows:
+        yield _batch(rows, schema)
+
+
+def _batch(rows: list[list[Any]], schema: pa.Schema) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    arrays = [
+        pa.array(values, field.type) for values, field in zip(zip(*rows, strict=True), schema, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+# None stands for a blank line: it is no row, but keeps its number, by which people find the others.
+Decode = Callable[[IO[bytes]], Iterator[Record | None]]
+
+
+def decoder(contract: Contract) -> Decode:
+    """The function that turns one landed file of this contract into records, in file order.
+
+    It raises UnreadableError for what `delivered` refuses, and where a packed file is damaged.
+    """
+    match contract.source:
+        case FilesSource(format="csv.zip"):
+            return _within(unzipped, lambda content: csv_lines.records(content, contract))
+        case FilesSource(format="csv"):
+            return lambda stream: csv_lines.records(stream, contract)
+        case FilesSource(format="jsonl.gz"):
+            return _within(gunzipped, lambda content: json_records.line_records(content, contract))
+        case FilesSource(format="xml", row_tag=str() as row_tag):
+            return lambda stream: xml_rows.records(stream, contract, row_tag)
+        case HttpSource(records_key=key):
+            return lambda stream: json_records.page_records(stream, contract, key)
+    raise SourceDataError(
+        f"{contract.dataset}: no decoder for format {contract.source.format}. {CORRECT_FORMAT}"
+    )
+
+
+def _within(unpacked: Callable[[IO[bytes]], AbstractContextManager[IO[bytes]]], decode: Decode) -> Decode:
+    def records(stream: IO[bytes]) -> Iterator[Record | None]:
+        with unpacked(stream) as content:
+            yield from decode(content)
+
+    return records
+
+
+def delivered(contract: Contract, stream: IO[bytes], name: str) -> Delivered:
+    """The columns of one landed file: its header, or every name that one of its records has.
+
+    None when there is no record, where the contract allows that, and for an API's empty page.
+
+    Raises: SourceDataError: nothing can be read, or a header has a name twice.
+    """
+    try:
+        found = _delivered(contract, stream)
+    except UnreadableError as error:
+        raise SourceDataError(f"{contract.dataset}: {name} {error}. {FETCH_AGAIN}") from error
+    except (ValueError, OSError) as error:
+        raise SourceDataError(f"{contract.dataset}: {name} cannot be read: {error}. {FETCH_AGAIN}") from error
+    if not found.names and not contract.allow_empty and contract.source.kind != "http":
+        raise SourceDataError(f"{contract.dataset}: {name} has no record that can be read. {FETCH_AGAIN}")
+    return found
+
+
+def _delivered(contract: Contract, stream: IO[bytes]) -> Delivered:
+    match contract.source:
+        case FilesSource(format="csv.zip"):
+            with unzipped(stream) as content:
+                return csv_lines.delivered(content, contract)
+        case FilesSource(format="csv"):
+            return csv_lines.delivered(stream, contract)
+        case FilesSource(format="jsonl.gz"):
+            with gunzipped(stream) as content:
+                return json_records.delivered_lines(content, contract)
+        case FilesSource(format="xml", row_tag=str() as row_tag):
+            return xml_rows.delivered(stream, contract, row_tag)
+        case HttpSource(records_key=key):
+            return json_records.delivered_page(stream, contract, key)
+        case SqlSource():
+            import pyarrow.parquet as pq
+
+            names = [name for name in pq.read_schema(stream).names if name != UNFIT]
+            if same := alike(names):
+                raise UnreadableError(f"has columns named twice: {same}")
+            return Delivered(names, {})
+    raise SourceDataError(f"no decoder for format {contract.source.format}. {CORRECT_FORMAT}")

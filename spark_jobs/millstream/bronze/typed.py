@@ -1,0 +1,148 @@
+"""Strings as a source wrote them to the contract's types; what does not fit keeps a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from millstream.bronze.readings import EXACT, decimal, moment, reading
+from millstream.contracts.contract import Column as ContractColumn
+from millstream.contracts.contract import ColumnType, Contract, DriftKind
+from millstream.contracts.drift import Change
+
+# Per row an array of structs: every change at the source that one of its values shows.
+DRIFT = "_drift"
+MARK = "struct<kind:string,column:string,value:string,reason:string>"
+# Types of which there is a wider one, that holds every value of theirs and more, and its reading of a text: a
+# value that only fits there has been widened.
+WIDER: dict[ColumnType, Callable[[Column], Column]] = {"int": decimal, "bigint": decimal, "date": moment}
+SHOWN = 80
+
+
+def typed(rows: DataFrame, contract: Contract) -> DataFrame:
+    """Cast the contract's columns of bronze rows.
+
+    Columns: the contract's, typed; `_source_row_id` (string, "file#row"), `_malformed` (array<string>, the
+    reasons why the row cannot be trusted, empty for a good row), `_source_record` (string, the row as the
+    source sent it, only for malformed rows), `_drift` (array of kind, column, value and reason, empty where
+    all values are as the contract says).
+    """
+    # In steps, so that each value is cast once: Spark does not fold a step into the next that uses it twice.
+    received = rows.select(
+        "*", *(_received(column, contract).alias(_raw(column)) for column in contract.columns)
+    )
+    cast = received.select(
+        "*", *(reading(F.col(_raw(column)), column.type).alias(_cast(column)) for column in contract.columns)
+    )
+    readable = F.col("_record_error").isNull()
+    marks = [
+        F.when(readable & shows, noted)
+        for column in contract.columns
+        for shows, noted in _marks(column, contract)
+    ]
+    # The null gives the array its type where no column can show anything.
+    marked = cast.withColumn(DRIFT, F.array_compact(F.array(F.lit(None).cast(MARK), *marks)))
+    unreadable = F.array(F.concat(F.lit("record: "), F.col("_record_error")))
+    reasons = F.array_compact(F.col(DRIFT)["reason"])
+    judged = marked.withColumn("_malformed", F.when(readable, reasons).otherwise(unreadable))
+    return judged.select(
+        *(_value(column, contract).alias(column.name) for column in contract.columns),
+        F.concat_ws("#", "_source_file", "_source_row").alias("_source_row_id"),
+        "_malformed",
+        F.when(F.size("_malformed") > 0, source_record(contract)).alias("_source_record"),
+        DRIFT,
+    )
+
+
+def changed_values(rows: DataFrame, contract: Contract) -> tuple[Change, ...]:
+    """Each change that the values of typed `rows` show, with the number of rows and one value of them."""
+    found = (
+        rows.select(F.explode(DRIFT).alias("one"))
+        .groupBy("one.kind", "one.column")
+        .agg(F.count(F.lit(1)).alias("rows"), F.min("one.value").alias("example"))
+        .orderBy("kind", "column")
+        .collect()
+    )
+    return tuple(
+        Change(
+            kind=row["kind"],
+            column=row["column"],
+            policy=contract.drift.policy(row["kind"]),
+            detail="" if row["example"] is None else f"for example {row['example']}",
+            rows=row["rows"],
+        )
+        for row in found
+    )
+
+
+def source_record(contract: Contract) -> Column:
+    """A bronze row as the source sent it: its own text if it could not be read, else its values as JSON, the
+    contract's first."""
+    known = F.create_map(
+        *(part for name in contract.column_names for part in (F.lit(name), F.col(name).cast("string")))
+    )
+    besides = F.map_filter(added_values(), lambda name, _: ~name.isin(contract.column_names))
+    return F.coalesce(F.col("_record"), F.to_json(F.map_concat(known, besides)))
+
+
+def added_values() -> Column:
+    """`_added` as a map: the values of columns that the contract did not know, by their names; never null."""
+    return F.coalesce(F.from_json("_added", "map<string,string>"), F.create_map().cast("map<string,string>"))
+
+
+def _raw(column: ContractColumn) -> str:
+    return f"_raw_{column.name}"
+
+
+def _cast(column: ContractColumn) -> str:
+    return f"_cast_{column.name}"
+
+
+def _received(column: ContractColumn, contract: Contract) -> Column:
+    text = F.col(column.name).cast("string")
+    return F.when(~text.isin(*contract.null_values), text)
+
+
+def _value(column: ContractColumn, contract: Contract) -> Column:
+    """The value in the contract's type; null where it does not fit.
+
+    Where the contract allows it, a wider value is taken if nothing of it is lost: 5.0 is 5, 5.5 is nothing.
+    """
+    plain = F.col(_cast(column))
+    if column.type not in WIDER or contract.drift.widened != "evolve":
+        return plain
+    raw = F.col(_raw(column))
+    wide = WIDER[column.type](raw)
+    narrow = wide.try_cast(column.type)
+    if column.type == "date":
+        return F.coalesce(plain, F.when(narrow.cast("timestamp") == wide, narrow))
+    return F.coalesce(plain, F.when(raw.rlike(EXACT) & (narrow.cast("decimal(38,18)") == wide), narrow))
+
+
+def _marks(column: ContractColumn, contract: Contract) -> list[tuple[Column, Column]]:
+    """For each change that a value of this column can show: whether it does, and what is noted then."""
+    name, raw = column.name, F.col(_raw(column))
+    shown = F.substring(raw, 1, SHOWN)
+    marks = []
+
+    def mark(kind: DriftKind, shows: Column, reason: Column) -> None:
+        noted = {"kind": F.lit(kind), "column": F.lit(name), "value": shown, "reason": reason}
+        marks.append((shows, F.struct(*(value.alias(key) for key, value in noted.items()))))
+
+    if column.type != "string":
+        misfit = raw.isNotNull() & F.col(_cast(column)).isNull()
+        if column.type in WIDER:
+            wider = WIDER[column.type](raw).isNotNull()
+            reason = F.concat(F.lit(f"{name}: wider than {column.type}: "), shown)
+            mark("widened", misfit & wider, F.when(_value(column, contract).isNull(), reason))
+            misfit = misfit & ~wider
+        mark("retyped", misfit, F.concat(F.lit(f"{name}: not of type {column.type}: "), shown))
+    if not column.nullable:
+        mark("nullability", raw.isNull(), F.lit(f"{name}: missing"))
+    if column.categories:
+        unknown = F.concat(F.lit(f"{name}: not one of the known categories: "), shown)
+        known = F.lit(contract.drift.new_category == "evolve")
+        mark("new_category", ~raw.isin(*column.categories), F.when(~known, unknown))
+    return marks

@@ -1,0 +1,375 @@
+"""Dataset contracts: what a source promises to deliver, read from `dags/datasets/<dataset>.yaml`.
+
+A contract holds no secret: it names an Airflow connection. This module is imported by every DAG file, so
+it imports neither Spark nor Airflow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from millstream.contracts.documents import read_yaml
+from millstream.errors import ContractError
+
+Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+# A column's name at the source, as it is spelled there.
+SourceName = Annotated[str, StringConstraints(pattern=r"^[\p{L}_][\p{L}\p{N}_$-]{0,127}$")]
+# How far behind the watermark to read again: a duration for times, a number for numbers.
+Lookback = Annotated[timedelta, Field(ge=timedelta(0))] | Annotated[int, Field(ge=0)]
+USUAL_LOOKBACK = timedelta(days=1)
+# Digits are spelled out, because `\d` takes those of every script.
+MONTH_PATTERN = r"^[1-9][0-9]{3}-(0[1-9]|1[0-2])$"
+Month = Annotated[str, StringConstraints(pattern=MONTH_PATTERN)]
+ColumnType = Literal["string", "int", "bigint", "double", "boolean", "date", "timestamp"]
+DriftKind = Literal["added", "removed", "renamed", "retyped", "widened", "nullability", "new_category"]
+DriftPolicy = Literal["evolve", "freeze", "quarantine"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Column(_Strict):
+    """One column as the source delivers it."""
+
+    name: Identifier
+    type: ColumnType
+    description: str = Field(min_length=3)
+    unit: str | None = None
+    nullable: bool = True
+    aliases: tuple[str, ...] = Field(default=(), description="other names it has at the source")
+    categories: tuple[str, ...] = Field(default=(), description="the values that are known")
+
+    @model_validator(mode="after")
+    def _only_text_has_categories(self) -> Self:
+        if self.categories and self.type != "string":
+            raise ValueError(f"categories: only a column of type string has them, {self.name} is {self.type}")
+        return self
+
+    def delivered_as(self, found: Collection[str]) -> str | None:
+        """The name among `found` under which the source delivers this column; its own name wins."""
+        return next((name for name in (self.name, *self.aliases) if name in found), None)
+
+
+class FilesSource(_Strict):
+    """Files in a folder; `{partition}` in `path` stands for the partition, for example 2013-01."""
+
+    kind: Literal["files"]
+    connection: Identifier
+    format: Literal["csv.zip", "csv", "jsonl.gz", "xml"]
+    path: str = Field(min_length=1)
+    row_tag: str | None = Field(default=None, description="XML: the element that is one row")
+
+    @model_validator(mode="after")
+    def _xml_names_its_row(self) -> FilesSource:
+        if (self.format == "xml") != (self.row_tag is not None):
+            raise ValueError("row_tag is needed for format xml, and for no other")
+        if "*" in self.path:
+            raise ValueError(
+                "path names one file, or one for each {partition}: `*` stands for nothing. Name the file, or "
+                "ask the source to deliver one for each month"
+            )
+        if self.path.startswith("/") or ".." in Path(self.path).parts:
+            raise ValueError("path must be relative to the connection's folder")
+        return self
+
+
+class HttpSource(_Strict):
+    """A paginated JSON API."""
+
+    kind: Literal["http"]
+    connection: Identifier
+    format: Literal["json"] = "json"
+    endpoint: str = Field(pattern=r"^/[^?#\s[:cntrl:]]*$")
+    page_size: int = Field(default=1000, ge=1, le=100_000)
+    records_key: str = Field(
+        default="results",
+        pattern=r"^[^\s.[:cntrl:]]+(\.[^\s.[:cntrl:]]+)*$",
+        max_length=200,
+        description="where an answer has its records: a name, or a path of names: data.items",
+    )
+    lookback: Lookback | None = None
+    since_param: str | None = Field(default=None, pattern=r"^[A-Za-z_$][A-Za-z0-9_.$\[\]-]{0,62}$")
+
+    @model_validator(mode="after")
+    def _asks_for_more_than_pages(self) -> Self:
+        if self.since_param in ("offset", "limit"):
+            raise ValueError(f"since_param: {self.since_param} is what pages are asked for with")
+        return self
+
+
+class SqlSource(_Strict):
+    """A table of a SQL database, read in key order."""
+
+    kind: Literal["sql"]
+    connection: Identifier
+    format: Literal["parquet"] = "parquet"
+    table: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$")
+    key: SourceName
+    watermark: SourceName | None = None
+    lookback: Lookback | None = None
+    batch_rows: int = Field(default=10_000, ge=1)
+
+
+Source = Annotated[FilesSource | HttpSource | SqlSource, Field(discriminator="kind")]
+
+
+class Partition(_Strict):
+    """How silver is cut: by calendar month of the event."""
+
+    grain: Literal["month"] = "month"
+    column: Identifier = "month"
+    start: str = Field(pattern=MONTH_PATTERN, description="first month the source has")
+
+
+class Drift(_Strict):
+    """What happens when the source changes, by kind of change.
+
+    evolve: taken as far as the contract allows, and announced. freeze: nothing is published. quarantine: the
+    rows in question are kept apart. A whole column cannot be kept apart, and a value that is no number cannot
+    be taken for one: each kind has only the policies that mean something.
+    """
+
+    added: Literal["evolve", "freeze"] = "evolve"
+    removed: Literal["evolve", "freeze"] = "freeze"
+    renamed: Literal["evolve", "freeze"] = "evolve"
+    retyped: Literal["freeze", "quarantine"] = "quarantine"
+    widened: DriftPolicy = "evolve"
+    nullability: Literal["freeze", "quarantine"] = "quarantine"
+    new_category: DriftPolicy = "quarantine"
+
+    def policy(self, kind: DriftKind) -> DriftPolicy:
+        found: DriftPolicy = getattr(self, kind)
+        return found
+
+
+class Layout(NamedTuple):
+    """How the columns of one delivery are read.
+
+    delivered: for each column of the contract its name there, None where it is left out. added: names that
+    the contract does not know. missing: columns that were left out and may not be.
+    """
+
+    delivered: tuple[str | None, ...]
+    added: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+class Contract(_Strict):
+    """What one dataset promises: source, columns, key, schedule, and what happens if it is broken."""
+
+    dataset: Identifier
+    version: int = Field(ge=1)
+    description: str = Field(min_length=10)
+    owner: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
+    tags: tuple[str, ...] = ()
+    source: Source
+    load: Literal["full", "partition", "watermark"]
+    partition: Partition | None = None
+    schedule: str | None = Field(default=None, description="Airflow cron preset or expression; null: by hand")
+    start_date: date
+    end_date: date | None = Field(default=None, description="last day that the source covers")
+    mode: Literal["elt", "etl"] = "elt"
+    columns: tuple[Column, ...] = Field(min_length=1)
+    primary_key: tuple[Identifier, ...] = Field(min_length=1)
+    event_time: Identifier | None = None
+    null_values: tuple[str, ...] = ("",)
+    allow_empty: bool = False
+    drift: Drift = Drift()
+    deadline_minutes: int = Field(
+        default=60, ge=1, lt=24 * 60, description="SLA: the run must end within; less than a day"
+    )
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Contract:
+        names = [column.name for column in self.columns]
+        every = [(column.name, *column.aliases) for column in self.columns]
+        # One column may have the same name in several cases, two columns may not.
+        letters = [name for own in every for name in {name.lower(): name for name in own}.values()]
+        repeated = [name for own in every for name in own if own.count(name) > 1]
+        if doubled := alike(repeated) or alike(letters):
+            raise ValueError(f"columns: named twice, as name or alias: {doubled}")
+        missing = [name for name in self.primary_key if name not in names]
+        if missing:
+            raise ValueError(f"primary_key: not among the columns: {', '.join(missing)}")
+        if self.event_time is not None and self.event_time not in names:
+            raise ValueError(f"event_time: not among the columns: {self.event_time}")
+        return self
+
+    @model_validator(mode="after")
+    def _load_fits(self) -> Contract:
+        if self.end_date is not None and self.end_date < self.start_date:
+            raise ValueError(f"end_date: is before start_date, {self.start_date}")
+        if self.partition and self.end_date and f"{self.end_date:%Y-%m}" < self.partition.start:
+            raise ValueError(f"partition.start: is after end_date, {self.end_date}")
+        if (self.load == "partition") != (self.partition is not None):
+            raise ValueError("load: 'partition' and the section partition go together")
+        if self.load == "partition" and not isinstance(self.source, FilesSource):
+            raise ValueError(
+                f"load: a source of kind {self.source.kind} is not read by partition; use 'full', or "
+                "'watermark'"
+            )
+        if self.load == "watermark" and not self._has_watermark():
+            raise ValueError("load: 'watermark' needs source.watermark (sql) or source.since_param (http)")
+        if self.load == "watermark" and isinstance(self.source, HttpSource) and self.event_time is None:
+            raise ValueError("load: 'watermark' over http needs event_time, what since_param is about")
+        if isinstance(self.source, FilesSource):
+            self._path_fits(self.source)
+        elif self.source.lookback is not None:
+            self._has_use_for_lookback(self.source.lookback)
+        return self
+
+    def _path_fits(self, source: FilesSource) -> None:
+        if self.partition and "{partition}" not in source.path:
+            raise ValueError("source.path: must contain {partition}, because the dataset is partitioned")
+
+    @model_validator(mode="after")
+    def _drift_means_something(self) -> Contract:
+        # What is set must differ from the default: a contract that travels names every field.
+        usual = Drift()
+        if self.drift.removed == "evolve" and not any(column.nullable for column in self.columns):
+            raise ValueError("drift.removed: 'evolve' needs a nullable column, and there is none")
+        if self.drift.renamed != usual.renamed and not any(column.aliases for column in self.columns):
+            raise ValueError("drift.renamed: a rename is known by a column's aliases, and no column has one")
+        if self.drift.new_category != usual.new_category and not any(one.categories for one in self.columns):
+            raise ValueError("drift.new_category: no column has categories")
+        return self
+
+    def _has_use_for_lookback(self, lookback: timedelta | int) -> None:
+        if self.load != "watermark":
+            raise ValueError("source.lookback: only load 'watermark' has one; the others read all anew")
+        if isinstance(self.source, HttpSource) and lookback and not isinstance(lookback, timedelta):
+            raise ValueError("source.lookback: since_param is about times: write a duration, for example P1D")
+
+    def lookback(self, of_times: bool) -> timedelta | int:
+        """How far behind the watermark to read again, in search of what was committed late: a day, unless the
+        contract says otherwise; of numbers nothing, unless it does."""
+        given = None if isinstance(self.source, FilesSource) else self.source.lookback
+        if given is None:
+            return USUAL_LOOKBACK if of_times else 0
+        return given
+
+    def _has_watermark(self) -> bool:
+        match self.source:
+            case SqlSource():
+                return self.source.watermark is not None
+            case HttpSource():
+                return self.source.since_param is not None
+            case _:
+                return False
+
+    def months_at(self, moment: datetime) -> list[str]:
+        """The months that the source has, of those that have begun at `moment`; none without a partition."""
+        if self.partition is None:
+            return []
+        last = min(moment.date(), self.end_date or moment.date())
+        return months(self.partition.start, max(self.partition.start, f"{last:%Y-%m}"))
+
+    @property
+    def column_names(self) -> list[str]:
+        return [column.name for column in self.columns]
+
+    def lacks_nothing_without(self, column: Column) -> bool:
+        """Whether a delivery may come without `column`, which then is null."""
+        return column.nullable and self.drift.removed == "evolve"
+
+    def layout(self, found: Iterable[str]) -> Layout:
+        """How a delivery with the columns `found` is read."""
+        names = dict.fromkeys(found)
+        delivered = tuple(column.delivered_as(names) for column in self.columns)
+        known = {*delivered}
+        if isinstance(self.source, SqlSource):
+            known |= {self.source.key, self.source.watermark}
+        pairs = zip(self.columns, delivered, strict=True)
+        return Layout(
+            delivered=delivered,
+            added=tuple(name for name in names if name not in known),
+            missing=tuple(
+                column.name
+                for column, name in pairs
+                if name is None and not self.lacks_nothing_without(column)
+            ),
+        )
+
+    def schema_in_short(self) -> dict[str, Any]:
+        """What readers of the table build on; kept with every publish, to compare a later contract with."""
+        return {
+            "version": self.version,
+            "columns": {
+                column.name: column.type + ("" if column.nullable else " not null") for column in self.columns
+            },
+            "primary_key": list(self.primary_key),
+            "partition": self.partition.column if self.partition else None,
+        }
+
+    @classmethod
+    def load_file(cls, path: Path) -> Contract:
+        """Read and check one contract.
+
+        Raises:
+            ContractError: names the file, each wrong field, and what was expected there.
+        """
+        try:
+            data = read_yaml(path)
+        except OSError as error:
+            raise ContractError(f"{path.name}: cannot be read: {error.strerror}") from error
+        return cls.from_dict(data, origin=path.name, stem=path.stem)
+
+    @classmethod
+    def from_dict(cls, data: Any, origin: str, stem: str | None = None) -> Contract:
+        """Check `data`; `origin` names it in errors. Raises ContractError."""
+        try:
+            contract = cls.model_validate(data)
+        except ValidationError as error:
+            problems = "\n".join(_problem(origin, detail) for detail in error.errors())
+            raise ContractError(f"wrong dataset contract\n{problems}") from None
+        if stem is not None and contract.dataset != stem:
+            raise ContractError(
+                f"{origin}: dataset: expected '{stem}', the file's name, found '{contract.dataset}'"
+            )
+        return contract
+
+
+def _problem(origin: str, detail: Any) -> str:
+    field = ".".join(str(part) for part in detail["loc"]) or "contract"
+    found = detail.get("input")
+    shown = "" if isinstance(found, dict | list) or detail["type"] == "missing" else f", found {found!r}"
+    return f"  {origin}: {field}: {detail['msg']}{shown}"
+
+
+def alike(names: Iterable[str]) -> str:
+    """Those of `names` that stand twice or differ only in case, of which Spark takes no notice; else ''."""
+    by_letters: dict[str, list[str]] = {}
+    for name in names:
+        by_letters.setdefault(name.lower(), []).append(name)
+    doubled = [group for group in by_letters.values() if len(group) > 1]
+    shown = ", ".join(repr(name) for group in doubled for name in dict.fromkeys(group))
+    by_case = any(len(set(group)) > 1 for group in doubled)
+    return f"{shown} (Spark takes no notice of case)" if by_case else shown
+
+
+def is_month(text: str) -> bool:
+    """Whether `text` is a month, 'YYYY-MM'."""
+    # Python's `$` also holds before a line break at the end; fullmatch does not.
+    return re.fullmatch(MONTH_PATTERN, text) is not None
+
+
+def months(start: str, end: str) -> list[str]:
+    """All months from `start` to `end`, both included, as 'YYYY-MM'. Raises ContractError on a bad range."""
+    for value in (start, end):
+        if not is_month(value):
+            raise ContractError(f"a month is written YYYY-MM, found {value!r}")
+    if end < start:
+        raise ContractError(f"the range ends before it starts: {start} to {end}")
+    first, last = (datetime.strptime(value, "%Y-%m") for value in (start, end))
+    count = (last.year - first.year) * 12 + last.month - first.month + 1
+    return [
+        f"{first.year + (first.month - 1 + step) // 12:04d}-{(first.month - 1 + step) % 12 + 1:02d}"
+        for step in range(count)
+    ]

@@ -1,0 +1,101 @@
+"""What has changed at the source against the contract, and what happens then.
+
+    columns of the delivery ─▶ added, removed, renamed                          before anything is written
+    values of the delivery  ─▶ retyped, widened, nullability, new_category      before anything is published
+
+Which policy each kind of change can have is declared in `millstream.contracts.contract.Drift`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from millstream.contracts.contract import Contract, DriftKind, DriftPolicy
+from millstream.errors import SchemaDriftError, printable
+
+log = logging.getLogger(__name__)
+
+# What a person is told of each kind of change, and what can be done when it stops the run.
+_WORDS: dict[DriftKind, tuple[str, str]] = {
+    "added": ("column added", "name it in the contract, or set drift.added to evolve"),
+    "removed": (
+        "column removed",
+        "ask the source's owner; if it has another name now, add that to the column's aliases; if it is gone "
+        "for good, publish a new version of the contract",
+    ),
+    "renamed": ("column renamed", "rename it in the contract, or set drift.renamed to evolve"),
+    "retyped": ("column retyped", "ask the source's owner, or publish a new version of the contract"),
+    "widened": (
+        "column widened",
+        "widen its type in the contract and the transform, or set drift.widened to evolve",
+    ),
+    "nullability": ("value missing", "ask the source's owner, or make the column nullable in the contract"),
+    "new_category": ("new category", "add it to the column's categories in the contract"),
+}
+
+
+class Change(BaseModel):
+    """One change at the source, as it is told, and recorded with the rows that were published in spite of it.
+
+    `rows` is the number of rows with such a value; None where the delivery's columns tell.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: DriftKind
+    column: str
+    policy: DriftPolicy
+    detail: str = ""
+    rows: int | None = None
+
+    def __str__(self) -> str:
+        told = f"{_WORDS[self.kind][0]} at the source: {self.column}"
+        rows = f", {self.rows} rows" if self.rows is not None else ""
+        # Names and values are the source's: a line end in them ends no line of a log.
+        return printable(f"{told}{rows}{f' ({self.detail})' if self.detail else ''}")
+
+
+def of_columns(
+    contract: Contract, found: Sequence[str], lacking: Mapping[str, int] | None = None
+) -> list[Change]:
+    """How a delivery's columns `found` differ from the contract's.
+
+    `lacking`: of the contract's columns that may be left out, and that only some records have, how many lack
+    them.
+    """
+    layout = contract.layout(found)
+    changes = []
+    for column, name in zip(contract.column_names, layout.delivered, strict=True):
+        if name is None:
+            removed: DriftPolicy = "freeze" if column in layout.missing else "evolve"
+            changes.append(Change(kind="removed", column=column, policy=removed))
+            continue
+        if name != column:
+            detail = f"delivered as {name}"
+            renamed = contract.drift.renamed
+            changes.append(Change(kind="renamed", column=column, policy=renamed, detail=detail))
+        if rows := (lacking or {}).get(column):
+            detail = "not in every record"
+            changes.append(Change(kind="removed", column=column, policy="evolve", detail=detail, rows=rows))
+    return [
+        *changes,
+        *(Change(kind="added", column=name, policy=contract.drift.added) for name in layout.added),
+    ]
+
+
+def require_allowed(where: str, changes: Collection[Change], outcome: str, found: Sequence[str] = ()) -> None:
+    """Raise SchemaDriftError when the contract freezes one of the `changes`; the others are logged.
+
+    `where` is what was read, `found` the columns that it has; `outcome` says what was not done.
+    """
+    for change in changes:
+        log.warning("%s: %s: %s", where, change, change.policy)
+    frozen = [change for change in changes if change.policy == "freeze"]
+    if frozen:
+        told = "; ".join(str(change) for change in frozen)
+        remedies = "; or ".join(dict.fromkeys(_WORDS[change.kind][1] for change in frozen))
+        columns = f"; found {printable(', '.join(found))}" if found else ""
+        raise SchemaDriftError(f"{where}: {told}{columns}. {outcome}. What to do: {remedies}")

@@ -1,0 +1,1 @@
+"""Where jobs run: sessions of Spark, and how an outcome comes back."""

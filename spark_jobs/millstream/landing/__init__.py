@@ -1,0 +1,1 @@
+"""The landing zone: bytes as received, and a manifest a run."""

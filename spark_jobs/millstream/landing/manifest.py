@@ -1,0 +1,500 @@
+"""The landing zone: source bytes exactly as received, named by their content, and one manifest a run.
+
+    landing/<dataset>/[partition=2013-01/]<first 12 of the SHA-256>-<name>     never changed once written
+    landing/<dataset>/_manifests/<run key>.json                               written last: the run has landed
+    landing/<dataset>/_unfinished/<run key>/…                                  notes of a run under way
+
+A run without a manifest has landed nothing, whatever objects lie there; its retry finds them again by name.
+Retention removes what no manifest names once it is old (`millstream.upkeep.retention.remove_unlanded`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from functools import cached_property
+from typing import Any, BinaryIO, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from millstream.contracts.contract import Identifier, Month
+from millstream.errors import SourceDataError
+from millstream.lake.storage import PART_NAME, File, Storage
+from millstream.lake.tables import is_run_key
+
+CHUNK_BYTES = 1 << 20
+NAME_DIGITS = 12
+UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+LONGEST_NAME = 120
+# What `Landing` makes: the folder of a dataset, of a month if it is cut, and a checksum before a safe name.
+LANDED = re.compile(
+    r"landing/[a-z][a-z0-9_]{0,62}/(?:partition=[1-9][0-9]{3}-(?:0[1-9]|1[0-2])/)?"
+    rf"[0-9a-f]{{{NAME_DIGITS}}}-[A-Za-z0-9._-]{{1,{LONGEST_NAME}}}"
+)
+# A file that is not whole.
+PART = re.compile(rf"landing/[^/]+/((partition=[^/]+|_manifests)/)?{PART_NAME}")
+# A column of landed tables: values that the type of their column does not hold, as text by its name.
+UNFIT = "_millstream_unfit"
+# The note of when a run began to fetch.
+BEGAN = "began"
+# What parts two manifests when the clock does not.
+TICK = timedelta(milliseconds=1)
+
+Status = Literal["new", "unchanged", "changed"]
+Opener = Callable[[], BinaryIO]
+Check = Callable[[BinaryIO], None]
+
+
+class LandedFile(BaseModel):
+    """One source object as landed. Sizes in bytes, times in UTC.
+
+    It travels as an XCom, which people can write: `path` is that of a landed object, and of nothing else.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str = Field(description="The landed object, relative to the lake root.")
+    source: str = Field(description="Where it came from; holds no secret.")
+    size: int
+    sha256: str
+    modified: datetime | None = Field(
+        default=None, description="Last change at the source, where it says so."
+    )
+    landed_at: datetime
+    partition: Month | None = None
+    rows: int | None = Field(default=None, description="Where the extractor knows it.")
+    watermark: str | None = Field(default=None, description="Highest watermark value inside.")
+    status: Status = Field(description="Against the last manifest that names the same source.")
+    seen: tuple[tuple[int, int], ...] = Field(
+        default=(),
+        description="Rows that an earlier run has brought just so: first and last of each range, from 1 on.",
+    )
+
+    @field_validator("path")
+    @classmethod
+    def _is_a_landed_object(cls, path: str) -> str:
+        if LANDED.fullmatch(path) is None or ".." in path:
+            raise ValueError(
+                f"not a landed object: {path!r}; expected landing/<dataset>/[partition=<month>/]"
+                "<checksum>-<name>"
+            )
+        return path
+
+    @property
+    def dataset(self) -> str:
+        return self.path.split("/")[1]
+
+    def has_seen(self, row: int) -> bool:
+        place = bisect_right(self.seen, row, key=lambda span: span[0]) - 1
+        return place >= 0 and row <= self.seen[place][1]
+
+
+class Manifest(BaseModel):
+    """What one run landed, of one dataset: all that a later step needs to know about it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    dataset: Identifier
+    run: str = Field(description="The orchestrator's run id, as given.")
+    key: str = Field(description="`run_key(run)`.")
+    created_at: datetime = Field(description="When the run began to fetch; orders manifests.")
+    partitions: tuple[Month, ...]
+    files: tuple[LandedFile, ...]
+    replaced: tuple[str, ...] = Field(
+        default=(), description="Landed objects that only earlier landings of this run name."
+    )
+    watermark_low: str | None = Field(
+        default=None, description="How far had been read; the look-back reaches further back."
+    )
+    watermark_high: str | None = Field(default=None, description="Where the next run may start.")
+    removed_at: datetime | None = Field(
+        default=None, description="When retention removed the files that only this run and older ones name."
+    )
+
+    @field_validator("key")
+    @classmethod
+    def _names_a_run(cls, key: str) -> str:
+        if not is_run_key(key):
+            raise ValueError(f"not a run key: {key!r}")
+        return key
+
+    @model_validator(mode="after")
+    def _of_one_dataset(self) -> Self:
+        if other := sorted({file.path for file in self.files if file.dataset != self.dataset}):
+            raise ValueError(f"not landed for {self.dataset}: {', '.join(other)}")
+        return self
+
+    @property
+    def path(self) -> str:
+        return _manifest_path(self.dataset, self.key)
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the source delivered only what an earlier run had landed already."""
+        return all(file.status == "unchanged" for file in self.files)
+
+    @property
+    def paths(self) -> list[str]:
+        """The landed objects, each once, relative to the lake root."""
+        return list(dict.fromkeys(file.path for file in self.files))
+
+
+class Landing:
+    """Where one run of one dataset lands what it fetches."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        dataset: str,
+        run: str,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._storage = storage
+        self._now = now
+        self.dataset = dataset
+        self.run = run
+        self.key = run_key(run)
+
+    def land(
+        self,
+        source: str,
+        name: str,
+        read: Opener,
+        check: Check = lambda stream: None,
+        *,
+        partition: str | None = None,
+        modified: datetime | None = None,
+        rows: int | None = None,
+        watermark: str | None = None,
+    ) -> LandedFile:
+        """Land the bytes that `read` opens, as they are, unless the same bytes are there already.
+
+        Args:
+            source: what `read` reads, in words for a person; the key by which a change is noticed.
+            name: last part of the object's name; unsafe characters become `_`.
+            check: looks at the received bytes and raises when they are no good; then nothing is landed.
+
+        Raises: whatever `read` and `check` raise; ClusterError when the lake's storage fails.
+        """
+        before = self._last_landed.get(source)
+        kept = self._unchanged(before, read) if before else None
+        path, size, digest = kept or self._copy(name, read, check, partition)
+        landed = LandedFile(
+            path=path,
+            source=source,
+            size=size,
+            sha256=digest,
+            modified=modified,
+            landed_at=self._now(),
+            partition=partition,
+            rows=rows,
+            watermark=watermark,
+            status=_status(before, digest),
+        )
+        return landed
+
+    def commit(
+        self, partitions: Sequence[str], files: Sequence[LandedFile], watermark_low: str | None = None
+    ) -> Manifest:
+        """Write the run's manifest, which makes its files landed; an earlier try's manifest is replaced.
+
+        Manifests are ordered by `created_at`: when the run began to fetch, as far as that was noted. The
+        same files once more are no newer than they were.
+        """
+        # What a look-back brings alone may lie before what had been read.
+        reached = [watermark_low, *(file.watermark for file in files)]
+        before = self.landed()
+        began = self.noted(BEGAN)
+        if began is not None:
+            created_at = datetime.fromisoformat(began)
+        elif before is not None and before.files == tuple(files):
+            created_at = before.created_at
+        else:
+            created_at = self._next()
+        manifest = Manifest(
+            dataset=self.dataset,
+            run=self.run,
+            key=self.key,
+            created_at=created_at,
+            partitions=tuple(partitions),
+            files=tuple(files),
+            replaced=_replaced(before, files),
+            watermark_low=watermark_low,
+            watermark_high=highest(one for one in reached if one is not None),
+        )
+        replace_manifest(self._storage, manifest)
+        self._storage.remove(self._notes)
+        return manifest
+
+    def begin(self) -> None:
+        """Note that the run fetches from now on, all of it: what an earlier try has noted is of then.
+
+        Of two runs that fetch at once, the one that began later has the newer bytes, however long it takes
+        either to land them.
+        """
+        self._storage.remove(self._notes)
+        self.note(BEGAN, self._next().isoformat())
+
+    def landed(self) -> Manifest | None:
+        """The manifest of an earlier try, if this run has landed before."""
+        path = _manifest_path(self.dataset, self.key)
+        return _parse(self._storage, path) if self._storage.exists(path) else None
+
+    def _next(self) -> datetime:
+        """A time after every manifest's, even if the machine's clock was set back: the clock of Kulkarni et
+        al., "Logical Physical Clocks" (2014), without its counter."""
+        newest = latest_manifest(self._storage, self.dataset)
+        return max(self._now(), newest.created_at + TICK) if newest else self._now()
+
+    def note(self, name: str, content: str) -> None:
+        """Keep `content` for a retry of this same run; forgotten when the manifest is written."""
+        self._storage.write(f"{self._notes}/{name}", content.encode())
+
+    def noted(self, name: str) -> str | None:
+        """What an earlier try of this run noted, if anything."""
+        path = f"{self._notes}/{name}"
+        return self._storage.read(path).decode() if self._storage.exists(path) else None
+
+    def forget(self, folder: str) -> None:
+        """Drop the notes whose names start with `folder/`."""
+        self._storage.remove(f"{self._notes}/{folder}")
+
+    def is_intact(self, file: LandedFile) -> bool:
+        """Whether the landed object is still there with the bytes the record speaks of."""
+        return _is_intact(self._storage, file)
+
+    def bytes_of(self, file: LandedFile) -> bytes:
+        """A landed object. Raises FileNotFoundError when it is no longer there, as retention may have it."""
+        if not self._storage.exists(file.path):
+            raise FileNotFoundError(f"{file.path} is no longer there")
+        return self._storage.read(file.path)
+
+    @property
+    def storage(self) -> Storage:
+        return self._storage
+
+    @property
+    def _notes(self) -> str:
+        return f"{_folder(self.dataset)}/_unfinished/{self.key}"
+
+    @cached_property
+    def _last_landed(self) -> dict[str, LandedFile]:
+        manifests = manifests_of(self._storage, self.dataset)
+        return {file.source: file for manifest in manifests for file in manifest.files}
+
+    def _unchanged(self, before: LandedFile, read: Opener) -> tuple[str, int, str] | None:
+        """The object landed before, when the source still has its bytes and the lake does too."""
+        with read() as stream:
+            size, digest = _measure(stream)
+        if digest != before.sha256 or not self.is_intact(before):
+            return None
+        return before.path, size, digest
+
+    def _copy(self, name: str, read: Opener, check: Check, partition: str | None) -> tuple[str, int, str]:
+        folder = _folder(self.dataset) + (f"/partition={partition}" if partition else "")
+        digest = hashlib.sha256()
+        size = 0
+        with self._storage.new_file(folder) as new:
+            with read() as stream:
+                for chunk in _chunks(stream):
+                    digest.update(chunk)
+                    size += len(chunk)
+                    new.write(chunk)
+            with new.reading() as received:
+                check(received)
+            path = f"{folder}/{digest.hexdigest()[:NAME_DIGITS]}-{_safe(name)}"
+            # The name holds the checksum: what is there has the same bytes, or was damaged and is healed.
+            new.publish(path)
+        return path, size, digest.hexdigest()
+
+
+def _replaced(before: Manifest | None, files: Sequence[LandedFile]) -> tuple[str, ...]:
+    """What an earlier landing has left, on which published rows may rest still."""
+    if before is None:
+        return ()
+    own = {file.path for file in files}
+    return tuple(path for path in dict.fromkeys([*before.replaced, *before.paths]) if path not in own)
+
+
+def run_key(run: str) -> str:
+    """A run id as a file name: letters, digits, `.`, `_`, `-`; different ids give different keys.
+
+    A key is its own key.
+    """
+    clean = _safe(run)
+    if clean == run:
+        return clean
+    return f"{clean[: LONGEST_NAME - 9]}-{hashlib.sha256(run.encode()).hexdigest()[:8]}"
+
+
+def read_manifest(storage: Storage, dataset: str, run: str) -> Manifest:
+    """The manifest of run `run`. Raises SourceDataError when that run has landed nothing."""
+    path = _manifest_path(dataset, run_key(run))
+    if not storage.exists(path):
+        raise SourceDataError(
+            f"{dataset}: run {run} has landed nothing ({path} does not exist). What to do: run its extract "
+            "task first"
+        )
+    return _parse(storage, path)
+
+
+def replace_manifest(storage: Storage, manifest: Manifest) -> None:
+    """Write a manifest, in one step."""
+    storage.write(manifest.path, manifest.model_dump_json(indent=2).encode())
+
+
+def manifests_of(storage: Storage, dataset: str) -> list[Manifest]:
+    """All manifests of a dataset, oldest first."""
+    folder = f"{_folder(dataset)}/_manifests"
+    names = [name for name in storage.list(folder) if not name.startswith(".")]
+    found = [_parse(storage, f"{folder}/{name}") for name in names]
+    return sorted(found, key=lambda manifest: (manifest.created_at, manifest.key))
+
+
+def landed_later(storage: Storage, dataset: str, run: str) -> set[str]:
+    """Landed objects that only runs after `run` have received."""
+    own = read_manifest(storage, dataset, run)
+    later = [one for one in manifests_of(storage, dataset) if one.created_at > own.created_at]
+    return {path for manifest in later for path in manifest.paths} - set(own.paths)
+
+
+def latest_manifest(
+    storage: Storage, dataset: str, accept: Callable[[Manifest], bool] = lambda manifest: True
+) -> Manifest | None:
+    """The newest manifest that `accept` says yes to, or None.
+
+    The next watermark must come from a run whose rows were published, not merely landed: pass an `accept`
+    that knows, or what a failed gate held back is never asked for again.
+    """
+    return next((found for found in reversed(manifests_of(storage, dataset)) if accept(found)), None)
+
+
+def unfinished(storage: Storage, dataset: str) -> dict[str, tuple[File, ...]]:
+    """The notes of runs that have not landed, by their folder: under way, failed, or with nothing to land."""
+    folder = f"{_folder(dataset)}/_unfinished"
+    return {f"{folder}/{name}": storage.files(f"{folder}/{name}") for name in storage.list(folder)}
+
+
+def unlanded(storage: Storage, dataset: str) -> list[str]:
+    """Paths of objects that no manifest names, and of files whose writing was cut off or goes on."""
+    manifests = manifests_of(storage, dataset)
+    landed = {path for manifest in manifests for path in (*manifest.paths, *manifest.replaced)}
+    return [
+        file.path
+        for file in storage.files(_folder(dataset))
+        if (LANDED.fullmatch(file.path) and file.path not in landed) or PART.fullmatch(file.path)
+    ]
+
+
+def verify(storage: Storage, manifest: Manifest) -> None:
+    """Read all landed objects of a manifest again and compare their checksums.
+
+    Raises: SourceDataError naming every object that is missing or has other bytes than were received.
+    """
+    if damaged := damaged_files(storage, manifest.files):
+        raise SourceDataError(
+            f"{manifest.dataset}: landed files are missing or not as received: {', '.join(damaged)}. "
+            f"What to do: clear the extract task of run {manifest.run} to land them again"
+        )
+
+
+def damaged_files(storage: Storage, files: Iterable[LandedFile]) -> list[str]:
+    """Paths of landed objects that are missing or have other bytes than were received; each is read once."""
+    received = {(file.path, file.size, file.sha256): file for file in files}
+    return sorted({file.path for file in received.values() if not _is_intact(storage, file)})
+
+
+def highest(watermarks: Iterable[str]) -> str | None:
+    """The highest of watermarks as text: numbers as numbers, times as moments, whatever their spelling."""
+    return max(watermarks, key=_place, default=None)
+
+
+def at_least(watermark: str | None, other: str) -> bool:
+    """Whether a watermark is at or after another. What cannot be compared counts as it."""
+    if watermark is None:
+        return True
+    places = _place(watermark), _place(other)
+    return places[0][0] != places[1][0] or places[0] >= places[1]
+
+
+def look_back(watermark: str, lookback: timedelta | int) -> str:
+    """Where an increment after `watermark` begins to read; a look-back of another kind reaches nowhere."""
+    kind, place = _place(watermark)
+    if kind == 0 and isinstance(lookback, int):
+        return str(place - lookback)
+    if kind == 1 and isinstance(lookback, timedelta):
+        earliest = datetime.min.replace(tzinfo=UTC)
+        return str((place - min(lookback, place - earliest)).isoformat())
+    return watermark
+
+
+def _place(watermark: str) -> tuple[int, Any]:
+    """What orders watermarks of one kind: numbers, moments, other text."""
+    try:
+        return 0, Decimal(watermark)
+    except InvalidOperation:
+        pass
+    try:
+        moment = datetime.fromisoformat(watermark)
+    except ValueError:
+        return 2, watermark
+    return 1, moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _folder(dataset: str) -> str:
+    return f"landing/{dataset}"
+
+
+def _manifest_path(dataset: str, key: str) -> str:
+    return f"{_folder(dataset)}/_manifests/{key}.json"
+
+
+def _parse(storage: Storage, path: str) -> Manifest:
+    try:
+        return Manifest.model_validate_json(storage.read(path))
+    except ValidationError as error:
+        raise SourceDataError(
+            f"{path} is not a manifest: {error.errors()[0]['msg']}. What to do: remove the file"
+        ) from error
+
+
+def _status(before: LandedFile | None, digest: str) -> Status:
+    if before is None:
+        return "new"
+    return "unchanged" if before.sha256 == digest else "changed"
+
+
+def _is_intact(storage: Storage, file: LandedFile) -> bool:
+    if not storage.exists(file.path):
+        return False
+    with storage.reading(file.path) as stream:
+        return _measure(stream) == (file.size, file.sha256)
+
+
+def _measure(stream: BinaryIO) -> tuple[int, str]:
+    digest = hashlib.sha256()
+    size = 0
+    for chunk in _chunks(stream):
+        digest.update(chunk)
+        size += len(chunk)
+    return size, digest.hexdigest()
+
+
+def _chunks(stream: BinaryIO) -> Iterator[bytes]:
+    while chunk := stream.read(CHUNK_BYTES):
+        yield chunk
+
+
+def _safe(name: str) -> str:
+    cleaned = UNSAFE.sub("_", name).replace("..", "__").lstrip(".")
+    return cleaned[:LONGEST_NAME] or "_"
+
+
+def in_memory(content: bytes) -> Opener:
+    """An opener of bytes already received."""
+    return lambda: io.BytesIO(content)

@@ -1,0 +1,1 @@
+"""Staged rows to published tables: fate, decisions, quarantine."""

@@ -1,0 +1,82 @@
+"""What becomes of each staged row: published, kept in quarantine, or left out, and on whose word."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from millstream.lake import ledger
+from millstream.lake.staging import SOURCE_ROW_ID
+from millstream.lake.storage import Storage
+from millstream.lake.tables import TableRef
+from millstream.landing.manifest import landed_later
+from millstream.publishing.decisions import DECIDED_ON, DECISION, accepted, newest
+from millstream.quality.predicates import REASONS, split
+from millstream.quality.suite import Suite
+from millstream.quality.verdict import Verdict
+from millstream.transforms import transform_of
+
+FATE = "_fate"
+
+
+def judged(staged: DataFrame, suite: Suite, verdict: Verdict) -> DataFrame:
+    """The staged rows with `_reasons`, found as the gate found them: duplicates are not judged."""
+    broken = set(verdict.broken_indexes)
+    if any(rule.checks_uniqueness and rule.index in broken for rule in suite.quarantining):
+        # Rows are counted among all that the frame has; the duplicates must not be there, which costs a scan.
+        found = split(staged.where(~F.col("_duplicate")), suite, broken)
+        return found.unionByName(staged.where("_duplicate"), allowMissingColumns=True)
+    found = split(staged, suite, broken)
+    return found.withColumn(REASONS, F.when(~F.col("_duplicate"), F.col(REASONS)))
+
+
+def without_outdated(
+    spark: SparkSession, staged: DataFrame, table: TableRef, lake_root: str, run: str
+) -> DataFrame:
+    """Rows of `run` whose key a later increment has published are duplicates of it.
+
+    Else a run that is replayed or cleared would put old values over new ones.
+    """
+    later = landed_later(Storage(lake_root), table.name, run)
+    if not later or ledger.version(table, lake_root) is None:
+        return staged
+    key = transform_of(table.name).KEY
+    landed = F.substring_index(SOURCE_ROW_ID, "#", 1)
+    published = spark.read.format("delta").load(table.uri(lake_root))
+    newer = published.where(landed.isin(sorted(later))).select(*key, F.lit(True).alias("_outdated"))
+    duplicate = F.col("_duplicate") | F.coalesce(F.col("_outdated"), F.lit(False))
+    return staged.join(newer, list(key), "left").withColumn("_duplicate", duplicate).drop("_outdated")
+
+
+def with_fate(
+    spark: SparkSession, staged: DataFrame, table: TableRef, lake_root: str, decisions: int | None
+) -> DataFrame:
+    """The judged rows with `_fate`: deduplicated, dropped, written, accepted or quarantined.
+
+    `decisions` is the version of `ops.decisions`; None when nobody has ever decided anything.
+    """
+    if decisions is None:
+        staged = staged.withColumn(DECISION, F.lit(None).cast("string"))
+        staged = staged.withColumn(DECIDED_ON, F.lit(None).cast("array<string>"))
+    else:
+        staged = staged.join(newest(spark, table, lake_root, decisions), SOURCE_ROW_ID, "left")
+    fate = (
+        F.when(F.col("_duplicate"), "deduplicated")
+        .when(F.col(DECISION) == "drop", "dropped")
+        .when(F.size(REASONS) == 0, "written")
+        .when(accepted(table), "accepted")
+        .otherwise("quarantined")
+    )
+    return staged.withColumn(FATE, fate)
+
+
+def is_published() -> Column:
+    return F.col(FATE).isin("written", "accepted")
+
+
+def is_quarantined() -> Column:
+    return F.col(FATE) == "quarantined"
+
+
+def is_dropped() -> Column:
+    return F.col(FATE) == "dropped"

@@ -1,0 +1,144 @@
+"""The Arrow type of each SQL column, from what the database says of it, so that every batch has one schema.
+
+A batch without rows, or with nothing but NULLs in a column, still has the column's type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import pyarrow as pa
+from sqlalchemy import Column, ColumnElement, String, Table, case, cast, types
+
+from millstream.contracts.contract import ColumnType
+from millstream.errors import SourceDataError
+from millstream.landing.manifest import UNFIT
+from millstream.sources.ordering import is_no_number, not_held
+
+LARGEST_PRECISION = 38
+
+_SAME_IN_ARROW: tuple[tuple[type[types.TypeEngine[Any]], pa.DataType], ...] = (
+    (types.Boolean, pa.bool_()),
+    (types.Integer, pa.int64()),
+    (types.Float, pa.float64()),
+    (types.Date, pa.date32()),
+    (types.String, pa.string()),
+    (types.LargeBinary, pa.binary()),
+)
+_CONTRACT_TYPES: dict[ColumnType, Callable[[pa.DataType], bool]] = {
+    "string": pa.types.is_string,
+    "int": pa.types.is_integer,
+    "bigint": pa.types.is_integer,
+    "double": lambda found: pa.types.is_floating(found) or pa.types.is_decimal(found),
+    "boolean": pa.types.is_boolean,
+    "date": pa.types.is_date,
+    "timestamp": pa.types.is_timestamp,
+}
+_WIDER: dict[ColumnType, ColumnType] = {"int": "double", "bigint": "double", "date": "timestamp"}
+
+
+class Landed(NamedTuple):
+    """How a table lands: what is selected, and the schema.
+
+    `unfit` are names of columns that may have values which their type does not hold. These are selected
+    besides, as text and behind all columns, and land in the map `UNFIT`; the column itself is null then.
+    """
+
+    selected: list[ColumnElement[Any]]
+    schema: pa.Schema
+    unfit: list[str]
+
+
+def landed_columns(table: Table, dialect: str) -> Landed:
+    """What to select from `table`, and the schema that lands: all columns in its order, all nullable.
+
+    Whole numbers become int64 and floats float64, whatever their width; NUMERIC keeps precision and scale; a
+    timestamp with zone is UTC. Every other type (NUMERIC without precision, UUID, JSON, times of day,
+    intervals, …) lands as the text that the database makes of it.
+    """
+    selected: list[ColumnElement[Any]] = []
+    unfit: dict[str, ColumnElement[Any]] = {}
+    fields: list[pa.Field] = []
+    for column in table.columns:
+        same = _same_in_arrow(column)
+        misfit = _misfit(column, same, dialect)
+        fields.append(pa.field(column.name, same if same is not None else pa.string()))
+        if misfit is not None:
+            selected.append(case((misfit, None), else_=column).label(column.name))
+            unfit[column.name] = case((misfit, cast(column, String)))
+        else:
+            selected.append(column if same is not None else cast(column, String).label(column.name))
+    if unfit:
+        fields.append(pa.field(UNFIT, pa.map_(pa.string(), pa.string())))
+    return Landed([*selected, *unfit.values()], pa.schema(fields), list(unfit))
+
+
+def change_of_type(expected: ColumnType, found: pa.DataType) -> Literal["widened", "retyped"] | None:
+    """How a column landed as `found` differs from what a contract calls `expected`."""
+    if _CONTRACT_TYPES[expected](found):
+        return None
+    wider = _WIDER.get(expected)
+    return "widened" if wider is not None and _CONTRACT_TYPES[wider](found) else "retyped"
+
+
+def arrow_table(where: str, landed: Landed, rows: Sequence[Sequence[Any]]) -> pa.Table:
+    """The selected `rows`. Raises SourceDataError naming the column whose values do not have its type."""
+    columns: list[Sequence[Any]] = list(zip(*rows, strict=True)) or [()] * len(landed.selected)
+    if landed.unfit:
+        of_table = len(columns) - len(landed.unfit)
+        columns = [*columns[:of_table], _as_maps(landed.unfit, columns[of_table:])]
+    arrays = [_array(where, field, values) for field, values in zip(landed.schema, columns, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=landed.schema)
+
+
+def _as_maps(names: list[str], columns: Sequence[Sequence[Any]]) -> list[dict[str, str] | None]:
+    maps = (
+        {name: value for name, value in zip(names, values, strict=True) if value is not None}
+        for values in zip(*columns, strict=True)
+    )
+    return [found or None for found in maps]
+
+
+def _misfit(column: Column[Any], same: pa.DataType | None, dialect: str) -> ColumnElement[bool] | None:
+    """Holds for the column's values that `same` does not hold; None where it holds all."""
+    if dialect != "postgresql" or same is None:
+        return None
+    if pa.types.is_temporal(same):
+        return not_held(column)
+    return is_no_number(column) if pa.types.is_decimal(same) else None
+
+
+def _same_in_arrow(column: Column[Any]) -> pa.DataType | None:
+    kind = column.type
+    if isinstance(kind, types.DateTime):
+        return pa.timestamp("us", tz="UTC" if kind.timezone else None)
+    # SQLAlchemy 2.0 has Float below Numeric, 2.1 beside it.
+    if isinstance(kind, types.Numeric) and not isinstance(kind, types.Float):
+        return None if kind.precision is None else _decimal(kind.precision, kind.scale or 0)
+    return next((arrow_type for sql_type, arrow_type in _SAME_IN_ARROW if isinstance(kind, sql_type)), None)
+
+
+def _decimal(precision: int, scale: int) -> pa.DataType | None:
+    """PostgreSQL has NUMERIC(5, -2), whole hundreds, and NUMERIC(2, 4), two digits behind two zeros."""
+    digits = max(precision, scale) - min(scale, 0)
+    return pa.decimal128(digits, max(scale, 0)) if digits <= LARGEST_PRECISION else None
+
+
+def _array(where: str, field: pa.Field, values: Sequence[Any]) -> pa.Array:
+    try:
+        if pa.types.is_integer(field.type) and (
+            cut := next((one for one in values if _has_fraction(one)), None)
+        ):
+            # Arrow would take 1 for 1.5.
+            raise ValueError(f"{cut!r} is no whole number")
+        return pa.array(values, field.type)
+    except (ValueError, TypeError, ArithmeticError, NotImplementedError) as error:
+        raise SourceDataError(
+            f"{where}: column {field.name} holds a value that is not {field.type}: {error}. Nothing was "
+            "landed. What to do: correct the row there, then clear the task"
+        ) from error
+
+
+def _has_fraction(value: Any) -> bool:
+    return isinstance(value, float) and not value.is_integer()

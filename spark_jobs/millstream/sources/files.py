@@ -1,0 +1,204 @@
+"""Files in a folder: copied as they are, by content, one slice a file."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, field_validator
+
+from millstream.contracts.contract import Contract, FilesSource, Month, is_month
+from millstream.errors import ConfigurationError, SourceDataError, SourceUnavailableError
+from millstream.formats.checks import check_file
+from millstream.landing.manifest import LandedFile, Landing
+
+PLACEHOLDER = "{partition}"
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class FileSlice(BaseModel):
+    """One file, relative to the connection's folder."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["files"] = "files"
+    path: str
+    partition: Month | None = None
+
+    @field_validator("path")
+    @classmethod
+    def _lies_in_the_folder(cls, path: str) -> str:
+        if not path or path.startswith("/") or ".." in path.split("/") or CONTROL.search(path):
+            raise ValueError(f"not a file below the connection's folder: {path!r}")
+        return path
+
+
+class FilesExtractor:
+    """Reads the files of one contract below `folder`.
+
+    A file that is not there, cannot be read or is corrupt raises SourceDataError; a folder that is not
+    there, or a file that changes under the reader, raises SourceUnavailableError.
+    """
+
+    def __init__(self, contract: Contract, folder: Path) -> None:
+        if not isinstance(contract.source, FilesSource):
+            raise ConfigurationError(f"{contract.dataset}: its source is {contract.source.kind}, not files")
+        self._contract = contract
+        self._source = contract.source
+        self._folder = folder
+
+    def plan(self, partitions: Sequence[str], watermark: str | None = None) -> list[FileSlice]:
+        """One slice for each partition, or for the one file of an unpartitioned dataset.
+
+        No partitions asked for means all that the folder has. Raises SourceDataError naming every missing
+        file, before anything is copied.
+        """
+        self._check_folder()
+        slices = self._slices(partitions)
+        missing = [self._where(piece) for piece in slices if not self._is_there(piece)]
+        if missing:
+            raise _missing(missing)
+        return slices
+
+    def fetch(self, piece: FileSlice, landing: Landing) -> list[LandedFile]:
+        """Land the slice's file."""
+        path = self._inside(piece.path)
+        where = self._where(piece)
+        modified = datetime.fromtimestamp(_status(path, where).st_mtime, UTC)
+        landed = landing.land(
+            source=piece.path,
+            name=path.name,
+            read=lambda: cast(BinaryIO, _WholeFile(path, where)),
+            check=check_file(self._contract, where),
+            partition=piece.partition,
+            modified=modified,
+        )
+        return [landed]
+
+    def _slices(self, partitions: Sequence[str]) -> list[FileSlice]:
+        if PLACEHOLDER not in self._source.path:
+            return [FileSlice(path=self._source.path)]
+        wrong = [partition for partition in partitions if not is_month(partition)]
+        if wrong:
+            raise ConfigurationError(
+                f"{self._contract.dataset}: a partition is written YYYY-MM, found {', '.join(wrong)}"
+            )
+        wanted = sorted(set(partitions)) or self._delivered()
+        return [
+            FileSlice(path=self._source.path.replace(PLACEHOLDER, partition), partition=partition)
+            for partition in wanted
+        ]
+
+    def _delivered(self) -> list[str]:
+        """The partitions the folder has a file for."""
+        before, after = (re.escape(part) for part in self._source.path.split(PLACEHOLDER, 1))
+        pattern = re.compile(rf"{before}(?P<partition>\d{{4}}-(?:0[1-9]|1[0-2])){after}")
+        with _source_failures(f"folder {self._folder}"):
+            files = [path.relative_to(self._folder).as_posix() for path in self._folder.rglob("*")]
+        found = sorted(match["partition"] for file in files if (match := pattern.fullmatch(file)))
+        if not found:
+            raise _missing([str(self._folder / self._source.path)])
+        return found
+
+    def _check_folder(self) -> None:
+        with _source_failures(f"folder {self._folder}"):
+            is_there = self._folder.is_dir()
+        if not is_there:
+            raise SourceUnavailableError(
+                f"folder {self._folder} is not there: check that it is mounted, and the path in connection "
+                f"{self._source.connection}"
+            )
+
+    def _inside(self, path: str) -> Path:
+        """The file's real path, which must lie in the folder, wherever links lead."""
+        self._check_folder()
+        with _source_failures(str(self._folder / path)):
+            resolved = (self._folder / path).resolve()
+        if not resolved.is_relative_to(self._folder.resolve()):
+            raise ConfigurationError(
+                f"{path} leads out of folder {self._folder}: correct the contract's path"
+            )
+        return resolved
+
+    def _is_there(self, piece: FileSlice) -> bool:
+        with _source_failures(self._where(piece)):
+            return (self._folder / piece.path).is_file()
+
+    def _where(self, piece: FileSlice) -> str:
+        return str(self._folder / piece.path)
+
+
+class _WholeFile(io.RawIOBase):
+    """A source file that must be read to the size it had when it was opened, and not change meanwhile."""
+
+    def __init__(self, path: Path, where: str) -> None:
+        self._where = where
+        with _source_failures(where):
+            self._file = path.open("rb", buffering=0)
+        self._opened = os.fstat(self._file.fileno())
+        self._read = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+        with _source_failures(self._where):
+            count = self._file.readinto(buffer) or 0
+        self._read += count
+        # Not only at the end: a file that grows faster than it is read has none.
+        if count == 0 or self._read > self._opened.st_size:
+            self._check_whole()
+        return count
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+    def _check_whole(self) -> None:
+        now = os.fstat(self._file.fileno())
+        unchanged = (now.st_size, now.st_mtime_ns) == (self._opened.st_size, self._opened.st_mtime_ns)
+        if self._read != self._opened.st_size or not unchanged:
+            raise SourceUnavailableError(
+                f"{self._where} changed while it was read ({self._opened.st_size} bytes when opened, "
+                f"{self._read} read, {now.st_size} now): it is still being written; another try will follow"
+            )
+
+
+def _status(path: Path, where: str) -> os.stat_result:
+    with _source_failures(where):
+        return path.stat()
+
+
+@contextmanager
+def _source_failures(where: str) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise _missing([where]) from error
+    except (PermissionError, IsADirectoryError) as error:
+        raise SourceDataError(
+            f"{where} cannot be read: {error.strerror}. What to do: give the platform's user the right to "
+            "read it, then clear the task"
+        ) from error
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise ConfigurationError(
+                f"{where}: this name is too long for the file system: correct the contract's path, or the "
+                "one in the connection"
+            ) from error
+        raise SourceUnavailableError(f"{where} cannot be read now: {error.strerror or error}") from error
+
+
+def _missing(files: Sequence[str]) -> SourceDataError:
+    return SourceDataError(
+        f"{', '.join(files)}: not there. Nothing was landed. What to do: put the file there, or ask for "
+        "partitions the source has delivered, then clear the task"
+    )

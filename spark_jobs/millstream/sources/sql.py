@@ -1,0 +1,244 @@
+"""Tables of a SQL database: read in key order, batch by batch, landed as Parquet with the table's types.
+
+Keyset batches (`WHERE key > last ORDER BY key LIMIT n`, https://use-the-index-luke.com/no-offset) cost the
+same at the end of a table as at its start, and hold no cursor open between them. A large table is cut into
+key ranges, each a slice of its own, so that slices can be fetched side by side and retried alone.
+
+Names of tables and columns reach the database only as identifiers that SQLAlchemy reflected from it and
+quotes itself; values only as bound parameters.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, timedelta
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import ColumnElement, Engine, and_, case, func, or_, select, true
+
+from millstream.contracts.contract import Contract
+from millstream.errors import ConfigurationError, SourceDataError
+from millstream.landing.manifest import LandedFile, Landing, at_least, in_memory
+from millstream.landing.seen import SeenRows
+from millstream.sources.arrow_types import arrow_table
+from millstream.sources.ordering import NO_LOOKBACK, Order, earlier
+from millstream.sources.sql_table import OpenTable, SourceTable
+
+log = logging.getLogger(__name__)
+SET_BACK = (
+    "%s: the highest %s of the source is %s, and %s had been read. If an older state was put back there, run "
+    "with full_refresh: rows that are written now may come before what is read"
+)
+BATCHES_A_SLICE = 10
+MOST_SLICES = 32
+
+
+class SqlSlice(BaseModel):
+    """Rows whose key lies behind `after`, up to and with `upto`; null means no bound on that side.
+
+    Of these, rows whose watermark is at least `since` and at most `until`; rows without a watermark always.
+    The next run starts at `reached`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["sql"] = "sql"
+    number: int = 0
+    after: str | None = None
+    upto: str | None = None
+    since: str | None = None
+    until: str | None = None
+    reached: str | None = None
+
+
+class SqlExtractor:
+    """Reads the table of one contract through `engine`.
+
+    Raises SourceUnavailableError while the database does not answer; SchemaDriftError when the table or a
+    column of the contract is gone; SourceDataError when the key is no key, a value has not its column's
+    type, or the table is empty.
+    """
+
+    def __init__(self, contract: Contract, engine: Engine) -> None:
+        self._contract = contract
+        self._at_source = SourceTable(contract, engine)
+        self._source = self._at_source.source
+
+    def plan(self, partitions: Sequence[str], watermark: str | None = None) -> list[SqlSlice]:
+        """Key ranges of about ten batches each; none when nothing is at or after the watermark.
+
+        What was read within the look-back before the watermark is read again, in search of what was committed
+        late, and so is the row that set the watermark: another one may have come in at the same moment.
+        """
+        if partitions:
+            raise ConfigurationError(f"{self._contract.dataset}: a SQL source is not read by partition")
+        with self._at_source.opened() as table:
+            table.check_order()
+            table.check_key()
+            whole = self._whole(table, watermark)
+            count = select(func.count()).select_from(table.table).where(*self._bounds(table, whole))
+            rows = table.value(count)
+            if rows:
+                return self._cut(table, whole, rows)
+            has_rows = table.value(select(func.count()).select_from(table.table)) > 0
+        if not has_rows and not self._contract.allow_empty:
+            raise SourceDataError(
+                f"{self._at_source.where} is empty. Nothing was landed. What to do: ask the database's "
+                "owner; if that is right, set allow_empty in the contract"
+            )
+        return [whole] if watermark is None else []
+
+    def fetch(self, piece: SqlSlice, landing: Landing) -> list[LandedFile]:
+        """Land the slice's rows, a Parquet file a batch; those that an increment reads again as they were are
+        left out."""
+        with self._at_source.opened() as table:
+            query = select(*table.landed.selected).where(*self._bounds(table, piece))
+            query = query.order_by(table.key_order.expression)
+            place = table.landed.schema.get_field_index(table.key.name)
+            seen = self._seen(table, piece, landing)
+            landed = []
+            for number, rows in enumerate(self._batches(table, query, place)):
+                batch = arrow_table(table.where, table.landed, rows)
+                new = seen.without(batch) if seen else batch
+                if new.num_rows or piece.since is None:
+                    landed.append(self._land(landing, piece, number, new))
+            return landed
+
+    @contextmanager
+    def counting(self, watermark: str) -> Iterator[SourceCounts]:
+        """Counts of what must have been read by a run that has come to `watermark`."""
+        with self._at_source.opened() as table:
+            if table.watermark is None:
+                raise ConfigurationError(f"{self._contract.dataset}: source.watermark is not set")
+            yield SourceCounts(table, table.watermark, self._since(table.watermark, watermark))
+
+    def _seen(self, table: OpenTable, piece: SqlSlice, landing: Landing) -> SeenRows | None:
+        if piece.since is None or table.watermark is None:
+            return None
+        since = table.watermark.value(piece.since)
+        return SeenRows(landing, table.key.name, table.watermark.column.name, piece.since, since)
+
+    def _batches(self, table: OpenTable, query: Any, place: int) -> Iterator[Sequence[Any]]:
+        """Rows in key order; the first batch comes even when it is empty."""
+        size, key = self._source.batch_rows, table.key_order
+        rows = table.rows(query.limit(size))
+        yield rows
+        while len(rows) == size:
+            last = key.bound(key.text(rows[-1][place]))
+            rows = table.rows(query.where(key.expression > last).limit(size))
+            if rows:
+                yield rows
+
+    def _land(self, landing: Landing, piece: SqlSlice, number: int, batch: pa.Table) -> LandedFile:
+        out = io.BytesIO()
+        pq.write_table(batch, out, compression="zstd")
+        since = f" since {piece.since}" if piece.since is not None else ""
+        return landing.land(
+            source=f"{self._at_source.where}{since}, slice {piece.number}, batch {number}",
+            name=f"{self._source.table}-{piece.number:03d}-{number:05d}.parquet",
+            read=in_memory(out.getvalue()),
+            rows=batch.num_rows,
+            watermark=piece.reached,
+        )
+
+    def _cut(self, table: OpenTable, whole: SqlSlice, rows: int) -> list[SqlSlice]:
+        wanted = math.ceil(rows / (self._source.batch_rows * BATCHES_A_SLICE))
+        step = math.ceil(rows / min(wanted, MOST_SLICES))
+        key = table.key_order
+        place = func.row_number().over(order_by=key.expression).label("place")
+        keys = select(key.expression.label("key"), place).where(*self._bounds(table, whole)).subquery()
+        last_of_each = select(keys.c.key).where(keys.c.place % step == 0, keys.c.place < rows)
+        ends = [key.text(value) for (value,) in table.rows(last_of_each.order_by(keys.c.place))]
+        return [
+            whole.model_copy(update={"number": number, "after": after, "upto": upto})
+            for number, (after, upto) in enumerate(zip([None, *ends], [*ends, None], strict=True))
+        ]
+
+    def _whole(self, table: OpenTable, watermark: str | None) -> SqlSlice:
+        """All that a run reads, before it is cut."""
+        if self._contract.load != "watermark" or table.watermark is None:
+            return SqlSlice()
+        order = table.watermark
+        since = None if watermark is None else self._since(order, watermark)
+        query = select(func.max(order.expression)).where(~order.has_no_place)
+        highest = table.value(query)
+        # A row that is dated ahead is read, by every run, but must not hide what others write until its time
+        # has come.
+        past = table.value(query.where(order.expression <= order.present())) if order.is_time else highest
+        if highest is not None and watermark is not None and not at_least(order.text(highest), watermark):
+            log.warning(SET_BACK, self._contract.dataset, order.column.name, order.text(highest), watermark)
+        return SqlSlice(
+            since=since,
+            until=None if highest is None else order.text(highest),
+            reached=None if past is None else order.text(past),
+        )
+
+    def _since(self, order: Order, watermark: str) -> str:
+        """From where on to read: the look-back before the watermark."""
+        lookback = self._contract.lookback(of_times=order.is_time)
+        value = order.value(watermark)
+        if not lookback:
+            log.warning(NO_LOOKBACK, self._contract.dataset, order.column.name)
+            return order.text(value)
+        if isinstance(value, date) != isinstance(lookback, timedelta):
+            kind = "times" if order.is_time else "no times"
+            raise ConfigurationError(
+                f"{self._contract.dataset}: source.lookback: column {order.column.name} holds {kind}, so it "
+                "must be a duration (P1D) for times, and a number for numbers"
+            )
+        return order.text(earlier(value, lookback))
+
+    def _bounds(self, table: OpenTable, piece: SqlSlice) -> list[ColumnElement[bool]]:
+        bounds: list[ColumnElement[bool]] = []
+        key = table.key_order
+        if piece.after is not None:
+            bounds.append(key.expression > key.bound(piece.after))
+        if piece.upto is not None:
+            bounds.append(key.expression <= key.bound(piece.upto))
+        if table.watermark is not None:
+            bounds += _watermark_bounds(table.watermark, piece)
+        return bounds
+
+
+class SourceCounts:
+    """How many rows of a table have a watermark before `since`, by ranges of the key."""
+
+    def __init__(self, table: OpenTable, watermark: Order, since: str) -> None:
+        self.key = table.key.name
+        self.watermark = watermark.column.name
+        self.before = watermark.value(since)
+        self.value_of = watermark.value
+        self.is_ordered_like = table.key_order.is_ordered_like
+        self.text_of = table.key_order.text
+        self._table = table
+        self._is_before = (watermark.expression < watermark.bound(since)) & ~watermark.has_no_place
+
+    def counts(self, ends: Sequence[str]) -> list[int]:
+        """Of the ranges that end with each of `ends`, in this order, and of what lies behind them all."""
+        key, order = self._table.key_order.in_code_order, self._table.key_order
+        bounds = [order.bound_in_code_order(end) for end in ends]
+        sums = [
+            func.sum(
+                case((and_(true() if low is None else key > low, true() if high is None else key <= high), 1))
+            )
+            for low, high in zip([None, *bounds], [*bounds, None], strict=True)
+        ]
+        (found,) = self._table.rows(select(*sums).select_from(self._table.table).where(self._is_before))
+        return [int(count or 0) for count in found]
+
+
+def _watermark_bounds(order: Order, piece: SqlSlice) -> list[ColumnElement[bool]]:
+    # A row without a watermark can never be seen to have changed: it is read every time, not never.
+    bounds = []
+    if piece.since is not None:
+        bounds.append(or_(order.expression >= order.bound(piece.since), order.has_no_place))
+    if piece.until is not None:
+        bounds.append(or_(order.expression <= order.bound(piece.until), order.has_no_place))
+    return bounds

@@ -1,0 +1,340 @@
+"""Do sources, landing, tables, ledger and asset events tell the same story? Each difference in plain words.
+
+    manifests ── the run published? ──▶ accounts in the commits ── sums, rows ──▶ tables
+    (bytes as received?)                         └── told to their readers? ──▶ asset events
+
+Events are hints: a consumer compares versions and reads everything since its own last run. So a doubled event
+costs one run that does nothing, and a lost one is healed by any later event. Only the newest publish of a
+table can be unknown to its readers, and that is what a repair tells them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any, Literal
+
+from deltalake import DeltaTable
+from pydantic import BaseModel, ConfigDict
+
+from millstream.lake import ledger
+from millstream.lake.inventory import tables
+from millstream.lake.storage import Storage
+from millstream.lake.tables import WHOLE, TableRef
+from millstream.landing.manifest import Manifest, damaged_files, manifests_of, run_key
+
+# What a difference asks for: to be known, an event that tells the readers, or a person.
+Remedy = Literal["none", "event", "person"]
+# What mends a table that increments are merged into.
+READ_AGAIN = "restore the version before it if nothing was published since, else run with full_refresh"
+
+
+class Event(BaseModel):
+    """One asset event as Airflow keeps it: the version it tells of and the run it came from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int | None = None
+    changed: bool = True
+    run: str | None = None
+
+    @classmethod
+    def of(cls, extra: Mapping[str, Any] | None, run: str | None) -> Event:
+        told = extra or {}
+        return cls(version=told.get("version"), changed=told.get("changed", True), run=run)
+
+
+class Difference(BaseModel):
+    """One thing that does not agree; `extra` is the event that would repair it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    subject: str
+    text: str
+    remedy: Remedy
+    extra: dict[str, Any] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.text}"
+
+
+def compare(
+    lake_root: str,
+    deadlines: Mapping[str, timedelta],
+    events: Mapping[str, Sequence[Event]],
+    now: datetime,
+) -> list[Difference]:
+    """Every difference.
+
+    Args:
+        deadlines: for each dataset how long a run may take; younger manifests may still be under way.
+        events: for each table that has an asset its events, oldest first.
+    """
+    storage = Storage(lake_root)
+    found: list[Difference] = []
+    whole_reads: dict[str, set[str]] = {}
+    for dataset, deadline in sorted(deadlines.items()):
+        table = TableRef(zone="silver", name=dataset)
+        manifests = manifests_of(storage, dataset)
+        whole_reads[str(table)] = {one.key for one in manifests if one.watermark_low is None}
+        found += _landing(storage, manifests)
+        found += _unpublished(table, lake_root, manifests, events.get(str(table), ()), now - deadline)
+        found += _rows_by_source(table, lake_root, manifests)
+    for table in tables(lake_root):
+        found += _accounts(table, lake_root, whole_reads.get(str(table), set()))
+        if str(table) in events:
+            found += _events(table, lake_root, events[str(table)])
+    return found
+
+
+def event_of(entry: ledger.Entry) -> dict[str, Any]:
+    """What an asset event says of a publish, told again."""
+    return {
+        "version": entry.version,
+        "changed": True,
+        "read": entry.read,
+        "written": entry.written,
+        "quarantined": entry.quarantined,
+        "deduplicated": entry.deduplicated,
+        "dropped": entry.dropped,
+        "accepted": entry.accepted,
+        "verdict": entry.verdict,
+        "repaired": True,
+    }
+
+
+def _landing(storage: Storage, manifests: list[Manifest]) -> list[Difference]:
+    kept = [manifest for manifest in manifests if manifest.removed_at is None]
+    landed_by = {path: manifest.run for manifest in kept for path in manifest.paths}
+    return [
+        Difference(
+            subject=path,
+            text=f"missing, or not as run {landed_by[path]} received it; clear extract of that run to fetch "
+            "it again",
+            remedy="person",
+        )
+        for path in damaged_files(storage, [file for manifest in kept for file in manifest.files])
+    ]
+
+
+def _unpublished(
+    table: TableRef,
+    lake_root: str,
+    manifests: list[Manifest],
+    events: Sequence[Event],
+    before: datetime,
+) -> list[Difference]:
+    """Runs that landed and neither published, nor found their rows in the table already, nor were followed
+    by runs that published the same partitions."""
+    done = {entry.run for entry in ledger.entries(table, lake_root)}
+    done |= {run_key(event.run) for event in events if event.run}
+    published = [manifest for manifest in manifests if manifest.key in done]
+
+    def covered(manifest: Manifest) -> bool:
+        later = [one for one in published if one.created_at > manifest.created_at]
+        return bool(later) and set(manifest.partitions) <= {name for one in later for name in one.partitions}
+
+    return [
+        Difference(
+            subject=str(table),
+            text=f"run {manifest.run} landed {len(manifest.files)} files at "
+            f"{manifest.created_at:%Y-%m-%d %H:%M} and was never published; see its quality_gate and publish",
+            remedy="person",
+        )
+        for manifest in manifests
+        if manifest.key not in done and manifest.created_at < before and not covered(manifest)
+    ]
+
+
+def _rows_by_source(table: TableRef, lake_root: str, manifests: list[Manifest]) -> list[Difference]:
+    """Rows that the extractor counted against rows that the run accounted for; files are not counted."""
+    newest: dict[str, ledger.Entry] = {}
+    for entry in ledger.entries(table, lake_root):
+        # A replay's account may be of a part of what its run landed.
+        if entry.replay is None:
+            newest.setdefault(entry.run, entry)
+    found = []
+    for manifest in manifests:
+        rows = {file.path: file.rows for file in manifest.files}
+        counts = [count for count in rows.values() if count is not None]
+        account = newest.get(manifest.key)
+        if account is None or len(counts) < len(rows) or sum(counts) == account.read:
+            continue
+        if account.landed_at not in (None, manifest.created_at):
+            # Landed once more since, and not published yet.
+            continue
+        text = f"run {manifest.run} landed {sum(counts)} rows and accounted for {account.read}"
+        found.append(Difference(subject=str(table), text=text, remedy="person"))
+    return found
+
+
+def _accounts(table: TableRef, lake_root: str, whole_reads: set[str]) -> list[Difference]:
+    """Sums of every account; commits without one, and the rows, of the table and of its quarantine.
+
+    `whole_reads` are the runs that read the table's source from its start.
+    """
+    commits = ledger.history(table, lake_root)
+    accounts = ledger.accounts_of(table, commits)
+    if not accounts:
+        return []
+    wrong = [
+        f"version {entry.version}, {name}: {counts.read} rows were read, {counts.accounted} accounted for"
+        for entry in accounts
+        for name, counts in entry.partitions.items()
+        if counts.read != counts.accounted
+    ]
+    published = _Grounds(table, table, lake_root, commits, whole_reads)
+    wrong += published.foreign or published.rows("written")
+    found = [Difference(subject=str(table), text=text, remedy="person") for text in wrong]
+    return found + _quarantined(published, lake_root, whole_reads)
+
+
+def _quarantined(published: _Grounds, lake_root: str, whole_reads: set[str]) -> list[Difference]:
+    """The same of the quarantine, whose commits carry copies of the table's accounts."""
+    table, place = published.table, published.table.quarantine
+    commits = ledger.history(place, lake_root)
+    kept = _Grounds(place, table, lake_root, commits, whole_reads)
+    copies = ledger.accounts_of(table, commits)
+    unknown = [
+        f"should have {rows} rows of run {entry.run}, and has no account of it: publish that run again"
+        for entry, rows in published.quarantined()
+        if rows and not any(entry.is_copy_of(copy) for copy in copies)
+    ]
+    wrong = [*kept.foreign, *unknown] or kept.rows("quarantined")
+    return [Difference(subject=str(place), text=text, remedy="person") for text in wrong]
+
+
+class _Grounds:
+    """What the present rows at `place`, a table or its quarantine, rest on.
+
+    These are the newest accounts of all partitions, or of all runs where increments were merged, and what was
+    done by hand since. That no longer matters where a later publish has put other rows in its place: of the
+    whole table, of the same partitions, or of all that the source has, if it began to read it afterwards.
+    """
+
+    def __init__(
+        self,
+        place: TableRef,
+        table: TableRef,
+        lake_root: str,
+        commits: list[dict[str, Any]],
+        whole_reads: set[str],
+    ) -> None:
+        self.table = table
+        self._place = place
+        self._lake_root = lake_root
+        self._version = commits[0]["version"] if commits else None
+        self._by_partition: dict[str, ledger.Entry] = {}
+        self._by_run: dict[str, ledger.Entry] = {}
+        self._foreign: list[tuple[dict[str, Any], set[str]]] = []
+        read_again: datetime | None = None
+        for commit in _without_undone(table, commits):
+            if read_again is not None and _made(commit) < read_again:
+                break
+            entry = ledger.account_of(table, commit)
+            if entry is None:
+                self._note(commit)
+            elif entry.scope == "rows":
+                self._by_run.setdefault(entry.run, entry)
+                if entry.run in whole_reads and entry.replay is None:
+                    read_again = max(filter(None, (read_again, entry.landed_at)), default=None)
+            else:
+                for name in entry.partitions:
+                    self._by_partition.setdefault(name, entry)
+                if entry.scope == "table":
+                    break
+
+    def _note(self, commit: dict[str, Any]) -> None:
+        if ledger.is_foreign(commit):
+            changed = ledger.partitions_changed(self._place, self._lake_root, commit["version"])
+            if changed := changed - set(self._by_partition):
+                self._foreign.append((commit, changed))
+
+    @property
+    def foreign(self) -> list[str]:
+        """Commits that were no publish, each with what mends it."""
+        return [
+            f"version {commit['version']} was made by {commit['operation']}, not by a publish: "
+            + (READ_AGAIN if self._by_run else _publish_again(changed))
+            for commit, changed in self._foreign
+        ]
+
+    def rows(self, count: Literal["written", "quarantined"]) -> list[str]:
+        """The rows against the accounts; that of an increment is of its run, not of all rows."""
+        if self._by_run or self._version is None:
+            return []
+        expected = sum(getattr(entry.partitions[name], count) for name, entry in self._by_partition.items())
+        # A publish may have been committed since.
+        rows = DeltaTable(self._place.uri(self._lake_root), version=self._version).count()
+        return [] if rows == expected else [f"has {rows} rows, its accounts say {expected}"]
+
+    def quarantined(self) -> list[tuple[ledger.Entry, int]]:
+        """Each account with its quarantined rows, without those that a newer account stands for."""
+        found = {entry.version: (entry, entry.quarantined) for entry in self._by_run.values()}
+        for name, entry in self._by_partition.items():
+            if entry.run not in self._by_run:
+                _, before = found.get(entry.version, (entry, 0))
+                found[entry.version] = (entry, before + entry.partitions[name].quarantined)
+        return list(found.values())
+
+
+def _without_undone(table: TableRef, commits: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The commits but for a restore and what it has undone, unless that is a publish."""
+    kept = iter(commits)
+    for commit in kept:
+        target = (commit.get("operationParameters") or {}).get("version")
+        if commit.get("operation") != "RESTORE" or target is None:
+            yield commit
+            continue
+        undone = [one for one in commits if int(target) < one["version"] < commit["version"]]
+        if ledger.accounts_of(table, undone):
+            yield commit
+        else:
+            list(islice(kept, len(undone)))
+
+
+def _made(commit: dict[str, Any]) -> datetime:
+    return datetime.fromtimestamp(commit["timestamp"] / 1000, UTC)
+
+
+def _publish_again(partitions: set[str]) -> str:
+    return "publish it again" if WHOLE in partitions else f"publish {', '.join(sorted(partitions))} again"
+
+
+def _events(table: TableRef, lake_root: str, events: Sequence[Event]) -> list[Difference]:
+    accounts = {
+        entry.version: entry for entry in ledger.entries(table, lake_root) if entry.version is not None
+    }
+    told = Counter(event.version for event in events if event.version is not None and event.changed)
+    if not accounts:
+        return []
+    known = {event.version for event in events if event.version is not None}
+    newest, present = max(accounts), ledger.version(table, lake_root) or 0
+    found = []
+    for version in sorted(version for version in accounts if version not in known):
+        text = (
+            f"version {version} was published by run {accounts[version].run}, and Airflow has no event of it"
+        )
+        if version == newest and not any(version < later <= present for later in known):
+            extra = event_of(accounts[version])
+            found.append(
+                Difference(
+                    subject=str(table), text=f"{text}: its readers were not told", remedy="event", extra=extra
+                )
+            )
+        elif version > min(known, default=newest):
+            found.append(
+                Difference(
+                    subject=str(table), text=f"{text}; a later event has told its readers", remedy="none"
+                )
+            )
+    for version in sorted(version for version in known if version > present):
+        text = f"Airflow has an event of version {version}, the table ends with {present}: was it restored?"
+        found.append(Difference(subject=str(table), text=text, remedy="person"))
+    for version, times in sorted(told.items()):
+        if times > 1:
+            text = f"version {version} was told {times} times; its readers find nothing new and do nothing"
+            found.append(Difference(subject=str(table), text=text, remedy="none"))
+    return found

@@ -1,0 +1,166 @@
+"""What runs leave behind, and when it goes: staged tables, landed bytes, what never landed, event logs.
+
+Everything here may be run twice, beside anything else, and be cut off at any point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timedelta
+
+from pydantic import BaseModel, ConfigDict
+
+from millstream.contracts.contract import USUAL_LOOKBACK
+from millstream.lake import ledger
+from millstream.lake.storage import File, Storage
+from millstream.lake.tables import TableRef
+from millstream.landing.manifest import (
+    Manifest,
+    at_least,
+    look_back,
+    manifests_of,
+    replace_manifest,
+    unfinished,
+    unlanded,
+)
+
+
+class Removed(BaseModel):
+    """What was there and what of it was (in a dry run: would be) removed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    files: int = 0
+    bytes: int = 0
+    removed_files: int = 0
+    removed_bytes: int = 0
+
+    def plus(self, files: Iterable[File], removed: bool) -> Removed:
+        count, size = 0, 0
+        for file in files:
+            count, size = count + 1, size + file.bytes
+        return Removed(
+            files=self.files + count,
+            bytes=self.bytes + size,
+            removed_files=self.removed_files + count * removed,
+            removed_bytes=self.removed_bytes + size * removed,
+        )
+
+
+def remove_staged(lake_root: str, before: datetime, dry_run: bool = False) -> Removed:
+    """Staged tables and verdicts that nothing has touched since `before`.
+
+    Every DAG run has a deadline: with `before` further back than the longest of them their runs have ended.
+    """
+    storage = Storage(lake_root)
+    folders = [f"staging/{table}" for table in storage.list("staging")]
+    return _remove(
+        storage, [f"{folder}/{name}" for folder in folders for name in storage.list(folder)], before, dry_run
+    )
+
+
+def remove_event_logs(storage: Storage, before: datetime, dry_run: bool = False) -> Removed:
+    """Spark's event logs that nothing has been written to since `before`; `storage` is their folder.
+
+    A server that runs for months rolls its log, so its older files go while it writes the newest.
+    """
+    folders = [name for name in storage.list("") if name.startswith("eventlog_v2_")]
+    rolled = [
+        f"{folder}/{name}"
+        for folder in folders
+        for name in storage.list(folder)
+        if name.startswith("events_")
+    ]
+    single = [name for name in storage.list("") if name not in folders]
+    found = _remove(storage, [*rolled, *single], before, dry_run)
+    for folder in folders:
+        if not dry_run and not any(name.startswith("events_") for name in storage.list(folder)):
+            storage.remove(folder)
+    return found
+
+
+def remove_unlanded(lake_root: str, dataset: str, before: datetime, dry_run: bool = False) -> Removed:
+    """What runs that did not land have left in the landing zone, and nothing has touched since `before`.
+
+    That is their notes, objects that no manifest names, and files whose writing was cut off. As for staged
+    tables `before` is further back than any deadline. What younger notes name stays, however old it is: the
+    retry of that run goes on behind it.
+    """
+    storage = Storage(lake_root)
+    # Before the manifests: a run that lands meanwhile writes its manifest first, and drops its notes then.
+    notes = unfinished(storage, dataset)
+    young = [file for files in notes.values() if not _untouched(files, before) for file in files]
+    named = b"\n".join(storage.read(file.path) for file in young if storage.exists(file.path))
+    left = unlanded(storage, dataset)
+    needed = {path for path in left if path.encode() in named}
+    return _remove(storage, [*notes, *left], before, dry_run, needed)
+
+
+def _remove(
+    storage: Storage,
+    paths: Iterable[str],
+    before: datetime,
+    dry_run: bool,
+    needed: Collection[str] = (),
+) -> Removed:
+    found = Removed()
+    for path in paths:
+        files = storage.files(path)
+        old = path not in needed and _untouched(files, before)
+        found = found.plus(files, old)
+        if old and not dry_run:
+            storage.remove(path)
+    return found
+
+
+def _untouched(files: Sequence[File], before: datetime) -> bool:
+    return bool(files) and all(file.modified < before for file in files)
+
+
+def remove_landed(
+    lake_root: str,
+    dataset: str,
+    before: datetime,
+    now: datetime,
+    dry_run: bool = False,
+    lookback: timedelta | int = USUAL_LOOKBACK,
+) -> Removed:
+    """Bytes that landed before `before`, whose rows are published, and that no other run needs: also not to
+    know again the rows that an increment's `lookback` reads once more.
+
+    The manifest stays, and says so. The same bytes fetched again are landed again.
+    """
+    storage = Storage(lake_root)
+    table = TableRef(zone="silver", name=dataset)
+    published = {entry.run for entry in ledger.entries(table, lake_root)}
+    reached = ledger.watermark(table, lake_root)
+    manifests = manifests_of(storage, dataset)
+    old = [
+        one
+        for one in manifests
+        if one.created_at < before and one.key in published and not _is_read_again(one, reached, lookback)
+    ]
+    needed = {path for one in manifests if one not in old for path in (*one.paths, *one.replaced)}
+    found = Removed()
+    for path in sorted({path for manifest in manifests for path in (*manifest.paths, *manifest.replaced)}):
+        gone = path not in needed
+        found = found.plus(storage.files(path), gone)
+    for manifest in [] if dry_run else old:
+        _forget(storage, manifest, needed, now)
+    return found
+
+
+def _is_read_again(manifest: Manifest, reached: str | None, lookback: timedelta | int) -> bool:
+    """Whether rows of the run are in what the next increment reads."""
+    if reached is None or manifest.watermark_high is None:
+        return False
+    return at_least(manifest.watermark_high, look_back(reached, lookback))
+
+
+def _forget(storage: Storage, manifest: Manifest, needed: set[str], now: datetime) -> None:
+    removed = [path for path in (*manifest.paths, *manifest.replaced) if path not in needed]
+    # Said first: bytes that are gone without a word would look damaged.
+    if removed and manifest.removed_at is None:
+        replace_manifest(storage, manifest.model_copy(update={"removed_at": now}))
+    for path in removed:
+        storage.remove(path)

@@ -1,0 +1,1 @@
+"""What installation adds to the locked packages: jars and native libraries."""

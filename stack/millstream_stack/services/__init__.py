@@ -1,0 +1,1 @@
+"""The services: what each runs, its set-up and its health."""

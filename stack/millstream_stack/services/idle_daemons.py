@@ -1,0 +1,54 @@
+"""Ends the Python daemons that closed sessions leave on the Spark Connect server.
+
+Every session that runs Python there has a daemon of its own, of some 40 MB, and Spark keeps them all for as
+long as the server lives (SPARK-54055). One without workers has had nothing to do for a minute; should its
+session go on, Spark starts another. supervisord wakes this program once a minute, as an event listener.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+
+import psutil
+from supervisor import childutils
+
+from millstream_stack.services.spark_server import SERVER_CLASS
+from millstream_stack.supervision.processes import end
+
+# A daemon that has just been started has no worker yet.
+LEAST_AGE_S = 120.0
+
+
+def idle_daemons(server: psutil.Process, least_age_s: float = LEAST_AGE_S) -> list[psutil.Process]:
+    """The server's Python daemons of at least this age that have no workers."""
+    found = []
+    for process in server.children():
+        with suppress(psutil.Error):
+            old = time.time() - process.create_time() >= least_age_s
+            if old and "pyspark.daemon" in process.cmdline() and not process.children():
+                found.append(process)
+    return found
+
+
+def _connect_servers(supervisor: psutil.Process) -> list[psutil.Process]:
+    found = []
+    for process in supervisor.children():
+        with suppress(psutil.Error):
+            if SERVER_CLASS in process.cmdline():
+                found.append(process)
+    return found
+
+
+def main() -> None:
+    while True:
+        childutils.listener.wait()
+        for server in _connect_servers(psutil.Process(os.getppid())):
+            with suppress(psutil.Error):
+                end(idle_daemons(server))
+        childutils.listener.ok()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""Each package of the library imports only those above it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from millstream.settings import CHECKOUT
+
+LAYERS = (
+    "errors",
+    "settings",
+    "file_kinds",
+    "blame",
+    "contracts",
+    "lake",
+    "transforms",
+    "formats",
+    "landing",
+    "sources",
+    "bronze",
+    "quality",
+    "ml",
+    "models",
+    "publishing",
+    "upkeep",
+    "jobs",
+    "engines",
+)
+LIBRARY = CHECKOUT / "spark_jobs" / "millstream"
+
+
+def _imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            # `from millstream import lake` names a package in what it imports.
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        yield from (name.split(".")[1] for name in names if name.startswith("millstream."))
+
+
+def test_every_package_has_its_layer() -> None:
+    packages = {
+        path.stem for path in LIBRARY.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert packages - {"__init__"} == set(LAYERS)
+
+
+def test_each_layer_imports_only_those_above_it() -> None:
+    wrong = [
+        f"{path.relative_to(LIBRARY)} imports {layer}"
+        for path in sorted(LIBRARY.rglob("*.py"))
+        for own in [path.relative_to(LIBRARY).with_suffix("").parts[0]]
+        if own != "__init__"
+        for layer in _imported(path)
+        if layer in LAYERS and LAYERS.index(layer) > LAYERS.index(own)
+    ]
+    assert wrong == []
