@@ -23,6 +23,7 @@ from millstream.errors import (
     TransientError,
 )
 from millstream.settings import Settings
+from millstream_airflow import catalog
 from millstream_airflow.tasks.retries import RETRY_POLICY
 from millstream_airflow.tasks.spark_job import SparkJobOperator
 
@@ -108,8 +109,8 @@ def test_a_connect_server_that_is_down_is_retried(lake: str, monkeypatch: pytest
 
 def test_a_submission_that_dies_without_a_word_is_retried(lake: str, monkeypatch: pytest.MonkeyPatch) -> None:
     conn = connection(monkeypatch, "gone", conn_type="spark", host="spark://127.0.0.1:1")
+    monkeypatch.setattr(catalog, "spark_conf", lambda: {"spark.driver.memory": "none"})
     operator = job(conn)
-    operator.conf = {"spark.driver.memory": "none"}
     with pytest.raises(ClusterError, match="ended without an outcome") as failure:
         operator.execute(context())
     assert RETRY_POLICY.evaluate(failure.value, 1, 3).action is RetryAction.RETRY

@@ -60,7 +60,7 @@ class RegisterOperator(SparkJobOperator):
         super().__init__(job="register_model", outlets=[catalog.model_asset(spec_name)], **kwargs)
         self.spec_name = spec_name
 
-    def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override]
+    def execute(self, context: Context) -> dict[str, Any]:
         result = super().execute(context)
         context["outlet_events"][catalog.model_asset(self.spec_name)].extra = {
             name: result[name] for name in ("version", "alias", "reason", "champion_version")

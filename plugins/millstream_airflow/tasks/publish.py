@@ -35,7 +35,7 @@ TOLD = (
 class StagingOperator(SparkJobOperator):
     """Stage rows for `publish_staged`; returns the version of the code that made them besides."""
 
-    def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override]
+    def execute(self, context: Context) -> dict[str, Any]:
         return {**super().execute(context), "code_version": catalog.code_version()}
 
 
@@ -80,7 +80,7 @@ class PublishOperator(SparkJobOperator):
             "code_version": arguments["code_version"] or catalog.code_version(),
         }
 
-    def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override]
+    def execute(self, context: Context) -> dict[str, Any]:
         result = super().execute(context)
         self.tell(context, result)
         return result

@@ -1,0 +1,89 @@
+"""Engines: where a job runs, one module a type of Airflow connection, named as the type is.
+
+Each module has a class `Engine`; adding an engine is adding a module. All of them run the same jobs
+(`millstream.jobs`) and raise the library's own exceptions, because Airflow's retry rules match classes.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from airflow.sdk import BaseHook
+
+from millstream.errors import ConfigurationError
+from millstream.lake.tables import NAME
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try of one task of one run."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    number: int
+
+    @classmethod
+    def of(cls, ti: Any) -> Attempt:
+        return cls(ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.try_number)
+
+    @property
+    def name(self) -> str:
+        return self.numbered(self.number)
+
+    def numbered(self, number: int) -> str:
+        """The name of another try of the same task."""
+        return f"{self.dag_id}/{self.run_id}/{self.task_id}/{self.map_index}/{number}"
+
+    def earlier(self, most: int) -> list[str]:
+        """The names of the tries before this one, the last `most` of them."""
+        return [self.numbered(number) for number in range(max(1, self.number - most), self.number)]
+
+
+class Engine(Protocol):
+    """Runs jobs through one connection."""
+
+    def __init__(self, connection: Connection) -> None: ...
+
+    def run(
+        self, job: str, arguments: dict[str, Any], attempt: Attempt, environment: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """The job's result. `environment` reaches the job as its environment: secrets travel nowhere else.
+
+        Raises: what the job raises; ClusterError when it left no word.
+        """
+        ...
+
+    def url(self, attempt: Attempt) -> str | None:
+        """Where a person can watch the job, if anywhere."""
+        ...
+
+    def kill(self) -> None:
+        """End what still runs: the task was cleared, or marked by a person."""
+        ...
+
+
+def engine_for(conn_id: str) -> Engine:
+    """The engine of the connection `conn_id`. Raises ConfigurationError when its type has none."""
+    connection = BaseHook.get_connection(conn_id)
+    kind = connection.conn_type or ""
+    name = f"{__name__}.{kind}"
+    try:
+        module = importlib.import_module(name) if NAME.fullmatch(kind) else None
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        module = None
+    if module is None:
+        raise ConfigurationError(
+            f"connection {conn_id} is of type {kind or 'none'}; a Spark job needs spark_connect or spark"
+        )
+    engine: Engine = module.Engine(connection)
+    return engine

@@ -1,0 +1,49 @@
+"""The job's code runs in the task, its queries on a warm Spark Connect server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from millstream.landing.manifest import run_key
+from millstream.settings import Settings
+from millstream_airflow.engines import Attempt
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+# How many earlier tries of a task are looked for on the server.
+EARLIER_TRIES = 5
+LONGEST_TAG = 60
+
+
+class Engine:
+    """Spark Connect. The connection's extra `ui_url` is the address of the server's own pages."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def run(
+        self, job: str, arguments: dict[str, Any], attempt: Attempt, environment: Mapping[str, str]
+    ) -> dict[str, Any]:
+        from millstream import jobs
+        from millstream.engines import sessions
+
+        os.environ.update(environment)
+        # The arguments are checked before a session is asked for.
+        jobs.parse(job, arguments)
+        url = f"sc://{self._connection.host}:{self._connection.port or 15002}"
+        tag = run_key(attempt.run_id)[:LONGEST_TAG]
+        with sessions.connect(url, attempt.name, attempt.earlier(EARLIER_TRIES), tag=tag) as spark:
+            return jobs.execute(spark, job, arguments)
+
+    def url(self, attempt: Attempt) -> str:
+        from millstream.engines.sessions import session_id
+
+        port = Settings().spark_ui_port
+        ui = self._connection.extra_dejson.get("ui_url") or f"http://{self._connection.host}:{port}"
+        return f"{ui}/connect/session/?id={session_id(attempt.name)}"
+
+    def kill(self) -> None:
+        """Nothing to do: a session ends what runs in it when its task ends, however it does."""

@@ -1,0 +1,69 @@
+"""Engines are found by the type of their connection; one more of them is one more module."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from millstream.errors import ConfigurationError
+from millstream_airflow import engines
+from millstream_airflow.engines import Attempt, engine_for
+from millstream_airflow.tasks.spark_job import SparkJobOperator
+
+ELSEWHERE = """
+class Engine:
+    def __init__(self, connection):
+        self.host = connection.host
+
+    def run(self, job, arguments, attempt, environment):
+        return {"job": job, "host": self.host, "attempt": attempt.name, "months": arguments["partitions"]}
+
+    def url(self, attempt):
+        return f"http://{self.host}/{attempt.name}"
+
+    def kill(self):
+        raise KeyboardInterrupt("killed")
+"""
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A connection to an engine that only this test has."""
+    (tmp_path / "elsewhere.py").write_text(ELSEWHERE)
+    monkeypatch.setattr(engines, "__path__", [*engines.__path__, str(tmp_path)])
+    monkeypatch.setenv("AIRFLOW_CONN_FAR", json.dumps({"conn_type": "elsewhere", "host": "far"}))
+    return "far"
+
+
+def test_an_engine_is_one_module(elsewhere: str) -> None:
+    operator = SparkJobOperator(
+        task_id="t", job="transform", arguments={"partitions": ["2013-01"]}, conn_id=elsewhere
+    )
+    ti = SimpleNamespace(dag_id="d", run_id="manual__1", task_id="t", map_index=-1, try_number=2)
+    context: Any = {"dag_run": SimpleNamespace(run_id="manual__1"), "ti": ti}
+    assert operator.execute(context) == {
+        "job": "transform",
+        "host": "far",
+        "attempt": "d/manual__1/t/-1/2",
+        "months": ["2013-01"],
+    }
+    assert operator.links["Spark"] == "http://far/d/manual__1/t/-1/2"
+    with pytest.raises(KeyboardInterrupt, match="killed"):
+        operator.on_kill()
+
+
+@pytest.mark.parametrize("kind", ["http", "../x", "millstream.jobs", ""])
+def test_a_connection_of_another_type_is_refused(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_ODD", json.dumps({"conn_type": kind, "host": "far"}))
+    with pytest.raises(ConfigurationError, match="a Spark job needs spark_connect or spark"):
+        engine_for("odd")
+
+
+def test_the_tries_before_one_are_named() -> None:
+    attempt = Attempt("d", "r", "t", -1, 4)
+    assert attempt.earlier(2) == ["d/r/t/-1/2", "d/r/t/-1/3"]
+    assert Attempt("d", "r", "t", -1, 1).earlier(5) == []
