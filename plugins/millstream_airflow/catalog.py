@@ -12,6 +12,8 @@ from airflow.sdk import Asset
 from millstream.contracts.contract import Contract
 from millstream.contracts.documents import read_json
 from millstream.errors import ContractError
+from millstream.features import feature_table, feature_tables
+from millstream.models import model_spec, models
 from millstream.settings import Settings
 
 
@@ -36,6 +38,15 @@ def suite(name: str) -> dict[str, Any]:
 def datasets() -> list[str]:
     """Names of all datasets that have a contract."""
     return sorted(path.stem for path in (dags_folder() / "datasets").glob("*.yaml"))
+
+
+def published_tables() -> list[str]:
+    """Every table that a DAG publishes: of each dataset, each feature table, and each model's predictions."""
+    return [
+        *(f"silver.{dataset}" for dataset in datasets()),
+        *(str(feature_table(name).table) for name in feature_tables()),
+        *(model_spec(name).predictions_table for name in models()),
+    ]
 
 
 @cache

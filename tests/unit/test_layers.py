@@ -23,6 +23,7 @@ LAYERS = (
     "quality",
     "ml",
     "models",
+    "features",
     "publishing",
     "upkeep",
     "jobs",

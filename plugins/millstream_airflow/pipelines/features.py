@@ -7,6 +7,7 @@ from datetime import timedelta
 from airflow.sdk import DAG, AssetAny, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
+from millstream.features import feature_table
 from millstream.lake.tables import TableRef
 from millstream_airflow import catalog
 from millstream_airflow.tasks.alerts import RunNotifier
@@ -24,8 +25,10 @@ them has never been published.
 """
 
 
-def features_dag(dag_id: str, table: str, inputs: tuple[str, ...], partition_column: str) -> DAG:
-    """The DAG `dag_id` that makes the gold table `table` from the tables `inputs`."""
+def features_dag(dag_id: str, name: str) -> DAG:
+    """The DAG `dag_id` that makes the feature table `name` as `millstream.features` declares it."""
+    declared = feature_table(name)
+    table, inputs = str(declared.table), declared.inputs
     with DAG(
         dag_id=dag_id,
         description=f"Rebuild {table} when one of its inputs changes",
@@ -50,7 +53,7 @@ def features_dag(dag_id: str, table: str, inputs: tuple[str, ...], partition_col
             table,
             build,
             catalog.table_asset(table),
-            arguments={"load": "full", "partition_column": partition_column},
+            arguments={"load": "full", "partition_column": declared.partition_column},
         )
     return dag
 

@@ -34,8 +34,9 @@ key, how many rows should have been read and how many were.
 """
 
 
-def reconcile_dag(tables: tuple[str, ...]) -> DAG:
-    """The DAG `reconcile`; `tables` are those whose assets are compared."""
+def reconcile_dag() -> DAG:
+    """The DAG `reconcile`, over every table that a DAG publishes."""
+    tables = catalog.published_tables()
     with DAG(
         dag_id="reconcile",
         description="Compare sources, landing, tables, ledger and asset events; repair lost events",
@@ -50,7 +51,7 @@ def reconcile_dag(tables: tuple[str, ...]) -> DAG:
     ) as dag:
         compared = compare.override(
             inlets=[catalog.table_asset(table) for table in tables], outlets=[REPAIRED]
-        )(list(tables))
+        )(tables)
         report(compared)  # type: ignore[arg-type]
         SparkJobOperator(
             task_id="rebuild_ledger",

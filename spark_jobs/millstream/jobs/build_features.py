@@ -7,6 +7,7 @@ import importlib
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+from millstream.features import feature_table
 from millstream.jobs import JobModel
 from millstream.lake.delta import require_writer
 from millstream.lake.reading import read_at
@@ -35,11 +36,12 @@ class Result(JobModel):
 def run(spark: SparkSession, args: Args) -> Result:
     require_writer(spark, args.lake_root)
     target = TableRef.parse(args.table)
+    declared = feature_table(target.name)
     module = importlib.import_module(f"millstream.transforms.{target.name}")
     inputs = {
         TableRef.parse(table).name: read_at(spark, table, args.lake_root, version)
         for table, version in args.inputs.items()
     }
-    rows = module.features(inputs).withColumn("_partition", F.col(module.PARTITION))
+    rows = module.features(inputs).withColumn("_partition", F.col(declared.partition_column))
     staged = write_staged(rows, target.staging_uri(args.lake_root, args.run))
     return Result(staged_uri=staged.uri, staged_version=staged.version, rows=staged.rows, inputs=args.inputs)

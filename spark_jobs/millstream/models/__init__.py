@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
 import re
 
 from millstream.errors import ConfigurationError
@@ -22,3 +23,8 @@ def model_spec(name: str) -> ModelSpec:
             if error.name != module:
                 raise
     raise ConfigurationError(f"no such model: {name!r}; models are declared in spark_jobs/millstream/models")
+
+
+def models() -> list[str]:
+    """The names of all models."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))

@@ -24,9 +24,7 @@ from millstream.transforms import Reference, column
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-INPUTS = ("silver.flights", "silver.weather", "silver.planes", "silver.airports", "silver.airlines")
 KEY = ("flight_date", "carrier", "flight", "origin")
-PARTITION = "month"
 LABEL = "arrived_late"
 
 LEAD_S = 3600
@@ -98,7 +96,7 @@ def features(silver: dict[str, DataFrame]) -> DataFrame:
     """One row per flight: the columns of `SCHEMA` and `_source_row_id`; runs no action.
 
     Args:
-        silver: the tables of `INPUTS` by name ("flights", "weather", "planes", "airports", "airlines").
+        silver: the tables that `millstream.features` declares, by name without the zone ("flights", …).
     """
     flights = _with_schedule(silver["flights"])
     rows = _with_destination(flights, silver["airports"])

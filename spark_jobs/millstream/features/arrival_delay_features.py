@@ -1,0 +1,9 @@
+"""Features for "will this flight arrive more than 15 minutes late?"; one row a flight."""
+
+from millstream.features import FeatureTable
+
+TABLE = FeatureTable(
+    name="arrival_delay_features",
+    inputs=("silver.flights", "silver.weather", "silver.planes", "silver.airports", "silver.airlines"),
+    partition_column="month",
+)
