@@ -41,7 +41,7 @@ from millstream.sources import (
 
 HOW_TO_INSTALL = (
     "Add it to the dependencies in pyproject.toml, lock it as "
-    "docs/adr/0014-locked-requirements-with-overrides.md says, run `make`, and start the stack again"
+    "docs/adr/0011-one-locked-environment.md says, run `make`, and start the stack again"
 )
 _SLICES: dict[str, type[Slice]] = {"files": FileSlice, "http": HttpSlice, "sql": SqlSlice}
 

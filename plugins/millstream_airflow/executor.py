@@ -4,8 +4,13 @@ Its idle workers wait for their turn at one queue under a lock that multiprocess
 process that is killed with it: no worker gets a task any more, until the scheduler is restarted. And it
 forgets a task as soon as a worker has it. A task that waits for something, and is resumed at once, runs twice
 under one key: the end of the first run, heard of during the second, passes for the second's, and the task is
-failed (apache/airflow 71580, 72716). So it is in Airflow 3.3.2 (`executors/local_executor.py`); this module
-may go when neither is.
+failed (apache/airflow 67287, 71580, 72716). So it is in Airflow 3.3.2 (`executors/local_executor.py`); this
+module may go when neither is.
+
+Two gaps are left. A worker that dies within microseconds of reading a task off the pipe takes it along:
+Airflow finds the task after `task_queued_timeout`, ten minutes. And SQLite locks no rows: an answer that a
+program gives in the tenth of a second between a question and its wait is kept, but the task goes on waiting
+until its time to answer is over. A program waits until the task is *awaiting_input*.
 """
 
 from __future__ import annotations

@@ -64,13 +64,18 @@ def test_tests_exist(document: Path) -> None:
         assert f"def {match['name']}(" in source, match[0]
 
 
-def test_every_decision_is_dated_has_a_status_and_is_listed() -> None:
+def test_every_decision_follows_the_template_and_is_listed() -> None:
     folder = CHECKOUT / "docs" / "adr"
     index = (folder / "README.md").read_text()
     notes = sorted(folder.glob("[0-9]*.md"))
     assert notes
+    assert [int(note.name[:4]) for note in notes] == list(range(1, len(notes) + 1))
     for note in notes:
-        title, _, state = note.read_text().split("\n")[:3]
+        text = note.read_text()
+        assert len(text.splitlines()) <= 40, note.name
+        sections = re.findall(r"^## (.+)$", text, re.MULTILINE)
+        assert sections == ["Context", "Decision", "Consequences"], note.name
+        title, _, state = text.split("\n")[:3]
         match = re.fullmatch(r"Date: \d{4}-\d{2}-\d{2} · Status: (accepted|superseded)", state)
         assert match, note.name
         number = note.name[:4]

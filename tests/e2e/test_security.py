@@ -1,6 +1,9 @@
 """Who may do what, and where no secret may stand: asked of the real stack, after real runs.
 
-docs/threat-model.md says which threat each test is about.
+docs/threat-model.md says which threat each test is about. The search for secrets reads every file below the
+stack's home except the folder of secrets, unpacked (event logs are zstandard, data is Parquet, database pages
+cut long values). It would also pass if it looked in the wrong place, so for each place there is a text of the
+same runs, usually a run id, that the same function must find in what it has just read.
 """
 
 from __future__ import annotations

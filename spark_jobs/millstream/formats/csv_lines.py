@@ -1,4 +1,10 @@
-"""CSV: a header, then one record a line, but for line ends in quotes."""
+"""CSV: a header, then one record a line, but for line ends in quotes.
+
+A quote that is never closed would make the rest of the file a part of its field: put in front of one tail
+number, it cost 999 flights that nothing counted. So a quote must be closed, and in front of a delimiter;
+where it is not, the line on which the record began is a row that cannot be read, and reading goes on with
+the next line. A value like `"ab"c`, which Python's reader would take for `abc`, is refused.
+"""
 
 from __future__ import annotations
 

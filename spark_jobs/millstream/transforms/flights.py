@@ -1,4 +1,9 @@
-"""Flights: every scheduled departure from New York's airports, with its delays."""
+"""Flights: every scheduled departure from New York's airports, with its delays.
+
+Arrivals stay on the destination's clock: their UTC time needs the time zone of `silver.airports`, and a
+transform to silver sees one dataset. `arrival_delay_features` derives it, with both tables at pinned
+versions.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,11 @@
-"""Weather: hourly observations at the airports of departure."""
+"""Weather: hourly observations at the airports of departure.
+
+The key is the source's own: airport and local hour. When daylight saving time ended on 2013-11-03, hour 1
+came twice, so each of the three airports has two observations under one key: the first in file order is
+published, the second counts as deduplicated. To keep both, change `primary_key` in the contract to [origin,
+time_hour], `KEY` here to ("origin", "observed_utc") and the uniqueness rule in the suite; then raise the
+contract's version and run a full refresh.
+"""
 
 from __future__ import annotations
 

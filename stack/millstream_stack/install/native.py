@@ -1,7 +1,9 @@
 """Puts the compression libraries of Spark's jars into files, so that a running server has nothing to unpack.
 
 By itself Java unpacks such a library into its temporary folder at first use. When that disk is full just
-then, the library counts as missing until the process ends, and with it Parquet's default codec. LZ4 goes on
+then, the library counts as missing until the process ends, and with it Parquet's default codec (seen in three
+of three runs). A first write at each start would only move that moment. Sessions of spark-submit are Java
+processes of their own and unpack by themselves. LZ4 goes on
 in Java then and is left alone.
 """
 

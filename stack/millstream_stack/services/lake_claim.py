@@ -2,9 +2,13 @@
 
     python -m millstream_stack.services.lake_claim <lake root> <home> <command> …
 
-claims the lake, empties the server's scratch space and becomes the command. The claim is a POSIX record lock
-on a file beside the lake's tables: it stays with a process that becomes another program, goes to none of its
-children, and the kernel takes it back when the process ends, however it ends.
+claims the lake, empties the server's scratch space and becomes the command. The claim is a POSIX record
+lock on a file beside the lake's tables: it stays with a process that becomes another program, goes to none
+of its children, and the kernel takes it back when the process ends, however it ends. Nothing else in this
+process may open and close that file: the kernel would take the lock back.
+
+The scratch space is emptied here because Spark removes shuffles and spills only when it ends normally: each
+kill of the server left more of them on the disk. The folder is the server's own, so nobody else's files go.
 """
 
 from __future__ import annotations
