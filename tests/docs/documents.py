@@ -9,7 +9,7 @@ from millstream.settings import CHECKOUT
 
 DOCUMENTS = sorted(
     [
-        *(CHECKOUT / name for name in ("README.md", "CHANGELOG.md")),
+        *(CHECKOUT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
         *(path for folder in ("docs", "bench") for path in (CHECKOUT / folder).rglob("*.md")),
     ]
 )
