@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from documents import DOCUMENTS, prose
 
 from millstream.settings import CHECKOUT
@@ -16,6 +20,10 @@ MAKE = re.compile(r"\bmake ([a-z0-9]+(?:-[a-z0-9]+)*)\b(?=[`\s]|$)")
 TARGET = re.compile(r"^([a-z0-9-]+):", re.MULTILINE)
 TEST = re.compile(r"`(?P<file>tests/[\w/]+\.py)::(?P<name>test_\w+)`")
 INLINE = re.compile(r"`([^`\n]+)`")
+# An excerpt in the README: the file's path in bold at the start of a line, then a fenced block.
+EXCERPT = re.compile(
+    r"^\*\*`(?P<path>[^`\n]+)`\*\*[^\n]*\n\n```\w*\n(?P<content>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 # Top-level folders of the checkout: a path that starts with one of them must be there.
 TRACKED = ("dags/", "plugins/", "spark_jobs/", "expectations/", "stack/", "demo/", "conf/", "tests/", "docs/")
 
@@ -82,3 +90,25 @@ def test_every_decision_follows_the_template_and_is_listed() -> None:
         assert title.startswith(f"# {number}. "), note.name
         row = f"| [{number}]({note.name}) | {title.partition('. ')[2]} | {match[1]} |"
         assert row in index, note.name
+
+
+def test_the_excerpts_in_the_readme_are_what_the_files_say() -> None:
+    excerpts = EXCERPT.findall((CHECKOUT / "README.md").read_text())
+    assert {Path(path).suffix for path, _ in excerpts} == {".yaml", ".py", ".json"}
+    for path, excerpt in excerpts:
+        content = (CHECKOUT / path).read_text()
+        match Path(path).suffix:
+            case ".yaml":
+                assert contains(yaml.safe_load(content), yaml.safe_load(excerpt)), path
+            case ".json":
+                assert json.loads(excerpt) in json.loads(content)["expectations"], path
+            case _:
+                statements = {ast.dump(statement) for statement in ast.parse(content).body}
+                assert statements >= {ast.dump(statement) for statement in ast.parse(excerpt).body}, path
+
+
+def contains(whole: Any, part: Any) -> bool:
+    """Whether the mapping `whole` has all that `part` has, at every depth."""
+    if isinstance(part, dict):
+        return all(key in whole and contains(whole[key], value) for key, value in part.items())
+    return bool(whole == part)
