@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from millstream.bronze.rows import decoder, delivered
@@ -344,6 +344,8 @@ CHANGE = st.tuples(st.floats(0, 1, exclude_max=True), st.binary(max_size=3), st.
 @pytest.mark.parametrize("file_format", list(GOOD))
 @settings(max_examples=200, deadline=None)
 @given(changes=st.lists(CHANGE, min_size=1, max_size=4), cut=st.floats(0.5, 1.5), empty=st.booleans())
+# A zip file's member without a name.
+@example(changes=[(0.875, bytes(3), 1), (0.9375, bytes(1), 3)], cut=1.0, empty=False)
 def test_whatever_has_happened_to_a_file_it_is_read_or_refused_in_one_line(
     file_format: str, changes: list[tuple[float, bytes, int]], cut: float, empty: bool
 ) -> None:
