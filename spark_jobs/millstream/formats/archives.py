@@ -80,9 +80,7 @@ def _readable(stream: IO[bytes], kind: str) -> Iterator[None]:
 def _only_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     # `is_dir` of Python 3.11 looks for the last character of a name that is empty in a damaged file.
     members = [
-        info
-        for info in archive.infolist()
-        if not info.filename.endswith("/") and not _is_of_the_system(info)
+        info for info in archive.infolist() if not info.filename.endswith("/") and not _is_of_the_system(info)
     ]
     if len(members) == 1:
         return members[0]
