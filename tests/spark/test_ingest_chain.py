@@ -22,7 +22,7 @@ from millstream.errors import (
 )
 from millstream.jobs import publish
 from millstream.jobs.publish import row_hash
-from millstream.lake import ledger, writing
+from millstream.lake import delta, ledger
 from millstream.lake.delta import Commit, TableDefinition, create_table, replace
 from millstream.lake.tables import TableRef
 from millstream.transforms import transform_of
@@ -483,9 +483,9 @@ def test_a_table_is_published_by_one_run_at_a_time(published: Chain, monkeypatch
     published.land("r2", ["2013-01"])
     staged = published.stage("r2")
     published.judge("r2", staged)
-    monkeypatch.setattr(writing, "TURN_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(delta, "TURN_TIMEOUT_S", 0.1)
     with (
-        writing.turn(published.table, published.root),
+        delta.turn(published.table, published.root),
         pytest.raises(ClusterError, match=r"silver\.flights: another run has been publishing it"),
     ):
         published.publish("r2", staged, ["2013-01"])
