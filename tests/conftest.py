@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_report import Report
 from xdist.scheduler import LoadScopeScheduling
 
 from millstream.settings import CHECKOUT
+from tests.support.fault_report import Report
 
 # Spark starts its Python workers by name; the `python3` of the PATH may be another one.
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)

@@ -11,13 +11,13 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-import jvm
 import pytest
 from pyspark.sql.connect.client import SparkConnectClient
 
 from millstream.settings import CHECKOUT, Settings
 from millstream_stack.services.lake_claim import scratch_path
 from millstream_stack.services.spark_server import spark_connect_command, write_spark_properties
+from tests.support import jvm
 
 UP_TIMEOUT_S = 180.0
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chain import Chain, contract_of, small_suite
-from test_drift_over_connect import ROWS, SOURCE
 
 from millstream.engines import sessions
 from millstream.errors import TransformError
 from millstream.settings import Settings
 from millstream.transforms import planes as module
+from tests.connect.test_drift_over_connect import ROWS, SOURCE
+from tests.support.chain import Chain, contract_of, small_suite
 
 PATH = "spark_jobs/millstream/transforms/planes.py"
 WRONG = (

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from test_idle_daemons import process_of
 
 from millstream.engines import sessions
 from millstream.errors import LakeWriterError
 from millstream.settings import Settings
 from millstream_stack.services.lake_claim import claim_path, require_unclaimed, scratch_path
+from tests.connect.test_idle_daemons import process_of
 
 
 def test_a_running_server_has_its_lake_and_its_python_daemons_have_not(server: Settings) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from chain import Chain, contract_of, small_suite
-
 from millstream.engines import sessions
 from millstream.settings import Settings
+from tests.support.chain import Chain, contract_of, small_suite
 
 SOURCE = {"kind": "files", "connection": "drop", "format": "csv", "path": "planes.csv"}
 ROWS = """\

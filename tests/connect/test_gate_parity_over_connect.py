@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from gate_parity import FRAMES, assert_parity
 from pyspark.sql import SparkSession
 
 from millstream.engines import sessions
 from millstream.settings import Settings
+from tests.support.gate_parity import FRAMES, assert_parity
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,6 @@ import json
 from pathlib import Path
 
 import pytest
-from chain import Chain, contract_of, month_zip, small_suite
-from ledger_tables import publish
 from rich.console import Console
 
 from millstream import jobs
@@ -18,6 +16,8 @@ from millstream.lake.storage import Storage
 from millstream.settings import Settings
 from millstream_stack.commands.sql import QueryError, run_query
 from millstream_stack.commands.sql_output import Format
+from tests.support.chain import Chain, contract_of, month_zip, small_suite
+from tests.support.ledger_tables import publish
 
 
 @pytest.fixture

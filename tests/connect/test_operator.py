@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from airflow.sdk.definitions.retry_policy import RetryAction
 from deltalake import DeltaTable
-from test_sessions import running_jobs, wait_for_jobs
 
 from millstream.errors import (
     ClusterError,
@@ -26,6 +25,7 @@ from millstream.settings import Settings
 from millstream_airflow import catalog
 from millstream_airflow.tasks.retries import RETRY_POLICY
 from millstream_airflow.tasks.spark_job import SparkJobOperator
+from tests.connect.test_sessions import running_jobs, wait_for_jobs
 
 
 def connection(monkeypatch: pytest.MonkeyPatch, name: str, **fields: Any) -> str:
@@ -76,7 +76,7 @@ def test_a_later_try_ends_what_an_earlier_one_left_running(
 ) -> None:
     conn = connection(monkeypatch, "c", conn_type="spark_connect", host=server.host, port=server.connect_port)
     uri = f"file://{tmp_path}/table"
-    script = Path(__file__).with_name("slow_writer.py")
+    script = Path(__file__).parents[1] / "support" / "slow_writer.py"
     # Named as the operator names the first try of the context's task; a session's name is used once.
     first = subprocess.Popen([sys.executable, str(script), server.connect_url, "d/manual__3/t/-1/1", uri])
     wait_for_jobs(server, wanted=True)

@@ -61,7 +61,7 @@ def wait_for_jobs(server: Settings, wanted: bool) -> None:
 def test_a_retry_ends_the_killed_clients_write_before_it_writes(server: Settings, tmp_path: Path) -> None:
     uri = f"file://{tmp_path}/table"
     first, second = "dag/run/task/-1/1", "dag/run/task/-1/2"
-    script = Path(__file__).with_name("slow_writer.py")
+    script = Path(__file__).parents[1] / "support" / "slow_writer.py"
     client = subprocess.Popen([sys.executable, str(script), server.connect_url, first, uri])
     wait_for_jobs(server, wanted=True)
     os.kill(client.pid, signal.SIGKILL)

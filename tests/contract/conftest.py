@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import sqlalchemy as sa
-from postgres_server import PostgresServer
-from sql_runs import at, run
+
+from tests.support.postgres_server import PostgresServer
+from tests.support.sql_runs import at, run
 
 
 @pytest.fixture(scope="session")

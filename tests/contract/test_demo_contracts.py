@@ -7,7 +7,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
-from loopback import serve
 
 from millstream.bronze.rows import decoder, delivered
 from millstream.contracts import drift
@@ -21,6 +20,7 @@ from millstream_demo.docstrings import publish_docstrings
 from millstream_demo.flights import publish_flights
 from millstream_demo.register import publish_register
 from millstream_demo.weather_api import create_app, weather_records
+from tests.support.loopback import serve
 
 CONTRACTS = Path(__file__).parents[2] / "dags" / "datasets"
 TOKEN = "t0ken-only-for-tests"

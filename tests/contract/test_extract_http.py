@@ -12,7 +12,6 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import Request, Response
-from loopback import closed_port, serve
 
 from millstream.bronze.rows import decoder
 from millstream.contracts.contract import Contract
@@ -22,6 +21,7 @@ from millstream.landing.manifest import Landing, read_manifest
 from millstream.sources.http import HttpExtractor, HttpSlice
 from millstream.sources.http_client import HttpEndpoint, Patience, retry_after
 from millstream_demo.weather_api import create_app
+from tests.support.loopback import closed_port, serve
 
 TOKEN = "t0ken-only-for-tests"
 RECORDS = [

@@ -11,8 +11,18 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from postgres_server import PASSWORD
-from sql_runs import (
+
+from millstream.errors import (
+    ConfigurationError,
+    ContractError,
+    SchemaDriftError,
+    SourceDataError,
+    SourceUnavailableError,
+)
+from millstream.landing.manifest import Landing
+from millstream.sources.sql import SqlExtractor, SqlSlice
+from tests.support.postgres_server import PASSWORD
+from tests.support.sql_runs import (
     INCREMENTAL,
     PLANES,
     THREE_PLANES,
@@ -24,16 +34,6 @@ from sql_runs import (
     tailnums,
     where,
 )
-
-from millstream.errors import (
-    ConfigurationError,
-    ContractError,
-    SchemaDriftError,
-    SourceDataError,
-    SourceUnavailableError,
-)
-from millstream.landing.manifest import Landing
-from millstream.sources.sql import SqlExtractor, SqlSlice
 
 
 def test_rows_are_landed_in_key_order_a_parquet_file_a_batch(engine, lake):

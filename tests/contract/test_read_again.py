@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 
 import httpx
-import ledger_tables
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 from fastapi import FastAPI, Response
-from loopback import serve
-from sql_runs import INCREMENTAL, Try, at, contract, run, tailnums
 
 from millstream.contracts.contract import Contract
 from millstream.errors import ConfigurationError, ContractError, SourceDataError
@@ -21,6 +18,9 @@ from millstream.sources import SqlExtractor
 from millstream.sources.http import HttpExtractor
 from millstream.sources.http_client import HttpEndpoint
 from millstream.upkeep.reconcile_source import compare_with_source
+from tests.support import ledger_tables
+from tests.support.loopback import serve
+from tests.support.sql_runs import INCREMENTAL, Try, at, contract, run, tailnums
 
 DAY = 86_400
 

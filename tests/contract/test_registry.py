@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
-from loopback import closed_port, serve
 
 from millstream.errors import ConfigurationError, TrackingError
 from millstream_airflow.registry import champion_version, has_version, pinned_versions
+from tests.support.loopback import closed_port, serve
 
 Answer = Callable[[Request], JSONResponse]
 

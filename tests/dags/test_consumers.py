@@ -11,7 +11,6 @@ import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 from airflow.sdk.execution_time.context import set_current_context
 from deltalake import DeltaTable
-from ledger_tables import publish
 
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
@@ -20,6 +19,7 @@ from millstream_airflow import catalog
 from millstream_airflow.pipelines import ingest
 from millstream_airflow.pipelines import models as model_dags
 from millstream_airflow.pipelines.features import changed_inputs
+from tests.support.ledger_tables import publish
 
 GOLD = "gold.arrival_delay_features"
 INPUTS = ["silver.flights", "silver.planes"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ledger_tables import publish
 
 from millstream.errors import ContractError
 from millstream.lake.storage import Storage
 from millstream.landing.manifest import manifests_of
 from millstream_airflow import catalog
 from millstream_airflow.pipelines.ingest import plan
+from tests.support.ledger_tables import publish
 
 
 def test_plan_refuses_a_contract_that_breaks_its_readers(

@@ -15,13 +15,13 @@ from airflow.sdk.api.datamodels._generated import AssetResponse
 from airflow.sdk.execution_time.comms import AssetEventResult
 from airflow.sdk.execution_time.context import OutletEventAccessors, set_current_context
 from airflow.serialization.serialized_objects import DagSerialization
-from ledger_tables import publish, write
 
 from millstream.errors import ReconciliationError, TrackingError
 from millstream.settings import CHECKOUT
 from millstream_airflow import catalog, registry
 from millstream_airflow.pipelines.maintain import clean_up
 from millstream_airflow.pipelines.reconcile import REPAIRED, compare, report
+from tests.support.ledger_tables import publish, write
 
 TABLES = ["silver.flights", "silver.planes"]
 

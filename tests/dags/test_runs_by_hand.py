@@ -37,7 +37,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedPro
     home = tmp_path_factory.mktemp("airflow")
     (home / "own").mkdir()
     (home / "own" / "past.py").write_text(PAST)
-    script = Path(__file__).with_name("runs_in_a_database.py")
+    script = Path(__file__).parents[1] / "support" / "runs_in_a_database.py"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__")}
     return subprocess.run(
         [sys.executable, str(script), str(CHECKOUT / "dags"), str(home / "own")],

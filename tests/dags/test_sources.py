@@ -8,7 +8,6 @@ import ssl
 
 import httpx
 import pytest
-from ledger_tables import publish
 
 from millstream.contracts.contract import Contract
 from millstream.errors import ConfigurationError
@@ -26,6 +25,7 @@ from millstream_airflow import catalog
 from millstream_airflow.connections import extractor_for, slice_of
 from millstream_airflow.pipelines.reconcile import against_source
 from millstream_demo.register import publish_register
+from tests.support.ledger_tables import publish
 
 SOURCES = {
     "files": {"kind": "files", "connection": "other_system", "format": "csv", "path": "a.csv"},

@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
-from chain import Chain
-from documents import files_shown
 from pyspark.sql import SparkSession
 
 from millstream import transforms
@@ -21,6 +19,8 @@ from millstream.contracts.contract import Contract
 from millstream.lake.tables import TableRef
 from millstream.quality.suite import Suite
 from millstream.settings import CHECKOUT
+from tests.support.chain import Chain
+from tests.support.documents import files_shown
 
 PAGE = CHECKOUT / "docs" / "adding-a-dataset.md"
 DROP = ".millstream/demo/drop/"

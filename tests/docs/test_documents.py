@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
-from documents import DOCUMENTS, prose
 
 from millstream.settings import CHECKOUT
+from tests.support.documents import DOCUMENTS, prose
 
 LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
 HEADING = re.compile(r"^#+ (?P<text>.+)$", re.MULTILINE)

@@ -13,16 +13,16 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
-from canaries import ArgumentWatch
-from carried import NEEDS_A_YEAR
-from machine_clock import MachineClock
-from small_disk import mounted
 
 from millstream.settings import CHECKOUT, Settings
 from millstream_stack.clients.airflow_api import AirflowApi, wait_for_dags
 from millstream_stack.credentials import Credentials, load_or_create
 from millstream_stack.environment import airflow_connections
 from millstream_stack.supervision.lifecycle import down, up
+from tests.support.canaries import ArgumentWatch
+from tests.support.carried import NEEDS_A_YEAR
+from tests.support.machine_clock import MachineClock
+from tests.support.small_disk import mounted
 
 PORTS = ("airflow_port", "mlflow_port", "connect_port", "spark_ui_port", "sources_port")
 PARSE_TIMEOUT_S = 240.0

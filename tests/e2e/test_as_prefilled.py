@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from carried import NEEDS_A_YEAR
-from docs.screenshots import executable, logged_in
 from playwright.sync_api import Locator, Page, sync_playwright
 
+from docs.screenshots import executable, logged_in
 from millstream.errors import ConfigurationError
 from millstream.lake import ledger
 from millstream.lake.tables import TableRef
@@ -19,6 +18,7 @@ from millstream.settings import CHECKOUT, Settings
 from millstream_stack.clients.airflow_api import AirflowApi, Run, Task
 from millstream_stack.commands.demo import follow
 from millstream_stack.credentials import Credentials
+from tests.support.carried import NEEDS_A_YEAR
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 

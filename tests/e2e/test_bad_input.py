@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from carried import carry
 
 from millstream.lake import ledger
 from millstream.lake.tables import TableRef
 from millstream.settings import Settings
 from millstream_stack.clients.airflow_api import AirflowApi
 from millstream_stack.commands.demo import error_lines, follow
+from tests.support.carried import carry
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from canaries import files, found
+
+from tests.support.canaries import files, found
 
 SECRET = "vX3_kQ9-canary-7Lm2"
 # Long enough to be cut into pages by SQLite, and repetitive enough to be packed away by all others.

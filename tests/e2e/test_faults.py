@@ -21,11 +21,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from carried import carry
 from deltalake import DeltaTable
-from fault_report import Outcome, Report
-from machine_clock import MachineClock
-from small_disk import fill, mounted
 
 from millstream.errors import ClusterError
 from millstream.lake import ledger
@@ -38,6 +34,10 @@ from millstream_stack.credentials import Credentials
 from millstream_stack.services.airflow_setup import SQLITE_CONNECT_ARGS
 from millstream_stack.supervision.lifecycle import supervisor_of
 from millstream_stack.supervision.processes import strays
+from tests.support.carried import carry
+from tests.support.fault_report import Outcome, Report
+from tests.support.machine_clock import MachineClock
+from tests.support.small_disk import fill, mounted
 
 pytestmark = [pytest.mark.fault, pytest.mark.thorough, pytest.mark.e2e, pytest.mark.timeout(1200)]
 

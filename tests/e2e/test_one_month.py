@@ -11,7 +11,6 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from carried import carry
 from deltalake import DeltaTable
 
 from millstream.lake import ledger
@@ -19,6 +18,7 @@ from millstream.lake.tables import TableRef
 from millstream.settings import Settings
 from millstream_stack.clients.airflow_api import AirflowApi
 from millstream_stack.commands.demo import follow
+from tests.support.carried import carry
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from test_one_month import carry, lake_rows
 
 from millstream.lake import ledger
 from millstream.lake.tables import TableRef
@@ -16,6 +15,7 @@ from millstream.settings import Settings
 from millstream_stack.clients.airflow_api import AirflowApi
 from millstream_stack.commands.reconcile import reconcile
 from millstream_stack.commands.sql import run_query
+from tests.e2e.test_one_month import carry, lake_rows
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 

@@ -9,9 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from carried import carry
-from test_one_month import lake_rows
-from test_reconcile_and_maintain import reconciled
 
 from millstream.lake import ledger
 from millstream.lake.tables import TableRef
@@ -20,6 +17,9 @@ from millstream.settings import Settings
 from millstream_stack.clients.airflow_api import AirflowApi, Run, Task
 from millstream_stack.commands.demo import follow
 from millstream_stack.credentials import Credentials
+from tests.e2e.test_one_month import lake_rows
+from tests.e2e.test_reconcile_and_maintain import reconciled
+from tests.support.carried import carry
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 

@@ -21,8 +21,6 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from canaries import ArgumentWatch, Text, files, found
-from carried import carry
 
 from millstream.landing.manifest import run_key
 from millstream.settings import Settings
@@ -32,6 +30,8 @@ from millstream_stack.credentials import Credentials
 from millstream_stack.services.declared import service_environment
 from millstream_stack.supervision.lifecycle import supervisor_of
 from millstream_stack.supervision.processes import strays
+from tests.support.canaries import ArgumentWatch, Text, files, found
+from tests.support.carried import carry
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import httpx
 import pytest
-from test_one_month import carry
 
 from millstream.lake import ledger
 from millstream.lake.tables import TableRef
 from millstream.settings import Settings
 from millstream_stack.clients.airflow_api import AirflowApi, Task
 from millstream_stack.credentials import load_or_create
+from tests.e2e.test_one_month import carry
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import Journal, Server, carry, compile_log_store
-from month import MONTH, Month, Undisturbed
+
+from tests.support.harness import Journal, Server, carry, compile_log_store
+from tests.support.month import MONTH, Month, Undisturbed
 
 # Where a commit is stopped: in every Delta log that a run writes, before or after its rename.
 # `lost`: it lands, and its reply is lost.

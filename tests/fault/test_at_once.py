@@ -13,17 +13,17 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
-from chain import Chain
-from fault_report import Outcome, Report
-from harness import Journal, Server, carry, rows_of
-from month import BROKEN, MONTH, NEW, REPEATED, Month, Undisturbed
-from old_files import split
 
 from millstream import jobs
 from millstream.engines import sessions
 from millstream.errors import SupersededError, TransientError
 from millstream.lake import ledger
 from millstream.lake.tables import TableRef
+from tests.support.chain import Chain
+from tests.support.fault_report import Outcome, Report
+from tests.support.harness import Journal, Server, carry, rows_of
+from tests.support.month import BROKEN, MONTH, NEW, REPEATED, Month, Undisturbed
+from tests.support.old_files import split
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(900), pytest.mark.usefixtures("connected_threads")]
 

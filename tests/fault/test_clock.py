@@ -13,10 +13,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from fault_report import Report
-from harness import Journal, Server, account, carry, rows_of
-from machine_clock import MachineClock
-from month import MONTH, NEW, Month
+
+from tests.support.fault_report import Report
+from tests.support.harness import Journal, Server, account, carry, rows_of
+from tests.support.machine_clock import MachineClock
+from tests.support.month import MONTH, NEW, Month
 
 pytestmark = [pytest.mark.fault, pytest.mark.thorough, pytest.mark.timeout(900)]
 

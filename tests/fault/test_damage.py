@@ -10,13 +10,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from fault_report import Report
-from harness import Journal, Killer, Server, carry, rows_of, until
-from month import MONTH, OLD, Month, Undisturbed
-from small_disk import fill, free, mounted
 
 from millstream.engines import sessions
 from millstream.lake.tables import TableRef
+from tests.support.fault_report import Report
+from tests.support.harness import Journal, Killer, Server, carry, rows_of, until
+from tests.support.month import MONTH, OLD, Month, Undisturbed
+from tests.support.small_disk import fill, free, mounted
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(900)]
 

@@ -18,17 +18,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_report import Report
-from harness import UP_TIMEOUT_S, Journal, Killer, Server, after_seconds, carry, rows_of, until
-from month import BROKEN, MONTH, OLD, Month, Undisturbed
 from pyspark.sql import DataFrame
 
 from millstream.engines import sessions
 from millstream.jobs import quality_gate
 from millstream.lake import ledger
 from millstream.quality.gate import run_gate
+from tests.support.fault_report import Report
+from tests.support.harness import UP_TIMEOUT_S, Journal, Killer, Server, after_seconds, carry, rows_of, until
+from tests.support.month import BROKEN, MONTH, OLD, Month, Undisturbed
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(900)]
+
+PUBLISHING_CLIENT = Path(__file__).parents[1] / "support" / "publishing_client.py"
 
 
 def test_a_commit_that_is_cut_off(
@@ -128,7 +130,7 @@ def test_a_client_that_is_killed_between_the_two_commits_of_a_publish(
             month.chain.judge("new", staged)
         server.arm("before", "silver/flights/_delta_log")
         client = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("publishing_client.py")), url, f"{task}/1",
+            [sys.executable, str(PUBLISHING_CLIENT), url, f"{task}/1",
              str(month.chain.drop.parent), json.dumps(staged)],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )  # fmt: skip

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import jvm
 import pytest
 from pyspark.sql import SparkSession
 
 from millstream.settings import Settings
 from millstream_stack.services.spark_server import spark_properties
+from tests.support import jvm
 
 
 @pytest.fixture(scope="session")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from chain import Chain, contract_of, month_zip, small_suite
 from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
-from test_ingest_chain import POSITIVE_DISTANCE, UA1545
 
 from millstream import blame
 from millstream.errors import PermanentError, SourceDataError, TransformError
 from millstream.transforms import flights as module
+from tests.spark.test_ingest_chain import POSITIVE_DISTANCE, UA1545
+from tests.support.chain import Chain, contract_of, month_zip, small_suite
 
 pytestmark = pytest.mark.spark
 

@@ -15,8 +15,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from broken_records import Case, Source, cases, csv_line, json_line, mixed, xml
-from chain import FLIGHTS_HEADER, Chain, contract_of, suite_of
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
@@ -34,6 +32,8 @@ from millstream.transforms import transform_of
 from millstream_demo import docstrings, register
 from millstream_demo.reference import flight_lines, rows
 from millstream_demo.weather_api import weather_records
+from tests.support.broken_records import Case, Source, cases, csv_line, json_line, mixed, xml
+from tests.support.chain import FLIGHTS_HEADER, Chain, contract_of, suite_of
 
 pytestmark = pytest.mark.spark
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 
 import pytest
-from chain import FLIGHTS_HEADER, contract_of
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from millstream.bronze.typed import typed
 from millstream.transforms import flights
 from millstream_demo import reference
+from tests.support.chain import FLIGHTS_HEADER, contract_of
 
 # In New York summer time began on 10 March 2013 and ended on 3 November.
 CHANGES = {("3", "9"), ("3", "10"), ("3", "11"), ("11", "2"), ("11", "3"), ("11", "4")}

@@ -5,19 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from chain import Chain, contract_of, month_zip, small_suite
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
-from test_ingest_chain import AA1141, B6725, EV4308, FEBRUARY, POSITIVE_DISTANCE, UA1545
-from test_look_back import Register
-from test_replay import NEW
 
 from millstream.errors import PermanentError, TransformError
 from millstream.lake import checks, ledger
 from millstream.transforms import column, planes
 from millstream.transforms import flights as module
+from tests.spark.test_ingest_chain import AA1141, B6725, EV4308, FEBRUARY, POSITIVE_DISTANCE, UA1545
+from tests.spark.test_look_back import Register
+from tests.spark.test_replay import NEW
+from tests.support.chain import Chain, contract_of, month_zip, small_suite
 
 pytestmark = pytest.mark.spark
 

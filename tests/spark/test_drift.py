@@ -18,7 +18,6 @@ from xml.sax.saxutils import escape
 
 import pytest
 import sqlalchemy as sa
-from chain import Chain, contract_of, small_suite
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
@@ -34,6 +33,7 @@ from millstream.lake.tables import TableRef
 from millstream.landing.manifest import Landing, in_memory, read_manifest
 from millstream.sources.sql import SqlExtractor
 from millstream.transforms import column
+from tests.support.chain import Chain, contract_of, small_suite
 
 ANY_ROWS = {
     "type": "expect_table_row_count_to_be_between",

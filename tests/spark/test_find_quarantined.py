@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chain import Chain, contract_of, small_suite
 from pyspark.sql import SparkSession
 from pyspark.sql.types import StringType, StructType
 
 from millstream.jobs import find_quarantined
 from millstream.publishing import quarantine
 from millstream.transforms import planes
+from tests.support.chain import Chain, contract_of, small_suite
 
 pytestmark = pytest.mark.spark
 

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench.spark_counts import measure
-from chain import Chain, contract_of, suite_of
-from gate_parity import CASES, DIRTY, SCHEMA
 from pyspark.sql import SparkSession
 
+from bench.spark_counts import measure
 from millstream.quality.gate import run_gate
 from millstream.quality.suite import UNIQUENESS, Suite
 from millstream_demo.flights import publish_flights
+from tests.support.chain import Chain, contract_of, suite_of
+from tests.support.gate_parity import CASES, DIRTY, SCHEMA
 
 pytestmark = pytest.mark.spark
 

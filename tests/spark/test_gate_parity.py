@@ -10,13 +10,24 @@ import math
 from typing import Any
 
 import pytest
-from gate_parity import CASES, DIRTY, FRAMES, SCHEMA, VALUES, assert_parity, both, case, either, where
 from pyspark.sql import SparkSession
 
 from millstream.errors import ContractError, UnsupportedExpectationError
 from millstream.quality.arguments import bound, number
 from millstream.quality.gate import run_gate
 from millstream.quality.suite import METRICS, SPLITTABLE, UNSPLITTABLE, Rule, Suite
+from tests.support.gate_parity import (
+    CASES,
+    DIRTY,
+    FRAMES,
+    SCHEMA,
+    VALUES,
+    assert_parity,
+    both,
+    case,
+    either,
+    where,
+)
 
 
 def test_the_corpus_covers_every_expectation_that_is_counted() -> None:

@@ -6,9 +6,7 @@ import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-import ledger_tables
 import pytest
-from chain import Chain, contract_of, month_zip, small_suite, suite_of
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -26,6 +24,8 @@ from millstream.lake import delta, ledger
 from millstream.lake.delta import Commit, TableDefinition, create_table, replace
 from millstream.lake.tables import TableRef
 from millstream.transforms import transform_of
+from tests.support import ledger_tables
+from tests.support.chain import Chain, contract_of, month_zip, small_suite, suite_of
 
 POSITIVE_DISTANCE = {
     "type": "expect_column_values_to_be_between",

@@ -9,15 +9,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
-from chain import Chain, contract_of, small_suite
 from pyspark.sql import SparkSession
-from test_replay import NEW, SEATED
 
 from millstream.lake import ledger
 from millstream.lake.storage import Storage
 from millstream.landing.manifest import UNFIT, Landing, in_memory
 from millstream.sources.sql import SqlExtractor
 from millstream.upkeep import reconcile
+from tests.spark.test_replay import NEW, SEATED
+from tests.support.chain import Chain, contract_of, small_suite
 
 
 class Register:

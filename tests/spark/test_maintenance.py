@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chain import Chain, contract_of, small_suite
-from ledger_tables import publish
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from test_ingest_chain import AA1141, B6725, POSITIVE_DISTANCE, UA1545, month_zip
 
 from millstream.errors import ClusterError, ConfigurationError, LakeWriterError
 from millstream.jobs.rebuild_ledger import LEDGER
 from millstream.lake import ledger
 from millstream.lake.delta import replace
+from tests.spark.test_ingest_chain import AA1141, B6725, POSITIVE_DISTANCE, UA1545, month_zip
+from tests.support.chain import Chain, contract_of, small_suite
+from tests.support.ledger_tables import publish
 
 pytestmark = pytest.mark.spark
 WEEK = 168

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from chain import contract_of
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -16,6 +15,7 @@ from millstream.models import model_spec
 from millstream.transforms import arrival_delay_features as target
 from millstream.transforms import transform_of
 from millstream_demo import reference
+from tests.support.chain import contract_of
 
 MONTH = "3"  # clocks change in it
 # Both are the cutoff of flights that leave an hour later; the first lies on the day when clocks change.

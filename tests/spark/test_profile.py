@@ -9,7 +9,6 @@ from typing import Any
 
 import great_expectations as gx
 import pytest
-from chain import Chain, contract_of, small_suite
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -19,6 +18,7 @@ from millstream.quality.profile import SET_SIZE, _rounded, propose
 from millstream.quality.suite import Suite
 from millstream.quality.verdict import Verdict
 from millstream_demo.flights import publish_flights
+from tests.support.chain import Chain, contract_of, small_suite
 
 pytestmark = pytest.mark.spark
 

@@ -12,10 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from chain import Chain, contract_of, month_zip, small_suite
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
-from test_ingest_chain import AA1141, B6725, EV4308, FEBRUARY, POSITIVE_DISTANCE, UA1545
 
 from millstream.errors import DecisionRefusedError, SourceDataError, SupersededError
 from millstream.lake import ledger
@@ -27,6 +25,8 @@ from millstream.publishing.decisions import DECISIONS
 from millstream.quality.suite import Suite
 from millstream.upkeep import reconcile
 from millstream.upkeep.retention import remove_landed
+from tests.spark.test_ingest_chain import AA1141, B6725, EV4308, FEBRUARY, POSITIVE_DISTANCE, UA1545
+from tests.support.chain import Chain, contract_of, month_zip, small_suite
 
 PLANES = TableRef.parse("silver.planes")
 MONTHS = ["2013-01", "2013-02"]

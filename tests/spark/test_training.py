@@ -18,11 +18,9 @@ import mlflow
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
-from mlflow_server import MlflowServer
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
-from small_disk import mounted
 
 from millstream import jobs
 from millstream.errors import ArtifactDigestError, SourceDataError, TrackingError
@@ -32,6 +30,8 @@ from millstream.ml.pipelines import inputs
 from millstream.ml.scoring import own_threshold, scored_pairs
 from millstream.models import model_spec
 from millstream_demo.docstrings import docstrings_of, public_modules
+from tests.support.mlflow_server import MlflowServer
+from tests.support.small_disk import mounted
 
 pytestmark = pytest.mark.spark
 

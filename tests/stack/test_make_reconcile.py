@@ -9,12 +9,12 @@ from typing import Any
 
 import httpx
 import pytest
-from ledger_tables import publish, write
 from rich.console import Console
 
 from millstream.settings import Settings
 from millstream_stack.clients.airflow_api import AirflowApi
 from millstream_stack.commands.reconcile import reconcile
+from tests.support.ledger_tables import publish, write
 
 ASSETS = [
     {"id": 7, "name": "silver.planes", "group": "lake"},

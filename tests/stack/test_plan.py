@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import ledger_tables
 import pyarrow as pa
 import pytest
-from ledger_tables import write
 from pyspark.sql.pandas.types import to_arrow_schema
 from rich.console import Console
 
@@ -23,6 +21,8 @@ from millstream.transforms import transform_of
 from millstream_stack.clients.mlflow_api import MlflowApi
 from millstream_stack.commands.plan import Touch, plan_of, show_plan
 from millstream_stack.credentials import load_or_create
+from tests.support import ledger_tables
+from tests.support.ledger_tables import write
 
 DATASETS = ("flights", "weather", "planes", "airports", "airlines")
 FEATURES = "gold.arrival_delay_features"

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from ledger_tables import publish, write
 from rich.console import Console
 
 from millstream.settings import CHECKOUT
@@ -21,6 +20,7 @@ from millstream_stack.commands import sql
 from millstream_stack.commands.sql import FIRST_WORD, tables_named
 from millstream_stack.commands.sql_output import printable, show, write_csv, write_json
 from millstream_stack.commands.sql_tables import no_such_table
+from tests.support.ledger_tables import publish, write
 
 FLIGHTS = pa.schema(
     [

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledger_tables import publish
 
 from millstream.contracts.contract import Contract
 from millstream.errors import ContractError
 from millstream.publishing.compatibility import compare, differences, readers, require_compatible
+from tests.support.ledger_tables import publish
 
 COLUMNS: list[dict[str, Any]] = [
     {"name": "tailnum", "type": "string", "description": "Tail number", "nullable": False},

@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import fault_report
 import pytest
-from fault_report import Report
+
+from tests.support import fault_report
+from tests.support.fault_report import Report
 
 
 def rows(path: Path) -> dict[str, list[str]]:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from deltalake import DeltaTable
-from ledger_tables import publish, write
 
 from millstream.errors import ConservationError
 from millstream.jobs import rebuild_ledger
 from millstream.lake import ledger
 from millstream.lake.tables import TableRef
+from tests.support.ledger_tables import publish, write
 
 TABLE = TableRef.parse("silver.flights")
 

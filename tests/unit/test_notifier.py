@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from airflow.sdk import Connection
-from test_wrong_files import shipped
 
 from millstream import errors
 from millstream.bronze.rows import CORRECT_FORMAT, FETCH_AGAIN
@@ -23,6 +22,7 @@ from millstream.settings import CHECKOUT
 from millstream.sources.http import ASK_OWNER
 from millstream_airflow.tasks import alerts as notifier
 from millstream_airflow.tasks.alerts import WIDTH, FailureNotifier, describe
+from tests.unit.test_wrong_files import shipped
 
 STACK = "\n\nJVM stacktrace:\norg.apache.spark.sql.AnalysisException\n\tat org.apache.spark.sql.x(C.scala)"
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from deltalake import CommitProperties, DeltaTable, write_deltalake
-from ledger_tables import account, publish, write
 
 from millstream.lake import ledger
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.landing.manifest import Landing, in_memory
 from millstream.upkeep.reconcile import Difference, Event, compare
+from tests.support.ledger_tables import account, publish, write
 
 TABLE = "silver.flights"
 REFERENCE = TableRef.parse(TABLE)

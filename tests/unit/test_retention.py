@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledger_tables import publish
 
 from millstream.lake.storage import Storage
 from millstream.landing.manifest import Landing, damaged_files, in_memory, read_manifest
@@ -20,6 +19,7 @@ from millstream.upkeep.retention import (
     remove_staged,
     remove_unlanded,
 )
+from tests.support.ledger_tables import publish
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 LIMIT = NOW - timedelta(days=14)

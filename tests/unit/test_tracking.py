@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from mlflow_server import MlflowServer
+
+from tests.support.mlflow_server import MlflowServer
 
 EXPERIMENTS = tuple(f"experiment {number}" for number in range(8))
 PROCESSES = 3

@@ -2,7 +2,8 @@
 
 It reads bounds by types of its own and writes row conditions as SQL (`expectations/row_conditions.py`,
 `execution_engine/sparkdf_execution_engine.py`, release 1.24). Refused is what it would take for something
-else than is written, and what Spark could not read; tests/gate_parity.py proves that the rest is the same.
+else than is written, and what Spark could not read; tests/support/gate_parity.py proves that the rest is the
+same.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Judged are exactly the staged rows that publishing would take. Rules judge those that can be read; how many
 cannot is a rule of its own. Our row predicates count them, Great Expectations decides from the counts. That
-both mean the same rows is proven beforehand (tests/gate_parity.py) and, for the rows that leave, afterwards:
-publishing counts again what it splits.
+both mean the same rows is proven beforehand (tests/support/gate_parity.py) and, for the rows that leave,
+afterwards: publishing counts again what it splits.
 """
 
 from __future__ import annotations

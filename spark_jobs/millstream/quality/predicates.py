@@ -4,7 +4,7 @@ Great Expectations 1.24 counts on Spark but does not hand out the rows, so the s
 quarantined rows is made here, from the same suite. Semantics follow its
 `expectations/metrics/*_map_metrics` (class `_spark` methods): most rules skip nulls, a condition that
 evaluates to null is not counted, and uniqueness counts every member of a group of equals. The counts
-are compared with its own on clean, dirty, empty and all-null data, in tests/gate_parity.py.
+are compared with its own on clean, dirty, empty and all-null data, in tests/support/gate_parity.py.
 """
 
 from __future__ import annotations

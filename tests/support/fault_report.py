@@ -1,6 +1,6 @@
 """The table of fault cases: what was done how often, what it did, and what it cost.
 
-`python tests/fault_report.py PART.jsonl...` prints one table of cases that were run in parts.
+`python tests/support/fault_report.py PART.jsonl...` prints one table of cases that were run in parts.
 """
 
 from __future__ import annotations

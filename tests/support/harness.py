@@ -16,10 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jvm
 import psutil
 import pyspark
-from chain import Chain
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
@@ -35,6 +33,8 @@ from millstream_stack.services.spark_server import (
     write_spark_properties,
 )
 from millstream_stack.supervision.processes import end
+from tests.support import jvm
+from tests.support.chain import Chain
 
 UP_TIMEOUT_S = 180.0
 REACHED_TIMEOUT_S = 180.0

@@ -8,14 +8,13 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from chain import Chain, contract_of, month_zip, small_suite
-from fault_report import Outcome
-from harness import Journal, Server, account, carry, rows_of
-
 from millstream.lake import ledger
 from millstream.lake.ledger import PartitionCounts
 from millstream.lake.tables import TableRef
 from millstream_demo import reference
+from tests.support.chain import Chain, contract_of, month_zip, small_suite
+from tests.support.fault_report import Outcome
+from tests.support.harness import Journal, Server, account, carry, rows_of
 
 MONTH = "2013-01"
 OLD, NEW, BROKEN, REPEATED = 200, 400, 7, 5

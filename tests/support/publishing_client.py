@@ -9,10 +9,9 @@ import json
 import sys
 from pathlib import Path
 
-from chain import Chain, contract_of, small_suite
-from month import KEPT_DISTANCE, MONTH
-
 from millstream.engines import sessions
+from tests.support.chain import Chain, contract_of, small_suite
+from tests.support.month import KEPT_DISTANCE, MONTH
 
 if __name__ == "__main__":
     url, attempt, folder, staged = sys.argv[1:]
