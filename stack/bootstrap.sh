@@ -35,7 +35,11 @@ read_by() {
     case $1 in
     environment) echo requirements.txt conf/requirements-build.txt ;;
     package) echo pyproject.toml ;;
-    jars) echo conf/jars.txt requirements.txt stack/millstream_stack/install/jars.py stack/millstream_stack/install/native.py ;;
+    jars)
+        echo conf/jars.txt requirements.txt spark_jobs/scala/HardLinkLogStore.scala \
+            stack/millstream_stack/install/jars.py stack/millstream_stack/install/native.py \
+            stack/millstream_stack/install/scala.py
+        ;;
     esac
 }
 is_done() { [ -f "$tools/$1.stamp" ] && [ "$(state_of "$1")" = "$(cat "$tools/$1.stamp")" ]; }

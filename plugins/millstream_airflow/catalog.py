@@ -13,6 +13,7 @@ from millstream.contracts.contract import Contract
 from millstream.contracts.documents import read_json
 from millstream.errors import ContractError
 from millstream.features import feature_table, feature_tables
+from millstream.lake.log_store import LOG_STORE, LOG_STORE_CONF
 from millstream.models import model_spec, models
 from millstream.settings import Settings
 
@@ -73,6 +74,7 @@ def spark_conf() -> dict[str, str]:
         "spark.jars": ",".join(jars),
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        LOG_STORE_CONF: LOG_STORE,
         "spark.driver.memory": "2g",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": "2",

@@ -99,9 +99,9 @@ class DecisionRefusedError(PermanentError):
 
 
 class LakeWriterError(PermanentError):
-    """A second process, or a second stack, tried to write Delta tables on a local folder."""
+    """A Spark session without the lake's log store, or a second stack, was to write a local lake."""
 
-    remedy = "run the job over the connection spark_connect; stop the other stack, if one is named"
+    remedy = "start the session as the message says; stop the other stack, if one is named"
 
 
 class ReadBackError(PermanentError):

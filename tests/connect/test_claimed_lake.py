@@ -17,7 +17,7 @@ def test_a_running_server_has_its_lake_and_its_python_daemons_have_not(server: S
     process = process_of(server)
     note = json.loads(claim_path(server.lake_root).read_text())
     assert note == {"home": str(server.home), "pid": process.pid}
-    with pytest.raises(LakeWriterError, match=rf"by the stack in {server.home} \(process {process.pid}\)"):
+    with pytest.raises(LakeWriterError, match=rf"to the stack in {server.home} \(process {process.pid}\)"):
         require_unclaimed(server.lake_root)
 
     with sessions.connect(server.connect_url, "claim/1", [], tag="claim") as spark:

@@ -182,7 +182,7 @@ def test_no_secret_is_left_anywhere(
         "process arguments": (arguments.texts(), f"--lake-root\0{settings.lake_root}"),
         "Spark's event logs": (files(home / "spark-events"), carried.ingest),
         "Spark's configuration": ([connect_configuration(settings, carried.ingest)], carried.ingest),
-        "Spark's web UI": ([spark_ui_environment(settings)], "spark.millstream.lakeWriter"),
+        "Spark's web UI": ([spark_ui_environment(settings)], "spark.delta.logStore.file.impl"),
         "Airflow's database and its XComs": (files(home / "airflow" / "airflow.db"), carried.ingest),
         "MLflow's database": (files(home / "mlflow" / "mlflow.db"), carried.train),
         "MLflow's artifacts": (files(home / "mlflow" / "artifacts"), carried.mlflow_run),

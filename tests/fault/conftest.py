@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.harness import Journal, Server, carry, compile_log_store
+from tests.support.harness import Journal, Server, carry, compile_log_stores
 from tests.support.month import MONTH, Month, Undisturbed
 
 # Where a commit is stopped: in every Delta log that a run writes, before or after its rename.
@@ -31,7 +31,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def log_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_log_store(tmp_path_factory.mktemp("classes"))
+    return compile_log_stores(tmp_path_factory.mktemp("classes"))
 
 
 @pytest.fixture(scope="session")

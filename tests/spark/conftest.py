@@ -21,7 +21,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     builder = SparkSession.builder.master("local[2]")
     # Queries are planned as the stack's own server plans them.
     for name, value in spark_properties(settings).items():
-        if name.startswith(("spark.sql.", "spark.databricks.", "spark.millstream.")):
+        if name.startswith(("spark.sql.", "spark.databricks.", "spark.delta.")):
             builder = builder.config(name, value)
     session = (
         builder.config("spark.jars", ",".join(str(jar) for jar in jars))

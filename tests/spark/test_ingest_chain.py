@@ -22,6 +22,7 @@ from millstream.jobs import publish
 from millstream.jobs.publish import row_hash
 from millstream.lake import delta, ledger
 from millstream.lake.delta import Commit, TableDefinition, create_table, replace
+from millstream.lake.log_store import LOG_STORE_CONF
 from millstream.lake.tables import TableRef
 from millstream.transforms import transform_of
 from tests.support import ledger_tables
@@ -502,14 +503,16 @@ def test_a_clock_that_was_set_back_loses_nothing(published: Chain) -> None:
     assert {row["flight"] for row in published.rows().collect()} == {1545, 1141}
 
 
-def test_a_second_writer_of_a_local_lake_is_refused(flights: Chain, spark: SparkSession) -> None:
+def test_a_session_without_the_log_store_is_refused(flights: Chain, spark: SparkSession) -> None:
     flights.land("r1", ["2013-01"])
-    spark.conf.set("spark.millstream.lakeWriter", "false")
+    log_store = spark.conf.get(LOG_STORE_CONF)
+    assert log_store
+    spark.conf.unset(LOG_STORE_CONF)
     try:
-        with pytest.raises(LakeWriterError, match="not its one writer"):
+        with pytest.raises(LakeWriterError, match=r"no log store .*: start it with spark\.delta"):
             flights.stage("r1")
     finally:
-        spark.conf.set("spark.millstream.lakeWriter", "true")
+        spark.conf.set(LOG_STORE_CONF, log_store)
 
 
 def test_columns_have_comments_and_keys_cannot_be_null(published: Chain, spark: SparkSession) -> None:

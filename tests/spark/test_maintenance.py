@@ -18,6 +18,7 @@ from millstream.errors import ClusterError, ConfigurationError, LakeWriterError
 from millstream.jobs.rebuild_ledger import LEDGER
 from millstream.lake import ledger
 from millstream.lake.delta import replace
+from millstream.lake.log_store import LOG_STORE_CONF
 from tests.spark.test_ingest_chain import AA1141, B6725, POSITIVE_DISTANCE, UA1545, month_zip
 from tests.support.chain import Chain, contract_of, small_suite
 from tests.support.ledger_tables import publish
@@ -191,9 +192,9 @@ def test_a_broken_table_keeps_no_other_from_being_maintained(flights: Chain) -> 
     assert_gone(flights, 0)
 
 
-def test_a_session_that_is_not_the_writer_is_refused(flights: Chain, spark: SparkSession) -> None:
+def test_a_session_without_the_log_store_is_refused(flights: Chain, spark: SparkSession) -> None:
     flights.spark = spark.newSession()
-    flights.spark.conf.set("spark.millstream.lakeWriter", "false")
+    flights.spark.conf.set(LOG_STORE_CONF, "")
     with pytest.raises(LakeWriterError):
         maintain(flights, WEEK)
 

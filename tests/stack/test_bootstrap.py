@@ -16,6 +16,7 @@ READ = (
     "requirements.txt", "pyproject.toml", "conf/jars.txt", "conf/requirements-bootstrap.txt",
     "conf/requirements-build.txt", "conf/requirements-java.txt", "stack/bootstrap.sh",
     "stack/millstream_stack/install/jars.py", "stack/millstream_stack/install/native.py",
+    "stack/millstream_stack/install/scala.py", "spark_jobs/scala/HardLinkLogStore.scala",
 )  # fmt: skip
 TOOLS = ("cat", "dirname", "flock", "git", "mkdir", "rm", "sed", "sh", "sleep", "tail")
 

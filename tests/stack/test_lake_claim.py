@@ -1,4 +1,4 @@
-"""One writer a lake: the claim lives as long as the process that holds it, whatever that has become."""
+"""One stack a lake: the claim lives as long as the process that holds it, whatever that has become."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def test_a_second_server_is_told_who_has_the_lake_and_what_to_do(lake: str, star
         with pytest.raises(LakeWriterError) as error:
             refused()
         assert str(error.value) == (
-            f"{lake} is written by the stack in /somewhere/.millstream (process {first.pid}) already, and a "
-            "local lake has one writer: run `make down` there, or give this stack a lake of its own with "
+            f"{lake} belongs to the stack in /somewhere/.millstream (process {first.pid}) already, and a "
+            "lake has one stack: run `make down` there, or give this stack a lake of its own with "
             "MILLSTREAM_LAKE_ROOT"
         )
     claim(f"{lake}-other", "/elsewhere", wait_s=0)
@@ -93,14 +93,12 @@ def test_a_server_waits_for_one_that_is_dying(lake: str, start: Start) -> None:
     child_of(first)
     second = start("/elsewhere")
     assert second.stderr is not None
-    assert second.stderr.readline().startswith(
-        f"waiting for the lake: {lake} is written by the stack in /some"
-    )
+    assert second.stderr.readline().startswith(f"waiting for the lake: {lake} belongs to the stack in /some")
 
     first.kill()
 
     child_of(second)
-    with pytest.raises(LakeWriterError, match=r"written by the stack in /elsewhere \(process"):
+    with pytest.raises(LakeWriterError, match=r"belongs to the stack in /elsewhere \(process"):
         require_unclaimed(lake)
 
 
@@ -112,7 +110,7 @@ def test_a_lake_that_is_claimed_stops_the_start_before_anything_runs(
 
     with (
         socket.create_server(("127.0.0.1", other.airflow_port)),
-        pytest.raises(LakeWriterError, match="written by the stack in /somewhere"),
+        pytest.raises(LakeWriterError, match="belongs to the stack in /somewhere"),
     ):
         up(other, lambda line: None)
 

@@ -4,15 +4,15 @@ import java.io.IOException
 import java.nio.file.{Files, Path => LocalPath, Paths}
 import java.util.{Iterator => JavaIterator}
 
-import io.delta.storage.HDFSLogStore
+import millstream.lake.HardLinkLogStore
 import org.apache.hadoop.conf.Configuration
 import org.apache.hadoop.fs.Path
 
-/** Delta's own log store, which stops where a test asks it to: in the folder `millstream.fault.dir`, a file
+/** The lake's log store, which stops where a test asks it to: in the folder `millstream.fault.dir`, a file
   * `arm` says "before|after|lost <part of the log entry's path>". Once there it makes the file `reached`; then
   * it waits to be killed, or (`lost`) reports a commit that has landed as failed.
   */
-class PausingLogStore(conf: Configuration) extends HDFSLogStore(conf) {
+class PausingLogStore(conf: Configuration) extends HardLinkLogStore(conf) {
   private val folder = Paths.get(System.getProperty("millstream.fault.dir"))
 
   override def write(
@@ -32,7 +32,7 @@ class PausingLogStore(conf: Configuration) extends HDFSLogStore(conf) {
   private def armed(point: String, path: Path): Boolean = {
     val file: LocalPath = folder.resolve("arm")
     Files.exists(file) && {
-      val Array(wanted, part) = Files.readString(file).trim.split(" ", 2)
+      val Array(wanted, part) = Files.readString(file).trim.split(" ", 2): @unchecked
       wanted == point && path.getName.endsWith(".json") && path.toString.contains(part)
     }
   }

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import pyspark
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
@@ -26,6 +25,8 @@ from millstream.errors import PermanentError
 from millstream.lake import ledger
 from millstream.lake.tables import TableRef
 from millstream.settings import CHECKOUT, Settings
+from millstream_stack.install.jars import pyspark_jars
+from millstream_stack.install.scala import compile_scala
 from millstream_stack.services.idle_daemons import idle_daemons
 from millstream_stack.services.spark_server import (
     properties_path,
@@ -39,19 +40,20 @@ from tests.support.chain import Chain
 UP_TIMEOUT_S = 180.0
 REACHED_TIMEOUT_S = 180.0
 TRIES = 4
+# Spark's jars, and the installed ones with the lake's log store.
+LIBRARIES = (f"{pyspark_jars()}/*", f"{CHECKOUT}/.millstream/jars/*")
 STEPS = ("load_bronze", "transform", "quality_gate", "publish")
 
 
-def compile_log_store(target: Path) -> Path:
-    """Compile the log store with the Scala compiler that pyspark brings; returns the folder of classes."""
-    jars = [Path(pyspark.__file__).parent / "jars" / "*", Settings().home / "jars" / "*"]
-    java = Path(os.environ["JAVA_HOME"]) / "bin" / "java"
-    source = Path(__file__).with_name("PausingLogStore.scala")
-    subprocess.run(
-        [str(java), "-cp", ":".join(map(str, jars)), "scala.tools.nsc.Main", "-usejavacp", "-d", str(target),
-         str(source)],
-        check=True,
-    )  # fmt: skip
+def fault_classpath(classes: Path) -> str:
+    """Java's class path of what a test's Scala needs."""
+    return os.pathsep.join((str(classes), *LIBRARIES))
+
+
+def compile_log_stores(target: Path) -> Path:
+    """Compile the Scala of this folder: log stores that stop on demand, and a process that uses one."""
+    sources = sorted(Path(__file__).parent.glob("*.scala"))
+    compile_scala(sources, list(LIBRARIES), target, target)
     return target
 
 

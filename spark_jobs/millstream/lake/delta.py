@@ -23,12 +23,9 @@ from millstream.errors import (
     LakeWriterError,
     SupersededError,
 )
+from millstream.lake.log_store import LOG_STORE, LOG_STORE_CONF, OF_THIS_PROJECT
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
-
-# The Spark session that may write a local lake carries this setting; Delta's log store locks a local folder
-# inside one JVM only (https://docs.delta.io/latest/delta-storage.html), so a second writer can lose commits.
-WRITER_CONF = "spark.millstream.lakeWriter"
 
 LOG_ENTRY = re.compile(r"\d{20}\.json")
 # Accounts are in the log's commits, and a pinned version is read through them: the log is never cleaned.
@@ -38,12 +35,18 @@ TURN_TIMEOUT_S = 900.0
 
 
 def require_writer(spark: SparkSession, lake_root: str) -> None:
-    """Raise LakeWriterError when `spark` is not the one process that may write this lake."""
-    if not lake_root.startswith("file:") or spark.conf.get(WRITER_CONF, "false") == "true":
+    """Raise LakeWriterError when `spark` could lose commits of other processes to this lake.
+
+    Delta's own log store keeps a local folder's writers apart inside one JVM only
+    (https://docs.delta.io/latest/delta-storage.html).
+    """
+    log_store = spark.conf.get(LOG_STORE_CONF, None) or ""
+    if not lake_root.startswith("file:") or log_store.startswith(OF_THIS_PROJECT):
         return
     raise LakeWriterError(
-        f"{lake_root} is a local folder, and this Spark session is not its one writer: run the job over the "
-        "stack's Spark Connect server (connection spark_connect)"
+        f"{lake_root} is a local folder, and this Spark session has no log store that several processes may "
+        f"write with: start it with {LOG_STORE_CONF}={LOG_STORE} and the jars below .millstream/jars, or run "
+        "the job over the connection spark_connect or spark_default"
     )
 
 

@@ -2,7 +2,8 @@
 
 A machine therefore needs no Maven. `DEFAULT_ARTIFACT_REPOSITORY` names a Maven mirror; `SSL_CERT_FILE` a
 company's certificate bundle, made into a trust store because a bundled Java knows only public authorities.
-At the end it unpacks what the server would unpack while it runs (`native`).
+Beside them it puts the log store, compiled (`scala`), and unpacks what the server would unpack while it runs
+(`native`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from cryptography.utils import CryptographyDeprecationWarning
 from millstream.errors import ConfigurationError
 from millstream.settings import Settings
 from millstream_stack.install import native
+from millstream_stack.install.scala import build_jar
 
+LOG_STORE_JAR = "millstream-log-store.jar"
 # Java refuses a trust store without a password; it holds public certificates only.
 TRUST_STORE_PASSWORD = "changeit"
 
@@ -195,8 +198,15 @@ def fetch(listed: Path, home: Path) -> list[Path]:
 
 def main() -> int:
     settings = Settings()
+    home = settings.root / ".millstream"
     try:
-        fetch(settings.root / "conf" / "jars.txt", settings.root / ".millstream")
+        fetch(settings.root / "conf" / "jars.txt", home)
+        build_jar(
+            [settings.root / "spark_jobs" / "scala" / "HardLinkLogStore.scala"],
+            [f"{pyspark_jars()}/*", f"{home}/jars/*"],
+            home / "jars" / LOG_STORE_JAR,
+            home / "tmp",
+        )
         native.unpack(pyspark_jars(), settings.root / native.FOLDER)
     except ConfigurationError as error:
         print(f"bootstrap: {error}", file=sys.stderr)

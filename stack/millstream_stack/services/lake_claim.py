@@ -1,4 +1,4 @@
-"""The claim on a lake, held by the one process that writes it: the Spark Connect server.
+"""The claim of a stack on its lake, held by its Spark Connect server.
 
     python -m millstream_stack.services.lake_claim <lake root> <home> <command> …
 
@@ -43,12 +43,12 @@ def scratch_path(home: Path) -> Path:
 
 
 def require_unclaimed(lake_root: str) -> None:
-    """Raise LakeWriterError, which names the holder, when a server writes this lake."""
+    """Raise LakeWriterError, which names the holder, when a stack has this lake."""
     os.close(_claimed(lake_root))
 
 
 def claim(lake_root: str, home: str, wait_s: float = DYING_S) -> None:
-    """Make this process the lake's one writer until it ends; `home` is what others are told.
+    """Make the lake the stack's until this process ends; `home` is what others are told.
 
     Raises: LakeWriterError when another one still is after `wait_s` seconds.
     """
@@ -85,8 +85,8 @@ def _claimed(lake_root: str) -> int:
     except (BlockingIOError, PermissionError):
         os.close(lock)
         raise LakeWriterError(
-            f"{lake_root} is written by {_holder(path)} already, and a local lake has one writer: run "
-            "`make down` there, or give this stack a lake of its own with MILLSTREAM_LAKE_ROOT"
+            f"{lake_root} belongs to {_holder(path)} already, and a lake has one stack: run `make down` "
+            "there, or give this stack a lake of its own with MILLSTREAM_LAKE_ROOT"
         ) from None
     return lock
 

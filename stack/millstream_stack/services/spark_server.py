@@ -1,9 +1,10 @@
-"""The Spark Connect server of the embedded stack: the one process that writes Delta on a local lake."""
+"""The Spark Connect server of the embedded stack."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from millstream.lake.log_store import LOG_STORE, LOG_STORE_CONF
 from millstream.settings import Settings
 from millstream_stack.install import native
 from millstream_stack.services.lake_claim import scratch_path
@@ -70,8 +71,8 @@ def spark_properties(settings: Settings) -> dict[str, str]:
         # Plans anew after each stage, to the benefit of stages with many tasks; here they have two or three.
         "spark.sql.adaptive.enabled": "false",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
-        # Delta locks a local folder inside one JVM only: this server is the lake's one writer, by its claim.
-        "spark.millstream.lakeWriter": "true",
+        # Submitted jobs write the lake beside this server.
+        LOG_STORE_CONF: LOG_STORE,
         # An error says what is wrong; the server's own log has the stack of its Java machine.
         "spark.sql.connect.serverStacktrace.enabled": "false",
         # Corrupt files are an error, never skipped.

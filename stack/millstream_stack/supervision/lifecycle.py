@@ -24,6 +24,7 @@ from millstream_stack.credentials import Credentials, load_or_create
 from millstream_stack.environment import base_environment, prepare_folders
 from millstream_stack.services.declared import Service, service_environment, services
 from millstream_stack.services.lake_claim import require_unclaimed
+from millstream_stack.services.lake_folder import require_hard_links
 from millstream_stack.services.spark_server import write_spark_properties
 from millstream_stack.supervision.health import Health
 from millstream_stack.supervision.ports import require_free
@@ -92,8 +93,9 @@ def up(settings: Settings, report: Report) -> None:
     """Starts what does not run, and returns when every service is healthy.
 
     Raises:
-        ConfigurationError: a port is taken, or the installation is incomplete.
-        LakeWriterError: another stack writes the lake.
+        ConfigurationError: a port is taken, the lake cannot lie where it is to lie, or the installation is
+            incomplete.
+        LakeWriterError: another stack has the lake.
         ClusterError: a service does not get healthy; carries the end of its log.
     """
     began = time.monotonic()
@@ -132,6 +134,7 @@ def _start(settings: Settings, supervisor: Supervisor, report: Report) -> None:
     if left_over:
         report(f"ending {end(left_over)} processes of an earlier stack that lost its supervisor")
     wanted = services(settings)
+    require_hard_links(settings.lake_root)
     require_unclaimed(settings.lake_root)
     require_free(settings, [field for service in wanted for field in service.ports])
     write_spark_properties(settings)

@@ -1,0 +1,62 @@
+package millstream.lake
+
+import java.io.BufferedOutputStream
+import java.nio.channels.{Channels, FileChannel}
+import java.nio.charset.StandardCharsets.UTF_8
+import java.nio.file.StandardCopyOption.ATOMIC_MOVE
+import java.nio.file.StandardOpenOption.{CREATE_NEW, READ, WRITE}
+import java.nio.file.{Files, Path => LocalPath, Paths}
+import java.util.{Iterator => JavaIterator}
+
+import io.delta.storage.HadoopFileSystemLogStore
+import org.apache.hadoop.conf.Configuration
+import org.apache.hadoop.fs.Path
+
+/** Delta's log in a local folder that several processes write.
+  *
+  * An entry is written aside, forced to the disk and linked to its name. The link fails when the name is taken,
+  * in whichever process: Delta then tries the next version. Delta's own store looks for the name and renames,
+  * which are two steps, and a rename replaces. Hadoop's checksum files are left out, because a file and its
+  * checksum cannot be replaced in one step.
+  */
+class HardLinkLogStore(conf: Configuration) extends HadoopFileSystemLogStore(conf) {
+
+  /** @throws java.nio.file.FileAlreadyExistsException if `path` is there, unless `overwrite` */
+  override def write(
+      path: Path,
+      actions: JavaIterator[String],
+      overwrite: java.lang.Boolean,
+      hadoopConf: Configuration): Unit = {
+    val target = local(path)
+    val aside = local(createTempPath(path))
+    try {
+      writeForced(aside, actions)
+      if (overwrite) Files.move(aside, target, ATOMIC_MOVE) else putIfAbsent(aside, target)
+      // Until the folder is on the disk too, a power cut may take the name back.
+      forceFolder(target.getParent)
+    } finally Files.deleteIfExists(aside)
+  }
+
+  /** Checkpoints are written by others than this store: so Delta writes them aside and renames them. */
+  override def isPartialWriteVisible(path: Path, hadoopConf: Configuration): java.lang.Boolean = true
+
+  protected def putIfAbsent(aside: LocalPath, target: LocalPath): Unit = Files.createLink(target, aside)
+
+  private def local(path: Path): LocalPath = Paths.get(path.toUri.getPath)
+
+  private def writeForced(file: LocalPath, lines: JavaIterator[String]): Unit = {
+    val channel = FileChannel.open(file, CREATE_NEW, WRITE)
+    try {
+      val stream = new BufferedOutputStream(Channels.newOutputStream(channel))
+      lines.forEachRemaining(line => stream.write(s"$line\n".getBytes(UTF_8)))
+      stream.flush()
+      channel.force(true)
+    } finally channel.close()
+  }
+
+  private def forceFolder(folder: LocalPath): Unit = {
+    val channel = FileChannel.open(folder, READ)
+    try channel.force(true)
+    finally channel.close()
+  }
+}

@@ -1,0 +1,77 @@
+"""A job that is submitted writes a table of the lake, at the same time as the Connect server writes it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from deltalake import DeltaTable
+
+from millstream.engines import sessions
+from millstream.lake import ledger
+from millstream.lake.tables import TableRef
+from millstream.settings import Settings
+from millstream_demo import reference
+from tests.support.chain import Chain, contract_of, month_zip, small_suite
+
+BRONZE = TableRef.parse("bronze.flights")
+JANUARY, FEBRUARY = "2013-01", "2013-02"
+ROWS = 20
+DISTANCE = {
+    "type": "expect_column_values_to_be_between",
+    "kwargs": {"column": "distance_mi", "min_value": 1},
+    "severity": "critical",
+    "meta": {},
+}
+
+
+def deliver(chain: Chain, month: str) -> None:
+    start = f"2013,{int(month[-2:])},".encode()
+    lines = (line.decode().strip() for line in reference.flight_lines() if line.startswith(start))
+    chain.put(f"flights/flights_{month}.csv.zip", month_zip(*itertools.islice(lines, ROWS)))
+
+
+def rows_by_run(root: str) -> dict[str, int]:
+    runs = DeltaTable(BRONZE.uri(root)).to_pyarrow_table(columns=["_ingest_run"]).column(0).to_pylist()
+    return {run: runs.count(run) for run in set(runs)}
+
+
+def test_a_submitted_job_and_the_server_write_one_table_at_once(server: Settings, tmp_path: Path) -> None:
+    chain = Chain(None, tmp_path, contract_of("flights"), small_suite(DISTANCE))  # type: ignore[arg-type]
+    for month in (JANUARY, FEBRUARY):
+        deliver(chain, month)
+        chain.land(month, [month])
+    environment = {
+        **os.environ,
+        "MILLSTREAM_LAKE_ROOT": chain.root,
+        "AIRFLOW_CONN_SUBMITTED": json.dumps({"conn_type": "spark", "host": "local[1]"}),
+    }
+    script = str(Path(__file__).with_name("submitted_load.py"))
+    with sessions.connect(server.connect_url, f"{chain.root}/1", [], tag="beside") as chain.spark:
+        chain.load_bronze(JANUARY)
+        submitted = subprocess.Popen(
+            [sys.executable, script, "flights", FEBRUARY], env=environment, stderr=subprocess.PIPE, text=True
+        )
+        while submitted.poll() is None:
+            chain.load_bronze(JANUARY)
+        _, told = submitted.communicate()
+        assert submitted.returncode == 0, told
+        chain.load_bronze(JANUARY)
+        assert rows_by_run(chain.root) == {JANUARY: ROWS, FEBRUARY: ROWS}
+
+        # What the submitted job has loaded is carried on by the server.
+        staged = chain.transform(FEBRUARY)
+        chain.judge(FEBRUARY, staged)
+        assert chain.publish(FEBRUARY, staged, [FEBRUARY])["written"] == ROWS
+
+    runs = [json.loads(entry["userMetadata"])["run"] for entry in reversed(ledger.history(BRONZE, chain.root))
+            if "userMetadata" in entry]  # fmt: skip
+    assert runs.count(FEBRUARY) == 1
+    before, after = runs[: runs.index(FEBRUARY)], runs[runs.index(FEBRUARY) + 1 :]
+    # More than the first and the last one: both wrote at the same time.
+    assert len(before) > 1
+    assert len(after) > 1
