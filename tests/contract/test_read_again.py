@@ -43,7 +43,7 @@ class Runs:
     def publish(self, name: str) -> None:
         manifest = self.manifests[name]
         rows = sum(file.rows for file in manifest.files)
-        landed = {"watermark": manifest.watermark_high, "landed_at": manifest.created_at}
+        landed = {"watermark": manifest.watermark_high, "fetch_began": manifest.fetch_began}
         ledger_tables.publish(f"file://{self.lake}", "silver.planes", name, read=rows, **landed)
         self.reached = manifest.watermark_high
 
@@ -462,7 +462,7 @@ def test_records_that_nobody_can_read_are_nothing_new_when_they_come_again(lake)
         extractor = HttpExtractor(WEATHER, HttpEndpoint(url))
         files = [file for piece in extractor.plan([], reached) for file in extractor.fetch(piece, landing)]
         manifest = landing.commit([], files, reached)
-        landed = {"watermark": manifest.watermark_high, "landed_at": manifest.created_at}
+        landed = {"watermark": manifest.watermark_high, "fetch_began": manifest.fetch_began}
         ledger_tables.publish(f"file://{lake}", "silver.weather", name, read=len(files), **landed)
         return manifest
 
@@ -497,7 +497,7 @@ def test_records_of_an_api_that_come_late_arrive_and_those_read_again_are_marked
         manifest = landing.commit([], files, reached)
         if files:
             reached = manifest.watermark_high
-            landed = {"watermark": reached, "landed_at": manifest.created_at}
+            landed = {"watermark": reached, "fetch_began": manifest.fetch_began}
             ledger_tables.publish(f"file://{lake}", "silver.weather", name, read=len(files), **landed)
         return manifest
 

@@ -34,7 +34,7 @@ FROM_EARLIER_TASKS: dict[str, Any] = {
     "inputs": {"bronze.x": 3},
     # Of the code that staged, which may be another by the time of the publish.
     "code_version": "fed9876",
-    "landed_at": "2026-01-01T00:00:00Z",
+    "fetch_began": "2026-01-01T00:00:00Z",
     "drift": [{"kind": "added", "column": "wings", "policy": "evolve"}],
     # Of the replay's first dataset, which is not cut.
     "partitions": [],

@@ -351,7 +351,7 @@ def test_a_slow_backfill_brings_back_no_older_bytes(published: Chain) -> None:
 
 def test_a_month_that_is_no_more_leaves_a_whole_table_and_may_come_back(published: Chain) -> None:
     published.put("flights/flights_2013-02.csv.zip", month_zip(FEBRUARY))
-    of_tables = {"contract": None, "contract_version": None, "drift": [], "landed_at": None, "load": "full"}
+    of_tables = {"contract": None, "contract_version": None, "drift": [], "fetch_began": None, "load": "full"}
 
     def built(run: str, *months: str) -> tuple[bool, set[int]]:
         published.land(run, list(months))

@@ -214,8 +214,8 @@ def test_the_ledger_table_holds_every_account_and_is_written_only_when_they_chan
         ("silver.flights", "r0", "2013-01", version),
         ("gold.features", "g1", "all", 0),
     ]
-    assert rows[0]["landed_at"] < rows[0]["committed_at"]
-    assert (rows[1]["landed_at"], rows[1]["inputs"]) == (None, {"silver.flights": version})
+    assert rows[0]["fetch_began"] < rows[0]["committed_at"]
+    assert (rows[1]["fetch_began"], rows[1]["inputs"]) == (None, {"silver.flights": version})
     sums = "rows_written + rows_quarantined + rows_deduplicated + rows_dropped + rows_late"
     assert flights.spark.sql(f"SELECT * FROM ledger WHERE rows_read <> {sums}").isEmpty()
 

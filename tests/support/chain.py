@@ -107,7 +107,7 @@ class Chain:
             "suite": self.suite,
             "contract": self.contract.model_dump(mode="json"),
             "drift": staged["drift"],
-            "landed_at": staged.get("landed_at"),
+            "fetch_began": staged.get("fetch_began"),
             "contract_version": self.contract.version,
             "code_version": "test",
             **more,

@@ -23,7 +23,7 @@ def account(
     replay: str | None = None,
     sequence: int = 0,
     watermark: str | None = None,
-    landed_at: datetime | None = None,
+    fetch_began: datetime | None = None,
     **counts: int,
 ) -> ledger.Entry:
     """An account of `read` rows of one partition; those that `counts` does not name are written."""
@@ -46,7 +46,7 @@ def account(
         replay=replay,
         sequence=sequence,
         watermark=watermark,
-        landed_at=landed_at,
+        fetch_began=fetch_began,
     )
 
 

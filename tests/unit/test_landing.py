@@ -75,7 +75,7 @@ def test_object_is_named_by_its_content_and_manifest_says_where_it_came_from(sto
         "seen": (),
     }
     assert read_manifest(storage, "airlines", "manual__1") == manifest
-    assert (manifest.run, manifest.partitions, manifest.created_at) == ("manual__1", ("2013-01",), noon)
+    assert (manifest.run, manifest.partitions, manifest.fetch_began) == ("manual__1", ("2013-01",), noon)
 
 
 def test_partition_is_part_of_the_path(storage):

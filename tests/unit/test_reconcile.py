@@ -114,7 +114,7 @@ def test_a_later_run_of_other_months_does_not_make_up_for_it(lake: str) -> None:
 
 def test_rows_that_a_cleared_run_has_landed_and_may_still_publish(lake: str) -> None:
     land(lake, "r1", rows=10)
-    version = publish(lake, TABLE, "r1", read=10, landed_at=NOW - 9 * HOUR)
+    version = publish(lake, TABLE, "r1", read=10, fetch_began=NOW - 9 * HOUR)
     land(lake, "r1", 11, NOW - HOUR / 2)
     assert differences(lake, told(version, "r1")) == []
 
@@ -211,10 +211,11 @@ def publish_month(lake: str, run: str, month: str, rows: int, quarantined: int =
 
 
 def publish_increment(
-    lake: str, run: str, numbers: range, quarantined: int = 0, landed_at: datetime | None = None
+    lake: str, run: str, numbers: range, quarantined: int = 0, fetch_began: datetime | None = None
 ) -> None:
     """Rows that are merged into the table; broken ones take the place of the run's own in the quarantine."""
-    entry = account(TABLE, run, read=len(numbers) + quarantined, quarantined=quarantined, landed_at=landed_at)
+    counts = {"read": len(numbers) + quarantined, "quarantined": quarantined}
+    entry = account(TABLE, run, **counts, fetch_began=fetch_began)
     broken = rows_of(range(quarantined), "all").append_column(
         "_run", pa.array([run] * quarantined, pa.string())
     )
@@ -274,7 +275,7 @@ def test_a_run_that_reads_its_source_from_the_start_mends_what_was_done_before_i
     delete(lake, REFERENCE.quarantine)
     start["after"] = max(datetime.now(UTC), last_commit(lake) + timedelta(milliseconds=1))
     land(lake, "r2", None, NOW)
-    publish_increment(lake, "r2", range(5), quarantined=1, landed_at=start[began])
+    publish_increment(lake, "r2", range(5), quarantined=1, fetch_began=start[began])
     assert (of_tables(lake) == []) is mended
 
 
@@ -288,7 +289,7 @@ def test_an_increment_mends_nothing_although_it_began_later(lake: str) -> None:
     delete(lake)
     landing = Landing(Storage(lake), "flights", "r2", now=lambda: NOW)
     landing.commit([], [landing.land("api", "page", in_memory(b"new"))], watermark_low="2013-01-01")
-    publish_increment(lake, "r2", range(4, 7), landed_at=last_commit(lake) + HOUR)
+    publish_increment(lake, "r2", range(4, 7), fetch_began=last_commit(lake) + HOUR)
     (text,) = of_tables(lake)
     assert "was made by DELETE" in text
 

@@ -54,7 +54,7 @@ def test_a_transform_says_what_it_read_and_what_has_changed() -> None:
             "rows": 27_004,
             "inputs": {"bronze.flights": 3, "silver.planes": 1},
             "drift": [{"kind": "added", "column": "wings", "policy": "evolve"}],
-            "landed_at": "2026-01-01T00:00:00Z",
+            "fetch_began": "2026-01-01T00:00:00Z",
         },
     )
     assert lines[:4] == [

@@ -95,7 +95,7 @@ def _build(contract: Contract) -> None:
         arguments={
             "watermark": field(landed, "watermark_high"),
             "drift": field(transform.output, "drift"),
-            "landed_at": field(transform.output, "landed_at"),
+            "fetch_began": field(transform.output, "fetch_began"),
         },
         partitions=field(landed, "partitions"),
         dataset=dataset,

@@ -223,7 +223,7 @@ def replay(run: Any, replay: Any, source_run: Any, partitions: Any) -> None:
             "run": source_run,
             "replay": replay,
             "drift": field(transform.output, "drift"),
-            "landed_at": field(transform.output, "landed_at"),
+            "fetch_began": field(transform.output, "fetch_began"),
         },
         partitions=partitions,
         dataset=DATASET,

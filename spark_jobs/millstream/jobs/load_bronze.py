@@ -60,7 +60,7 @@ def run(spark: SparkSession, args: Args) -> Result:
     rows = (
         landed_rows(spark, contract, args.lake_root, manifest)
         .withColumn("_ingest_run", F.lit(args.run))
-        .withColumn("_ingested_at", F.lit(manifest.created_at).cast("timestamp"))
+        .withColumn("_ingested_at", F.lit(manifest.fetch_began).cast("timestamp"))
         .observe(counted, F.count(F.lit(1)).alias("rows"))
     )
     uri = table.uri(args.lake_root)

@@ -71,7 +71,7 @@ class Args(JobModel):
     stays. Runs of different ranges are ordered by when they began to fetch.
     `rows_read` is what the transform counted. `partitions` are those of the run, empty for a whole table.
     `contract` is a dataset's; by it broken rows are kept as received. `drift` is what the transform found
-    changed at its source, `landed_at` when the run began to fetch what was staged. A replay publishes what
+    changed at its source, `fetch_began` when the run began to fetch what was staged. A replay publishes what
     `run` landed once more; `replay` is the run that does it.
     """
 
@@ -92,7 +92,7 @@ class Args(JobModel):
     contract_version: int | None = None
     code_version: str
     watermark: str | None = None
-    landed_at: datetime | None = None
+    fetch_began: datetime | None = None
     replay: str | None = None
 
     @model_validator(mode="after")
@@ -266,7 +266,7 @@ def _account(
         suite_version=verdict.suite_version,
         code_version=args.code_version,
         watermark=args.watermark,
-        landed_at=_landed_at(args),
+        fetch_began=_fetch_began(args),
         contract=Contract.from_dict(args.contract, "contract").schema_in_short() if args.contract else None,
         drift=args.drift,
         replay=args.replay,
@@ -337,14 +337,14 @@ def _agree_with_gate(broken: int, verdict: Verdict) -> None:
         )
 
 
-def _landed_at(args: Args) -> datetime | None:
+def _fetch_began(args: Args) -> datetime | None:
     """When the run began to fetch what it landed; None for what is made of tables."""
     if args.contract is None:
         return None
     # What an earlier version has staged does not say.
     return (
-        args.landed_at
-        or read_manifest(Storage(args.lake_root), TableRef.parse(args.table).name, args.run).created_at
+        args.fetch_began
+        or read_manifest(Storage(args.lake_root), TableRef.parse(args.table).name, args.run).fetch_began
     )
 
 
@@ -368,8 +368,8 @@ def _superseded(entry: ledger.Entry, table: TableRef, args: Args) -> tuple[str, 
     if newer and (args.load == "full" or len(newer) == len(entry.partitions)):
         runs = ", ".join(sorted({had.run for had in newer.values()}))
         ours, advice = (
-            (f"landed at {entry.landed_at:%Y-%m-%d %H:%M:%S} UTC", "nothing")
-            if entry.landed_at
+            (f"began to fetch at {entry.fetch_began:%Y-%m-%d %H:%M:%S} UTC", "nothing")
+            if entry.fetch_began
             else (
                 "made of earlier versions of its tables",
                 "to make it of the present ones, clear its first task",
@@ -386,9 +386,9 @@ def is_newer(had: ledger.Entry, entry: ledger.Entry, lake_root: str) -> bool:
     """Whether what another run has published is of newer data: fetched later, or made of later tables."""
     if had.run == entry.run:
         return False
-    if had.landed_at is not None and entry.landed_at is not None:
-        return had.landed_at > entry.landed_at
-    if had.landed_at is not None or entry.landed_at is not None:
+    if had.fetch_began is not None and entry.fetch_began is not None:
+        return had.fetch_began > entry.fetch_began
+    if had.fetch_began is not None or entry.fetch_began is not None:
         return False
     theirs, ours = _tables(had), _tables(entry)
     if theirs.keys() != ours.keys():
@@ -444,7 +444,7 @@ def _require_source_unchanged(entry: ledger.Entry, table: TableRef, args: Args) 
                 f"{table}, {name}: run {args.run} is not, or no longer, the one that published it: nothing "
                 "was replayed. What to do: look for what is in quarantine now"
             )
-        if earlier.landed_at and entry.landed_at and earlier.landed_at > entry.landed_at:
+        if earlier.fetch_began and entry.fetch_began and earlier.fetch_began > entry.fetch_began:
             raise SupersededError(
                 f"{table}, {name}: run {args.run} has landed and published anew since this replay read what "
                 "it had landed: nothing was replayed. What to do: look for what is in quarantine now"

@@ -54,7 +54,7 @@ _COLUMNS: tuple[tuple[str, DataType, str], ...] = (
     ("warnings", IntegerType(), "Rules that warned"),
     ("replay", StringType(), "Run that published the rows of `run` once more; null for that run itself"),
     ("watermark", StringType(), "How far the source had been read"),
-    ("landed_at", TimestampType(), "When the run began to fetch; null for tables made from tables"),
+    ("fetch_began", TimestampType(), "When the run began to fetch; null for tables made from tables"),
     ("committed_at", TimestampType(), "When the publish was committed"),
     ("contract_version", IntegerType(), "Version of the dataset contract"),
     ("suite_version", StringType(), "Version of the expectation suite"),
@@ -97,13 +97,13 @@ def lines(lake_root: str) -> list[tuple[Any, ...]]:
     for table in tables(lake_root):
         accounts = ledger.entries(table, lake_root)
         landed = (
-            {manifest.key: manifest.created_at for manifest in manifests_of(storage, table.name)}
+            {manifest.key: manifest.fetch_began for manifest in manifests_of(storage, table.name)}
             if accounts
             else {}
         )
         for entry in accounts:
             for partition, counts in sorted(entry.partitions.items()):
-                found.append(_line(entry, partition, counts, entry.landed_at or landed.get(entry.run)))
+                found.append(_line(entry, partition, counts, entry.fetch_began or landed.get(entry.run)))
     return found
 
 

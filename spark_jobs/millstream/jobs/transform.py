@@ -70,7 +70,7 @@ class Result(JobModel):
     rows: int
     inputs: dict[str, int]
     drift: tuple[drift.Change, ...]
-    landed_at: datetime
+    fetch_began: datetime
 
 
 def run(spark: SparkSession, args: Args) -> Result:
@@ -108,7 +108,7 @@ def run(spark: SparkSession, args: Args) -> Result:
         rows=staged.rows,
         inputs={**inputs, **referenced},
         drift=changes,
-        landed_at=manifest.created_at,
+        fetch_began=manifest.fetch_began,
     )
 
 

@@ -71,7 +71,7 @@ class Entry(BaseModel):
     suite_version: str
     code_version: str
     watermark: str | None = None
-    landed_at: datetime | None = Field(default=None, description="when the run began to fetch")
+    fetch_began: datetime | None = Field(default=None, description="when the run began to fetch")
     contract: dict[str, Any] | None = Field(default=None, description="Contract.schema_in_short()")
     drift: tuple[Change, ...] = Field(default=(), description="what had changed at the source")
     replay: str | None = Field(default=None, description="run that published the rows of `run` once more")

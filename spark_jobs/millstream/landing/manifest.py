@@ -102,7 +102,7 @@ class Manifest(BaseModel):
     dataset: Identifier
     run: str = Field(description="The orchestrator's run id, as given.")
     key: str = Field(description="`run_key(run)`.")
-    created_at: datetime = Field(description="When the run began to fetch; orders manifests.")
+    fetch_began: datetime = Field(description="When the run began to fetch; orders manifests.")
     partitions: tuple[Month, ...]
     files: tuple[LandedFile, ...]
     replaced: tuple[str, ...] = Field(
@@ -203,7 +203,7 @@ class Landing:
     ) -> Manifest:
         """Write the run's manifest, which makes its files landed; an earlier try's manifest is replaced.
 
-        Manifests are ordered by `created_at`: when the run began to fetch, as far as that was noted. The
+        Manifests are ordered by `fetch_began`: when the run began to fetch, as far as that was noted. The
         same files once more are no newer than they were.
         """
         # What a look-back brings alone may lie before what had been read.
@@ -211,16 +211,16 @@ class Landing:
         before = self.landed()
         began = self.noted(BEGAN)
         if began is not None:
-            created_at = datetime.fromisoformat(began)
+            fetch_began = datetime.fromisoformat(began)
         elif before is not None and before.files == tuple(files):
-            created_at = before.created_at
+            fetch_began = before.fetch_began
         else:
-            created_at = self._next()
+            fetch_began = self._next()
         manifest = Manifest(
             dataset=self.dataset,
             run=self.run,
             key=self.key,
-            created_at=created_at,
+            fetch_began=fetch_began,
             partitions=tuple(partitions),
             files=tuple(files),
             replaced=_replaced(before, files),
@@ -249,7 +249,7 @@ class Landing:
         """A time after every manifest's, even if the machine's clock was set back: the clock of Kulkarni et
         al., "Logical Physical Clocks" (2014), without its counter."""
         newest = latest_manifest(self._storage, self.dataset)
-        return max(self._now(), newest.created_at + TICK) if newest else self._now()
+        return max(self._now(), newest.fetch_began + TICK) if newest else self._now()
 
     def note(self, name: str, content: str) -> None:
         """Keep `content` for a retry of this same run; forgotten when the manifest is written."""
@@ -353,13 +353,13 @@ def manifests_of(storage: Storage, dataset: str) -> list[Manifest]:
     folder = f"{_folder(dataset)}/_manifests"
     names = [name for name in storage.list(folder) if not name.startswith(".")]
     found = [_parse(storage, f"{folder}/{name}") for name in names]
-    return sorted(found, key=lambda manifest: (manifest.created_at, manifest.key))
+    return sorted(found, key=lambda manifest: (manifest.fetch_began, manifest.key))
 
 
 def landed_later(storage: Storage, dataset: str, run: str) -> set[str]:
     """Landed objects that only runs after `run` have received."""
     own = read_manifest(storage, dataset, run)
-    later = [one for one in manifests_of(storage, dataset) if one.created_at > own.created_at]
+    later = [one for one in manifests_of(storage, dataset) if one.fetch_began > own.fetch_began]
     return {path for manifest in later for path in manifest.paths} - set(own.paths)
 
 

@@ -147,12 +147,12 @@ def standing_manifests(storage: Storage, dataset: str) -> list[Manifest]:
     """What runs have landed whose rows stand in the table, the newest first."""
     published: dict[str, set[datetime | None]] = {}
     for entry in ledger.standing(TableRef(zone="silver", name=dataset), storage.lake_root):
-        published.setdefault(entry.run, set()).add(entry.landed_at)
+        published.setdefault(entry.run, set()).add(entry.fetch_began)
     return [
         one
         for one in reversed(manifests_of(storage, dataset))
         # A run that has landed anew since it published has yet to publish that.
-        if one.removed_at is None and published.get(one.key, set()) & {None, one.created_at}
+        if one.removed_at is None and published.get(one.key, set()) & {None, one.fetch_began}
     ]
 
 

@@ -133,18 +133,19 @@ def _unpublished(
     published = [manifest for manifest in manifests if manifest.key in done]
 
     def covered(manifest: Manifest) -> bool:
-        later = [one for one in published if one.created_at > manifest.created_at]
+        later = [one for one in published if one.fetch_began > manifest.fetch_began]
         return bool(later) and set(manifest.partitions) <= {name for one in later for name in one.partitions}
 
     return [
         Difference(
             subject=str(table),
             text=f"run {manifest.run} landed {len(manifest.files)} files at "
-            f"{manifest.created_at:%Y-%m-%d %H:%M} and was never published; see its quality_gate and publish",
+            f"{manifest.fetch_began:%Y-%m-%d %H:%M} and was never published; see its quality_gate and "
+            "publish",
             remedy="person",
         )
         for manifest in manifests
-        if manifest.key not in done and manifest.created_at < before and not covered(manifest)
+        if manifest.key not in done and manifest.fetch_began < before and not covered(manifest)
     ]
 
 
@@ -162,7 +163,7 @@ def _rows_by_source(table: TableRef, lake_root: str, manifests: list[Manifest]) 
         account = newest.get(manifest.key)
         if account is None or len(counts) < len(rows) or sum(counts) == account.read:
             continue
-        if account.landed_at not in (None, manifest.created_at):
+        if account.fetch_began not in (None, manifest.fetch_began):
             # Landed once more since, and not published yet.
             continue
         text = f"run {manifest.run} landed {sum(counts)} rows and accounted for {account.read}"
@@ -239,7 +240,7 @@ class _Grounds:
             elif entry.scope == "rows":
                 self._by_run.setdefault(entry.run, entry)
                 if entry.run in whole_reads and entry.replay is None:
-                    read_again = max(filter(None, (read_again, entry.landed_at)), default=None)
+                    read_again = max(filter(None, (read_again, entry.fetch_began)), default=None)
             else:
                 for name in entry.partitions:
                     self._by_partition.setdefault(name, entry)

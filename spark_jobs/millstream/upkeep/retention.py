@@ -138,7 +138,7 @@ def remove_landed(
     old = [
         one
         for one in manifests
-        if one.created_at < before and one.key in published and not _is_read_again(one, reached, lookback)
+        if one.fetch_began < before and one.key in published and not _is_read_again(one, reached, lookback)
     ]
     needed = {path for one in manifests if one not in old for path in (*one.paths, *one.replaced)}
     found = Removed()
