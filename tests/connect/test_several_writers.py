@@ -12,7 +12,7 @@ from pathlib import Path
 from deltalake import DeltaTable
 
 from millstream.engines import sessions
-from millstream.lake import ledger
+from millstream.lake import history
 from millstream.lake.tables import TableRef
 from millstream.settings import Settings
 from millstream_demo import reference
@@ -68,8 +68,8 @@ def test_a_submitted_job_and_the_server_write_one_table_at_once(server: Settings
         chain.judge(FEBRUARY, staged)
         assert chain.publish(FEBRUARY, staged, [FEBRUARY])["written"] == ROWS
 
-    runs = [json.loads(entry["userMetadata"])["run"] for entry in reversed(ledger.history(BRONZE, chain.root))
-            if "userMetadata" in entry]  # fmt: skip
+    commits = reversed(history.read(BRONZE, chain.root).commits)
+    runs = [json.loads(commit.metadata)["run"] for commit in commits if commit.metadata]
     assert runs.count(FEBRUARY) == 1
     before, after = runs[: runs.index(FEBRUARY)], runs[runs.index(FEBRUARY) + 1 :]
     # More than the first and the last one: both wrote at the same time.

@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, sync_playwright
 
 from docs.screenshots import executable, logged_in
 from millstream.errors import ConfigurationError
-from millstream.lake import ledger
+from millstream.lake import history
 from millstream.lake.tables import TableRef
 from millstream.settings import CHECKOUT, Settings
 from millstream_stack.clients.airflow_api import AirflowApi, Run, Task
@@ -113,6 +113,6 @@ def test_every_dataset_is_there_afterwards(page: Page, settings: Settings, api: 
     assert published >= set(INGESTS)
     for name in INGESTS:
         table = TableRef(zone="silver", name=name.removeprefix("ingest_"))
-        assert ledger.entries(table, settings.lake_root)[0].written > 0, name
-    months = ledger.latest_by_partition(TableRef.parse("silver.flights"), settings.lake_root)
+        assert history.read(table, settings.lake_root).accounts[0].written > 0, name
+    months = history.read(TableRef.parse("silver.flights"), settings.lake_root).latest_by_partition()
     assert {month: counts.read for month, (_, counts) in months.items()} == {"2013-12": DECEMBER}

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from millstream.lake import ledger
+from millstream.lake import history
 from millstream.lake.tables import TableRef
 from millstream.settings import Settings
 from millstream_stack.clients.airflow_api import AirflowApi
@@ -20,7 +20,7 @@ AIRPORTS = TableRef.parse("silver.airports")
 
 def test_a_broken_file_is_named_on_its_task_and_clearing_heals(api: AirflowApi, settings: Settings) -> None:
     carry(api, "ingest_airports")
-    before = ledger.version(AIRPORTS, settings.lake_root)
+    before = history.version(AIRPORTS, settings.lake_root)
     assert before is not None
     source = settings.home / "demo" / "drop" / "airports" / "airports.xml"
     whole = source.read_bytes()
@@ -41,7 +41,7 @@ def test_a_broken_file_is_named_on_its_task_and_clearing_heals(api: AirflowApi, 
     assert lines[2] == "  ask the source's owner for the file again, then clear the task"
     assert "Nothing was landed." in shown
     assert culprit.try_number == 1, "what cannot be read now cannot be read a minute later"
-    assert ledger.version(AIRPORTS, settings.lake_root) == before
+    assert history.version(AIRPORTS, settings.lake_root) == before
 
     api.clear_failed(run)
     runs, tasks = follow(api, moment, triggered, lambda runs, tasks: None)
@@ -50,4 +50,4 @@ def test_a_broken_file_is_named_on_its_task_and_clearing_heals(api: AirflowApi, 
         task.state for task in tasks if (task.dag_id, task.task_id) == ("ingest_airports", "publish")
     ]
     assert published == ["success"]
-    assert ledger.version(AIRPORTS, settings.lake_root) == before
+    assert history.version(AIRPORTS, settings.lake_root) == before

@@ -24,7 +24,7 @@ import pytest
 from deltalake import DeltaTable
 
 from millstream.errors import ClusterError
-from millstream.lake import ledger
+from millstream.lake import history
 from millstream.lake.tables import TableRef
 from millstream.landing.manifest import run_key
 from millstream.settings import Settings
@@ -177,7 +177,7 @@ class Wounded:
         root = self.settings.lake_root
         published = row_ids(FLIGHTS, root, "month", self.month)
         kept = row_ids(FLIGHTS.quarantine, root, "_partition", self.month)
-        entry, counted = ledger.latest_by_partition(FLIGHTS, root)[self.month]
+        entry, counted = history.read(FLIGHTS, root).latest_by_partition()[self.month]
         found = Counter(name.rpartition("#")[2] for name in (*published, *kept))
         source = {str(number) for number in range(1, self.delivery.rows + 1)}
         outcome.lost = len(source - set(found)) - counted.deduplicated
@@ -192,11 +192,11 @@ class Wounded:
         """A run of the same month to which nothing happens finds the same rows, by their hashes, and leaves
         the tables as they are."""
         tables = (FLIGHTS, FLIGHTS.quarantine)
-        before = [ledger.version(table, self.settings.lake_root) for table in tables]
+        before = [history.version(table, self.settings.lake_root) for table in tables]
         run, tasks = self.ended(self.trigger())
         assert run.state == "success"
         assert ("publish", "success") in {(task.task_id, task.state) for task in tasks}
-        assert [ledger.version(table, self.settings.lake_root) for table in tables] == before
+        assert [history.version(table, self.settings.lake_root) for table in tables] == before
 
     def ended(self, triggered: Run) -> tuple[Run, list[Task]]:
         """The run at its end, and its tasks. Nobody helps: what was killed has to come back by itself."""
@@ -216,7 +216,7 @@ class Wounded:
 
 def row_ids(table: TableRef, lake_root: str, column: str, month: str) -> list[str]:
     """Source row ids of a month of the table; none when there is no table."""
-    if ledger.version(table, lake_root) is None:
+    if history.version(table, lake_root) is None:
         return []
     rows = DeltaTable(table.uri(lake_root)).to_pyarrow_table(
         columns=["_source_row_id"], filters=[(column, "=", month)]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from deltalake import DeltaTable
 
-from millstream.lake import ledger
+from millstream.lake import history
 from millstream.lake.tables import TableRef
 from millstream.settings import Settings
 from millstream_stack.clients.airflow_api import AirflowApi
@@ -55,7 +55,7 @@ def test_one_month_from_the_sources_to_the_features(api: AirflowApi, settings: S
     assert sum((row["arr_delay_min"] or 0) > 15 for row in flights) == late
     assert len({row["_source_row_id"] for row in flights}) == len(source)
 
-    account = ledger.entries(TableRef.parse("silver.flights"), settings.lake_root)[0]
+    account = history.read(TableRef.parse("silver.flights"), settings.lake_root).accounts[0]
     assert (account.read, account.written, account.quarantined, account.deduplicated) == (
         27_004,
         27_004,
@@ -63,13 +63,13 @@ def test_one_month_from_the_sources_to_the_features(api: AirflowApi, settings: S
         0,
     )
     assert account.verdict["passed"]
-    weather = ledger.entries(TableRef.parse("silver.weather"), settings.lake_root)[0]
+    weather = history.read(TableRef.parse("silver.weather"), settings.lake_root).accounts[0]
     # One observation claims a wind of 1,048 miles per hour; three share their key with another.
     assert (weather.read, weather.written) == (26_115, 26_111)
     assert (weather.quarantined, weather.deduplicated) == (1, 3)
 
-    features = ledger.entries(TableRef.parse("gold.arrival_delay_features"), settings.lake_root)[0]
-    months = ledger.latest_by_partition(TableRef.parse("gold.arrival_delay_features"), settings.lake_root)
+    made = history.read(TableRef.parse("gold.arrival_delay_features"), settings.lake_root)
+    features, months = made.accounts[0], made.latest_by_partition()
     assert months["2013-01"][1].written == 27_004
     assert features.inputs["silver.flights"] == account.version
 
@@ -78,14 +78,14 @@ def test_again_doubles_nothing_and_rebuilds_nothing(api: AirflowApi, settings: S
     tables = [
         TableRef.parse(name) for name in ("silver.flights", "silver.planes", "gold.arrival_delay_features")
     ]
-    before = {str(table): ledger.version(table, settings.lake_root) for table in tables}
+    before = {str(table): history.version(table, settings.lake_root) for table in tables}
     assert None not in before.values()
     carry(api, "ingest_planes")
     _, tasks = carry(api, "ingest_flights", conf={"start": "2013-01", "end": "2013-01", "mode": "etl"})
     states = {(task.dag_id, task.task_id): task.state for task in tasks}
     assert states["ingest_flights", "load_bronze"] == "skipped"
     assert states["build_features", "build"] == "skipped"
-    assert {str(table): ledger.version(table, settings.lake_root) for table in tables} == before
+    assert {str(table): history.version(table, settings.lake_root) for table in tables} == before
 
 
 def test_a_cleared_run_is_done_again_and_makes_no_version(api: AirflowApi, settings: Settings) -> None:
@@ -94,7 +94,7 @@ def test_a_cleared_run_is_done_again_and_makes_no_version(api: AirflowApi, setti
     runs, tasks = carry(api, "ingest_airlines")
     (run,) = (run for run in runs if run.dag_id == "ingest_airlines")
     first = {task.key: task for task in tasks if task.run_id == run.run_id}
-    before = ledger.version(table, settings.lake_root)
+    before = history.version(table, settings.lake_root)
 
     api.clear(run)
     runs, tasks = follow(api, moment, {run.key}, lambda runs, tasks: None)
@@ -103,7 +103,7 @@ def test_a_cleared_run_is_done_again_and_makes_no_version(api: AirflowApi, setti
     assert again.keys() == first.keys()
     for key, task in again.items():
         assert (task.state, task.try_number) == (first[key].state, first[key].try_number + 1), task.label
-    assert ledger.version(table, settings.lake_root) == before
+    assert history.version(table, settings.lake_root) == before
 
 
 def test_a_backfill_beside_a_run_of_one_of_its_months(api: AirflowApi, settings: Settings) -> None:
@@ -127,7 +127,7 @@ def test_a_backfill_beside_a_run_of_one_of_its_months(api: AirflowApi, settings:
     for (_, ended), (started, _) in pairwise(times):
         assert ended <= started, "two publishes of one table at once"
 
-    newest = ledger.latest_by_partition(TableRef.parse("silver.flights"), settings.lake_root)
+    newest = history.read(TableRef.parse("silver.flights"), settings.lake_root).latest_by_partition()
     expected = {"2013-01": 27_004, "2013-02": 24_951, "2013-03": 28_834}
     assert {month: newest[month][1].read for month in expected} == expected
     flights = lake_rows(settings, "silver.flights")

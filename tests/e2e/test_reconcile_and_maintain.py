@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from millstream.lake import ledger
+from millstream.lake import history
 from millstream.lake.tables import TableRef
 from millstream.settings import Settings
 from millstream_stack.clients.airflow_api import AirflowApi
@@ -55,7 +55,7 @@ def test_a_lost_event_is_told_again_by_the_dag_and_its_reader_finds_nothing_new(
     assert events(api, PLANES) == []
     _, tasks = carry(api, "reconcile")
     (event,) = events(api, PLANES)
-    assert event["extra"]["version"] == ledger.version(PLANES, settings.lake_root)
+    assert event["extra"]["version"] == history.version(PLANES, settings.lake_root)
     assert event["extra"]["repaired"]
     assert event["source_dag_id"] == "reconcile"
     states = {(task.dag_id, task.task_id): task.state for task in tasks}

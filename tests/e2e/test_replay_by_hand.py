@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from millstream.lake import ledger
+from millstream.lake import history
 from millstream.lake.tables import TableRef
 from millstream.publishing.decisions import DECISIONS
 from millstream.settings import Settings
@@ -28,7 +28,7 @@ ACCEPT = {"dataset": "weather", "reason": "wind_speed_mph", "action": "accept", 
 
 
 def versions(settings: Settings) -> list[int | None]:
-    return [ledger.version(table, settings.lake_root) for table in (WEATHER, WEATHER.quarantine, DECISIONS)]
+    return [history.version(table, settings.lake_root) for table in (WEATHER, WEATHER.quarantine, DECISIONS)]
 
 
 def waits_for_an_answer(tasks: list[Task], run: Run) -> bool:
@@ -161,7 +161,7 @@ def test_a_row_that_a_person_accepts_is_published_and_told(
     (decision,) = lake_rows(settings, str(DECISIONS))
     assert (decision["source_row_id"], decision["action"]) == (row["_source_row_id"], "accept")
     assert (decision["decided_by"], decision["note"]) == (credentials.airflow_user, "seen with the station")
-    account = ledger.entries(WEATHER, settings.lake_root)[0]
+    account = history.read(WEATHER, settings.lake_root).accounts[0]
     assert (account.read, account.written, account.accepted) == (26_115, 26_112, 1)
     assert "agree" in reconciled(settings, api)
 
@@ -176,7 +176,7 @@ def test_a_decision_that_is_withdrawn_puts_the_row_back(api: AirflowApi, setting
     assert not [row for row in lake_rows(settings, str(WEATHER)) if (row["wind_speed_mph"] or 0) > 1000]
     actions = {row["action"] for row in lake_rows(settings, str(DECISIONS))}
     assert actions == {"accept", "withdraw"}
-    account = ledger.entries(WEATHER, settings.lake_root)[0]
+    account = history.read(WEATHER, settings.lake_root).accounts[0]
     assert (account.written, account.quarantined, account.accepted) == (26_111, 1, 0)
     assert "agree" in reconciled(settings, api)
 
@@ -196,7 +196,7 @@ def test_a_row_that_a_person_drops_is_published_nowhere(
     decision = max(lake_rows(settings, str(DECISIONS)), key=lambda row: row["decided_at"])
     assert (decision["source_row_id"], decision["action"]) == (kept["_source_row_id"], "drop")
     assert decision["decided_by"] == credentials.airflow_user
-    account = ledger.entries(WEATHER, settings.lake_root)[0]
+    account = history.read(WEATHER, settings.lake_root).accounts[0]
     assert (account.read, account.written, account.quarantined, account.deduplicated) == (
         26_115,
         26_111,

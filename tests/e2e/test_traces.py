@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from millstream.lake import ledger
+from millstream.lake import history
 from millstream.lake.tables import TableRef
 from millstream.settings import Settings
 from millstream_stack.clients.airflow_api import AirflowApi, Task
@@ -50,12 +50,12 @@ def test_the_gate_links_to_its_page_of_data_docs(
 def test_lineage_names_tables_with_their_versions(settings: Settings, tasks: dict[str, Task]) -> None:
     events = _completed(settings, "ingest_airlines.publish")
     assert events
-    version = ledger.version(TableRef.parse("silver.airlines"), settings.lake_root)
+    version = history.version(TableRef.parse("silver.airlines"), settings.lake_root)
     (silver,) = events[-1]["outputs"]
     assert silver["name"].endswith("/lake/silver/airlines")
     assert silver["namespace"] == "file"
     assert silver["facets"]["version"]["datasetVersion"] == str(version)
-    bronze = ledger.version(TableRef.parse("bronze.airlines"), settings.lake_root)
+    bronze = history.version(TableRef.parse("bronze.airlines"), settings.lake_root)
     assert {one["name"].rpartition("/lake/")[2]: one["facets"]["version"]["datasetVersion"]
             for one in events[-1]["inputs"]} == {"bronze/airlines": str(bronze)}  # fmt: skip
 

@@ -13,11 +13,12 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
+from deltalake import DeltaTable
 
 from millstream import jobs
 from millstream.engines import sessions
 from millstream.errors import SupersededError, TransientError
-from millstream.lake import ledger
+from millstream.lake import history
 from millstream.lake.tables import TableRef
 from tests.support.chain import Chain
 from tests.support.fault_report import Outcome, Report
@@ -100,7 +101,7 @@ def counted(month: Month, outcome: Outcome) -> tuple[int, int]:
     """Rows that were read and that are published, by partition's newest account; none lost, none doubled."""
     table = TableRef.parse("silver.flights")
     published, kept = rows_of(table, month.root), rows_of(table.quarantine, month.root)
-    counts = [counts for _, counts in ledger.latest_by_partition(table, month.root).values()]
+    counts = [counts for _, counts in history.read(table, month.root).latest_by_partition().values()]
     doubled = sum(count - 1 for count in Counter([*published, *kept]).values())
     read = sum(one.read for one in counts)
     lost = read - len(set(published)) - len(set(kept)) - sum(one.deduplicated for one in counts)
@@ -196,7 +197,7 @@ def compacted(month: Month) -> list[str]:
     return [
         str(table)
         for table in MAINTAINED
-        for commit in ledger.history(table, month.root)
+        for commit in DeltaTable(table.uri(month.root)).history()
         if commit.get("operation") == "OPTIMIZE"
         and int(commit.get("operationMetrics", {}).get("numRemovedFiles", 0)) >= SMALL_FILES
     ]

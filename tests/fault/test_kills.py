@@ -22,7 +22,7 @@ from pyspark.sql import DataFrame
 
 from millstream.engines import sessions
 from millstream.jobs import quality_gate
-from millstream.lake import ledger
+from millstream.lake import history
 from millstream.quality.gate import run_gate
 from tests.support.fault_report import Report
 from tests.support.harness import UP_TIMEOUT_S, Journal, Killer, Server, after_seconds, carry, rows_of, until
@@ -143,7 +143,7 @@ def test_a_client_that_is_killed_between_the_two_commits_of_a_publish(
         journal.killed_at = time.monotonic()
         assert len(rows_of(table.quarantine, month.root)) == BROKEN
         assert len(rows_of(table, month.root)) == OLD
-        version = ledger.version(table, month.root)
+        version = history.version(table, month.root)
 
         with sessions.connect(url, f"{task}/2", [f"{task}/1"], tag="fault") as month.chain.spark:
             assert month.chain.version() == version, "the killed client's commit must never land"

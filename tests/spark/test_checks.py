@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from millstream.errors import PermanentError, TransformError
-from millstream.lake import checks, ledger
+from millstream.lake import checks, history
 from millstream.transforms import column, planes
 from millstream.transforms import flights as module
 from tests.spark.test_ingest_chain import AA1141, B6725, EV4308, FEBRUARY, POSITIVE_DISTANCE, UA1545
@@ -71,7 +71,7 @@ def test_what_breaks_a_check_is_told_with_a_row_and_makes_no_table(
     )
     assert "\n" not in told
     assert isinstance(failure.value, PermanentError)
-    assert (chain.version(), ledger.version(chain.table.quarantine, chain.root)) == (None, None)
+    assert (chain.version(), history.version(chain.table.quarantine, chain.root)) == (None, None)
 
 
 def test_rows_that_stay_are_looked_at_before_anything_changes(
@@ -96,10 +96,13 @@ def test_changed_checks_come_with_the_next_publish(
     result = chain.run("r2", ["2013-02"])
     assert result["changed"]
     assert constraints(chain) == {"in_the_air", "far"}
-    assert ledger.latest_by_partition(chain.table, chain.root)["2013-02"][0].version == result["version"]
-    assert not any(map(ledger.is_foreign, ledger.history(chain.table, chain.root)))
+    after = history.read(chain.table, chain.root)
+    assert after.latest_by_partition()["2013-02"][0].version == result["version"]
+    assert not any(commit.is_foreign for commit in after.commits)
     # What Delta has made of their text is not taken for another check.
-    assert not checks.differ(chain.table.uri(chain.root), FAR)
+    present = history.snapshot(chain.table.uri(chain.root))
+    assert present is not None
+    assert not checks.differ(present.properties, FAR)
     # Whoever writes: Delta itself refuses.
     near = chain.rows().limit(1).selectExpr("* except (distance_mi)", "1.0D as distance_mi")
     with pytest.raises(Exception, match="DELTA_VIOLATE_CONSTRAINT_WITH_VALUES"):
@@ -114,7 +117,7 @@ def test_changed_checks_come_without_new_rows_too(
     monkeypatch.setattr(module, "CHECKS", {"far": FAR["far"]})
     assert not chain.run("r2", ["2013-01"])["changed"]
     assert constraints(chain) == {"far"}
-    assert ledger.unchanged_since(chain.table, chain.root, before)
+    assert history.read(chain.table, chain.root).unchanged_since(before)
 
 
 def test_a_column_comes_together_with_a_check_on_it(

@@ -26,7 +26,7 @@ from pyspark.sql.types import StructType
 from millstream.bronze.typed import typed
 from millstream.contracts.contract import Contract
 from millstream.errors import ContractError, SchemaDriftError
-from millstream.lake import ledger
+from millstream.lake import history
 from millstream.lake.delta import TableDefinition, create_table, replace, require_columns
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
@@ -171,7 +171,7 @@ def test_a_removed_column_loads_nothing_and_a_rename_or_an_addition_loses_nothin
 
     with pytest.raises(SchemaDriftError, match="column removed at the source: seats; found tailnum, year"):
         chain.load("r2", without(N1, "seats"))
-    assert ledger.version(BRONZE, chain.root) == loaded["version"]
+    assert history.version(BRONZE, chain.root) == loaded["version"]
 
     chain.deliver("r3", without(N1, "seats", places=55, wings=2), without(N2, "seats", places=182, wings=4))
     rows, staged = chain.staged_rows("r3")
@@ -312,7 +312,7 @@ def test_a_frozen_change_of_columns_stops_both_modes_before_anything_is_written(
         chain.load_bronze("r1")
     with pytest.raises(SchemaDriftError, match=told):
         chain.transform("r1", "etl")
-    assert ledger.version(BRONZE, chain.root) is None
+    assert history.version(BRONZE, chain.root) is None
 
 
 BAD = {**N2, "year": "2004.5", "seats": "many", "manufacturer": "", "engine": "solar", "engines": "4.0"}
@@ -440,13 +440,13 @@ def test_changes_and_contract_are_in_the_tables_history(planes: Callable[..., Pl
     assert [one["column"] for one in noted["drift"]] == ["wings"]
 
     chain.contract = contract(columns={"seats": {"type": "string"}})
-    bronze = ledger.version(BRONZE, chain.root)
+    bronze = history.version(BRONZE, chain.root)
     chain.deliver("r4", N2)
     with pytest.raises(ContractError, match="column seats: int → string"):
         chain.load_bronze("r4")
     with pytest.raises(ContractError, match="set version to 2"):
         chain.transform("r4", "etl")
-    assert (ledger.version(BRONZE, chain.root), chain.version()) == (bronze, second["version"])
+    assert (history.version(BRONZE, chain.root), chain.version()) == (bronze, second["version"])
     chain.contract = contract(version=2)
     assert published("r4", N2)["changed"]
     assert chain.account().contract_version == 2
@@ -490,13 +490,13 @@ def test_a_table_gets_the_columns_that_its_transform_has_more_and_loses_none(
     replace(spark.createDataFrame([(1, 55)], "number int, seats int"), uri, None)
 
     wider = StructType([number, seats, column("wings", "int", "Wings")])
-    create_table(spark, uri, TableDefinition(wider, "Planes"))
+    create_table(spark, uri, TableDefinition(wider, "Planes"), history.snapshot(uri))
     assert [row.asDict() for row in spark.read.format("delta").load(uri).collect()] == [
         {"number": 1, "seats": 55, "wings": None}
     ]
     assert spark.read.format("delta").load(uri).schema["wings"].metadata == {"comment": "Wings"}
 
-    require_columns(uri, wider)
+    require_columns(uri, wider, history.snapshot(uri))
     for fewer in ([number, wider["wings"]], [number, column("seats", "string", "Seats"), wider["wings"]]):
         with pytest.raises(ContractError, match=r"no longer makes so: seats int\. Nothing was published"):
-            require_columns(uri, StructType(fewer))
+            require_columns(uri, StructType(fewer), history.snapshot(uri))

@@ -20,8 +20,9 @@ from millstream.errors import (
 )
 from millstream.jobs import publish
 from millstream.jobs.publish import row_hash
-from millstream.lake import delta, ledger
-from millstream.lake.delta import Commit, TableDefinition, create_table, replace
+from millstream.lake import delta, history
+from millstream.lake.accounts import Account
+from millstream.lake.delta import TableDefinition, Transaction, create_table, replace
 from millstream.lake.log_store import LOG_STORE_CONF
 from millstream.lake.tables import TableRef
 from millstream.transforms import transform_of
@@ -122,8 +123,8 @@ def test_a_landed_file_that_was_damaged_is_told_in_one_line_and_the_healed_one_i
 def test_a_table_that_was_only_created_counts_as_not_published(flights: Chain, spark: SparkSession) -> None:
     planes = TableRef.parse("silver.planes")
     create_table(spark, planes.uri(flights.root), TableDefinition(transform_of("planes").SCHEMA, "Planes"))
-    assert ledger.version(planes, flights.root) == 0
-    assert ledger.published_version(planes, flights.root) is None
+    assert history.version(planes, flights.root) == 0
+    assert history.read(planes, flights.root).published_version is None
     flights.land("r1", ["2013-01"])
     staged = flights.stage("r1")
     assert "silver.planes" not in staged["inputs"]
@@ -306,7 +307,7 @@ def test_references_tell_found_missing_and_not_yet_known(flights: Chain, spark: 
     unknown = spark.read.format("delta").load(flights.stage("r1")["staged_uri"])
     assert unknown.where("_ref_plane IS NOT NULL").count() == 0
 
-    account = ledger.Entry(
+    account = Account(
         table="silver.planes", run="p1", partitions={}, verdict={}, suite_version="1", code_version="test"
     )
     known = spark.createDataFrame([("N14228",), ("N18120",)], "tailnum string").write.format("delta")
@@ -325,9 +326,9 @@ def test_references_tell_found_missing_and_not_yet_known(flights: Chain, spark: 
 def test_of_two_attempts_the_newer_stays(published: Chain, spark: SparkSession) -> None:
     uri = published.table.uri(published.root)
     rows = published.rows().localCheckpoint()
-    replace(rows.where("flight = 725"), uri, None, Commit("w", 20, '{"newer": 1}'))
+    replace(rows.where("flight = 725"), uri, None, Transaction("w", 20, '{"newer": 1}'))
     with pytest.raises(SupersededError, match="a newer attempt has already published"):
-        replace(rows, uri, None, Commit("w", 10, '{"older": 1}'))
+        replace(rows, uri, None, Transaction("w", 10, '{"older": 1}'))
     assert [row["flight"] for row in published.rows().collect()] == [725]
 
 
@@ -342,7 +343,7 @@ def test_a_slow_backfill_brings_back_no_older_bytes(published: Chain) -> None:
     result = published.publish("backfill", staged, ["2013-01", "2013-02"])
     assert (result["superseded"], result["partitions"], result["read"]) == (["2013-01"], ["2013-02"], 1)
     assert {row["flight"] for row in published.rows().collect()} == {1545, 1141, 1117}
-    newest = ledger.latest_by_partition(published.table, published.root)
+    newest = history.read(published.table, published.root).latest_by_partition()
     assert {name: entry.run for name, (entry, _) in newest.items()} == {
         "2013-01": "daily",
         "2013-02": "backfill",

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 from pyspark.sql import SparkSession
 
-from millstream.lake import ledger
+from millstream.lake import history
 from millstream.lake.storage import Storage
 from millstream.landing.manifest import UNFIT, Landing, in_memory
 from millstream.sources.sql import SqlExtractor
@@ -49,7 +49,7 @@ class Register:
 
     def land(self, run: str) -> list[str]:
         """The tail numbers that land."""
-        chain, known = self.chain, ledger.watermark(self.chain.table, self.chain.root)
+        chain, known = self.chain, history.read(self.chain.table, self.chain.root).watermark
         landing = Landing(Storage(chain.root), "planes", run)
         landing.begin()
         extractor = SqlExtractor(chain.contract, sa.create_engine(f"sqlite:///{self.path}"))
@@ -99,7 +99,7 @@ def test_a_look_back_brings_what_is_late_and_leaves_the_rest_as_it_was(
     chain.replay("q3")
     assert (published(chain), sorted(quarantined(chain))) == ({"N1", "N3"}, ["N2"])
 
-    before = chain.version(), ledger.version(chain.table.quarantine, chain.root)
+    before = chain.version(), history.version(chain.table.quarantine, chain.root)
     assert register.land("r2") == []
     # It was entered hours before what has been read, and its transaction has ended only now.
     register.enter("N0", "2013-01-01 01:00:00")
@@ -114,7 +114,7 @@ def test_a_look_back_brings_what_is_late_and_leaves_the_rest_as_it_was(
     assert (published(chain), sorted(quarantined(chain))) == ({"N0", "N1", "N3"}, ["N2"])
     assert register.land("r4") == []
     assert chain.version() == (before[0] or 0) + 1
-    assert ledger.watermark(chain.table, chain.root) == "2013-01-01T05:00:03"
+    assert history.read(chain.table, chain.root).watermark == "2013-01-01T05:00:03"
     assert [str(one) for one in reconcile.compare(chain.root, {}, {}, chain.now())] == []
 
 

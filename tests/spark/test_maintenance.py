@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from millstream.errors import ClusterError, ConfigurationError, LakeWriterError
 from millstream.jobs.rebuild_ledger import LEDGER
-from millstream.lake import ledger
+from millstream.lake import history
 from millstream.lake.delta import replace
 from millstream.lake.log_store import LOG_STORE_CONF
 from tests.spark.test_ingest_chain import AA1141, B6725, POSITIVE_DISTANCE, UA1545, month_zip
@@ -86,7 +86,7 @@ def test_a_pinned_version_outlives_every_vacuum_and_an_unpinned_one_does_not(fli
     assert {version: content(flights, version) for version in (first, third)} == before
     assert_gone(flights, second)
     # Its log is still there.
-    assert second in {commit["version"] for commit in ledger.history(flights.table, flights.root)}
+    assert second in {commit.version for commit in history.read(flights.table, flights.root).commits}
 
     # A model that was trained on it after that cannot be made again, and is told.
     late = maintain(flights, 0, [first, second])[str(flights.table)]
@@ -109,7 +109,7 @@ def test_small_files_are_put_together_and_nothing_else_changes(flights: Chain) -
         0,
     )
     assert sorted(row["id"] for row in flights.rows().collect()) == list(range(100))
-    assert ledger.unchanged_since(flights.table, flights.root, version)
+    assert history.read(flights.table, flights.root).unchanged_since(version)
     # The log of a table that Spark made by itself is kept from now on.
     properties = flights.spark.sql(f"DESCRIBE DETAIL delta.`{uri}`").collect()[0]["properties"]
     assert properties["delta.enableExpiredLogCleanup"] == "false"

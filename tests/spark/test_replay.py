@@ -16,7 +16,8 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from millstream.errors import DecisionRefusedError, SourceDataError, SupersededError
-from millstream.lake import ledger
+from millstream.lake import history
+from millstream.lake.accounts import Account, PartitionCounts
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.landing.manifest import Landing, in_memory
@@ -81,8 +82,8 @@ def flights(spark: SparkSession, ingested: Path, tmp_path: Path) -> Chain:
 def register(chain: Chain, *tailnums: str) -> None:
     """Publish `silver.planes` with these planes."""
     many = len(tailnums)
-    whole = ledger.PartitionCounts(read=many, written=many, quarantined=0, deduplicated=0, content_hash="1")
-    account = ledger.Entry(
+    whole = PartitionCounts(read=many, written=many, quarantined=0, deduplicated=0, content_hash="1")
+    account = Account(
         table=str(PLANES),
         run="p",
         partitions={"all": whole},
@@ -109,7 +110,7 @@ def staged_by(chain: Chain, run: str, rows: int) -> dict[str, Any]:
 def state(chain: Chain) -> dict[str, Any]:
     """Version of every table that a replay could touch."""
     tables = (chain.table, chain.table.quarantine, DECISIONS)
-    return {str(table): ledger.version(table, chain.root) for table in tables}
+    return {str(table): history.version(table, chain.root) for table in tables}
 
 
 def published(chain: Chain) -> set[int]:
@@ -224,7 +225,7 @@ def test_a_dropped_row_is_in_neither_table_until_decided_otherwise(flights: Chai
     assert publish_again(flights)["changed"] is False
 
     flights.decide("q2", "accept", version, reason="distance_mi")
-    made = ledger.version(DECISIONS, flights.root)
+    made = history.version(DECISIONS, flights.root)
     assert made is not None
     newest = decisions.newest(flights.spark, flights.table, flights.root, made).collect()
     assert sorted(row["_decision"] for row in newest) == ["accept", "drop", "drop"]
@@ -315,7 +316,7 @@ def test_a_replay_gives_way_to_what_its_own_run_has_landed_since(flights: Chain)
 
 def test_a_newer_ingest_that_waits_for_a_replays_turn_publishes_behind_it(flights: Chain) -> None:
     """Its try began first, and its bytes are newer: it is not what the replay has superseded."""
-    began = ledger.next_sequence(flights.table, flights.root, flights.now())
+    began = history.read_both(flights.table, flights.root).next_sequence(flights.now())
     flights.suite = small_suite(ANY_DISTANCE, KNOWN_PLANE)
     found = flights.find("q1")
     (replayed,) = flights.replay("q1", found)
@@ -423,7 +424,7 @@ def test_an_old_increment_never_overwrites_a_newer_one(planes: Chain) -> None:
     assert counts(second) == (2, 2, 0, 0, 0, 0)
     newest = {"N1": 2001, "N2": 1980, "N4": 1970}
     assert {row["tailnum"]: row["year"] for row in planes.rows().collect()} == newest
-    assert ledger.watermark(planes.table, planes.root) == "2013-02-01"
+    assert history.read(planes.table, planes.root).watermark == "2013-02-01"
 
     after, found = state(planes), planes.find("q2")
     assert [result["changed"] for result in planes.replay("q2", found)] == [False]
@@ -446,7 +447,7 @@ def test_a_decision_on_rows_of_two_increments_is_carried_out_on_both(planes: Cha
     planes.decide("q1", "drop")
     assert [counts(result) for result in planes.replay("q1", found)] == [(1, 0, 0, 0, 1, 0)] * 2
     assert planes.rows(planes.table.quarantine).isEmpty()
-    assert {entry.run: entry.dropped for entry in ledger.entries(planes.table, planes.root)[:2]} == {
+    assert {entry.run: entry.dropped for entry in history.read(planes.table, planes.root).accounts[:2]} == {
         "r1": 1,
         "r2": 1,
     }

@@ -16,7 +16,7 @@ from deltalake import CommitProperties, write_deltalake
 from rich.console import Console
 
 from millstream.errors import ClusterError
-from millstream.lake.ledger import Entry, PartitionCounts
+from millstream.lake.accounts import Account, PartitionCounts
 from millstream_stack.clients.airflow_api import Run, Task
 from millstream_stack.commands import demo
 from millstream_stack.commands.progress import Progress
@@ -115,7 +115,7 @@ def test_where_the_tables_are_there_already_nothing_waits(tmp_path: Path) -> Non
     for name in ("airlines", "airports", "planes"):
         empty = pa.table({"name": pa.array([], pa.string())})
         whole = PartitionCounts(read=0, written=0, quarantined=0, deduplicated=0, content_hash="0")
-        account = Entry(
+        account = Account(
             table=f"silver.{name}",
             run="r1",
             partitions={"all": whole},

@@ -15,7 +15,8 @@ from pyspark.sql import DataFrame, SparkSession
 
 from millstream import jobs
 from millstream.contracts.contract import Contract
-from millstream.lake import ledger
+from millstream.lake import history
+from millstream.lake.accounts import Account
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.landing.manifest import Landing
@@ -99,7 +100,7 @@ class Chain:
     def publish(self, run: str, staged: dict[str, Any], partitions: list[str], **more: Any) -> dict[str, Any]:
         partition = self.contract.partition
         arguments = {
-            "sequence": ledger.next_sequence(self.table, self.root, self.now()),
+            "sequence": history.read_both(self.table, self.root).next_sequence(self.now()),
             "rows_read": staged["rows"],
             "load": self.contract.load,
             "partitions": partitions,
@@ -128,7 +129,7 @@ class Chain:
         """A decision on the rows of the quarantine, as it is or as it was at `version`."""
         if version is None:
             searched = DECISIONS if action == "withdraw" else self.table.quarantine
-            version = ledger.version(searched, self.root)
+            version = history.version(searched, self.root)
         return self.job(
             "record_decision",
             run,
@@ -160,10 +161,10 @@ class Chain:
         return self.spark.read.format("delta").load((table or self.table).uri(self.root))
 
     def version(self) -> int | None:
-        return ledger.version(self.table, self.root)
+        return history.version(self.table, self.root)
 
-    def account(self) -> ledger.Entry:
-        return ledger.entries(self.table, self.root)[0]
+    def account(self) -> Account:
+        return history.read(self.table, self.root).accounts[0]
 
     def _judged(self, staged: dict[str, Any]) -> dict[str, Any]:
         return {

@@ -22,7 +22,8 @@ from deltalake.exceptions import TableNotFoundError
 
 from millstream.engines import sessions
 from millstream.errors import PermanentError
-from millstream.lake import ledger
+from millstream.lake import history
+from millstream.lake.accounts import Account
 from millstream.lake.tables import TableRef
 from millstream.settings import CHECKOUT, Settings
 from millstream_stack.install.jars import pyspark_jars
@@ -265,8 +266,8 @@ def rows_of(table: TableRef, lake_root: str) -> list[str]:
     return ids
 
 
-def account(table: TableRef, lake_root: str) -> ledger.Entry:
-    return ledger.entries(table, lake_root)[0]
+def account(table: TableRef, lake_root: str) -> Account:
+    return history.read(table, lake_root).accounts[0]
 
 
 def until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:

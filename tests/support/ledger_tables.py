@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 from deltalake import CommitProperties, write_deltalake
 
-from millstream.lake import ledger
+from millstream.lake import history
+from millstream.lake.accounts import Account, PartitionCounts
 from millstream.lake.tables import TableRef
 
 
@@ -25,13 +26,13 @@ def account(
     watermark: str | None = None,
     fetch_began: datetime | None = None,
     **counts: int,
-) -> ledger.Entry:
+) -> Account:
     """An account of `read` rows of one partition; those that `counts` does not name are written."""
-    return ledger.Entry(
+    return Account(
         table=table,
         run=run,
         partitions={
-            partition: ledger.PartitionCounts(
+            partition: PartitionCounts(
                 **{"quarantined": 0, "deduplicated": 0, **counts},
                 read=read,
                 written=read - sum(counts.values()),
@@ -94,7 +95,7 @@ def write(
         ],
         schema=schema,
     )
-    replaces = partition != "all" and ledger.version(reference, lake_root) is not None
+    replaces = partition != "all" and history.version(reference, lake_root) is not None
     properties = CommitProperties(custom_metadata=metadata) if metadata else None
     write_deltalake(
         reference.uri(lake_root),
@@ -104,6 +105,6 @@ def write(
         predicate=f"month = '{partition}'" if replaces else None,
         commit_properties=properties,
     )
-    version = ledger.version(reference, lake_root)
+    version = history.version(reference, lake_root)
     assert version is not None
     return version

@@ -8,8 +8,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from millstream.lake import ledger
-from millstream.lake.ledger import PartitionCounts
+from millstream.lake import history
+from millstream.lake.accounts import PartitionCounts
 from millstream.lake.tables import TableRef
 from millstream_demo import reference
 from tests.support.chain import Chain, contract_of, month_zip, small_suite
@@ -107,7 +107,7 @@ class Month:
 
     def counts(self) -> PartitionCounts:
         """The month's account."""
-        return ledger.latest_by_partition(self.chain.table, self.root)[MONTH][1]
+        return history.read(self.chain.table, self.root).latest_by_partition()[MONTH][1]
 
 
 def _broken(line: str) -> str:

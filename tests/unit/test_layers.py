@@ -61,3 +61,18 @@ def test_each_layer_imports_only_those_above_it() -> None:
         if layer in LAYERS and LAYERS.index(layer) > LAYERS.index(own)
     ]
     assert wrong == []
+
+
+def test_one_module_opens_delta_logs_without_spark() -> None:
+    """What a run has read of a table it has read once: `History`."""
+    folders = (LIBRARY, CHECKOUT / "plugins", CHECKOUT / "stack" / "millstream_stack")
+    importing = [path for folder in folders for path in folder.rglob("*.py") if _imports(path, "deltalake")]
+    assert importing == [LIBRARY / "lake" / "history.py"]
+
+
+def _imports(path: Path, package: str) -> bool:
+    nodes = ast.walk(ast.parse(path.read_text()))
+    names = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+    nodes = ast.walk(ast.parse(path.read_text()))
+    names += [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    return any(name.partition(".")[0] == package for name in names)

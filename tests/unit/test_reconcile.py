@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 
-from millstream.lake import ledger
+from millstream.lake import history
+from millstream.lake.accounts import Account
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.landing.manifest import Landing, in_memory
@@ -136,7 +137,7 @@ def test_a_replay_of_a_part_is_not_taken_for_the_whole(lake: str) -> None:
 
 def test_an_account_whose_sum_does_not_hold(lake: str) -> None:
     version = publish(lake, TABLE, "r1", read=9, late=-1)
-    account = ledger.entries(TableRef.parse(TABLE), lake)[0]
+    account = history.read(TableRef.parse(TABLE), lake).accounts[0]
     account.partitions["all"].late = 0
     version = write(lake, TABLE, 10, userMetadata=account.model_dump_json())
     assert texts(differences(lake, told(version - 1), told(version)), "person") == [
@@ -187,17 +188,17 @@ def rows_of(numbers: range, month: str = "2013-01") -> pa.Table:
     )
 
 
-def noted(account: ledger.Entry) -> CommitProperties:
+def noted(account: Account) -> CommitProperties:
     return CommitProperties(custom_metadata={"userMetadata": account.model_dump_json()})
 
 
-def put(place: TableRef, lake: str, rows: pa.Table, condition: str, entry: ledger.Entry) -> None:
+def put(place: TableRef, lake: str, rows: pa.Table, condition: str, entry: Account) -> None:
     """Rows in the place of those for which `condition` holds."""
     write_deltalake(
         place.uri(lake),
         rows,
         mode="overwrite",
-        predicate=condition if ledger.version(place, lake) is not None else None,
+        predicate=condition if history.version(place, lake) is not None else None,
         partition_by=["_partition"],
         commit_properties=noted(entry),
     )
@@ -219,12 +220,12 @@ def publish_increment(
     broken = rows_of(range(quarantined), "all").append_column(
         "_run", pa.array([run] * quarantined, pa.string())
     )
-    if quarantined or ledger.version(REFERENCE.quarantine, lake) is not None:
+    if quarantined or history.version(REFERENCE.quarantine, lake) is not None:
         place = REFERENCE.quarantine
-        if ledger.version(place, lake) is None:
+        if history.version(place, lake) is None:
             DeltaTable.create(place.uri(lake), broken.schema, partition_by=["_partition"])
         put(place, lake, broken, f"_run = '{run}'", entry)
-    if ledger.version(REFERENCE, lake) is None:
+    if history.version(REFERENCE, lake) is None:
         write_deltalake(
             REFERENCE.uri(lake), rows_of(numbers), mode="overwrite", commit_properties=noted(entry)
         )
@@ -280,8 +281,8 @@ def test_a_run_that_reads_its_source_from_the_start_mends_what_was_done_before_i
 
 
 def last_commit(lake: str) -> datetime:
-    commits = (ledger.history(place, lake, limit=1) for place in (REFERENCE, REFERENCE.quarantine))
-    return datetime.fromtimestamp(max(one["timestamp"] for newest in commits for one in newest) / 1000, UTC)
+    commits = (history.read(place, lake, limit=1).commits for place in (REFERENCE, REFERENCE.quarantine))
+    return max(commit.made_at for newest in commits for commit in newest)
 
 
 def test_an_increment_mends_nothing_although_it_began_later(lake: str) -> None:
@@ -349,7 +350,7 @@ def test_a_quarantine_of_increments_emptied_by_hand(lake: str) -> None:
 
 def test_a_quarantine_with_other_rows_than_its_account(lake: str) -> None:
     version = publish(lake, TABLE, "r1", read=9, quarantined=3)
-    entry = ledger.entries(REFERENCE, lake)[0]
+    entry = history.read(REFERENCE, lake).accounts[0]
     write(lake, str(REFERENCE.quarantine), 2, userMetadata=entry.model_dump_json())
     assert texts(differences(lake, told(version)), "person") == [
         f"{REFERENCE.quarantine}: has 2 rows, its accounts say 3"

@@ -60,22 +60,21 @@ def features_dag(dag_id: str, name: str) -> DAG:
 
 @task(doc_md="Present versions of the inputs; skips the run when there is nothing to do.")
 def changed_inputs(table: str, inputs: list[str]) -> dict[str, int]:
-    from millstream.lake import ledger
+    from millstream.lake import history
 
     root = catalog.lake_root()
-    versions = {name: ledger.published_version(TableRef.parse(name), root) for name in inputs}
+    read = {name: history.read(TableRef.parse(name), root) for name in inputs}
+    versions = {name: one.published_version for name, one in read.items()}
     absent = [name for name, version in versions.items() if version is None]
     if absent:
         raise AirflowSkipException(f"not published yet: {', '.join(absent)}")
     # None where somebody has changed the table since, or gone back to an earlier version of it.
-    published = ledger.latest_by_partition(TableRef.parse(table), root).values()
+    published = history.read(TableRef.parse(table), root).latest_by_partition().values()
     latest = max((entry for entry, _ in published), key=lambda entry: entry.version or 0, default=None)
     made = (
         latest is not None
         and latest.code_version == catalog.code_version()
-        and all(
-            ledger.unchanged_since(TableRef.parse(name), root, latest.inputs.get(name)) for name in inputs
-        )
+        and all(one.unchanged_since(latest.inputs.get(name)) for name, one in read.items())
     )
     if made and not get_current_context()["params"]["force"]:
         raise AirflowSkipException(f"{table} was already made from these rows by this code: {versions}")

@@ -160,14 +160,14 @@ def _watermark(contract: Contract, context: Context) -> str | None:
     A run that has landed before and is cleared starts where it did then: what it publishes takes the place of
     all that it had brought.
     """
-    from millstream.lake import ledger
+    from millstream.lake import history
 
     if contract.load != "watermark" or context["params"].get("full_refresh"):
         return None
     before = _landing(contract.dataset, context).landed()
     if before is not None:
         return before.watermark_low
-    return ledger.watermark(TableRef(zone="silver", name=contract.dataset), catalog.lake_root())
+    return history.read(TableRef(zone="silver", name=contract.dataset), catalog.lake_root()).watermark
 
 
 def _landing(dataset: str, context: Context) -> Landing:

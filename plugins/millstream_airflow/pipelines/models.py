@@ -144,16 +144,15 @@ CHECKED = ("input_version", "model_version", "partitions")
 
 @task(doc_md="Version of the input table; skips when the model was already trained on it by this code.")
 def check_training_input(name: str) -> int:
-    from millstream.lake import ledger
+    from millstream.lake import history
 
     spec = model_spec(name)
-    version = ledger.published_version(TableRef.parse(spec.input_table), catalog.lake_root())
+    read = history.read(TableRef.parse(spec.input_table), catalog.lake_root())
+    version = read.published_version
     if version is None:
         raise AirflowSkipException(f"{spec.input_table} has not been published yet")
     latest = _latest_training(name)
-    same_rows = ledger.unchanged_since(
-        TableRef.parse(spec.input_table), catalog.lake_root(), latest.get("input_version")
-    )
+    same_rows = read.unchanged_since(latest.get("input_version"))
     same = same_rows and latest.get("code_version") == catalog.code_version()
     # The lake may have seen another registry, and a version may be deleted there.
     if same and not get_current_context()["params"]["force"] and has_version(name, latest["version"]):
@@ -165,11 +164,11 @@ def check_training_input(name: str) -> int:
 
 @task(multiple_outputs=True, doc_md="Champion and input version; skips when there is nothing to do.")
 def check_scoring_input(name: str) -> dict[str, Any]:
-    from millstream.lake import ledger
+    from millstream.lake import history
 
     spec = model_spec(name)
     params = get_current_context()["params"]
-    version = ledger.published_version(TableRef.parse(spec.input_table), catalog.lake_root())
+    version = history.read(TableRef.parse(spec.input_table), catalog.lake_root()).published_version
     if version is None:
         raise AirflowSkipException(f"{spec.input_table} has not been published yet")
     champion = champion_version(name)
@@ -205,18 +204,18 @@ def _why_no_champion(name: str) -> str:
 
 def _is_scored(spec: ModelSpec, table: TableRef, champion: int) -> bool:
     """Whether every partition of the predictions is of the input's present rows and by this version."""
-    from millstream.lake import ledger
+    from millstream.lake import history
 
     root = catalog.lake_root()
-    scored = ledger.latest_by_partition(table, root)
+    scored = history.read(table, root).latest_by_partition()
     made_from = [entry.inputs for entry, _ in scored.values()]
+    read = history.read(TableRef.parse(spec.input_table), root)
     if spec.partition_column:
-        there = ledger.latest_by_partition(TableRef.parse(spec.input_table), root)
+        there = read.latest_by_partition()
         if any(counts.written and name not in scored for name, (_, counts) in there.items()):
             return False
     return bool(made_from) and all(
-        inputs.get(f"model.{spec.name}") == champion
-        and ledger.unchanged_since(TableRef.parse(spec.input_table), root, inputs.get(spec.input_table))
+        inputs.get(f"model.{spec.name}") == champion and read.unchanged_since(inputs.get(spec.input_table))
         for inputs in made_from
     )
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import AssetAlias
 
-from millstream.lake import ledger
+from millstream.lake import history
 from millstream.lake.tables import TableRef
 from millstream.quality.verdict import page_name
 from millstream.settings import Settings
@@ -70,12 +70,11 @@ class PublishOperator(SparkJobOperator):
             arguments["load"] = contract.load
             arguments["partition_column"] = contract.partition.column if contract.partition else None
             arguments["contract_version"] = contract.version
+        before = history.read_both(TableRef.parse(arguments["table"]), arguments["lake_root"])
         return {
             **arguments,
             # A later attempt may replace what an earlier one published.
-            "sequence": ledger.next_sequence(
-                TableRef.parse(arguments["table"]), arguments["lake_root"], context["ti"].start_date
-            ),
+            "sequence": before.next_sequence(context["ti"].start_date),
             # Not told by what a version before this one has staged.
             "code_version": arguments["code_version"] or catalog.code_version(),
         }

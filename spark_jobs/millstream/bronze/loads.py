@@ -16,11 +16,9 @@ from millstream.contracts import drift
 from millstream.contracts.contract import Column as ContractColumn
 from millstream.contracts.contract import Contract
 from millstream.errors import SchemaDriftError, SourceDataError
-from millstream.lake import ledger
-from millstream.lake.delta import (
-    literal,
-    table_exists,
-)
+from millstream.lake import history
+from millstream.lake.delta import literal
+from millstream.lake.history import History
 from millstream.lake.staging import WHOLE
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
@@ -83,8 +81,9 @@ def loaded_still(lake_root: str, table: TableRef, contract: Contract, manifest: 
     another run may have loaded the same partitions since.
     """
     own = set(manifest.partitions or (WHOLE,))
-    version = ledger.version(table, lake_root)
-    for noted in _loads(table, lake_root):
+    loads = history.read(table, lake_root)
+    version = loads.version
+    for noted in _loads(loads):
         if version is None or noted["version"] > version:
             continue
         if noted["run"] == manifest.key:
@@ -102,15 +101,15 @@ def read_as(contract: Contract) -> dict[str, list[str]]:
     return {column.name: list(column.aliases) for column in contract.columns}
 
 
-def _loads(table: TableRef, lake_root: str) -> Iterator[dict[str, Any]]:
+def _loads(bronze: History) -> Iterator[dict[str, Any]]:
     """What loads of bronze noted in their commits, newest first, each with its `version`."""
-    for commit in ledger.history(table, lake_root):
+    for commit in bronze.commits:
         try:
-            noted = json.loads(commit.get("userMetadata") or "")
+            noted = json.loads(commit.metadata)
         except ValueError:
             continue
         if isinstance(noted, dict) and noted.get("kind") == KIND:
-            yield {**noted, "version": commit["version"]}
+            yield {**noted, "version": commit.version}
 
 
 def landed_rows(spark: SparkSession, contract: Contract, lake_root: str, manifest: Manifest) -> DataFrame:
@@ -134,7 +133,7 @@ def received_rows(spark: SparkSession, contract: Contract, lake_root: str, manif
     if has_landed_files(lake_root, manifest):
         return landed_rows(spark, contract, lake_root, manifest)
     bronze = TableRef(zone="bronze", name=contract.dataset).uri(lake_root)
-    if not table_exists(bronze):
+    if not history.exists(bronze):
         raise SourceDataError(
             f"{contract.dataset}: what run {manifest.run} landed has been removed, and there is no bronze. "
             "What to do: run the ingest again"
@@ -154,7 +153,7 @@ def received_changes(
     if has_landed_files(lake_root, manifest):
         return check_landed_columns(lake_root, contract, manifest)
     bronze = TableRef(zone="bronze", name=contract.dataset)
-    loads = _loads(bronze, lake_root)
+    loads = _loads(history.read(bronze, lake_root))
     noted: dict[str, Any] = next((one for one in loads if one["run"] == manifest.key), {"drift": ()})
     return changes_of_bronze(contract, rows, noted.get("columns"), CHANGES.validate_python(noted["drift"]))
 

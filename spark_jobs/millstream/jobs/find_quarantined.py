@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from millstream.contracts.contract import Contract
 from millstream.jobs import JobModel
-from millstream.lake import ledger
+from millstream.lake import history
 from millstream.lake.staging import SOURCE_ROW_ID
 from millstream.lake.tables import WHOLE, TableRef
 from millstream.publishing import quarantine
@@ -91,7 +91,7 @@ def run(spark: SparkSession, args: Args) -> Result:
     contract = Contract.from_dict(args.contract, origin="contract")
     table = TableRef(zone="silver", name=contract.dataset)
     withdraw = args.action == "withdraw"
-    version = ledger.version(DECISIONS if withdraw else table.quarantine, args.lake_root)
+    version = history.version(DECISIONS if withdraw else table.quarantine, args.lake_root)
     if version is None:
         return Result()
     search = standing if withdraw else quarantine.rows_at
@@ -185,7 +185,7 @@ def _as_published(
     the row again, and only the last one's rows can be put in the place of the table's."""
     if contract.load == "watermark":
         return pieces
-    newest = ledger.latest_by_partition(table, lake_root)
+    newest = history.read(table, lake_root).latest_by_partition()
     found: defaultdict[str, set[str]] = defaultdict(set)
     for piece in pieces:
         for name in piece.partitions or (WHOLE,):

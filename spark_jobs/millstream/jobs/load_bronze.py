@@ -20,12 +20,8 @@ from millstream.bronze.loads import (
 from millstream.contracts import drift
 from millstream.contracts.contract import Contract
 from millstream.jobs import JobModel
-from millstream.lake.delta import (
-    partition_columns,
-    require_writer,
-    table_exists,
-    table_version,
-)
+from millstream.lake import history
+from millstream.lake.delta import require_writer, table_version
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.landing.manifest import Manifest, read_manifest
@@ -64,32 +60,15 @@ def run(spark: SparkSession, args: Args) -> Result:
         .observe(counted, F.count(F.lit(1)).alias("rows"))
     )
     uri = table.uri(args.lake_root)
-    _as_text(spark, uri, contract)
     _replace_partitions(rows, uri, contract, manifest, args.run, changes)
     return Result(table=str(table), version=table_version(uri), rows=int(counted.get["rows"]), drift=changes)
 
 
-def _as_text(spark: SparkSession, uri: str, contract: Contract) -> None:
-    """Make a database's typed columns text, once: until version 0.1 bronze kept the types.
-
-    A column that is retyped at the source could not be loaded beside them.
-    """
-    if not table_exists(uri):
-        return
-    rows = spark.read.format("delta").load(uri)
-    typed = [
-        name for name, kind in rows.dtypes if name in contract.column_names and not kind.startswith("string")
-    ]
-    if typed:
-        text = rows.withColumns({name: F.col(name).cast("string") for name in typed})
-        writer = text.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
-        writer.partitionBy(_partition_by(contract, uri)).save(uri)
-
-
 def _partition_by(contract: Contract, uri: str) -> str:
     """How bronze is cut: as it is already, since a contract may be loaded otherwise than before."""
-    if table_exists(uri) and (present := partition_columns(uri)):
-        return present[0]
+    present = history.snapshot(uri)
+    if present is not None and present.partition_columns:
+        return present.partition_columns[0]
     # A key range that a longer-lived source delivers grows by runs, everything else by partition.
     return "_ingest_run" if contract.load == "watermark" else "_partition"
 

@@ -12,14 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
-from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError, DeltaProtocolError
 from pydantic import Field
 from pyspark.sql import SparkSession
 
 from millstream.errors import ClusterError, ConfigurationError
 from millstream.jobs import JobModel
-from millstream.lake import ledger
+from millstream.lake import history
 from millstream.lake.delta import keep_log, require_writer
 from millstream.lake.inventory import tables
 from millstream.lake.storage import File, Storage
@@ -120,14 +118,14 @@ def _settings(spark: SparkSession, target: int) -> Iterator[None]:
 def _maintain(spark: SparkSession, table: TableRef, args: Args, target: int) -> Maintained:
     uri = table.uri(args.lake_root)
     storage = Storage(args.lake_root)
-    before, live_before = _data_files(storage, table), _names(DeltaTable(uri))
+    before, live_before = _data_files(storage, table), _present(table, args)
     if not args.dry_run:
         keep_log(spark, uri)
         spark.sql(f"OPTIMIZE delta.`{uri}`").collect()
     stored = _data_files(storage, table)
     kept, lost = _pinned(table, args, {_name(file.path) for file in stored})
     removed = _vacuum(spark, table, [file for file in stored if _name(file.path) not in kept], args)
-    after, live_after = _data_files(storage, table), _names(DeltaTable(uri))
+    after, live_after = _data_files(storage, table), _present(table, args)
     return Maintained(
         table=str(table),
         before=_count(before, live_before),
@@ -166,18 +164,11 @@ def _pinned(table: TableRef, args: Args, stored: set[str]) -> tuple[set[str], se
     kept: set[str] = set()
     lost: set[int] = set()
     for version in args.pins.get(str(table), ()):
-        try:
-            names = _names(DeltaTable(table.uri(args.lake_root), version=version))
-        except DeltaProtocolError:
-            raise
-        except DeltaError:
-            if version in {commit["version"] for commit in ledger.history(table, args.lake_root)}:
-                raise
+        files = history.files_at(table, args.lake_root, version)
+        names = set(map(_name, files or ()))
+        kept |= names
+        if files is None or not names <= stored:
             lost.add(version)
-        else:
-            kept |= names
-            if not names <= stored:
-                lost.add(version)
     return kept, lost
 
 
@@ -195,12 +186,14 @@ def _folder(table: TableRef) -> str:
     return f"{table.zone}/{table.name}"
 
 
-def _names(table: DeltaTable) -> set[str]:
-    """Names of the version's data files. They are unique; their folders are written in several ways."""
-    return {_name(uri) for uri in table.file_uris()}
+def _present(table: TableRef, args: Args) -> set[str]:
+    """Names of the present version's data files."""
+    present = history.snapshot(table.uri(args.lake_root))
+    return set() if present is None else set(map(_name, present.files()))
 
 
 def _name(path: str) -> str:
+    """A data file's name. It is unique; its folder is written in several ways."""
     return path.rpartition("/")[2]
 
 

@@ -23,10 +23,11 @@ from millstream.contracts.contract import Contract
 from millstream.contracts.drift import Change
 from millstream.errors import ConservationError, QualityGateError, SupersededError
 from millstream.jobs import JobModel
-from millstream.lake import checks, ledger
+from millstream.lake import checks, history
+from millstream.lake.accounts import Account, PartitionCounts
 from millstream.lake.delta import (
-    Commit,
     TableDefinition,
+    Transaction,
     create_table,
     literal,
     merge,
@@ -34,10 +35,10 @@ from millstream.lake.delta import (
     require_columns,
     require_types,
     require_writer,
-    table_exists,
     table_version,
     turn,
 )
+from millstream.lake.history import Accounts
 from millstream.lake.staging import SOURCE_ROW_ID, WHOLE, read_staged
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
@@ -60,7 +61,6 @@ from millstream.transforms import transform_of
 
 # The fates that are counts of the account by their own name; `written` has the accepted rows too.
 COUNTED = ("accepted", "quarantined", "deduplicated", "dropped")
-Accounts = dict[str, tuple[ledger.Entry, ledger.PartitionCounts]]
 Load = Literal["full", "partition", "watermark"]
 
 
@@ -141,10 +141,10 @@ def _publish(spark: SparkSession, table: TableRef, args: Args, verdict: Verdict)
     staged = judged(read_staged(spark, args.staged_uri, args.staged_version), suite, verdict)
     if args.load == "watermark":
         staged = without_outdated(spark, staged, table, args.lake_root, args.run)
-    decisions = ledger.version(DECISIONS, args.lake_root)
+    decisions = history.version(DECISIONS, args.lake_root)
     staged = with_fate(spark, staged, table, args.lake_root, decisions)
     columns = _published_columns(table)
-    require_columns(table.uri(args.lake_root), columns)
+    require_columns(table.uri(args.lake_root), columns, history.snapshot(table.uri(args.lake_root)))
     require_types(staged, columns, table.name)
     module = transform_of(table.name)
     checks.require_readable(staged, module.CHECKS, table.name)
@@ -191,7 +191,9 @@ def _in_turn(table: TableRef, args: Args) -> Args:
 
     A later attempt of the same run stays ahead: this one was taken for dead.
     """
-    ahead = [one for one in ledger.committed(table, args.lake_root) if one.sequence >= args.sequence]
+    ahead = [
+        one for one in history.read_both(table, args.lake_root).committed if one.sequence >= args.sequence
+    ]
     if not ahead or any((one.run, one.replay) == (args.run, args.replay) for one in ahead):
         return args
     return args.model_copy(update={"sequence": max(one.sequence for one in ahead) + 1})
@@ -228,7 +230,7 @@ def _published_columns(table: TableRef) -> StructType:
 
 def _account(
     staged: DataFrame, columns: StructType, args: Args, verdict: Verdict, decisions: int | None
-) -> tuple[ledger.Entry, int, frozenset[str], int]:
+) -> tuple[Account, int, frozenset[str], int]:
     """All that publishing wants to know of the staged rows, in one aggregation over them.
 
     The account: counts and content hashes per partition. How many rows broke a critical rule, whatever became
@@ -254,9 +256,9 @@ def _account(
         partition: _partition_counts([row for row in counted if row["_partition"] == partition])
         for partition in {row["_partition"] for row in counted}
     }
-    empty = ledger.PartitionCounts(read=0, written=0, quarantined=0, deduplicated=0, content_hash="0")
+    empty = PartitionCounts(read=0, written=0, quarantined=0, deduplicated=0, content_hash="0")
     expected = args.partitions or (() if found else (WHOLE,))
-    entry = ledger.Entry(
+    entry = Account(
         table=args.table,
         run=args.run,
         partitions={name: found.get(name, empty) for name in sorted({*expected, *found})},
@@ -277,11 +279,11 @@ def _account(
     return entry, broken, landed, unfit
 
 
-def _partition_counts(rows: list[Row]) -> ledger.PartitionCounts:
+def _partition_counts(rows: list[Row]) -> PartitionCounts:
     """The sums over the groups of one partition."""
     names = ("read", "written", *COUNTED)
     hashes = ("content_hash", "quarantine_hash")
-    return ledger.PartitionCounts(
+    return PartitionCounts(
         **{name: sum(row[name] for row in rows) for name in names},
         **{
             name: str(sum(((row[f"{name}_high"] or 0) << 32) + (row[f"{name}_low"] or 0) for row in rows))
@@ -348,7 +350,7 @@ def _fetch_began(args: Args) -> datetime | None:
     )
 
 
-def _superseded(entry: ledger.Entry, table: TableRef, args: Args) -> tuple[str, ...]:
+def _superseded(entry: Account, table: TableRef, args: Args) -> tuple[str, ...]:
     """The partitions that another run has published from newer data.
 
     A slow backfill must not bring back what a quicker run has replaced meanwhile, nor a cleared publish what
@@ -358,7 +360,7 @@ def _superseded(entry: ledger.Entry, table: TableRef, args: Args) -> tuple[str, 
     """
     if args.load == "watermark":
         return ()
-    published = ledger.latest_by_partition(table, args.lake_root)
+    published = history.read(table, args.lake_root).latest_by_partition()
     newer = {
         name: published[name][0]
         for name in entry.partitions
@@ -382,7 +384,7 @@ def _superseded(entry: ledger.Entry, table: TableRef, args: Args) -> tuple[str, 
     return tuple(sorted(newer))
 
 
-def is_newer(had: ledger.Entry, entry: ledger.Entry, lake_root: str) -> bool:
+def is_newer(had: Account, entry: Account, lake_root: str) -> bool:
     """Whether what another run has published is of newer data: fetched later, or made of later tables."""
     if had.run == entry.run:
         return False
@@ -397,11 +399,11 @@ def is_newer(had: ledger.Entry, entry: ledger.Entry, lake_root: str) -> bool:
     # Neither is newer when each has a later table. A version that a table does not have yet was that of
     # another table in its place.
     return bool(later) and all(
-        ours[name] <= theirs[name] <= (ledger.version(TableRef.parse(name), lake_root) or 0) for name in ours
+        ours[name] <= theirs[name] <= (history.version(TableRef.parse(name), lake_root) or 0) for name in ours
     )
 
 
-def _tables(entry: ledger.Entry) -> dict[str, int]:
+def _tables(entry: Account) -> dict[str, int]:
     """The tables that the rows were made of. A model's versions do not tell which is newer: its alias may go
     back. Decisions are read when the rows are published."""
     return {
@@ -412,8 +414,8 @@ def _tables(entry: ledger.Entry) -> dict[str, int]:
 
 
 def _without(
-    partitions: tuple[str, ...], staged: DataFrame, entry: ledger.Entry, args: Args
-) -> tuple[DataFrame, ledger.Entry, Args]:
+    partitions: tuple[str, ...], staged: DataFrame, entry: Account, args: Args
+) -> tuple[DataFrame, Account, Args]:
     """The rest of the run."""
     rest = {name: counts for name, counts in entry.partitions.items() if name not in partitions}
     return (
@@ -425,12 +427,11 @@ def _without(
 
 def _own_accounts(table: TableRef, args: Args) -> Accounts:
     """The accounts of what this run can have published before: by partition, or of its own increment."""
-    return ledger.latest_by_partition(
-        table, args.lake_root, run=args.run if args.load == "watermark" else None
-    )
+    run = args.run if args.load == "watermark" else None
+    return history.read(table, args.lake_root).latest_by_partition(run)
 
 
-def _require_source_unchanged(entry: ledger.Entry, table: TableRef, args: Args) -> None:
+def _require_source_unchanged(entry: Account, table: TableRef, args: Args) -> None:
     """A replay puts the same source rows in the place of its run's own, of nobody else's.
 
     Raises: SupersededError when another run has published the partitions meanwhile; ConservationError when
@@ -456,14 +457,14 @@ def _require_source_unchanged(entry: ledger.Entry, table: TableRef, args: Args) 
             )
 
 
-def _differs(entry: ledger.Entry, table: TableRef, args: Args) -> bool:
+def _differs(entry: Account, table: TableRef, args: Args) -> bool:
     """Whether publishing would change anything: the accounts of the same partitions decide, the table's and
     its quarantine's. A publish may have ended between its two commits."""
     both = (table, table.quarantine)
     published, kept = (_own_accounts(one, args) for one in both)
     if not published:
         # What an increment brings may have come with another one already.
-        published, kept = (ledger.latest_by_partition(one, args.lake_root) for one in both)
+        published, kept = (history.read(one, args.lake_root).latest_by_partition() for one in both)
     if args.load == "full" and not (published.keys() | kept.keys()) <= entry.partitions.keys():
         # What the whole table had of a month that is no more.
         return True
@@ -477,9 +478,9 @@ def _differs(entry: ledger.Entry, table: TableRef, args: Args) -> bool:
 
 
 def _same(
-    entry: ledger.Entry,
-    counts: ledger.PartitionCounts,
-    published: tuple[ledger.Entry, ledger.PartitionCounts] | None,
+    entry: Account,
+    counts: PartitionCounts,
+    published: tuple[Account, PartitionCounts] | None,
 ) -> bool:
     if published is None:
         return False
@@ -494,9 +495,7 @@ def _same(
     )
 
 
-def _same_quarantine(
-    counts: ledger.PartitionCounts, kept: tuple[ledger.Entry, ledger.PartitionCounts] | None
-) -> bool:
+def _same_quarantine(counts: PartitionCounts, kept: tuple[Account, PartitionCounts] | None) -> bool:
     had = kept[1] if kept else None
     if had is None:
         # There is none before the first row for it.
@@ -505,7 +504,7 @@ def _same_quarantine(
 
 
 def _adds_anything(
-    spark: SparkSession, staged: DataFrame, table: TableRef, args: Args, entry: ledger.Entry
+    spark: SparkSession, staged: DataFrame, table: TableRef, args: Args, entry: Account
 ) -> bool:
     """False when the table has every row of an increment already.
 
@@ -516,7 +515,7 @@ def _adds_anything(
         args.load != "watermark"
         or entry.quarantined
         or _own_accounts(table, args)
-        or ledger.version(table, args.lake_root) is None
+        or history.version(table, args.lake_root) is None
     ):
         return True
     columns = [name for name in _published_columns(table).fieldNames() if name != SOURCE_ROW_ID]
@@ -532,9 +531,9 @@ def _present(spark: SparkSession, table: TableRef, args: Args) -> DataFrame:
     return rows.withColumns({column.name: F.lit(None).cast(column.dataType) for column in more})
 
 
-def _commit(args: Args, table: TableRef, entry: ledger.Entry) -> Commit:
+def _commit(args: Args, table: TableRef, entry: Account) -> Transaction:
     scope = ",".join(args.partitions) or WHOLE
-    return Commit(
+    return Transaction(
         writer=f"millstream:{table}:{scope}", sequence=args.sequence, metadata=entry.model_dump_json()
     )
 
@@ -555,19 +554,21 @@ def _checks_applied(
     Raises: TransformError when some break a check; nothing has changed then.
     """
     module, uri = transform_of(table.name), table.uri(args.lake_root)
-    outdated = table_exists(uri) and checks.differ(uri, module.CHECKS)
-    if outdated:
+    present = history.snapshot(uri)
+    outdated = present is not None and checks.differ(present.properties, module.CHECKS)
+    if present is not None and outdated:
         staying = _staying(spark, staged, table, args, changed)
         if error := checks.broken(
             staying, module.CHECKS, module.KEY, table.name, f"{table}, published already"
         ):
             raise error
-        checks.drop_outdated(spark, uri, module.CHECKS)
+        checks.drop_outdated(spark, uri, present.properties, module.CHECKS)
     yield
     if outdated:
         # A check may be on a column that is as new as it is, without a row that has a value there.
         _define(spark, table, args)
-        checks.add_missing(spark, uri, module.CHECKS)
+        now = history.snapshot(uri)
+        checks.add_missing(spark, uri, now.properties if now else {}, module.CHECKS)
 
 
 def _staying(spark: SparkSession, staged: DataFrame, table: TableRef, args: Args, changed: bool) -> DataFrame:
@@ -594,6 +595,7 @@ def _define(spark: SparkSession, table: TableRef, args: Args) -> None:
             (args.partition_column,) if args.partition_column else (),
             checks.constraints(module.CHECKS),
         ),
+        history.snapshot(table.uri(args.lake_root)),
     )
 
 
@@ -603,14 +605,14 @@ def _publish_rows(
     table: TableRef,
     columns: StructType,
     args: Args,
-    entry: ledger.Entry,
+    entry: Account,
 ) -> None:
     uri = table.uri(args.lake_root)
     module = transform_of(table.name)
     _define(spark, table, args)
     commit = _commit(args, table, entry)
     # Into a table that has nothing yet, a merge would be a dear way to write.
-    if args.load == "watermark" and ledger.published_version(table, args.lake_root) is not None:
+    if args.load == "watermark" and history.read(table, args.lake_root).published_version is not None:
         differ = " OR ".join(
             f"NOT (old.`{name}` <=> new.`{name}`)" for name in columns.fieldNames() if name != SOURCE_ROW_ID
         )
@@ -622,7 +624,7 @@ def _publish_rows(
             module.KEY,
             changed=f"({differ})",
             withdrawn=f"old.{SOURCE_ROW_ID} = new.{SOURCE_ROW_ID}",
-            commit=commit,
+            transaction=commit,
         )
     else:
         good = staged.where(is_published()).select(*columns.fieldNames())
@@ -635,12 +637,12 @@ def _publish_quarantine(
     table: TableRef,
     columns: StructType,
     args: Args,
-    entry: ledger.Entry,
+    entry: Account,
     landed: frozenset[str],
 ) -> None:
     """Broken rows, with their reasons; a rerun whose rows are good again empties what it had put there."""
     uri = table.quarantine.uri(args.lake_root)
-    if entry.quarantined == 0 and ledger.version(table.quarantine, args.lake_root) is None:
+    if entry.quarantined == 0 and history.version(table.quarantine, args.lake_root) is None:
         return
     broken = staged.where(is_quarantined())
     if args.contract is not None and entry.quarantined:
@@ -656,7 +658,7 @@ def _publish_quarantine(
         F.lit(args.contract_version).cast("int").alias("_contract_version"),
         F.lit(entry.suite_version).alias("_suite_version"),
     )
-    create_table(spark, uri, quarantine.definition(table, columns))
+    create_table(spark, uri, quarantine.definition(table, columns), history.snapshot(uri))
     condition = _of_increment(args) if args.load == "watermark" else _condition(args, "_partition")
     replace(broken, uri, condition, _commit(args, table.quarantine, entry), more_columns=True)
 

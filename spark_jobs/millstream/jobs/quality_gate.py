@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 from millstream.contracts.contract import Contract
 from millstream.errors import QualityGateError, printable
 from millstream.jobs import JobModel
-from millstream.lake import ledger
+from millstream.lake import history
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.quality.broken_rows import with_broken_rows, with_source_records
@@ -97,7 +97,7 @@ def _replaced_rows(args: Args) -> int:
     """How many published rows make room for the staged ones; an increment leaves those that are there."""
     if args.contract is not None and args.contract.get("load") == "watermark":
         return 0
-    published = ledger.latest_by_partition(TableRef.parse(args.table), args.lake_root)
+    published = history.read(TableRef.parse(args.table), args.lake_root).latest_by_partition()
     chosen = args.partitions or published
     return sum(counts.written for name, (_, counts) in published.items() if name in chosen)
 

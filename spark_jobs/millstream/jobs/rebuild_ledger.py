@@ -7,7 +7,6 @@ it may be deleted at any time.
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -25,13 +24,12 @@ from pyspark.sql.types import (
 )
 
 from millstream.jobs import JobModel
-from millstream.lake import ledger
+from millstream.lake import history
+from millstream.lake.accounts import Account, PartitionCounts
 from millstream.lake.delta import require_writer, table_version
 from millstream.lake.inventory import tables
 from millstream.lake.staging import replace_schema_too
-from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
-from millstream.landing.manifest import manifests_of
 
 LEDGER = TableRef(zone="ops", name="ledger")
 
@@ -83,8 +81,8 @@ def run(spark: SparkSession, args: Args) -> Result:
     found = lines(args.lake_root)
     uri = LEDGER.uri(args.lake_root)
     digest = hashlib.sha256(repr(found).encode()).hexdigest()
-    newest = ledger.history(LEDGER, args.lake_root, limit=1)
-    changed = not newest or newest[0].get("userMetadata") != digest
+    newest = history.read(LEDGER, args.lake_root, limit=1).commits
+    changed = not newest or newest[0].metadata != digest
     if changed:
         replace_schema_too(spark.createDataFrame(found, SCHEMA).coalesce(1), uri, metadata=digest)
     return Result(table=str(LEDGER), version=table_version(uri), lines=len(found), changed=changed)
@@ -92,27 +90,18 @@ def run(spark: SparkSession, args: Args) -> Result:
 
 def lines(lake_root: str) -> list[tuple[Any, ...]]:
     """The ledger's lines in the order of `SCHEMA`, read from the tables' histories."""
-    storage = Storage(lake_root)
-    found = []
-    for table in tables(lake_root):
-        accounts = ledger.entries(table, lake_root)
-        landed = (
-            {manifest.key: manifest.fetch_began for manifest in manifests_of(storage, table.name)}
-            if accounts
-            else {}
-        )
-        for entry in accounts:
-            for partition, counts in sorted(entry.partitions.items()):
-                found.append(_line(entry, partition, counts, entry.fetch_began or landed.get(entry.run)))
-    return found
+    return [
+        _line(account, partition, counts)
+        for table in tables(lake_root)
+        for account in history.read(table, lake_root).accounts
+        for partition, counts in sorted(account.partitions.items())
+    ]
 
 
-def _line(
-    entry: ledger.Entry, partition: str, counts: ledger.PartitionCounts, landed: datetime | None
-) -> tuple[Any, ...]:
+def _line(account: Account, partition: str, counts: PartitionCounts) -> tuple[Any, ...]:
     return (
-        entry.table,
-        entry.run,
+        account.table,
+        account.run,
         partition,
         counts.read,
         counts.written,
@@ -121,18 +110,18 @@ def _line(
         counts.dropped,
         counts.late,
         counts.accepted,
-        entry.inputs,
-        entry.version,
+        account.inputs,
+        account.version,
         counts.content_hash,
         counts.quarantine_hash,
-        bool(entry.verdict.get("passed")),
-        len(entry.verdict.get("warnings") or ()),
-        entry.replay,
-        entry.watermark,
-        landed,
-        entry.committed,
-        entry.contract_version,
-        entry.suite_version,
-        entry.code_version,
-        [str(change) for change in entry.drift],
+        bool(account.verdict.get("passed")),
+        len(account.verdict.get("warnings") or ()),
+        account.replay,
+        account.watermark,
+        account.fetch_began,
+        account.committed,
+        account.contract_version,
+        account.suite_version,
+        account.code_version,
+        [str(change) for change in account.drift],
     )

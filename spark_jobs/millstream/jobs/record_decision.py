@@ -13,9 +13,10 @@ from pyspark.sql import functions as F
 
 from millstream.errors import DecisionRefusedError
 from millstream.jobs import JobModel
+from millstream.lake import history
 from millstream.lake.delta import (
-    Commit,
     TableDefinition,
+    Transaction,
     create_table,
     literal,
     replace,
@@ -73,12 +74,13 @@ def run(spark: SparkSession, args: Args) -> Result:
         F.col(REASONS).alias("reasons"),
     ).distinct()
     uri = DECISIONS.uri(args.lake_root)
-    create_table(spark, uri, TableDefinition(SCHEMA, "What people decided about quarantined rows"))
+    definition = TableDefinition(SCHEMA, "What people decided about quarantined rows")
+    create_table(spark, uri, definition, history.snapshot(uri))
     told = {"kind": "millstream.decision", **args.model_dump(mode="json", exclude={"lake_root"})}
-    commit = Commit(
+    transaction = Transaction(
         writer=f"millstream:{DECISIONS}:{args.run}",
         sequence=int(args.decided_at.timestamp() * 1000),
         metadata=json.dumps(told),
     )
-    replace(rows, uri, f"run = {literal(args.run)}", commit)
+    replace(rows, uri, f"run = {literal(args.run)}", transaction)
     return Result(table=str(DECISIONS), version=table_version(uri), rows=rows.count())

@@ -32,7 +32,7 @@ from millstream.contracts import drift
 from millstream.contracts.contract import Contract
 from millstream.errors import ConservationError
 from millstream.jobs import JobModel
-from millstream.lake import checks, ledger
+from millstream.lake import checks, history
 from millstream.lake.delta import require_types, require_writer
 from millstream.lake.reading import read_at
 from millstream.lake.staging import SOURCE_ROW_ID, file_order, write_staged
@@ -215,7 +215,8 @@ def _with_duplicates_marked(rows: DataFrame, key: tuple[str, ...]) -> DataFrame:
 def _referenced(transform: Transform, lake_root: str) -> dict[str, int]:
     """Versions of the referenced tables that have been published."""
     names = {table for _, table, _ in transform.REFERENCES.values()}
-    versions = {name: ledger.published_version(TableRef.parse(name), lake_root) for name in sorted(names)}
+    tables = map(TableRef.parse, sorted(names))
+    versions = {str(table): history.read(table, lake_root).published_version for table in tables}
     return {name: version for name, version in versions.items() if version is not None}
 
 

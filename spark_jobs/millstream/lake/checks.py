@@ -89,32 +89,34 @@ def _short(value: object) -> str:
     return " ".join(str(value).split())[:LONGEST]
 
 
-def differ(uri: str, checks: Mapping[str, str]) -> bool:
-    """Whether the table at `uri` has other constraints than `checks` asks for; asks no Spark."""
-    outdated, missing = _differences(uri, checks)
+def differ(properties: Mapping[str, str], checks: Mapping[str, str]) -> bool:
+    """Whether a table with these `properties` has other constraints than `checks` asks for."""
+    outdated, missing = _differences(properties, checks)
     return bool(outdated or missing)
 
 
-def drop_outdated(spark: SparkSession, uri: str, checks: Mapping[str, str]) -> None:
-    """Take those constraints from the table that `checks` no longer has, or has otherwise."""
-    for name in _differences(uri, checks)[0]:
+def drop_outdated(
+    spark: SparkSession, uri: str, properties: Mapping[str, str], checks: Mapping[str, str]
+) -> None:
+    """Take those constraints from the table with these `properties` that `checks` no longer has, or has
+    otherwise."""
+    for name in _differences(properties, checks)[0]:
         spark.sql(f"ALTER TABLE delta.`{uri}` DROP CONSTRAINT `{name}`")
 
 
-def add_missing(spark: SparkSession, uri: str, checks: Mapping[str, str]) -> None:
-    """Give the table the constraints that it lacks; Delta looks at each of its rows."""
-    for name in _differences(uri, checks)[1]:
+def add_missing(
+    spark: SparkSession, uri: str, properties: Mapping[str, str], checks: Mapping[str, str]
+) -> None:
+    """Give the table with these `properties` the constraints that it lacks; Delta looks at each row."""
+    for name in _differences(properties, checks)[1]:
         spark.sql(f"ALTER TABLE delta.`{uri}` ADD CONSTRAINT `{name}` CHECK ({constraint(checks[name])})")
 
 
-def _differences(uri: str, checks: Mapping[str, str]) -> tuple[list[str], list[str]]:
+def _differences(properties: Mapping[str, str], checks: Mapping[str, str]) -> tuple[list[str], list[str]]:
     """Names of the constraints to take away, and of those to add."""
-    from deltalake import DeltaTable
-
-    configuration = DeltaTable(uri).metadata().configuration
     present = {
         name.removeprefix(PROPERTY): _plain(text)
-        for name, text in configuration.items()
+        for name, text in properties.items()
         if name.startswith(PROPERTY)
     }
     wanted = {name: _plain(text) for name, text in constraints(checks).items()}

@@ -5,7 +5,6 @@ A plain append is never used: a repeated run replaces what its first try wrote.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,8 @@ from millstream.errors import (
     LakeWriterError,
     SupersededError,
 )
+from millstream.lake import history
+from millstream.lake.history import Snapshot
 from millstream.lake.log_store import LOG_STORE, LOG_STORE_CONF, OF_THIS_PROJECT
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
@@ -32,6 +33,8 @@ LOG_ENTRY = re.compile(r"\d{20}\.json")
 KEEP_LOG = {"delta.enableExpiredLogCleanup": "false"}
 # A publish takes seconds, one of a year's flights on a busy machine a minute.
 TURN_TIMEOUT_S = 900.0
+# Commits among which a writer looks for its own; few can have come since.
+LATELY = 50
 
 
 def require_writer(spark: SparkSession, lake_root: str) -> None:
@@ -80,8 +83,8 @@ class TableDefinition:
 
 
 @dataclass(frozen=True)
-class Commit:
-    """What identifies a commit.
+class Transaction:
+    """What identifies a commit to be made.
 
     `writer` and `sequence` become Delta's `txnAppId` and `txnVersion`: of two attempts to write the same
     thing only the newer one lands, whichever ends first. `metadata` is the commit's `userMetadata`.
@@ -92,14 +95,16 @@ class Commit:
     metadata: str
 
 
-def create_table(spark: SparkSession, uri: str, definition: TableDefinition) -> None:
-    """Create the table if it does not exist: columns with comments, partitioning, constraints.
+def create_table(
+    spark: SparkSession, uri: str, definition: TableDefinition, present: Snapshot | None = None
+) -> None:
+    """Create the table: columns with comments, partitioning, constraints.
 
-    One that exists gets the columns that it lacks.
+    One that is `present` gets the columns that it lacks.
     """
-    if table_exists(uri):
-        present = _schema(uri).fieldNames()
-        if more := [column for column in definition.schema.fields if column.name not in present]:
+    if present is not None:
+        has = present.column_names
+        if more := [column for column in definition.schema.fields if column.name not in has]:
             added = ", ".join(map(_column_ddl, more))
             spark.sql(f"ALTER TABLE delta.`{uri}` ADD COLUMNS ({added})")
         return
@@ -115,17 +120,17 @@ def create_table(spark: SparkSession, uri: str, definition: TableDefinition) -> 
     )
 
 
-def require_columns(uri: str, schema: StructType) -> None:
-    """Raise ContractError when the table at `uri` has a column that `schema` lacks or gives another type.
+def require_columns(uri: str, schema: StructType, present: Snapshot | None) -> None:
+    """Raise ContractError when the `present` table has a column that `schema` lacks or gives another type.
 
     Delta would fill such a column with nulls, or refuse in the midst of publishing.
     """
-    if not table_exists(uri):
+    if present is None:
         return
     kept = {column.name: column.dataType for column in schema.fields}
     lost = [
         f"{column.name} {column.dataType.simpleString()}"
-        for column in _schema(uri).fields
+        for column in StructType.fromJson(present.schema).fields
         if kept.get(column.name) != column.dataType
     ]
     if lost:
@@ -154,33 +159,12 @@ def require_types(rows: DataFrame, schema: StructType, name: str) -> None:
         )
 
 
-def _schema(uri: str) -> StructType:
-    """The table's schema; asks no Spark."""
-    from deltalake import DeltaTable
-
-    return StructType.fromJson(json.loads(DeltaTable(uri).schema().to_json()))
-
-
 def keep_log(spark: SparkSession, uri: str) -> None:
     """Turn off the clean-up of the table's log, if it is on; also for tables that Spark made by itself."""
     present = spark.sql(f"DESCRIBE DETAIL delta.`{uri}`").select("properties").first()
     assert present is not None
     if not KEEP_LOG.items() <= present["properties"].items():
         spark.sql(f"ALTER TABLE delta.`{uri}` SET TBLPROPERTIES ({_properties(KEEP_LOG)})")
-
-
-def table_exists(uri: str) -> bool:
-    """Whether there is a Delta table at `uri`; asks no Spark."""
-    from deltalake import DeltaTable
-
-    return bool(DeltaTable.is_deltatable(uri))
-
-
-def partition_columns(uri: str) -> list[str]:
-    """By which columns the table at `uri` is cut; asks no Spark."""
-    from deltalake import DeltaTable
-
-    return list(DeltaTable(uri).metadata().partition_columns)
 
 
 def table_version(uri: str) -> int:
@@ -196,7 +180,11 @@ def table_version(uri: str) -> int:
 
 
 def replace(
-    rows: DataFrame, uri: str, condition: str | None, commit: Commit | None = None, more_columns: bool = False
+    rows: DataFrame,
+    uri: str,
+    condition: str | None,
+    transaction: Transaction | None = None,
+    more_columns: bool = False,
 ) -> None:
     """Make `rows` the table's rows where `condition` holds (everywhere, when None), in one commit.
 
@@ -209,11 +197,11 @@ def replace(
         writer = writer.option("replaceWhere", condition)
     if more_columns:
         writer = writer.option("mergeSchema", "true")
-    if commit is not None:
+    if transaction is not None:
         writer = (
-            writer.option("userMetadata", commit.metadata)
-            .option("txnAppId", commit.writer)
-            .option("txnVersion", str(commit.sequence))
+            writer.option("userMetadata", transaction.metadata)
+            .option("txnAppId", transaction.writer)
+            .option("txnVersion", str(transaction.sequence))
         )
     try:
         writer.save(uri)
@@ -221,12 +209,12 @@ def replace(
         if "CONCURRENT_TRANSACTION" in str(error) or "ConcurrentTransactionException" in str(error):
             raise _superseded(uri, error) from error
         raise
-    if commit is not None:
-        _require_landed(uri, commit)
+    if transaction is not None:
+        _require_landed(uri, transaction)
 
 
 def merge(
-    rows: DataFrame, uri: str, key: tuple[str, ...], changed: str, withdrawn: str, commit: Commit
+    rows: DataFrame, uri: str, key: tuple[str, ...], changed: str, withdrawn: str, transaction: Transaction
 ) -> None:
     """Insert rows with a new `key`, update those whose columns differ, in one commit.
 
@@ -237,9 +225,9 @@ def merge(
     rows.createOrReplaceTempView("_merge_source")
     on = " AND ".join(f"old.`{name}` <=> new.`{name}`" for name in key)
     settings = {
-        "spark.databricks.delta.commitInfo.userMetadata": commit.metadata,
-        "spark.databricks.delta.write.txnAppId": commit.writer,
-        "spark.databricks.delta.write.txnVersion": str(commit.sequence),
+        "spark.databricks.delta.commitInfo.userMetadata": transaction.metadata,
+        "spark.databricks.delta.write.txnAppId": transaction.writer,
+        "spark.databricks.delta.write.txnVersion": str(transaction.sequence),
     }
     for name, value in settings.items():
         spark.conf.set(name, value)
@@ -253,14 +241,12 @@ def merge(
     finally:
         for name in settings:
             spark.conf.unset(name)
-    _require_landed(uri, commit)
+    _require_landed(uri, transaction)
 
 
-def _require_landed(uri: str, commit: Commit) -> None:
+def _require_landed(uri: str, transaction: Transaction) -> None:
     """Delta skips in silence a write whose `txnVersion` it has seen; silence must not pass for success."""
-    from deltalake import DeltaTable
-
-    if commit.metadata not in {entry.get("userMetadata") for entry in DeltaTable(uri).history(50)}:
+    if transaction.metadata not in {commit.metadata for commit in history.newest_commits(uri, LATELY)}:
         raise _superseded(uri)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from millstream.lake.delta import table_exists
+from millstream.lake import history
 from millstream.lake.storage import Storage
 from millstream.lake.tables import NAME, ZONES, TableRef
 
@@ -12,4 +12,4 @@ def tables(lake_root: str) -> list[TableRef]:
     storage = Storage(lake_root)
     names = ((zone, name) for zone in ZONES for name in storage.list(zone) if NAME.fullmatch(name))
     found = [TableRef.parse(f"{zone}.{name}") for zone, name in names]
-    return [table for table in found if table_exists(table.uri(lake_root))]
+    return [table for table in found if history.exists(table.uri(lake_root))]

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from millstream.contracts.contract import Column, Contract
 from millstream.formats import json_records
-from millstream.lake import ledger
+from millstream.lake import history
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.landing.manifest import LandedFile, Landing, Manifest, at_least, manifests_of
@@ -146,7 +146,7 @@ class SeenRecords:
 def standing_manifests(storage: Storage, dataset: str) -> list[Manifest]:
     """What runs have landed whose rows stand in the table, the newest first."""
     published: dict[str, set[datetime | None]] = {}
-    for entry in ledger.standing(TableRef(zone="silver", name=dataset), storage.lake_root):
+    for entry in history.read(TableRef(zone="silver", name=dataset), storage.lake_root).standing:
         published.setdefault(entry.run, set()).add(entry.fetch_began)
     return [
         one

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from millstream.errors import TrackingError
-from millstream.lake import ledger
+from millstream.lake import history
 from millstream.lake.tables import TableRef
 from millstream.ml.spec import ModelSpec
 
@@ -92,7 +92,7 @@ def run_url(experiment_id: str, run_id: str) -> str:
 def input_versions(spec: ModelSpec, lake_root: str, version: int) -> dict[str, int]:
     """The input table's version, and those of every table that it was made from, by its own account."""
     versions = {spec.input_table: version}
-    for entry in ledger.entries(TableRef.parse(spec.input_table), lake_root):
+    for entry in history.read(TableRef.parse(spec.input_table), lake_root).accounts:
         # A later version without an account of its own has the same rows: maintenance made it.
         if entry.version is not None and entry.version <= version:
             versions.update(entry.inputs)

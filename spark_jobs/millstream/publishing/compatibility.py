@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from millstream import models
 from millstream.contracts.contract import Contract
 from millstream.errors import ContractError
-from millstream.lake import ledger
+from millstream.lake import history
 from millstream.lake.inventory import tables
 from millstream.lake.tables import TableRef
 
@@ -58,7 +58,8 @@ class Comparison(BaseModel):
 def compare(contract: Contract, lake_root: str) -> Comparison:
     """`contract` against the newest one in its table's history; no changes where there is none."""
     table = TableRef(zone="silver", name=contract.dataset)
-    recorded = next((one.contract for one in ledger.standing(table, lake_root) if one.contract), None)
+    standing = history.read(table, lake_root).standing
+    recorded = next((account.contract for account in standing if account.contract), None)
     return Comparison(
         table=str(table),
         version=contract.version,
@@ -115,7 +116,7 @@ def touched(contract: Contract, lake_root: str) -> list[str]:
 
 def readers(table: str, lake_root: str) -> list[str]:
     """The tables whose newest account names `table` among its inputs, and in turn those made from them."""
-    newest = {str(one): next(iter(ledger.entries(one, lake_root)), None) for one in tables(lake_root)}
+    newest = {str(one): next(iter(history.read(one, lake_root).accounts), None) for one in tables(lake_root)}
     found: list[str] = []
     sources = [table]
     while sources:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from millstream.lake import ledger
+from millstream.lake import history
 from millstream.lake.staging import SOURCE_ROW_ID
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
@@ -38,7 +38,7 @@ def without_outdated(
     Else a run that is replayed or cleared would put old values over new ones.
     """
     later = landed_later(Storage(lake_root), table.name, run)
-    if not later or ledger.version(table, lake_root) is None:
+    if not later or history.version(table, lake_root) is None:
         return staged
     key = transform_of(table.name).KEY
     landed = F.substring_index(SOURCE_ROW_ID, "#", 1)

@@ -12,14 +12,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Literal
 
-from deltalake import DeltaTable
 from pydantic import BaseModel, ConfigDict
 
-from millstream.lake import ledger
+from millstream.lake import history
+from millstream.lake.accounts import Account
+from millstream.lake.history import Commit, Histories, History
 from millstream.lake.inventory import tables
 from millstream.lake.storage import Storage
 from millstream.lake.tables import WHOLE, TableRef
@@ -73,6 +74,7 @@ def compare(
         events: for each table that has an asset its events, oldest first.
     """
     storage = Storage(lake_root)
+    history_of = history.reader(lake_root)
     found: list[Difference] = []
     whole_reads: dict[str, set[str]] = {}
     for dataset, deadline in sorted(deadlines.items()):
@@ -80,16 +82,17 @@ def compare(
         manifests = manifests_of(storage, dataset)
         whole_reads[str(table)] = {one.key for one in manifests if one.watermark_low is None}
         found += _landing(storage, manifests)
-        found += _unpublished(table, lake_root, manifests, events.get(str(table), ()), now - deadline)
-        found += _rows_by_source(table, lake_root, manifests)
+        found += _unpublished(history_of(table), manifests, events.get(str(table), ()), now - deadline)
+        found += _rows_by_source(history_of(table), manifests)
     for table in tables(lake_root):
-        found += _accounts(table, lake_root, whole_reads.get(str(table), set()))
+        both = Histories(history_of(table), history_of(table.quarantine))
+        found += _accounts(both, lake_root, whole_reads.get(str(table), set()))
         if str(table) in events:
-            found += _events(table, lake_root, events[str(table)])
+            found += _events(both.table, events[str(table)])
     return found
 
 
-def event_of(entry: ledger.Entry) -> dict[str, Any]:
+def event_of(entry: Account) -> dict[str, Any]:
     """What an asset event says of a publish, told again."""
     return {
         "version": entry.version,
@@ -120,25 +123,24 @@ def _landing(storage: Storage, manifests: list[Manifest]) -> list[Difference]:
 
 
 def _unpublished(
-    table: TableRef,
-    lake_root: str,
+    published: History,
     manifests: list[Manifest],
     events: Sequence[Event],
     before: datetime,
 ) -> list[Difference]:
     """Runs that landed and neither published, nor found their rows in the table already, nor were followed
     by runs that published the same partitions."""
-    done = {entry.run for entry in ledger.entries(table, lake_root)}
+    done = {account.run for account in published.accounts}
     done |= {run_key(event.run) for event in events if event.run}
-    published = [manifest for manifest in manifests if manifest.key in done]
+    carried_out = [manifest for manifest in manifests if manifest.key in done]
 
     def covered(manifest: Manifest) -> bool:
-        later = [one for one in published if one.fetch_began > manifest.fetch_began]
+        later = [one for one in carried_out if one.fetch_began > manifest.fetch_began]
         return bool(later) and set(manifest.partitions) <= {name for one in later for name in one.partitions}
 
     return [
         Difference(
-            subject=str(table),
+            subject=str(published.table),
             text=f"run {manifest.run} landed {len(manifest.files)} files at "
             f"{manifest.fetch_began:%Y-%m-%d %H:%M} and was never published; see its quality_gate and "
             "publish",
@@ -149,10 +151,10 @@ def _unpublished(
     ]
 
 
-def _rows_by_source(table: TableRef, lake_root: str, manifests: list[Manifest]) -> list[Difference]:
+def _rows_by_source(published: History, manifests: list[Manifest]) -> list[Difference]:
     """Rows that the extractor counted against rows that the run accounted for; files are not counted."""
-    newest: dict[str, ledger.Entry] = {}
-    for entry in ledger.entries(table, lake_root):
+    newest: dict[str, Account] = {}
+    for entry in published.accounts:
         # A replay's account may be of a part of what its run landed.
         if entry.replay is None:
             newest.setdefault(entry.run, entry)
@@ -167,75 +169,66 @@ def _rows_by_source(table: TableRef, lake_root: str, manifests: list[Manifest]) 
             # Landed once more since, and not published yet.
             continue
         text = f"run {manifest.run} landed {sum(counts)} rows and accounted for {account.read}"
-        found.append(Difference(subject=str(table), text=text, remedy="person"))
+        found.append(Difference(subject=str(published.table), text=text, remedy="person"))
     return found
 
 
-def _accounts(table: TableRef, lake_root: str, whole_reads: set[str]) -> list[Difference]:
+def _accounts(both: Histories, lake_root: str, whole_reads: set[str]) -> list[Difference]:
     """Sums of every account; commits without one, and the rows, of the table and of its quarantine.
 
     `whole_reads` are the runs that read the table's source from its start.
     """
-    commits = ledger.history(table, lake_root)
-    accounts = ledger.accounts_of(table, commits)
-    if not accounts:
+    if not both.table.accounts:
         return []
     wrong = [
         f"version {entry.version}, {name}: {counts.read} rows were read, {counts.accounted} accounted for"
-        for entry in accounts
+        for entry in both.table.accounts
         for name, counts in entry.partitions.items()
         if counts.read != counts.accounted
     ]
-    published = _Grounds(table, table, lake_root, commits, whole_reads)
+    table = both.table.table
+    published = _Grounds(both.table, table, lake_root, whole_reads)
     wrong += published.foreign or published.rows("written")
     found = [Difference(subject=str(table), text=text, remedy="person") for text in wrong]
-    return found + _quarantined(published, lake_root, whole_reads)
+    return found + _quarantined(published, both.quarantine, lake_root, whole_reads)
 
 
-def _quarantined(published: _Grounds, lake_root: str, whole_reads: set[str]) -> list[Difference]:
+def _quarantined(
+    published: _Grounds, quarantine: History, lake_root: str, whole_reads: set[str]
+) -> list[Difference]:
     """The same of the quarantine, whose commits carry copies of the table's accounts."""
-    table, place = published.table, published.table.quarantine
-    commits = ledger.history(place, lake_root)
-    kept = _Grounds(place, table, lake_root, commits, whole_reads)
-    copies = ledger.accounts_of(table, commits)
+    kept = _Grounds(quarantine, published.table, lake_root, whole_reads)
+    copies = quarantine.accounts_of(published.table)
     unknown = [
         f"should have {rows} rows of run {entry.run}, and has no account of it: publish that run again"
         for entry, rows in published.quarantined()
         if rows and not any(entry.is_copy_of(copy) for copy in copies)
     ]
     wrong = [*kept.foreign, *unknown] or kept.rows("quarantined")
-    return [Difference(subject=str(place), text=text, remedy="person") for text in wrong]
+    return [Difference(subject=str(quarantine.table), text=text, remedy="person") for text in wrong]
 
 
 class _Grounds:
-    """What the present rows at `place`, a table or its quarantine, rest on.
+    """What the present rows of `place`, `table` or its quarantine, rest on.
 
     These are the newest accounts of all partitions, or of all runs where increments were merged, and what was
     done by hand since. That no longer matters where a later publish has put other rows in its place: of the
     whole table, of the same partitions, or of all that the source has, if it began to read it afterwards.
     """
 
-    def __init__(
-        self,
-        place: TableRef,
-        table: TableRef,
-        lake_root: str,
-        commits: list[dict[str, Any]],
-        whole_reads: set[str],
-    ) -> None:
+    def __init__(self, place: History, table: TableRef, lake_root: str, whole_reads: set[str]) -> None:
         self.table = table
         self._place = place
         self._lake_root = lake_root
-        self._version = commits[0]["version"] if commits else None
-        self._by_partition: dict[str, ledger.Entry] = {}
-        self._by_run: dict[str, ledger.Entry] = {}
-        self._foreign: list[tuple[dict[str, Any], set[str]]] = []
+        self._by_partition: dict[str, Account] = {}
+        self._by_run: dict[str, Account] = {}
+        self._foreign: list[tuple[Commit, set[str]]] = []
         read_again: datetime | None = None
-        for commit in _without_undone(table, commits):
-            if read_again is not None and _made(commit) < read_again:
+        for commit in _without_undone(table, place.commits):
+            if read_again is not None and commit.made_at < read_again:
                 break
-            entry = ledger.account_of(table, commit)
-            if entry is None:
+            entry = commit.account
+            if entry is None or entry.table != str(table):
                 self._note(commit)
             elif entry.scope == "rows":
                 self._by_run.setdefault(entry.run, entry)
@@ -247,9 +240,9 @@ class _Grounds:
                 if entry.scope == "table":
                     break
 
-    def _note(self, commit: dict[str, Any]) -> None:
-        if ledger.is_foreign(commit):
-            changed = ledger.partitions_changed(self._place, self._lake_root, commit["version"])
+    def _note(self, commit: Commit) -> None:
+        if commit.is_foreign:
+            changed = history.partitions_changed(self._place.table, self._lake_root, commit.version)
             if changed := changed - set(self._by_partition):
                 self._foreign.append((commit, changed))
 
@@ -257,21 +250,21 @@ class _Grounds:
     def foreign(self) -> list[str]:
         """Commits that were no publish, each with what mends it."""
         return [
-            f"version {commit['version']} was made by {commit['operation']}, not by a publish: "
+            f"version {commit.version} was made by {commit.operation}, not by a publish: "
             + (READ_AGAIN if self._by_run else _publish_again(changed))
             for commit, changed in self._foreign
         ]
 
     def rows(self, count: Literal["written", "quarantined"]) -> list[str]:
         """The rows against the accounts; that of an increment is of its run, not of all rows."""
-        if self._by_run or self._version is None:
+        if self._by_run or self._place.now is None:
             return []
         expected = sum(getattr(entry.partitions[name], count) for name, entry in self._by_partition.items())
-        # A publish may have been committed since.
-        rows = DeltaTable(self._place.uri(self._lake_root), version=self._version).count()
+        # Of the version whose history was read: a publish may have been committed since.
+        rows = self._place.now.count()
         return [] if rows == expected else [f"has {rows} rows, its accounts say {expected}"]
 
-    def quarantined(self) -> list[tuple[ledger.Entry, int]]:
+    def quarantined(self) -> list[tuple[Account, int]]:
         """Each account with its quarantined rows, without those that a newer account stands for."""
         found = {entry.version: (entry, entry.quarantined) for entry in self._by_run.values()}
         for name, entry in self._by_partition.items():
@@ -281,38 +274,32 @@ class _Grounds:
         return list(found.values())
 
 
-def _without_undone(table: TableRef, commits: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _without_undone(table: TableRef, commits: Sequence[Commit]) -> Iterator[Commit]:
     """The commits but for a restore and what it has undone, unless that is a publish."""
     kept = iter(commits)
     for commit in kept:
-        target = (commit.get("operationParameters") or {}).get("version")
-        if commit.get("operation") != "RESTORE" or target is None:
+        if commit.restored is None:
             yield commit
             continue
-        undone = [one for one in commits if int(target) < one["version"] < commit["version"]]
-        if ledger.accounts_of(table, undone):
+        undone = tuple(one for one in commits if commit.restored < one.version < commit.version)
+        if history.accounts_of(table, undone):
             yield commit
         else:
             list(islice(kept, len(undone)))
-
-
-def _made(commit: dict[str, Any]) -> datetime:
-    return datetime.fromtimestamp(commit["timestamp"] / 1000, UTC)
 
 
 def _publish_again(partitions: set[str]) -> str:
     return "publish it again" if WHOLE in partitions else f"publish {', '.join(sorted(partitions))} again"
 
 
-def _events(table: TableRef, lake_root: str, events: Sequence[Event]) -> list[Difference]:
-    accounts = {
-        entry.version: entry for entry in ledger.entries(table, lake_root) if entry.version is not None
-    }
+def _events(published: History, events: Sequence[Event]) -> list[Difference]:
+    table = published.table
+    accounts = {entry.version: entry for entry in published.accounts if entry.version is not None}
     told = Counter(event.version for event in events if event.version is not None and event.changed)
     if not accounts:
         return []
     known = {event.version for event in events if event.version is not None}
-    newest, present = max(accounts), ledger.version(table, lake_root) or 0
+    newest, present = max(accounts), published.version or 0
     found = []
     for version in sorted(version for version in accounts if version not in known):
         text = (

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from millstream.contracts.contract import Contract
 from millstream.errors import ClusterError
-from millstream.lake import ledger
+from millstream.lake import history
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.landing.manifest import Manifest
@@ -38,7 +38,7 @@ def compare_with_source(contract: Contract, extractor: SqlExtractor, lake_root: 
     Raises: what the extractor raises.
     """
     table = TableRef(zone="silver", name=contract.dataset)
-    reached = ledger.watermark(table, lake_root)
+    reached = history.read(table, lake_root).watermark
     if contract.load != "watermark" or reached is None:
         return []
     manifests = _since_all_was_read(standing_manifests(Storage(lake_root), contract.dataset))

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pydantic import BaseModel, ConfigDict
 
 from millstream.contracts.contract import USUAL_LOOKBACK
-from millstream.lake import ledger
+from millstream.lake import history
 from millstream.lake.storage import File, Storage
 from millstream.lake.tables import TableRef
 from millstream.landing.manifest import (
@@ -132,8 +132,8 @@ def remove_landed(
     """
     storage = Storage(lake_root)
     table = TableRef(zone="silver", name=dataset)
-    published = {entry.run for entry in ledger.entries(table, lake_root)}
-    reached = ledger.watermark(table, lake_root)
+    read = history.read(table, lake_root)
+    published, reached = {account.run for account in read.accounts}, read.watermark
     manifests = manifests_of(storage, dataset)
     old = [
         one

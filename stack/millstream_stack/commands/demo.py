@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from millstream.errors import ClusterError
-from millstream.lake import ledger
+from millstream.lake import history
 from millstream.lake.tables import TableRef
 from millstream.settings import Settings
 from millstream.transforms import transform_of
@@ -94,7 +94,7 @@ def unpublished_references(dag_id: str, lake_root: str) -> set[str]:
     return {
         f"{INGEST_PREFIX}{table.name}"
         for table in tables
-        if ledger.published_version(table, lake_root) is None
+        if history.read(table, lake_root).published_version is None
     }
 
 

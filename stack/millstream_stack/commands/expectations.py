@@ -12,7 +12,7 @@ from rich.console import Console
 from millstream.contracts.contract import Contract
 from millstream.engines import sessions
 from millstream.errors import ConfigurationError
-from millstream.lake import ledger
+from millstream.lake import history
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.settings import Settings
@@ -57,7 +57,7 @@ def propose_suite(settings: Settings, dataset: str, screen: Console) -> Path:
 def _rows(spark: SparkSession, table: TableRef, lake_root: str) -> DataFrame:
     from millstream.quality.gate import publishable
 
-    if ledger.version(table, lake_root) is not None:
+    if history.version(table, lake_root) is not None:
         return spark.read.format("delta").load(table.uri(lake_root))
     staged = _newest_staged(table, lake_root)
     return publishable(spark.read.format("delta").load(staged))
@@ -65,13 +65,9 @@ def _rows(spark: SparkSession, table: TableRef, lake_root: str) -> DataFrame:
 
 def _newest_staged(table: TableRef, lake_root: str) -> str:
     """Where the rows lie that were staged last. Raises ConfigurationError when there are none."""
-    from deltalake import DeltaTable
-
     runs = [name for name in Storage(lake_root).list(f"staging/{table}") if not name.endswith(".json")]
     uris = [table.staging_uri(lake_root, run) for run in runs]
-    written = {
-        uri: DeltaTable(uri).history(1)[0]["timestamp"] for uri in uris if DeltaTable.is_deltatable(uri)
-    }
+    written = {uri: commit.made_at for uri in uris for commit in history.newest_commits(uri, 1)}
     if not written:
         raise ConfigurationError(
             f"{table} has neither published nor staged rows: run the DAG ingest_{table.name} first"

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from millstream.contracts.contract import Contract, months
 from millstream.errors import ConfigurationError, ContractError, TrackingError
-from millstream.lake import ledger
+from millstream.lake import history
 from millstream.lake.delta import require_columns
 from millstream.lake.staging import SOURCE_ROW_ID
 from millstream.lake.tables import WHOLE, TableRef
@@ -111,7 +111,7 @@ def plan_of(settings: Settings, dag_id: str, partitions: str = "") -> Plan:
     contract = _contract(settings, datasets[0]) if datasets else None
     read = _read(dag, contract)
     chosen = _partitions(dag, partitions, contract, read, root)
-    touches = [Touch(table, "reads", ledger.published_version(table, root)) for table in read]
+    touches = [Touch(table, "reads", history.read(table, root).published_version) for table in read]
     for table in tables:
         touches += _writes(table, _load(dag, chosen, contract), chosen, contract, root)
     scored = [asset.name.removeprefix("model.") for asset in _triggers(dag) if asset.group == "models"]
@@ -180,7 +180,7 @@ def _partitions(
         unknown = [name for name in wanted if name not in available]
         known = f"the months of {contract.dataset} are {available[0]} to {available[-1]}"
     else:
-        there = sorted({name for table in read for name in ledger.latest_by_partition(table, root)})
+        there = sorted({name for table in read for name in history.read(table, root).latest_by_partition()})
         unknown = [name for name in wanted if name not in there]
         known = f"{', '.join(map(str, read))} has {', '.join(there) or 'none'}"
     if unknown:
@@ -200,7 +200,7 @@ def _load(dag: DAG, chosen: list[str], contract: Contract | None) -> str:
 def _writes(
     table: TableRef, load: str, chosen: list[str], contract: Contract | None, root: str
 ) -> list[Touch]:
-    published = ledger.latest_by_partition(table, root)
+    published = history.read(table, root).latest_by_partition()
     rows = {name: counts.written for name, (_, counts) in published.items() if name != WHOLE}
     partitions: dict[str, int | None] = {}
     if load == "partition":
@@ -208,12 +208,12 @@ def _writes(
     elif load == "full":
         partitions = dict(rows)
     action = WRITES[load]
-    touches = [Touch(table, action, ledger.version(table, root), partitions)]
+    touches = [Touch(table, action, history.version(table, root), partitions)]
     if contract is not None:
         bronze = TableRef(zone="bronze", name=table.name)
-        touches.insert(0, Touch(bronze, WRITES_BRONZE[load], ledger.version(bronze, root)))
+        touches.insert(0, Touch(bronze, WRITES_BRONZE[load], history.version(bronze, root)))
     touches.append(
-        Touch(table.quarantine, "replaces its broken rows", ledger.version(table.quarantine, root))
+        Touch(table.quarantine, "replaces its broken rows", history.version(table.quarantine, root))
     )
     return touches
 
@@ -224,7 +224,8 @@ def _refusals(published: list[TableRef], root: str) -> dict[str, str]:
     for table in published:
         made = [*transform_of(table.name).SCHEMA.fields, StructField(SOURCE_ROW_ID, StringType())]
         try:
-            require_columns(table.uri(root), StructType(made))
+            uri = table.uri(root)
+            require_columns(uri, StructType(made), history.snapshot(uri))
         except ContractError as error:
             found[str(table)] = str(error)
     return found
@@ -239,7 +240,7 @@ def _datasets(settings: Settings, read: list[TableRef]) -> list[str]:
         if name in found or name.startswith("model."):
             continue
         found.add(name)
-        entry = next(iter(ledger.entries(TableRef.parse(name), settings.lake_root)), None)
+        entry = next(iter(history.read(TableRef.parse(name), settings.lake_root).accounts), None)
         open_ += entry.inputs if entry else ()
     there = (path.stem for path in (settings.root / "dags" / "datasets").glob("*.yaml"))
     return sorted(name for name in there if f"silver.{name}" in found)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
 from millstream.errors import ConfigurationError
+from millstream.lake import history
 from millstream.lake.inventory import tables
 from millstream.lake.tables import TableRef
 from millstream_stack.commands.sql_output import Format, json_object, printable, show, write_csv, write_json
-
-if TYPE_CHECKING:
-    from deltalake import DeltaTable
 
 NONE_YET = "the lake has no table yet: `make demo` fills it, or trigger an ingest DAG in Airflow"
 LIST_ALL = "`make sql` without a query lists all tables and their columns"
@@ -46,16 +42,17 @@ class Listed:
 
 def listed(table: TableRef, lake_root: str) -> Listed:
     """What the table's Delta log says of it; the rows are those that the log counts, no file is opened."""
-    from deltalake import DeltaTable
     from pyspark.sql.types import StructType
 
-    delta = DeltaTable(table.uri(lake_root))
-    schema = StructType.fromJson(json.loads(delta.schema().to_json()))
+    present = history.snapshot(table.uri(lake_root))
+    if present is None:
+        raise ConfigurationError(no_such_table(str(table), lake_root))
+    schema = StructType.fromJson(present.schema)
     columns = tuple(
         Column(field.name, field.dataType.simpleString(), field.metadata.get("comment", ""))
         for field in schema.fields
     )
-    return Listed(str(table), delta.version(), _rows(delta), columns)
+    return Listed(str(table), present.version, present.noted_rows(), columns)
 
 
 def list_tables(lake_root: str, screen: Console, form: Format = "table") -> None:
@@ -95,8 +92,6 @@ def no_such_table(name: str, lake_root: str) -> str:
 
 def _listed(lake_root: str) -> list[Listed]:
     """Every table of the lake; one whose log is damaged hides no other, and is named on standard error."""
-    from deltalake.exceptions import DeltaError
-
     present = tables(lake_root)
     if not present:
         raise ConfigurationError(NONE_YET)
@@ -104,7 +99,7 @@ def _listed(lake_root: str) -> list[Listed]:
     for table in present:
         try:
             found.append(listed(table, lake_root))
-        except DeltaError as error:
+        except history.log_error() as error:
             why = str(error).partition("\n")[0]
             print(f"{table}: its Delta log cannot be read: {why}", file=sys.stderr)
     return found
@@ -118,17 +113,6 @@ def _write(
         return
     rows = ([None if value is None else str(value) for value in line] for line in lines)
     write_csv(headings, rows, screen.file)
-
-
-def _rows(delta: DeltaTable) -> int | None:
-    """The rows of the table, where its log counts them; `DeltaTable.count` takes a missing count for 0."""
-    import pyarrow as pa
-
-    # A file's count includes the rows that a deletion vector marks as deleted.
-    if "deletionVectors" in (delta.protocol().reader_features or ()):
-        return None
-    counts = pa.table(delta.get_add_actions(flatten=True))["num_records"].to_pylist()
-    return None if None in counts else sum(counts)
 
 
 def _counted(table: Listed) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from millstream.lake import ledger
+from millstream.lake import history
 from millstream.lake.tables import TableRef
 from millstream.ml.tracking import DECISION_TAG
 from millstream.models import model_spec
@@ -110,7 +110,7 @@ def print_tables(lake_root: str, names: list[str], screen: Console) -> bool:
         table.add_column(heading, justify="left" if heading in ("table", "verdict") else "right")
     complete = True
     for name in names:
-        accounts = ledger.latest_by_partition(_reference(name), lake_root)
+        accounts = history.read(_reference(name), lake_root).latest_by_partition()
         if not accounts:
             table.add_row(name, "-", "", "", "", "", "", "", "[red]nothing published")
             complete = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +11,8 @@ from deltalake import DeltaTable
 
 from millstream.errors import ConservationError
 from millstream.jobs import rebuild_ledger
-from millstream.lake import ledger
+from millstream.lake import history
+from millstream.lake.accounts import Account, PartitionCounts
 from millstream.lake.tables import TableRef
 from tests.support.ledger_tables import publish, write
 
@@ -26,35 +27,39 @@ def lake(tmp_path: Path) -> str:
 def test_maintenance_leaves_the_rows_unchanged_and_a_write_does_not(lake: str) -> None:
     first = publish(lake, str(TABLE), "r1", read=3)
     DeltaTable(TABLE.uri(lake)).alter.set_table_properties({"delta.appendOnly": "false"})
-    assert ledger.version(TABLE, lake) == first + 1
-    assert ledger.unchanged_since(TABLE, lake, first)
+    assert history.version(TABLE, lake) == first + 1
+    assert history.read(TABLE, lake).unchanged_since(first)
     write(lake, str(TABLE), 3)
-    assert not ledger.unchanged_since(TABLE, lake, first)
+    assert not history.read(TABLE, lake).unchanged_since(first)
 
 
 def test_an_attempt_comes_after_those_that_have_committed_although_the_clock_is_set_back(lake: str) -> None:
     started = datetime(2026, 1, 1, tzinfo=UTC)
     milliseconds = 1_767_225_600_000
-    assert ledger.next_sequence(TABLE, lake, started) == milliseconds
+
+    def next_after(hours: int) -> int:
+        return history.read_both(TABLE, lake).next_sequence(started + timedelta(hours=hours))
+
+    assert next_after(0) == milliseconds
     publish(lake, str(TABLE), "r1", read=3, sequence=milliseconds)
-    assert ledger.next_sequence(TABLE, lake, started + timedelta(hours=1)) == milliseconds + 3_600_000
-    assert ledger.next_sequence(TABLE, lake, started - timedelta(hours=1)) == milliseconds + 1
+    assert next_after(1) == milliseconds + 3_600_000
+    assert next_after(-1) == milliseconds + 1
     # A publish that was cut off behind its first commit.
     publish(lake, str(TABLE.quarantine), "r2", read=1, sequence=milliseconds + 5)
-    assert ledger.next_sequence(TABLE, lake, started - timedelta(hours=1)) == milliseconds + 6
+    assert next_after(-1) == milliseconds + 6
 
 
 @pytest.mark.parametrize("version", [None, 7])
 def test_a_version_that_is_not_there_is_not_what_the_table_has(lake: str, version: int | None) -> None:
-    assert not ledger.unchanged_since(TABLE, lake, version)
+    assert not history.read(TABLE, lake).unchanged_since(version)
     publish(lake, str(TABLE), "r1", read=3)
-    assert not ledger.unchanged_since(TABLE, lake, version)
+    assert not history.read(TABLE, lake).unchanged_since(version)
 
 
 def test_accounts_of_a_table_that_was_made_anew_by_hand_no_longer_hold(lake: str) -> None:
     publish(lake, str(TABLE), "r1", read=3)
     DeltaTable.create(TABLE.uri(lake), DeltaTable(TABLE.uri(lake)).schema(), mode="overwrite")
-    assert ledger.latest_by_partition(TABLE, lake) == {}
+    assert history.read(TABLE, lake).latest_by_partition() == {}
 
 
 def test_the_ledger_has_a_line_for_each_run_table_and_partition(lake: str) -> None:
@@ -80,40 +85,22 @@ def test_the_ledger_has_a_line_for_each_run_table_and_partition(lake: str) -> No
     assert lines[2]["inputs"] == {"silver.flights": 1}
 
 
-def test_accounts_of_earlier_versions_can_be_read(lake: str) -> None:
-    earlier = {
-        "kind": "millstream.publish",
-        "table": str(TABLE),
-        "run": "r1",
-        "partitions": {
-            "all": {"read": 3, "written": 2, "quarantined": 1, "deduplicated": 0, "content_hash": "1"}
-        },
-        "verdict": {"passed": True},
-        "suite_version": "s1",
-        "code_version": "c",
-    }
-    write(lake, str(TABLE), 2, userMetadata=json.dumps(earlier))
-    (account,) = ledger.entries(TABLE, lake)
-    account.check_conservation(3)
-    assert (account.dropped, account.accepted, account.replay) == (0, 0, None)
-
-
 def test_the_newest_account_of_a_run_is_found_behind_those_of_others(lake: str) -> None:
     for run, read in (("r1", 3), ("r2", 4), ("r1", 5), ("r3", 6)):
         publish(lake, str(TABLE), run, read=read)
-    found = {run: ledger.latest_by_partition(TABLE, lake, run)["all"][1].read for run in ("r1", "r2")}
+    found = {run: history.read(TABLE, lake).latest_by_partition(run)["all"][1].read for run in ("r1", "r2")}
     assert found == {"r1": 5, "r2": 4}
-    assert ledger.latest_by_partition(TABLE, lake)["all"][0].run == "r3"
+    assert history.read(TABLE, lake).latest_by_partition()["all"][0].run == "r3"
     write(lake, str(TABLE), 1)
-    assert ledger.latest_by_partition(TABLE, lake, "r1") == {}
+    assert history.read(TABLE, lake).latest_by_partition("r1") == {}
 
 
 def test_what_a_publish_of_the_whole_table_has_removed_is_not_accounted_for_any_more(lake: str) -> None:
     for month in ("2013-01", "2013-12"):
         publish(lake, str(TABLE), "r1", read=3, partition=month)
-    assert sorted(ledger.latest_by_partition(TABLE, lake)) == ["2013-01", "2013-12"]
+    assert sorted(history.read(TABLE, lake).latest_by_partition()) == ["2013-01", "2013-12"]
     publish(lake, str(TABLE), "r2", read=3)
-    assert sorted(ledger.latest_by_partition(TABLE, lake)) == ["all"]
+    assert sorted(history.read(TABLE, lake).latest_by_partition()) == ["all"]
 
 
 def test_what_a_restore_has_undone_does_not_stand(lake: str) -> None:
@@ -121,24 +108,38 @@ def test_what_a_restore_has_undone_does_not_stand(lake: str) -> None:
         publish(lake, str(TABLE), run, read=3, watermark=f"2013-0{number}-01")
     delta = DeltaTable(TABLE.uri(lake))
     delta.restore(1)
-    assert [entry.run for entry in ledger.standing(TABLE, lake)] == ["r2", "r1"]
-    assert ledger.watermark(TABLE, lake) == "2013-02-01"
+    assert [entry.run for entry in history.read(TABLE, lake).standing] == ["r2", "r1"]
+    assert history.read(TABLE, lake).watermark == "2013-02-01"
     publish(lake, str(TABLE), "r4", read=3)
     delta.update_incremental()
     delta.restore(0)
-    assert [entry.run for entry in ledger.standing(TABLE, lake)] == ["r1"]
+    assert [entry.run for entry in history.read(TABLE, lake).standing] == ["r1"]
     # Back to where it was after the first restore.
     delta.restore(3)
-    assert [entry.run for entry in ledger.standing(TABLE, lake)] == ["r2", "r1"]
+    assert [entry.run for entry in history.read(TABLE, lake).standing] == ["r2", "r1"]
 
 
 def test_a_row_that_is_nowhere_stops_the_run() -> None:
-    counts = ledger.PartitionCounts(
-        read=5, written=2, quarantined=1, deduplicated=1, late=1, content_hash="1"
-    )
-    account = ledger.Entry(
+    counts = PartitionCounts(read=5, written=2, quarantined=1, deduplicated=1, late=1, content_hash="1")
+    account = Account(
         table=str(TABLE), run="r", partitions={"all": counts}, verdict={}, suite_version="s", code_version="c"
     )
     account.check_conservation(5)
     with pytest.raises(ConservationError, match="6 rows were read from the source but written 2"):
         account.check_conservation(6)
+
+
+def test_what_has_been_read_opens_the_log_no_more(lake: str) -> None:
+    publish(lake, str(TABLE), "r1", read=5, quarantined=2, watermark="2013-01-01")
+    both = history.read_both(TABLE, lake)
+    shutil.rmtree(lake.removeprefix("file://"))
+    read = both.table
+    assert (read.version, read.published_version, read.watermark) == (0, 0, "2013-01-01")
+    assert read.unchanged_since(0)
+    assert [account.run for account in read.accounts] == [account.run for account in read.standing] == ["r1"]
+    assert [account.run for account in both.committed] == ["r1", "r1"]
+    assert both.quarantine.accounts == []
+    assert both.quarantine.accounts_of(TABLE)[0].is_copy_of(read.accounts[0])
+    assert read.now is not None
+    assert read.now.column_names == ["number", "month"]
+    assert history.read(TABLE, lake).version is None
