@@ -54,7 +54,7 @@ def decoded_rows(lake: Path, contract: Contract, manifest: Manifest) -> int:
         with (lake / file.path).open("rb") as stream:
             assert drift.of_columns(contract, delivered(contract, stream, file.path).names) == []
         with (lake / file.path).open("rb") as stream:
-            for values, error, _, added in decoder(contract)(stream):
+            for values, error, _, added in decoder(contract)(stream, None):
                 assert error is None
                 assert added is None
                 assert len(values) == len(contract.columns)

@@ -451,7 +451,9 @@ def test_records_below_a_path_of_names_as_the_source_spells_them(source, lake):
     assert manifest.watermark_high == "2013-01-01T05:00:00Z"
     (file,) = manifest.files
     with (lake / file.path).open("rb") as stream:
-        assert [record.values for record in decoder(contract)(stream)] == [["EWR", "2013-01-01T05:00:00Z"]]
+        assert [record.values for record in decoder(contract)(stream, None)] == [
+            ["EWR", "2013-01-01T05:00:00Z"]
+        ]
 
 
 @pytest.mark.parametrize("answer", [Response(status_code=204), Response('{"results": null}')])

@@ -49,11 +49,11 @@ PAGE = contract({"kind": "http", "endpoint": "/things"})
 
 def decoded(source: Contract, content: bytes) -> list[Any]:
     """Values, error and raw text of each record, None for a blank line."""
-    return [record and record[:3] for record in decoder(source)(io.BytesIO(content))]
+    return [record and record[:3] for record in decoder(source)(io.BytesIO(content), None)]
 
 
 def added(source: Contract, content: bytes) -> list[str | None]:
-    return [record and record.added for record in decoder(source)(io.BytesIO(content))]
+    return [record and record.added for record in decoder(source)(io.BytesIO(content), None)]
 
 
 def zipped(content: bytes, *names: str) -> bytes:

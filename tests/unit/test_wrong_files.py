@@ -278,7 +278,7 @@ def test_a_flipped_bit_of_a_zip_file_is_the_files_matter_whatever_it_is_packed_w
         except SourceDataError as error:
             received.append(str(error))
         try:
-            list(decoder(contract)(io.BytesIO(damaged)))
+            list(decoder(contract)(io.BytesIO(damaged), None))
         except UnreadableError as error:
             read.append(str(error))
     # Not every bit means something.
@@ -314,7 +314,7 @@ def test_xml_in_an_encoding_that_is_not_read_is_refused_by_name(encoding: str, t
     assert reason.startswith("is in an encoding that is not read: ")
     assert reason.endswith("; save it as UTF-8")
     with pytest.raises(UnreadableError, match=r"is in an encoding that is not read: .*; save it as UTF-8"):
-        list(decoder(contract)(io.BytesIO(content)))
+        list(decoder(contract)(io.BytesIO(content), None))
     with pytest.raises(SourceDataError, match="landed is in an encoding that is not read: "):
         delivered(contract, io.BytesIO(content), "landed")
 
@@ -365,7 +365,7 @@ def test_whatever_has_happened_to_a_file_it_is_read_or_refused_in_one_line(
         return
     found = delivered(contract, io.BytesIO(content), "there")
     assert is_unicode(found.names)
-    for record in decoder(contract)(io.BytesIO(content)):
+    for record in decoder(contract)(io.BytesIO(content), None):
         if record is not None:
             assert is_unicode([*(record.values or []), record.error, record.raw, record.added])
             assert (record.values is None) == (record.error is not None)

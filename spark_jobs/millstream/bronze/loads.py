@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from millstream.bronze.parts import parts_of
 from millstream.bronze.rows import delivered, read_landing
 from millstream.bronze.typed import added_values
 from millstream.contracts import drift
@@ -114,7 +115,7 @@ def _loads(bronze: History) -> Iterator[dict[str, Any]]:
 
 def landed_rows(spark: SparkSession, contract: Contract, lake_root: str, manifest: Manifest) -> DataFrame:
     """The landed rows of one run, and `_partition`: the month a file was delivered for, or `all`."""
-    rows = read_landing(spark, contract, lake_root, manifest.paths)
+    rows = read_landing(spark, contract, lake_root, parts_of(manifest.files))
     month = F.regexp_extract("_source_file", r"/partition=([^/]+)/", 1)
     return rows.withColumn("_partition", F.when(month != "", month).otherwise(F.lit(WHOLE)))
 

@@ -1,22 +1,23 @@
 """Landed bytes to rows: every row numbered, every row that cannot be read kept with its reason.
 
 Spark's own CSV and JSON readers number no rows and drop or null what they cannot read, so text formats are
-decoded here, one file a task, into Arrow batches of strings. Parquet numbers its rows itself.
+decoded by `millstream.bronze.decoding`, each part by a task. Parquet numbers its rows itself.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
+from millstream.bronze.decoding import FETCH_AGAIN, LINEAGE, decoded
+from millstream.bronze.parts import Part, tasks_of
 from millstream.contracts.contract import Contract, FilesSource, HttpSource, Layout, SqlSource, alike
 from millstream.errors import SourceDataError
 from millstream.formats import csv_lines, json_records, xml_rows
 from millstream.formats.archives import gunzipped, unzipped
-from millstream.formats.record import Delivered, Record, UnreadableError
+from millstream.formats.record import Delivered, Piece, Record, UnreadableError
 from millstream.landing.manifest import UNFIT
 
 if TYPE_CHECKING:
@@ -24,28 +25,23 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
 
-BATCH_ROWS = 20_000
-# A file is checked when it lands; what cannot be read later was damaged since, or landed before that check.
-FETCH_AGAIN = (
-    "Nothing was loaded. What to do: clear the run from plan, which fetches it again; if it is so at the "
-    "source, ask its owner"
-)
 CORRECT_FORMAT = "What to do: correct source.format in the contract"
 BINARY = "binary"
-LINEAGE = ("_source_file", "_source_row", "_record_error", "_record", "_added")
 
 
-def read_landing(spark: SparkSession, contract: Contract, lake_root: str, files: list[str]) -> DataFrame:
-    """All rows of the landed `files` (paths relative to the lake root), as read.
+def read_landing(spark: SparkSession, contract: Contract, lake_root: str, parts: Sequence[Part]) -> DataFrame:
+    """All rows of the landed `parts`, as read.
 
-    Columns: the contract's as strings, then `_source_file` (string), `_source_row` (bigint, 1-based),
-    `_record_error` (string, null when the record could be read), `_record` (its raw text when it could not),
-    `_added` (string, a JSON object of columns that the contract does not know).
+    Columns: the contract's as strings, then `_source_file` (string, relative to the lake root), `_source_row`
+    (bigint, 1-based), `_record_error` (string, null when the record could be read), `_record` (its raw text
+    when it could not), `_added` (string, a JSON object of columns that the contract does not know).
     """
-    uris = [f"{lake_root.rstrip('/')}/{path}" for path in files]
     if isinstance(contract.source, SqlSource):
-        return _read_parquet(spark, contract, lake_root, uris)
-    return _read_text(spark, contract, lake_root, uris)
+        paths = dict.fromkeys(part.path for part in parts)
+        return _read_parquet(
+            spark, contract, lake_root, [f"{lake_root.rstrip('/')}/{path}" for path in paths]
+        )
+    return _read_text(spark, contract, lake_root, parts)
 
 
 def _read_parquet(spark: SparkSession, contract: Contract, lake_root: str, uris: list[str]) -> DataFrame:
@@ -103,40 +99,24 @@ def _binary_as_text(kinds: Mapping[str, str], contract: Contract, layout: Layout
     return F.nullif(F.concat_ws("; ", *reasons), F.lit(""))
 
 
-def _read_text(spark: SparkSession, contract: Contract, lake_root: str, uris: list[str]) -> DataFrame:
+def _read_text(spark: SparkSession, contract: Contract, lake_root: str, parts: Sequence[Part]) -> DataFrame:
     from pyspark.sql import functions as F
 
-    decode = decoder(contract)
-    columns = contract.column_names
+    tasks = tasks_of(parts)
 
-    def batches(files: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in files:
-            for path, content in zip(batch.column(0).to_pylist(), batch.column(1), strict=True):
-                records = decode(io.BytesIO(content.as_buffer()))
-                try:
-                    yield from _to_batches(records, columns, path)
-                except UnreadableError as error:
-                    raise SourceDataError(f"{path} {error}. {FETCH_AGAIN}") from error
+    def batches(numbers: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in numbers:
+            for number in batch.column(0).to_pylist():
+                yield from decoded(contract, lake_root, tasks[number])
 
-    schema = ", ".join(f"`{name}` string" for name in columns)
-    decoded = (
-        spark.read.format("binaryFile")
-        .load(uris)
-        .select("path", "content")
-        # One task a file: a task of many files would leave cores idle at the end.
-        .repartition(min(len(uris), 64))
-        .mapInArrow(
-            batches,
-            f"{schema}, _source_file string, _source_row bigint, _record_error string, _record string, "
-            "_added string",
-        )
+    types = {**dict.fromkeys(contract.column_names, "string"), **LINEAGE}
+    # One row and one partition a task: each worker learns from its number what to read, and reads it itself.
+    rows = spark.range(0, len(tasks), 1, max(1, len(tasks))).mapInArrow(
+        batches, ", ".join(f"`{name}` {kind}" for name, kind in types.items())
     )
     # Over Connect a declared `string` comes back as `string collate UTF8_BINARY`, which Delta writes into the
     # table's schema and other readers of Delta refuse; a cast makes it plain again (seen with Spark 4.2.0).
-    plain = {name: F.col(name).cast("string") for name in (*columns, "_record_error", "_record", "_added")}
-    return decoded.withColumns(
-        {**plain, "_source_file": _relative(F.col("_source_file").cast("string"), lake_root)}
-    )
+    return rows.withColumns({name: F.col(name).cast("string") for name in types if types[name] == "string"})
 
 
 def _relative(path: Column, lake_root: str) -> Column:
@@ -147,63 +127,35 @@ def _relative(path: Column, lake_root: str) -> Column:
     return F.regexp_replace(path, rf"^[a-z]+:(//[^/]*)?(\Q{root}\E|\Q{quote(root)}\E)/", "")
 
 
-def _to_batches(records: Iterator[Record | None], columns: list[str], path: str) -> Iterator[pa.RecordBatch]:
-    import pyarrow as pa
-
-    lineage = zip(LINEAGE, (pa.string(), pa.int64(), pa.string(), pa.string(), pa.string()), strict=True)
-    schema = pa.schema([*((name, pa.string()) for name in columns), *lineage])
-    blank: list[str | None] = [None] * len(columns)
-    rows: list[list[Any]] = []
-    for number, record in enumerate(records, start=1):
-        if record is None:
-            continue
-        values, error, raw, added = record
-        rows.append([*(blank if values is None else values), path, number, error, raw, added])
-        if len(rows) == BATCH_ROWS:
-            yield _batch(rows, schema)
-            rows = []
-    if rows:
-        yield _batch(rows, schema)
-
-
-def _batch(rows: list[list[Any]], schema: pa.Schema) -> pa.RecordBatch:
-    import pyarrow as pa
-
-    arrays = [
-        pa.array(values, field.type) for values, field in zip(zip(*rows, strict=True), schema, strict=True)
-    ]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
 # None stands for a blank line: it is no row, but keeps its number, by which people find the others.
-Decode = Callable[[IO[bytes]], Iterator[Record | None]]
+Decode = Callable[[IO[bytes], Piece | None], Iterator[Record | None]]
 
 
 def decoder(contract: Contract) -> Decode:
-    """The function that turns one landed file of this contract into records, in file order.
+    """The function that turns a landed file of this contract, or a piece of it, into records in file order.
 
     It raises UnreadableError for what `delivered` refuses, and where a packed file is damaged.
     """
     match contract.source:
         case FilesSource(format="csv.zip"):
-            return _within(unzipped, lambda content: csv_lines.records(content, contract))
+            return _within(unzipped, lambda content, piece: csv_lines.records(content, contract))
         case FilesSource(format="csv"):
-            return lambda stream: csv_lines.records(stream, contract)
+            return lambda stream, piece: csv_lines.records(stream, contract, piece)
         case FilesSource(format="jsonl.gz"):
-            return _within(gunzipped, lambda content: json_records.line_records(content, contract))
+            return _within(gunzipped, lambda content, piece: json_records.line_records(content, contract))
         case FilesSource(format="xml", row_tag=str() as row_tag):
-            return lambda stream: xml_rows.records(stream, contract, row_tag)
+            return lambda stream, piece: xml_rows.records(stream, contract, row_tag)
         case HttpSource(records_key=key):
-            return lambda stream: json_records.page_records(stream, contract, key)
+            return lambda stream, piece: json_records.page_records(stream, contract, key)
     raise SourceDataError(
         f"{contract.dataset}: no decoder for format {contract.source.format}. {CORRECT_FORMAT}"
     )
 
 
 def _within(unpacked: Callable[[IO[bytes]], AbstractContextManager[IO[bytes]]], decode: Decode) -> Decode:
-    def records(stream: IO[bytes]) -> Iterator[Record | None]:
+    def records(stream: IO[bytes], piece: Piece | None) -> Iterator[Record | None]:
         with unpacked(stream) as content:
-            yield from decode(content)
+            yield from decode(content, None)
 
     return records
 

@@ -1,15 +1,16 @@
-"""Is a received file whole? Checked on the received bytes, before they become visible in landing."""
+"""Is a received file whole, and where can it be cut? Asked of the received bytes, before they become visible
+in landing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from millstream.contracts.contract import Contract, FilesSource
 from millstream.errors import SourceDataError
 from millstream.formats import csv_lines, json_records, xml_rows
 from millstream.formats.archives import gunzipped, unzipped
-from millstream.formats.record import UnreadableError
+from millstream.formats.record import Piece, UnreadableError
 
 CHUNK_BYTES = 1 << 20
 ASK_AGAIN = "Nothing was landed. What to do: ask the source's owner for the file again, then clear the task"
@@ -34,6 +35,25 @@ def check_file(contract: Contract, where: str) -> Callable[[BinaryIO], None]:
             raise SourceDataError(f"{where} holds no record. {ASK_AGAIN}")
 
     return check
+
+
+def splitter(contract: Contract, where: str, size: int) -> Callable[[IO[bytes]], tuple[Piece, ...]]:
+    """What notes, of a file at `where` that passes by, pieces of about `size` bytes.
+
+    A file of no more than that, or of a format that cannot be split, has none. It raises SourceDataError with
+    the reason.
+    """
+
+    def split(stream: IO[bytes]) -> tuple[Piece, ...]:
+        if not isinstance(contract.source, FilesSource) or contract.source.format != "csv":
+            return ()
+        try:
+            pieces = csv_lines.pieces(stream, size)
+        except UnreadableError as error:
+            raise SourceDataError(f"{where} {error}. {ASK_AGAIN}") from error
+        return pieces if len(pieces) > 1 else ()
+
+    return split
 
 
 def _has_records(contract: Contract, stream: BinaryIO) -> bool:

@@ -12,13 +12,21 @@ import csv
 import io
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator
-from typing import IO, NamedTuple, cast
+from collections.abc import Iterator
+from typing import IO, NamedTuple
 
 from millstream.contracts.contract import Contract, alike
 from millstream.errors import printable
 from millstream.file_kinds import HEAD_BYTES, recognised, recognised_markup
-from millstream.formats.record import Delivered, Record, UnreadableError, as_received, is_unicode
+from millstream.formats.record import (
+    Delivered,
+    Piece,
+    Record,
+    UnreadableError,
+    as_received,
+    is_unicode,
+)
+from millstream.formats.text_lines import BLOCK_BYTES, Lines, line_ends
 
 # A field beyond it began with a quote that nobody has closed. Python's own limit, 131,072, is for whole
 # processes too.
@@ -31,19 +39,21 @@ SHOWN = 200
 
 def delivered(stream: IO[bytes], contract: Contract) -> Delivered:
     """The names in the header. Raises: UnreadableError: no header, or one that cannot be read."""
-    header, _ = _opened(stream, contract)
+    header, _ = _opened(Lines(stream), contract)
     return Delivered(header, {})
 
 
 def has_records(stream: IO[bytes], contract: Contract) -> bool:
     """Whether a line follows the header. Raises: as `delivered`."""
-    _, rows = _opened(stream, contract)
+    _, rows = _opened(Lines(stream), contract)
     return any(row is not None for row in rows)
 
 
-def records(stream: IO[bytes], contract: Contract) -> Iterator[Record | None]:
-    """The lines behind the header; None for a blank one, which keeps its number."""
-    header, rows = _opened(stream, contract)
+def records(stream: IO[bytes], contract: Contract, piece: Piece | None = None) -> Iterator[Record | None]:
+    """The lines behind the header, of one `piece` or of all; None for a blank one, which keeps its number."""
+    header, rows = _opened(Lines(stream), contract)
+    if piece:
+        rows = _Rows(Lines(stream, piece))
     layout = contract.layout(header)
     places = [None if name is None else header.index(name) for name in layout.delivered]
     besides = [(name, header.index(name)) for name in layout.added]
@@ -65,6 +75,34 @@ def records(stream: IO[bytes], contract: Contract) -> Iterator[Record | None]:
             yield Record([*row])
 
 
+def pieces(stream: IO[bytes], size: int) -> tuple[Piece, ...]:
+    """What lies behind the header, in pieces of about `size` bytes; none if there is no header.
+
+    Reads to the end. Where there is no quote, records are lines; elsewhere the reader says where one ends.
+    """
+    lines = Lines(stream, block_bytes=min(size, BLOCK_BYTES))
+    rows = _Rows(lines)
+    if next((row for row in rows if row is not None), None) is None:
+        return ()
+    noted: list[Piece] = []
+    offset, first, number = lines.position, 1, 1
+    while block := lines.block():
+        if rows.settled and b'"' not in block:
+            number += line_ends(block)
+            lines.skip_block()
+        else:
+            end = lines.position + len(block)
+            while lines.position < end or not rows.settled:
+                next(rows)
+                number += 1
+        if lines.position - offset >= size:
+            noted.append(Piece(offset, lines.position - offset, first))
+            offset, first = lines.position, number
+    if lines.position > offset:
+        noted.append(Piece(offset, lines.position - offset, first))
+    return tuple(noted)
+
+
 class _Broken(NamedTuple):
     """A line that is no record of a CSV file, nor begins one."""
 
@@ -72,17 +110,15 @@ class _Broken(NamedTuple):
     line: str
 
 
-Rows = Iterator[list[str] | _Broken | None]
+Row = list[str] | _Broken | None
 
 
-def _opened(stream: IO[bytes], contract: Contract) -> tuple[list[str], Rows]:
+def _opened(lines: Lines, contract: Contract) -> tuple[list[str], Iterator[Row]]:
     """The header, which is the first line that is not blank, and the rows behind it."""
-    start = io.BufferedReader(cast(io.RawIOBase, stream))
-    head = start.peek(HEAD_BYTES)[:HEAD_BYTES]
+    head = lines.head(HEAD_BYTES)
     if other := recognised(head) or recognised_markup(head):
         raise UnreadableError(f"is {other}, not CSV in UTF-8")
-    # Bytes that are not UTF-8 become lone surrogates, which `records` reports row by row.
-    rows = _csv_rows(io.TextIOWrapper(start, encoding="utf-8-sig", errors="surrogateescape", newline=""))
+    rows = _Rows(lines)
     header = next((row for row in rows if row is not None), None)
     if header is None:
         raise UnreadableError("has no header: every line of it is blank")
@@ -123,46 +159,59 @@ def _named(delimiter: str) -> str:
     return "tabs" if delimiter == "\t" else repr(delimiter)
 
 
-def _csv_rows(lines: Iterable[str]) -> Rows:
+class _Rows:
     """Each record's fields; None for a line of nothing but white space.
 
     A quote that is not closed, or closed in the wrong place, breaks its own line and none of those after it,
     which it would make a part of its field.
     """
-    held: list[str] = []
-    again: deque[str] = deque()
-    source = iter(lines)
-    failure = ""
 
-    def following() -> Iterator[str]:
+    def __init__(self, lines: Lines) -> None:
+        self._source = lines
+        self._held: list[str] = []
+        self._again: deque[str] = deque()
+        self._failure = ""
+        self._reader = self._new_reader()
+
+    @property
+    def settled(self) -> bool:
+        """Whether no line that was read has to be read again: what follows depends on nothing before it."""
+        return not self._again
+
+    def __iter__(self) -> Iterator[Row]:
+        return self
+
+    def __next__(self) -> Row:
+        held = self._held
+        try:
+            row = next(self._reader)
+        except csv.Error as error:
+            self._failure = str(error)
+            self._again.extendleft(reversed(held[1:]))
+            broken = _Broken(self._failure, held[0].rstrip("\r\n"))
+            held.clear()
+            # A reader whose lines have come to their end stays there.
+            self._reader = self._new_reader()
+            return broken
+        blank = len(row) <= 1 and not held[0].strip(" \t\r\n")
+        held.clear()
+        return None if blank else row
+
+    def _new_reader(self) -> Iterator[list[str]]:
+        return csv.reader(self._following(), strict=True)
+
+    def _following(self) -> Iterator[str]:
+        again, held = self._again, self._held
         while True:
             if again and held:
                 # Inside quotes the lines that were read already end as they did before, whichever quote it
                 # is: to read them again for each would take the square of their number.
-                raise csv.Error(failure)
-            line = again.popleft() if again else next(source, None)
+                raise csv.Error(self._failure)
+            line = again.popleft() if again else next(self._source, None)
             if line is None:
                 return
             held.append(line)
             yield line
-
-    reader = csv.reader(following(), strict=True)
-    while True:
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            failure = str(error)
-            again.extendleft(reversed(held[1:]))
-            yield _Broken(failure, held[0].rstrip("\r\n"))
-            held.clear()
-            # A reader whose lines have come to their end stays there.
-            reader = csv.reader(following(), strict=True)
-        else:
-            blank = len(row) <= 1 and not held[0].strip(" \t\r\n")
-            held.clear()
-            yield None if blank else row
 
 
 def _shown(row: list[str]) -> str:

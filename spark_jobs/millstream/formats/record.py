@@ -31,6 +31,15 @@ class Record(NamedTuple):
     added: str | None = None
 
 
+class Piece(NamedTuple):
+    """A part of a landed file that can be read alone: where it lies, in bytes, and the number of its first
+    row, from 1 on. It begins and ends where a record does."""
+
+    offset: int
+    length: int
+    first_row: int
+
+
 class Delivered(NamedTuple):
     """The columns of one landed file: their names there, and for those of the contract's columns that only
     some of its records have, how many lack them."""

@@ -18,16 +18,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
-from typing import Any, BinaryIO, Literal, Self
+from itertools import pairwise
+from typing import Any, BinaryIO, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from millstream.contracts.contract import Identifier, Month
 from millstream.errors import SourceDataError
+from millstream.formats.record import Piece
 from millstream.lake.storage import PART_NAME, File, Storage
 from millstream.lake.tables import is_run_key
+from millstream.landing.receiving import CHUNK_BYTES, Received, Split, in_one_piece
 
-CHUNK_BYTES = 1 << 20
 NAME_DIGITS = 12
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 LONGEST_NAME = 120
@@ -74,6 +76,11 @@ class LandedFile(BaseModel):
         default=(),
         description="Rows that an earlier run has brought just so: first and last of each range, from 1 on.",
     )
+    pieces: tuple[Piece, ...] = Field(
+        default=(),
+        description="Parts that can be read alone: offset and length in bytes, number of the first row. "
+        "Without any the file is read as a whole.",
+    )
 
     @field_validator("path")
     @classmethod
@@ -84,6 +91,26 @@ class LandedFile(BaseModel):
                 "<checksum>-<name>"
             )
         return path
+
+    @field_validator("pieces")
+    @classmethod
+    def _follow_each_other(cls, pieces: tuple[Piece, ...]) -> tuple[Piece, ...]:
+        for piece, following in pairwise(pieces):
+            if piece.offset + piece.length != following.offset or piece.first_row >= following.first_row:
+                raise ValueError(
+                    f"pieces that leave out bytes or rows, or have them twice: {piece}, {following}"
+                )
+        if pieces and (min(pieces[0]) < 1 or pieces[0].first_row != 1):
+            raise ValueError(f"not the first piece of a file: {pieces[0]}")
+        return pieces
+
+    @model_validator(mode="after")
+    def _reach_to_the_end(self) -> Self:
+        if self.pieces and self.pieces[-1].offset + self.pieces[-1].length != self.size:
+            raise ValueError(
+                f"pieces that end elsewhere than the file's {self.size} bytes: {self.pieces[-1]}"
+            )
+        return self
 
     @property
     def dataset(self) -> str:
@@ -167,6 +194,7 @@ class Landing:
         read: Opener,
         check: Check = lambda stream: None,
         *,
+        split: Split = in_one_piece,
         partition: str | None = None,
         modified: datetime | None = None,
         rows: int | None = None,
@@ -178,13 +206,16 @@ class Landing:
             source: what `read` reads, in words for a person; the key by which a change is noticed.
             name: last part of the object's name; unsafe characters become `_`.
             check: looks at the received bytes and raises when they are no good; then nothing is landed.
+            split: in which pieces they can be read, said while they pass by.
 
         Raises: whatever `read` and `check` raise; ClusterError when the lake's storage fails.
         """
         before = self._last_landed.get(source)
-        kept = self._unchanged(before, read) if before else None
-        path, size, digest = kept or self._copy(name, read, check, partition)
-        landed = LandedFile(
+        if before and self._is_unchanged(before, read):
+            path, size, digest, pieces = before.path, before.size, before.sha256, before.pieces
+        else:
+            path, size, digest, pieces = self._copy(name, read, check, split, partition)
+        return LandedFile(
             path=path,
             source=source,
             size=size,
@@ -195,8 +226,8 @@ class Landing:
             rows=rows,
             watermark=watermark,
             status=_status(before, digest),
+            pieces=pieces,
         )
-        return landed
 
     def commit(
         self, partitions: Sequence[str], files: Sequence[LandedFile], watermark_low: str | None = None
@@ -287,30 +318,27 @@ class Landing:
         manifests = manifests_of(self._storage, self.dataset)
         return {file.source: file for manifest in manifests for file in manifest.files}
 
-    def _unchanged(self, before: LandedFile, read: Opener) -> tuple[str, int, str] | None:
-        """The object landed before, when the source still has its bytes and the lake does too."""
+    def _is_unchanged(self, before: LandedFile, read: Opener) -> bool:
+        """Whether the source still has the bytes that were landed before, and the lake does too."""
         with read() as stream:
-            size, digest = _measure(stream)
-        if digest != before.sha256 or not self.is_intact(before):
-            return None
-        return before.path, size, digest
+            now = _measure(stream)
+        return now == (before.size, before.sha256) and self.is_intact(before)
 
-    def _copy(self, name: str, read: Opener, check: Check, partition: str | None) -> tuple[str, int, str]:
+    def _copy(
+        self, name: str, read: Opener, check: Check, split: Split, partition: str | None
+    ) -> tuple[str, int, str, tuple[Piece, ...]]:
         folder = _folder(self.dataset) + (f"/partition={partition}" if partition else "")
-        digest = hashlib.sha256()
-        size = 0
         with self._storage.new_file(folder) as new:
             with read() as stream:
-                for chunk in _chunks(stream):
-                    digest.update(chunk)
-                    size += len(chunk)
-                    new.write(chunk)
-            with new.reading() as received:
-                check(received)
-            path = f"{folder}/{digest.hexdigest()[:NAME_DIGITS]}-{_safe(name)}"
+                received = Received(stream, new)
+                pieces = split(cast(BinaryIO, received))
+                received.drain()
+            with new.reading() as whole:
+                check(whole)
+            path = f"{folder}/{received.sha256[:NAME_DIGITS]}-{_safe(name)}"
             # The name holds the checksum: what is there has the same bytes, or was damaged and is healed.
             new.publish(path)
-        return path, size, digest.hexdigest()
+        return path, received.size, received.sha256, pieces
 
 
 def _replaced(before: Manifest | None, files: Sequence[LandedFile]) -> tuple[str, ...]:

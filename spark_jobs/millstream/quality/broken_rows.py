@@ -9,11 +9,13 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from millstream.bronze.parts import parts_with
 from millstream.bronze.rows import read_landing
 from millstream.bronze.typed import source_record
 from millstream.contracts.contract import Contract
 from millstream.lake.staging import DEFAULTS, SOURCE_ROW_ID, file_order
 from millstream.lake.storage import Storage
+from millstream.landing.manifest import manifests_of
 from millstream.quality.predicates import MALFORMED, breaks, readable
 from millstream.quality.suite import Suite
 from millstream.quality.verdict import BrokenRow, RuleVerdict, Verdict
@@ -104,12 +106,15 @@ def _received(
 ) -> dict[str, str]:
     storage = Storage(lake_root)
     wanted = sorted(row_ids)
-    files = sorted({name.rpartition("#")[0] for name in wanted})
-    there = [path for path in files if path and storage.exists(path)]
+    places = [(path, int(number)) for path, _, number in (name.rpartition("#") for name in wanted) if path]
+    landed = {
+        file.path: file for manifest in manifests_of(storage, contract.dataset) for file in manifest.files
+    }
+    there = [landed[path] for path in {path for path, _ in places} & {*landed} if storage.exists(path)]
     if not there:
         return {}
     rows = (
-        read_landing(spark, contract, lake_root, there)
+        read_landing(spark, contract, lake_root, parts_with(places, there))
         .withColumn(SOURCE_ROW_ID, F.concat_ws("#", "_source_file", "_source_row"))
         .where(F.col(SOURCE_ROW_ID).isin(wanted))
         .select(SOURCE_ROW_ID, _cut(source_record(contract)).alias("record"))

@@ -16,10 +16,12 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from millstream.contracts.contract import Contract, FilesSource, Month, is_month
 from millstream.errors import ConfigurationError, SourceDataError, SourceUnavailableError
-from millstream.formats.checks import check_file
+from millstream.formats.checks import check_file, splitter
 from millstream.landing.manifest import LandedFile, Landing
 
 PLACEHOLDER = "{partition}"
+# A task of Spark reads about so much.
+PIECE_BYTES = 1 << 26
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -41,18 +43,19 @@ class FileSlice(BaseModel):
 
 
 class FilesExtractor:
-    """Reads the files of one contract below `folder`.
+    """Reads the files of one contract below `folder`; notes of large ones pieces of about `piece_bytes`.
 
     A file that is not there, cannot be read or is corrupt raises SourceDataError; a folder that is not
     there, or a file that changes under the reader, raises SourceUnavailableError.
     """
 
-    def __init__(self, contract: Contract, folder: Path) -> None:
+    def __init__(self, contract: Contract, folder: Path, piece_bytes: int = PIECE_BYTES) -> None:
         if not isinstance(contract.source, FilesSource):
             raise ConfigurationError(f"{contract.dataset}: its source is {contract.source.kind}, not files")
         self._contract = contract
         self._source = contract.source
         self._folder = folder
+        self._piece_bytes = piece_bytes
 
     def plan(self, partitions: Sequence[str], watermark: str | None = None) -> list[FileSlice]:
         """One slice for each partition, or for the one file of an unpartitioned dataset.
@@ -77,6 +80,7 @@ class FilesExtractor:
             name=path.name,
             read=lambda: cast(BinaryIO, _WholeFile(path, where)),
             check=check_file(self._contract, where),
+            split=splitter(self._contract, where, self._piece_bytes),
             partition=piece.partition,
             modified=modified,
         )
