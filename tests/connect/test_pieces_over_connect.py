@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pieces import read_in_pieces
-
 from millstream.engines import sessions
 from millstream.settings import Settings
+from tests.support.pieces import read_in_pieces
 
 
 def test_rows_of_a_file_that_tasks_read_in_pieces_over_connect(server: Settings, tmp_path: Path) -> None:

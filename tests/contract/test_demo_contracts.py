@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
-from millstream.bronze.rows import decoder, delivered
+from millstream.bronze.rows import delivered
 from millstream.contracts import drift
 from millstream.contracts.contract import Contract
 from millstream.lake.storage import Storage
@@ -20,6 +20,7 @@ from millstream_demo.docstrings import publish_docstrings
 from millstream_demo.flights import publish_flights
 from millstream_demo.register import publish_register
 from millstream_demo.weather_api import create_app, weather_records
+from tests.support.decoding import records_of
 from tests.support.loopback import serve
 
 CONTRACTS = Path(__file__).parents[2] / "dags" / "datasets"
@@ -54,7 +55,7 @@ def decoded_rows(lake: Path, contract: Contract, manifest: Manifest) -> int:
         with (lake / file.path).open("rb") as stream:
             assert drift.of_columns(contract, delivered(contract, stream, file.path).names) == []
         with (lake / file.path).open("rb") as stream:
-            for values, error, _, added in decoder(contract)(stream, None):
+            for values, error, _, added in records_of(contract, stream):
                 assert error is None
                 assert added is None
                 assert len(values) == len(contract.columns)

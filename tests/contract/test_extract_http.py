@@ -13,7 +13,6 @@ import httpx
 import pytest
 from fastapi import Request, Response
 
-from millstream.bronze.rows import decoder
 from millstream.contracts.contract import Contract
 from millstream.errors import REMEDY, ConfigurationError, SourceDataError, SourceUnavailableError
 from millstream.lake.storage import Storage
@@ -21,6 +20,7 @@ from millstream.landing.manifest import Landing, read_manifest
 from millstream.sources.http import HttpExtractor, HttpSlice
 from millstream.sources.http_client import HttpEndpoint, Patience, retry_after
 from millstream_demo.weather_api import create_app
+from tests.support.decoding import records_of
 from tests.support.loopback import closed_port, serve
 
 TOKEN = "t0ken-only-for-tests"
@@ -451,9 +451,7 @@ def test_records_below_a_path_of_names_as_the_source_spells_them(source, lake):
     assert manifest.watermark_high == "2013-01-01T05:00:00Z"
     (file,) = manifest.files
     with (lake / file.path).open("rb") as stream:
-        assert [record.values for record in decoder(contract)(stream, None)] == [
-            ["EWR", "2013-01-01T05:00:00Z"]
-        ]
+        assert [record.values for record in records_of(contract, stream)] == [["EWR", "2013-01-01T05:00:00Z"]]
 
 
 @pytest.mark.parametrize("answer", [Response(status_code=204), Response('{"results": null}')])
@@ -465,7 +463,7 @@ def test_no_content_and_a_null_list_are_nothing_new(source, lake, answer):
     allowed = weather(allow_empty=True)
     (file,) = Try(source, lake, run="3", contract=allowed).land().files
     with (lake / file.path).open("rb") as stream:
-        assert list(decoder(allowed)(stream)) == []
+        assert records_of(allowed, stream) == []
 
 
 def test_no_content_before_the_total_is_reached_is_no_end(source, lake):

@@ -12,8 +12,9 @@ from fastapi import FastAPI, Response
 
 from millstream.contracts.contract import Contract
 from millstream.errors import ConfigurationError, ContractError, SourceDataError
+from millstream.formats.parquet import UNFIT
 from millstream.lake.storage import Storage
-from millstream.landing.manifest import UNFIT, Landing, Manifest
+from millstream.landing.manifest import Landing, Manifest
 from millstream.sources import SqlExtractor
 from millstream.sources.http import HttpExtractor
 from millstream.sources.http_client import HttpEndpoint

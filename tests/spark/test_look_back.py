@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 from pyspark.sql import SparkSession
 
+from millstream.formats.parquet import UNFIT
 from millstream.lake import history
 from millstream.lake.storage import Storage
-from millstream.landing.manifest import UNFIT, Landing, in_memory
+from millstream.landing.manifest import Landing, in_memory
 from millstream.sources.sql import SqlExtractor
 from millstream.upkeep import reconcile
 from tests.spark.test_replay import NEW, SEATED

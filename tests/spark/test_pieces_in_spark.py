@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pieces import read_in_pieces
 from pyspark.sql import SparkSession
+
+from tests.support.pieces import read_in_pieces
 
 
 def test_rows_of_a_file_that_tasks_read_in_pieces(spark: SparkSession, tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 
 from millstream.contracts.contract import Contract
 from millstream.errors import SourceDataError
+from millstream.formats.parquet import UNFIT
 from millstream.lake.storage import Storage
-from millstream.landing.manifest import UNFIT, Landing, read_manifest
+from millstream.landing.manifest import Landing, read_manifest
 from millstream.sources.sql import SqlExtractor, SqlSlice
 
 

@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millstream.bronze.rows import decoder, delivered
+from millstream.bronze.rows import delivered
 from millstream.contracts.contract import Contract
 from millstream.errors import SourceDataError
 from millstream.formats.record import UnreadableError
+from tests.support.decoding import records_of
 
 COLUMNS = ["id", "name"]
 
@@ -49,11 +50,11 @@ PAGE = contract({"kind": "http", "endpoint": "/things"})
 
 def decoded(source: Contract, content: bytes) -> list[Any]:
     """Values, error and raw text of each record, None for a blank line."""
-    return [record and record[:3] for record in decoder(source)(io.BytesIO(content), None)]
+    return [record and record[:3] for record in records_of(source, io.BytesIO(content))]
 
 
 def added(source: Contract, content: bytes) -> list[str | None]:
-    return [record and record.added for record in decoder(source)(io.BytesIO(content), None)]
+    return [record and record.added for record in records_of(source, io.BytesIO(content))]
 
 
 def zipped(content: bytes, *names: str) -> bytes:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import tracemalloc
 from itertools import pairwise
+from typing import get_args
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from test_decode import CSV
 
 from millstream.bronze.parts import TASK_BYTES, Part, parts_of, parts_with, tasks_of
+from millstream.contracts.contract import FilesSource, HttpSource, SqlSource
 from millstream.formats import csv_lines
-from millstream.formats.record import Piece, Record, UnreadableError
+from millstream.formats.record import Columns, Piece, Record, UnreadableError
+from millstream.formats.registry import FORMATS, format_of
 from millstream.landing.manifest import LandedFile
+from tests.support.decoding import each
+from tests.unit.test_decode import CSV, LINES, XML, ZIPPED, zipped
 
 HOSTILE = st.sampled_from(
     [
@@ -50,6 +56,29 @@ FILES = st.tuples(
 def numbered(content: bytes, piece: Piece | None = None) -> list[tuple[int, Record | None]]:
     records = csv_lines.records(io.BytesIO(content), CSV, piece)
     return list(enumerate(records, start=piece.first_row if piece else 1))
+
+
+def read_fast(content: bytes, block: int, piece: Piece | None = None) -> list[tuple[int, Record | None]]:
+    """As `numbered`, by the reader that takes many rows at once where it can."""
+    rows = each(csv_lines.rows(io.BytesIO(content), CSV, piece, block))
+    return list(enumerate(rows, start=piece.first_row if piece else 1))
+
+
+@settings(max_examples=500, deadline=None)
+@given(content=FILES, size=st.integers(1, 60), block=st.integers(1, 200))
+@example(content=b'id,name\n1,"one\r\nmore"\n2,"two ""2"""\n', size=10, block=200)
+@example(content=b'id,name\n1,a"b,"c\n2,two"\n', size=10, block=200)
+def test_both_readers_give_the_same_rows(content: bytes, size: int, block: int) -> None:
+    pieces = csv_lines.pieces(io.BytesIO(content), size)
+    assert read_fast(content, block) == numbered(content)
+    assert [row for piece in pieces for row in read_fast(content, block, piece)] == numbered(content)
+
+
+def test_well_placed_quotes_are_read_many_rows_at_once() -> None:
+    content = b'name,more,id\r\n"one, ""1""",x,1\r\n"t\nwo",,2\r\n,"",\r\n'
+    (columns,) = csv_lines.rows(io.BytesIO(content), CSV)
+    assert isinstance(columns, Columns)
+    assert read_fast(content, 1000) == numbered(content)
 
 
 @settings(max_examples=500, deadline=None)
@@ -143,3 +172,34 @@ def test_rows_are_looked_for_in_their_own_pieces() -> None:
         *parts_of([other]),
     ]
     assert parts_with([(file.path, 99)], [file, file]) == [third]
+
+
+def test_every_format_that_a_contract_may_name_is_known() -> None:
+    sources = FilesSource, HttpSource, SqlSource
+    names = {name for source in sources for name in get_args(source.model_fields["format"].annotation)}
+    assert names == {*FORMATS}
+
+
+TEXT = b"one two three four five six seven eight nine ten eleven twelve"
+LONG = {
+    "csv": (CSV, b"id,name\n" + b"1,%b\n" % TEXT * 100_000),
+    "csv.zip": (ZIPPED, zipped(b"id,name\n" + b"1,%b\n" % TEXT * 100_000, "a")),
+    "jsonl.gz": (LINES, gzip.compress(b'{"id": 1, "name": "%b"}\n' % TEXT * 50_000)),
+    "xml": (XML, b"<all>" + b"<thing><id>1</id><name>one</name></thing><other/>" * 40_000 + b"</all>"),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_a_file_is_read_in_the_memory_of_a_part_of_it(name: str) -> None:
+    contract, content = LONG[name]
+    file_format = format_of(contract)
+    assert file_format.rows is not None
+    stream = io.BytesIO(content)
+    tracemalloc.start()
+    rows = sum(1 for _ in file_format.rows(stream, contract, None))
+    stream.seek(0)
+    assert file_format.has_records(stream, contract)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert rows > 1
+    assert peak < 4_500_000

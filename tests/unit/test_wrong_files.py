@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from millstream.bronze.rows import decoder, delivered
+from millstream.bronze.rows import delivered
 from millstream.contracts.contract import Contract
 from millstream.errors import SourceDataError
 from millstream.formats.archives import unzipped
@@ -25,6 +25,7 @@ from millstream.lake.storage import Storage
 from millstream.landing.manifest import Landing
 from millstream.settings import CHECKOUT
 from millstream.sources.files import FilesExtractor
+from tests.support.decoding import records_of
 
 DATASETS = CHECKOUT / "dags" / "datasets"
 ROWS = 'faa,name,lat,lon,alt,tz,dst,tzone\nEWR,"Newark, Liberty",40.7,-74.2,18,-5,A,America/New_York\n'
@@ -278,7 +279,7 @@ def test_a_flipped_bit_of_a_zip_file_is_the_files_matter_whatever_it_is_packed_w
         except SourceDataError as error:
             received.append(str(error))
         try:
-            list(decoder(contract)(io.BytesIO(damaged), None))
+            records_of(contract, io.BytesIO(damaged))
         except UnreadableError as error:
             read.append(str(error))
     # Not every bit means something.
@@ -314,7 +315,7 @@ def test_xml_in_an_encoding_that_is_not_read_is_refused_by_name(encoding: str, t
     assert reason.startswith("is in an encoding that is not read: ")
     assert reason.endswith("; save it as UTF-8")
     with pytest.raises(UnreadableError, match=r"is in an encoding that is not read: .*; save it as UTF-8"):
-        list(decoder(contract)(io.BytesIO(content), None))
+        records_of(contract, io.BytesIO(content))
     with pytest.raises(SourceDataError, match="landed is in an encoding that is not read: "):
         delivered(contract, io.BytesIO(content), "landed")
 
@@ -365,7 +366,7 @@ def test_whatever_has_happened_to_a_file_it_is_read_or_refused_in_one_line(
         return
     found = delivered(contract, io.BytesIO(content), "there")
     assert is_unicode(found.names)
-    for record in decoder(contract)(io.BytesIO(content), None):
+    for record in records_of(contract, io.BytesIO(content)):
         if record is not None:
             assert is_unicode([*(record.values or []), record.error, record.raw, record.added])
             assert (record.values is None) == (record.error is not None)

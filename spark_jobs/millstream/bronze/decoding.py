@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from millstream.bronze.parts import Part
 from millstream.contracts.contract import Contract
 from millstream.errors import SourceDataError
-from millstream.formats.record import Record, UnreadableError
+from millstream.formats.record import Columns, Rows, UnreadableError
+from millstream.formats.registry import format_of
 from millstream.lake.storage import Storage
 
 if TYPE_CHECKING:
@@ -36,41 +37,45 @@ def decoded(contract: Contract, lake_root: str, parts: Iterable[Part]) -> Iterat
 
     Raises: SourceDataError: a file cannot be read; ClusterError: the lake's storage fails.
     """
-    from millstream.bronze.rows import decoder
-
     storage = Storage(lake_root)
-    decode = decoder(contract)
+    rows_of = format_of(contract).rows
+    assert rows_of is not None
     for path, piece, _ in parts:
         with storage.reading(path) as stream:
             try:
-                records = decode(stream, piece)
-                yield from _batches(records, contract.column_names, path, piece.first_row if piece else 1)
+                rows = rows_of(stream, contract, piece)
+                yield from _batches(rows, contract.column_names, path, piece.first_row if piece else 1)
             except UnreadableError as error:
                 raise SourceDataError(f"{path} {error}. {FETCH_AGAIN}") from error
 
 
-def _batches(
-    records: Iterator[Record | None], columns: list[str], path: str, first_row: int
-) -> Iterator[pa.RecordBatch]:
+def _batches(rows: Rows, columns: list[str], path: str, first_row: int) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
 
     types = {"string": pa.string(), "bigint": pa.int64()}
     lineage = [(name, types[kind]) for name, kind in LINEAGE.items()]
     schema = pa.schema([*((name, pa.string()) for name in columns), *lineage])
     blank: list[str | None] = [None] * len(columns)
-    rows: list[list[Any]] = []
-    characters = 0
-    for number, record in enumerate(records, start=first_row):
-        if record is None:
+    held: list[list[Any]] = []
+    characters, number = 0, first_row
+    for row in rows:
+        if isinstance(row, Columns):
+            if held:
+                yield _batch(held, schema)
+                held, characters = [], 0
+            yield _columnar(row, schema, path, number)
+            number += row.rows
             continue
-        values, error, raw, added = record
-        rows.append([*(blank if values is None else values), path, number, error, raw, added])
-        characters += len(raw or "") + sum(len(value) for value in values or () if value)
-        if len(rows) == BATCH_ROWS or characters > BATCH_CHARACTERS:
-            yield _batch(rows, schema)
-            rows, characters = [], 0
-    if rows:
-        yield _batch(rows, schema)
+        if row is not None:
+            values, error, raw, added = row
+            held.append([*(blank if values is None else values), path, number, error, raw, added])
+            characters += len(raw or "") + sum(len(value) for value in values or () if value)
+            if len(held) == BATCH_ROWS or characters > BATCH_CHARACTERS:
+                yield _batch(held, schema)
+                held, characters = [], 0
+        number += 1
+    if held:
+        yield _batch(held, schema)
 
 
 def _batch(rows: list[list[Any]], schema: pa.Schema) -> pa.RecordBatch:
@@ -78,5 +83,20 @@ def _batch(rows: list[list[Any]], schema: pa.Schema) -> pa.RecordBatch:
 
     arrays = [
         pa.array(values, field.type) for values, field in zip(zip(*rows, strict=True), schema, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _columnar(columns: Columns, schema: pa.Schema, path: str, first_row: int) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    nothing = pa.nulls(columns.rows, pa.string())
+    arrays = [
+        *(nothing if values is None else values for values in columns.values),
+        pa.repeat(path, columns.rows),
+        pa.array(range(first_row, first_row + columns.rows), pa.int64()),
+        nothing,
+        nothing,
+        nothing if columns.added is None else pa.array(columns.added, pa.string()),
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -6,26 +6,23 @@ decoded by `millstream.bronze.decoding`, each part by a task. Parquet numbers it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from millstream.bronze.decoding import FETCH_AGAIN, LINEAGE, decoded
 from millstream.bronze.parts import Part, tasks_of
-from millstream.contracts.contract import Contract, FilesSource, HttpSource, Layout, SqlSource, alike
+from millstream.contracts.contract import Contract, Layout
 from millstream.errors import SourceDataError
-from millstream.formats import csv_lines, json_records, xml_rows
-from millstream.formats.archives import gunzipped, unzipped
-from millstream.formats.record import Delivered, Piece, Record, UnreadableError
-from millstream.landing.manifest import UNFIT
+from millstream.formats.parquet import UNFIT
+from millstream.formats.record import Delivered, UnreadableError
+from millstream.formats.registry import format_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import Column, DataFrame, SparkSession
 
 
-CORRECT_FORMAT = "What to do: correct source.format in the contract"
 BINARY = "binary"
 
 
@@ -36,7 +33,7 @@ def read_landing(spark: SparkSession, contract: Contract, lake_root: str, parts:
     (bigint, 1-based), `_record_error` (string, null when the record could be read), `_record` (its raw text
     when it could not), `_added` (string, a JSON object of columns that the contract does not know).
     """
-    if isinstance(contract.source, SqlSource):
+    if format_of(contract).rows is None:
         paths = dict.fromkeys(part.path for part in parts)
         return _read_parquet(
             spark, contract, lake_root, [f"{lake_root.rstrip('/')}/{path}" for path in paths]
@@ -127,39 +124,6 @@ def _relative(path: Column, lake_root: str) -> Column:
     return F.regexp_replace(path, rf"^[a-z]+:(//[^/]*)?(\Q{root}\E|\Q{quote(root)}\E)/", "")
 
 
-# None stands for a blank line: it is no row, but keeps its number, by which people find the others.
-Decode = Callable[[IO[bytes], Piece | None], Iterator[Record | None]]
-
-
-def decoder(contract: Contract) -> Decode:
-    """The function that turns a landed file of this contract, or a piece of it, into records in file order.
-
-    It raises UnreadableError for what `delivered` refuses, and where a packed file is damaged.
-    """
-    match contract.source:
-        case FilesSource(format="csv.zip"):
-            return _within(unzipped, lambda content, piece: csv_lines.records(content, contract))
-        case FilesSource(format="csv"):
-            return lambda stream, piece: csv_lines.records(stream, contract, piece)
-        case FilesSource(format="jsonl.gz"):
-            return _within(gunzipped, lambda content, piece: json_records.line_records(content, contract))
-        case FilesSource(format="xml", row_tag=str() as row_tag):
-            return lambda stream, piece: xml_rows.records(stream, contract, row_tag)
-        case HttpSource(records_key=key):
-            return lambda stream, piece: json_records.page_records(stream, contract, key)
-    raise SourceDataError(
-        f"{contract.dataset}: no decoder for format {contract.source.format}. {CORRECT_FORMAT}"
-    )
-
-
-def _within(unpacked: Callable[[IO[bytes]], AbstractContextManager[IO[bytes]]], decode: Decode) -> Decode:
-    def records(stream: IO[bytes], piece: Piece | None) -> Iterator[Record | None]:
-        with unpacked(stream) as content:
-            yield from decode(content, None)
-
-    return records
-
-
 def delivered(contract: Contract, stream: IO[bytes], name: str) -> Delivered:
     """The columns of one landed file: its header, or every name that one of its records has.
 
@@ -168,7 +132,7 @@ def delivered(contract: Contract, stream: IO[bytes], name: str) -> Delivered:
     Raises: SourceDataError: nothing can be read, or a header has a name twice.
     """
     try:
-        found = _delivered(contract, stream)
+        found = format_of(contract).delivered(stream, contract)
     except UnreadableError as error:
         raise SourceDataError(f"{contract.dataset}: {name} {error}. {FETCH_AGAIN}") from error
     except (ValueError, OSError) as error:
@@ -176,27 +140,3 @@ def delivered(contract: Contract, stream: IO[bytes], name: str) -> Delivered:
     if not found.names and not contract.allow_empty and contract.source.kind != "http":
         raise SourceDataError(f"{contract.dataset}: {name} has no record that can be read. {FETCH_AGAIN}")
     return found
-
-
-def _delivered(contract: Contract, stream: IO[bytes]) -> Delivered:
-    match contract.source:
-        case FilesSource(format="csv.zip"):
-            with unzipped(stream) as content:
-                return csv_lines.delivered(content, contract)
-        case FilesSource(format="csv"):
-            return csv_lines.delivered(stream, contract)
-        case FilesSource(format="jsonl.gz"):
-            with gunzipped(stream) as content:
-                return json_records.delivered_lines(content, contract)
-        case FilesSource(format="xml", row_tag=str() as row_tag):
-            return xml_rows.delivered(stream, contract, row_tag)
-        case HttpSource(records_key=key):
-            return json_records.delivered_page(stream, contract, key)
-        case SqlSource():
-            import pyarrow.parquet as pq
-
-            names = [name for name in pq.read_schema(stream).names if name != UNFIT]
-            if same := alike(names):
-                raise UnreadableError(f"has columns named twice: {same}")
-            return Delivered(names, {})
-    raise SourceDataError(f"no decoder for format {contract.source.format}. {CORRECT_FORMAT}")

@@ -57,8 +57,11 @@ def _opened(archive: zipfile.ZipFile, whole: bool) -> IO[bytes]:
 
 
 @contextmanager
-def gunzipped(stream: IO[bytes]) -> Iterator[IO[bytes]]:
-    """The content of a gzip file; UnreadableError for no gzip file, or a damaged one."""
+def gunzipped(stream: IO[bytes], whole: bool = False) -> Iterator[IO[bytes]]:
+    """The content of a gzip file, whose checksum is compared when it has been read to its end.
+
+    Raises: UnreadableError: no gzip file, or a damaged one.
+    """
     with _readable(stream, "gzip"), gzip.GzipFile(fileobj=stream) as content:
         yield cast(IO[bytes], content)
 

@@ -12,26 +12,25 @@ import csv
 import io
 import json
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, NamedTuple
 
 from millstream.contracts.contract import Contract, alike
 from millstream.errors import printable
 from millstream.file_kinds import HEAD_BYTES, recognised, recognised_markup
+from millstream.formats.csv_blocks import plain_reader, regular
+from millstream.formats.format import Format
 from millstream.formats.record import (
     Delivered,
     Piece,
     Record,
+    Rows,
     UnreadableError,
     as_received,
     is_unicode,
 )
-from millstream.formats.text_lines import BLOCK_BYTES, Lines, line_ends
+from millstream.formats.text_lines import BLOCK_BYTES, Lines
 
-# A field beyond it began with a quote that nobody has closed. Python's own limit, 131,072, is for whole
-# processes too.
-LONGEST_FIELD = 1 << 24
-csv.field_size_limit(LONGEST_FIELD)
 # In the order in which they are asked about; the comma first, for what says nothing.
 DELIMITERS = (",", ";", "\t", "|")
 SHOWN = 200
@@ -49,51 +48,78 @@ def has_records(stream: IO[bytes], contract: Contract) -> bool:
     return any(row is not None for row in rows)
 
 
+def rows(
+    stream: IO[bytes], contract: Contract, piece: Piece | None = None, block_bytes: int = BLOCK_BYTES
+) -> Rows:
+    """As `records`; many at once where they are plain."""
+    lines = Lines(stream, None, block_bytes)
+    header, records = _opened(lines, contract)
+    if piece:
+        lines = Lines(stream, piece, block_bytes)
+        records = _Records(lines)
+    plain, decoded = plain_reader(header, contract), _decoder(header, contract)
+    while block := lines.block():
+        found = regular(block) if records.settled else None
+        columns = plain(block[: found.size], found.records) if found else None
+        if found and columns:
+            lines.skip(found.size)
+            yield columns
+            continue
+        end = lines.position + (found.size if found else len(block))
+        while lines.position < end or not records.settled:
+            yield decoded(next(records))
+
+
 def records(stream: IO[bytes], contract: Contract, piece: Piece | None = None) -> Iterator[Record | None]:
     """The lines behind the header, of one `piece` or of all; None for a blank one, which keeps its number."""
     header, rows = _opened(Lines(stream), contract)
-    if piece:
-        rows = _Rows(Lines(stream, piece))
+    return map(_decoder(header, contract), _Records(Lines(stream, piece)) if piece else rows)
+
+
+def _decoder(header: list[str], contract: Contract) -> Callable[[Row], Record | None]:
     layout = contract.layout(header)
     places = [None if name is None else header.index(name) for name in layout.delivered]
     besides = [(name, header.index(name)) for name in layout.added]
     reorder = places != list(range(len(header)))
     width = len(header)
-    for row in rows:
+
+    def decoded(row: Row) -> Record | None:
         if row is None:
-            yield None
-        elif isinstance(row, _Broken):
-            yield Record(None, f"not CSV: {row.error}", as_received(row.line))
-        elif len(row) != width:
-            yield Record(None, f"{len(row)} fields where the header has {width}", _shown(row))
-        elif not is_unicode(row):
-            yield Record(None, "not UTF-8", _shown(row))
-        elif reorder:
-            more = json.dumps({name: row[place] for name, place in besides}) if besides else None
-            yield Record([None if place is None else row[place] for place in places], added=more)
-        else:
-            yield Record([*row])
+            return None
+        if isinstance(row, _Broken):
+            return Record(None, f"not CSV: {row.error}", as_received(row.line))
+        if len(row) != width:
+            return Record(None, f"{len(row)} fields where the header has {width}", _shown(row))
+        if not is_unicode(row):
+            return Record(None, "not UTF-8", _shown(row))
+        if not reorder:
+            return Record([*row])
+        more = json.dumps({name: row[place] for name, place in besides}) if besides else None
+        return Record([None if place is None else row[place] for place in places], added=more)
+
+    return decoded
 
 
 def pieces(stream: IO[bytes], size: int) -> tuple[Piece, ...]:
     """What lies behind the header, in pieces of about `size` bytes; none if there is no header.
 
-    Reads to the end. Where there is no quote, records are lines; elsewhere the reader says where one ends.
+    Reads to the end. Where quotes are not in their places, the reader says where a record ends.
     """
     lines = Lines(stream, block_bytes=min(size, BLOCK_BYTES))
-    rows = _Rows(lines)
-    if next((row for row in rows if row is not None), None) is None:
+    records = _Records(lines)
+    if next((row for row in records if row is not None), None) is None:
         return ()
     noted: list[Piece] = []
     offset, first, number = lines.position, 1, 1
     while block := lines.block():
-        if rows.settled and b'"' not in block:
-            number += line_ends(block)
-            lines.skip_block()
+        found = regular(block) if records.settled else None
+        if found:
+            number += found.records
+            lines.skip(found.size)
         else:
             end = lines.position + len(block)
-            while lines.position < end or not rows.settled:
-                next(rows)
+            while lines.position < end or not records.settled:
+                next(records)
                 number += 1
         if lines.position - offset >= size:
             noted.append(Piece(offset, lines.position - offset, first))
@@ -113,12 +139,12 @@ class _Broken(NamedTuple):
 Row = list[str] | _Broken | None
 
 
-def _opened(lines: Lines, contract: Contract) -> tuple[list[str], Iterator[Row]]:
+def _opened(lines: Lines, contract: Contract) -> tuple[list[str], _Records]:
     """The header, which is the first line that is not blank, and the rows behind it."""
     head = lines.head(HEAD_BYTES)
     if other := recognised(head) or recognised_markup(head):
         raise UnreadableError(f"is {other}, not CSV in UTF-8")
-    rows = _Rows(lines)
+    rows = _Records(lines)
     header = next((row for row in rows if row is not None), None)
     if header is None:
         raise UnreadableError("has no header: every line of it is blank")
@@ -159,7 +185,7 @@ def _named(delimiter: str) -> str:
     return "tabs" if delimiter == "\t" else repr(delimiter)
 
 
-class _Rows:
+class _Records:
     """Each record's fields; None for a line of nothing but white space.
 
     A quote that is not closed, or closed in the wrong place, breaks its own line and none of those after it,
@@ -218,3 +244,6 @@ def _shown(row: list[str]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(row)
     return as_received(text.getvalue())
+
+
+FORMAT = Format(delivered, has_records, rows, pieces)

@@ -11,15 +11,17 @@ from functools import partial
 from itertools import chain
 from typing import IO, Any
 
-from millstream.contracts.contract import Contract
+from millstream.contracts.contract import Contract, HttpSource
 from millstream.errors import printable
 from millstream.file_kinds import HEAD_BYTES, recognised
+from millstream.formats.format import Format
 from millstream.formats.json_page import records_under
 from millstream.formats.record import (
     FIELD_TWICE,
     MOST_NESTED,
     Delivered,
     Layouts,
+    Piece,
     Record,
     UnreadableError,
     layouts,
@@ -38,11 +40,11 @@ def delivered_lines(stream: IO[bytes], contract: Contract) -> Delivered:
     found = of_records(contract, (value for value, _ in _lines_parsed(_checked(stream))))
     if not found.names:
         stream.seek(0)
-        lines_have_records(stream)
+        lines_have_records(stream, contract)
     return found
 
 
-def lines_have_records(stream: IO[bytes]) -> bool:
+def lines_have_records(stream: IO[bytes], contract: Contract) -> bool:
     """Whether there is a record; none is what a file of no line, or of blank ones, has.
 
     Raises: UnreadableError: there are lines, and not one of them is a record.
@@ -61,7 +63,9 @@ def lines_have_records(stream: IO[bytes]) -> bool:
     raise UnreadableError(f"has no line that is a JSON object; the first is: {shown}. {cause}".rstrip(". "))
 
 
-def line_records(stream: IO[bytes], contract: Contract) -> Iterator[Record | None]:
+def line_records(
+    stream: IO[bytes], contract: Contract, piece: Piece | None = None
+) -> Iterator[Record | None]:
     """One record a line; None for a blank one, which keeps its number."""
     layout_of = layouts(contract)
     for value, line in _lines_parsed(_checked(stream)):
@@ -101,16 +105,32 @@ def _lines_parsed(lines: Iterable[bytes]) -> Iterator[tuple[Any, bytes]]:
             yield error, line
 
 
-def delivered_page(stream: IO[bytes], contract: Contract, key: str) -> Delivered:
-    """Every name that one of the records under `key` has. Raises: UnreadableError: there is no such list."""
-    return of_records(contract, values_of(stream.read(), key))
+LINES = Format(delivered_lines, lines_have_records, line_records)
 
 
-def page_records(stream: IO[bytes], contract: Contract, key: str) -> Iterator[Record]:
-    """The records of an API's page, a list under `key`."""
+def delivered_page(stream: IO[bytes], contract: Contract) -> Delivered:
+    """Every name that one of the records has. Raises: UnreadableError: there is no list of them."""
+    return of_records(contract, values_of(stream.read(), _records_key(contract)))
+
+
+def page_has_records(stream: IO[bytes], contract: Contract) -> bool:
+    """Whether there is a record. Raises: as `delivered_page`."""
+    return bool(values_of(stream.read(), _records_key(contract)))
+
+
+def page_records(stream: IO[bytes], contract: Contract, piece: Piece | None = None) -> Iterator[Record]:
+    """The records of an API's page."""
     layout_of = layouts(contract)
-    for record in values_of(stream.read(), key):
+    for record in values_of(stream.read(), _records_key(contract)):
         yield _json_record(record, layout_of, partial(as_written, record))
+
+
+PAGE = Format(delivered_page, page_has_records, page_records)
+
+
+def _records_key(contract: Contract) -> str:
+    assert isinstance(contract.source, HttpSource)
+    return contract.source.records_key
 
 
 def values_of(content: bytes, key: str) -> list[Any]:

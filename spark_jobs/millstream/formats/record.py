@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -29,6 +29,22 @@ class Record(NamedTuple):
     error: str | None = None
     raw: str | None = None
     added: str | None = None
+
+
+class Columns(NamedTuple):
+    """Many records at once, all of which could be read.
+
+    values: for each column of the contract an Arrow array of strings, None where it is left out. added: as of
+    `Record`, for each row.
+    """
+
+    rows: int
+    values: list[Any]
+    added: list[str] | None
+
+
+# None stands for a blank line: it is no row, but keeps its number, by which people find the others.
+Rows = Iterator[Record | Columns | None]
 
 
 class Piece(NamedTuple):

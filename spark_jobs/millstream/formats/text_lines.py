@@ -56,10 +56,10 @@ class Lines:
             self._block = b"".join(self._lines) or self._read_block()
         return self._block
 
-    def skip_block(self) -> None:
-        """Hand out all of `block()` at once."""
-        self.position += len(self._block)
-        self._block = b""
+    def skip(self, size: int) -> None:
+        """Hand out the first `size` bytes of `block()` at once; the next block begins behind them."""
+        self.position += size
+        self._block, self._rest = b"", self._block[size:] + self._rest
 
     def head(self, size: int) -> bytes:
         """Up to `size` bytes of what comes next, not handed out."""

@@ -13,13 +13,15 @@ from typing import IO, TYPE_CHECKING
 from xml.etree.ElementTree import ParseError
 from xml.parsers import expat
 
-from millstream.contracts.contract import Contract
+from millstream.contracts.contract import Contract, FilesSource
 from millstream.errors import printable
 from millstream.file_kinds import HEAD_BYTES, recognised, recognised_markup
+from millstream.formats.format import Format
 from millstream.formats.record import (
     FIELD_TWICE,
     MOST_NESTED,
     Delivered,
+    Piece,
     Record,
     UnreadableError,
     layouts,
@@ -33,19 +35,19 @@ if TYPE_CHECKING:
 SHOWN = 5
 
 
-def delivered(stream: IO[bytes], contract: Contract, row_tag: str) -> Delivered:
+def delivered(stream: IO[bytes], contract: Contract) -> Delivered:
     """Every name that one of the rows has. Raises: as `has_records`."""
-    found = of_records(contract, (dict(_fields(row)) for row in _rows(stream, row_tag)))
+    found = of_records(contract, (dict(_fields(row)) for row in _rows(stream, _row_tag(contract))))
     if not found.names:
         stream.seek(0)
-        has_records(stream, row_tag)
+        has_records(stream, contract)
     return found
 
 
-def records(stream: IO[bytes], contract: Contract, row_tag: str) -> Iterator[Record]:
+def records(stream: IO[bytes], contract: Contract, piece: Piece | None = None) -> Iterator[Record]:
     """The rows in file order."""
     layout_of = layouts(contract)
-    for row in _rows(stream, row_tag):
+    for row in _rows(stream, _row_tag(contract)):
         fields = _fields(row)
         if len(record := dict(fields)) == len(fields):
             yield named_record(record, layout_of, partial(_xml_text, row))
@@ -53,11 +55,12 @@ def records(stream: IO[bytes], contract: Contract, row_tag: str) -> Iterator[Rec
             yield Record(None, FIELD_TWICE, _xml_text(row))
 
 
-def has_records(stream: IO[bytes], row_tag: str) -> bool:
+def has_records(stream: IO[bytes], contract: Contract) -> bool:
     """Whether there is a row; none is what a root without content has. Reads to the end.
 
     Raises: UnreadableError: not XML, or something is there, and no row.
     """
+    row_tag = _row_tag(contract)
     seen = _Seen(row_tag)
     parser = expat.ParserCreate(namespace_separator="}")
     parser.buffer_text = True
@@ -81,6 +84,15 @@ def has_records(stream: IO[bytes], row_tag: str) -> bool:
         return bool(seen.rows)
     others = ", ".join(f"{number} <{printable(name)}>" for name, number in seen.elements.most_common(SHOWN))
     raise UnreadableError(f"has no element <{row_tag}>, but {others}. Is row_tag right in the contract?")
+
+
+FORMAT = Format(delivered, has_records, records)
+
+
+def _row_tag(contract: Contract) -> str:
+    assert isinstance(contract.source, FilesSource)
+    assert contract.source.row_tag is not None
+    return contract.source.row_tag
 
 
 class _Seen:
@@ -130,10 +142,22 @@ def _rows(stream: IO[bytes], row_tag: str) -> Iterator[Element]:
     from defusedxml.ElementTree import iterparse
 
     try:
-        for _, element in iterparse(stream, events=("end",)):
-            if _is_row(element.tag, row_tag):
+        above: list[Element] = []
+        rows = 0
+        for event, element in iterparse(stream, events=("start", "end")):
+            is_row = _is_row(element.tag, row_tag)
+            if event == "start":
+                above.append(element)
+                rows += is_row
+                continue
+            above.pop()
+            rows -= is_row
+            if is_row:
                 yield element
                 element.clear()
+            # What lies in no row is of no use any more; a file may have any number of them.
+            if above and not rows:
+                above[-1].remove(element)
     except ParseError as error:
         raise UnreadableError(f"is not well-formed XML: {error}") from error
     except EntitiesForbidden as error:

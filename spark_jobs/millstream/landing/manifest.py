@@ -40,8 +40,6 @@ LANDED = re.compile(
 )
 # A file that is not whole.
 PART = re.compile(rf"landing/[^/]+/((partition=[^/]+|_manifests)/)?{PART_NAME}")
-# A column of landed tables: values that the type of their column does not hold, as text by its name.
-UNFIT = "_millstream_unfit"
 # The note of when a run began to fetch.
 BEGAN = "began"
 # What parts two manifests when the clock does not.

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from chain import Chain, contract_of, small_suite
 from pyspark.sql import SparkSession
 
-from millstream.bronze.rows import decoder
 from millstream.lake.storage import Storage
 from millstream.landing.manifest import Landing, read_manifest
 from millstream.sources.files import FilesExtractor
+from tests.support.chain import Chain, contract_of, small_suite
+from tests.support.decoding import records_of
 
 SOURCE = {"kind": "files", "connection": "drop", "format": "csv", "path": "planes.csv"}
 HEADER = b"\xef\xbb\xbftailnum,year,type,manufacturer,model,engines,seats,speed,engine\r\n"
@@ -48,7 +48,7 @@ def read_in_pieces(spark: SparkSession, folder: Path) -> tuple[list[tuple[Any, .
     ]
     rows = spark.read.format("delta").load(f"{chain.root}/bronze/planes").select(*names)
     with Storage(chain.root).reading(file.path) as stream:
-        records = enumerate(decoder(chain.contract)(stream, None), start=1)
+        records = enumerate(records_of(chain.contract, stream), start=1)
         whole = [
             (*(record.values or [None] * 9), number, record.error, record.raw, record.added, file.path)
             for number, record in records

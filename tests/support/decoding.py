@@ -1,0 +1,29 @@
+"""The records of a landed file, each by itself, whichever reader has read them."""
+
+from __future__ import annotations
+
+from typing import IO
+
+from millstream.contracts.contract import Contract
+from millstream.formats.record import Columns, Piece, Record, Rows
+from millstream.formats.registry import format_of
+
+
+def records_of(contract: Contract, stream: IO[bytes], piece: Piece | None = None) -> list[Record | None]:
+    """What the platform reads; None for a blank line."""
+    rows = format_of(contract).rows
+    assert rows is not None
+    return each(rows(stream, contract, piece))
+
+
+def each(rows: Rows) -> list[Record | None]:
+    records: list[Record | None] = []
+    for row in rows:
+        if isinstance(row, Columns):
+            nothing: list[str | None] = [None] * row.rows
+            values = [nothing if one is None else one.to_pylist() for one in row.values]
+            read = zip(zip(*values, strict=True), row.added or nothing, strict=True)
+            records += [Record([*own], added=added) for own, added in read]
+        else:
+            records.append(row)
+    return records
