@@ -57,7 +57,8 @@ lint: ## Check style and types
 
 # Strict, because a package that could not be asked about would otherwise count as one without weaknesses.
 audit: ## Ask PyPI's advisory database about every locked package (needs the internet)
-	@$(RUN) pip-audit --strict --requirement requirements.txt --require-hashes --disable-pip --progress-spinner off
+	@$(RUN) pip-audit --strict --requirement requirements.txt --requirement conf/requirements-dev.txt \
+		--require-hashes --disable-pip --progress-spinner off
 
 bench: ## Measure the chain against hand-written scripts (see bench/README.md)
 	@$(RUN) python -m bench

