@@ -9,7 +9,6 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 from pyspark.sql.connect.client import SparkConnectClient
@@ -18,6 +17,7 @@ from millstream.settings import CHECKOUT, Settings
 from millstream_stack.services.lake_claim import scratch_path
 from millstream_stack.services.spark_server import spark_connect_command, write_spark_properties
 from tests.support import jvm
+from tests.support.loopback import free_ports
 
 UP_TIMEOUT_S = 180.0
 
@@ -38,7 +38,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         home=home,
         lake_root=f"file://{home}/lake",
         spark_driver_memory="1500m",
-        **_free_ports(),
+        **free_ports("connect_port", "spark_ui_port"),
     )
     for folder in ("spark", "spark-events"):
         (home / folder).mkdir()
@@ -69,15 +69,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(30)
-
-
-def _free_ports() -> dict[str, int]:
-    names = ("connect_port", "spark_ui_port")
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in names]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return {name: one.getsockname()[1] for name, one in zip(names, sockets, strict=True)}
 
 
 def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:

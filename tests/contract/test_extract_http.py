@@ -13,7 +13,6 @@ import httpx
 import pytest
 from fastapi import Request, Response
 
-from millstream.contracts.contract import Contract
 from millstream.errors import REMEDY, ConfigurationError, SourceDataError, SourceUnavailableError
 from millstream.lake.storage import Storage
 from millstream.landing.manifest import Landing, read_manifest
@@ -22,34 +21,12 @@ from millstream.sources.http_client import HttpEndpoint, Patience, retry_after
 from millstream_demo.weather_api import create_app
 from tests.support.decoding import records_of
 from tests.support.loopback import closed_port, serve
+from tests.support.weather_contract import weather
 
 TOKEN = "t0ken-only-for-tests"
 RECORDS = [
     {"origin": "EWR", "temp": 39.02, "time_hour": f"2013-01-01T{hour:02d}:00:00Z"} for hour in range(7)
 ]
-
-
-def weather(**more) -> Contract:
-    source = {"kind": "http", "connection": "weather_api", "endpoint": "/weather", "page_size": 3}
-    return Contract.from_dict(
-        {
-            "dataset": "weather",
-            "version": 1,
-            "description": "Hourly observations.",
-            "owner": "data",
-            "source": {**source, "since_param": "since"},
-            "load": "watermark",
-            "start_date": "2013-01-01",
-            "columns": [
-                {"name": "origin", "type": "string", "description": "Airport"},
-                {"name": "time_hour", "type": "timestamp", "description": "Hour"},
-            ],
-            "primary_key": ["origin", "time_hour"],
-            "event_time": "time_hour",
-            **more,
-        },
-        origin="weather.yaml",
-    )
 
 
 class Source:

@@ -22,6 +22,7 @@ from millstream.upkeep.reconcile_source import compare_with_source
 from tests.support import ledger_tables
 from tests.support.loopback import serve
 from tests.support.sql_runs import INCREMENTAL, Try, at, contract, run, tailnums
+from tests.support.weather_contract import weather
 
 DAY = 86_400
 
@@ -420,30 +421,7 @@ def record(origin: str, hour: int, **more) -> dict:
     return {"origin": origin, "time_hour": f"2013-01-02T{hour:02d}:00:00Z", **more}
 
 
-WEATHER = Contract.from_dict(
-    {
-        "dataset": "weather",
-        "version": 1,
-        "description": "Hourly observations.",
-        "owner": "data",
-        "source": {
-            "kind": "http",
-            "connection": "weather_api",
-            "endpoint": "/weather",
-            "page_size": 2,
-            "since_param": "since",
-        },
-        "load": "watermark",
-        "start_date": "2013-01-01",
-        "columns": [
-            {"name": "origin", "type": "string", "description": "Airport"},
-            {"name": "time_hour", "type": "timestamp", "description": "Hour"},
-        ],
-        "primary_key": ["origin", "time_hour"],
-        "event_time": "time_hour",
-    },
-    origin="weather.yaml",
-)
+WEATHER = weather(page_size=2)
 
 
 def test_records_that_nobody_can_read_are_nothing_new_when_they_come_again(lake):

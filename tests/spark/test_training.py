@@ -30,7 +30,7 @@ from millstream.ml.pipelines import inputs
 from millstream.ml.scoring import own_threshold, scored_pairs
 from millstream.models import model_spec
 from millstream_demo.docstrings import docstrings_of, public_modules
-from tests.support.mlflow_server import MlflowServer
+from tests.support.mlflow_server import MlflowServer, tracking_server
 from tests.support.small_disk import mounted
 
 pytestmark = pytest.mark.spark
@@ -43,12 +43,8 @@ SPEC = model_spec(MODEL)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    running = MlflowServer(tmp_path_factory.mktemp("mlflow"))
-    running.start()
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("MLFLOW_TRACKING_URI", running.url)
+    with tracking_server(tmp_path_factory.mktemp("mlflow")) as running:
         yield running
-    running.stop()
 
 
 @pytest.fixture(scope="module")

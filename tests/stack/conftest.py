@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from millstream.settings import CHECKOUT, Settings
-
-PORTS = ("airflow_port", "mlflow_port", "connect_port", "spark_ui_port", "sources_port")
-
-
-@pytest.fixture
-def free_ports() -> dict[str, int]:
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in PORTS]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return {name: one.getsockname()[1] for name, one in zip(PORTS, sockets, strict=True)}
+from tests.support.loopback import STACK_PORTS, free_ports
 
 
 @pytest.fixture
-def settings(tmp_path: Path, free_ports: dict[str, int]) -> Settings:
-    return Settings(root=CHECKOUT, home=tmp_path / "home", **free_ports)
+def settings(tmp_path: Path) -> Settings:
+    return Settings(root=CHECKOUT, home=tmp_path / "home", **free_ports(*STACK_PORTS))
 
 
 @pytest.fixture(autouse=True)

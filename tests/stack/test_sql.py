@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from millstream.settings import CHECKOUT
+from millstream.settings import CHECKOUT, Settings
 from millstream_stack import __main__ as command_line
 from millstream_stack.commands import sql
 from millstream_stack.commands.sql import FIRST_WORD, tables_named
@@ -193,9 +193,9 @@ def test_many_comments_take_no_time() -> None:
 
 
 def test_without_a_server_it_says_so_at_once(
-    lake: str, free_ports: dict[str, int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    lake: str, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("MILLSTREAM_CONNECT_PORT", str(free_ports["connect_port"]))
+    monkeypatch.setenv("MILLSTREAM_CONNECT_PORT", str(settings.connect_port))
     assert command_line.main(["sql", "select 1"]) == 1
 
     error = capsys.readouterr().err

@@ -11,7 +11,6 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,7 @@ from millstream_stack.services.spark_server import (
 from millstream_stack.supervision.processes import end
 from tests.support import jvm
 from tests.support.chain import Chain
+from tests.support.loopback import free_ports
 
 UP_TIMEOUT_S = 180.0
 REACHED_TIMEOUT_S = 180.0
@@ -65,18 +65,12 @@ class Server:
     """
 
     def __init__(self, home: Path, classes: Path, environment: dict[str, str] | None = None) -> None:
-        with ExitStack() as held:
-            ports = [held.enter_context(socket.socket()) for _ in range(2)]
-            for one in ports:
-                one.bind(("127.0.0.1", 0))
-            connect_port, spark_ui_port = (one.getsockname()[1] for one in ports)
         self.settings = Settings(
             root=CHECKOUT,
             home=home,
             lake_root=f"file://{home}/lake",
             spark_driver_memory="1500m",
-            connect_port=connect_port,
-            spark_ui_port=spark_ui_port,
+            **free_ports("connect_port", "spark_ui_port"),
         )
         self.points = home / "points"
         for folder in (self.points, home / "spark", home / "spark-events"):

@@ -1,14 +1,18 @@
-"""A real HTTP server on a free port of the loopback interface, for as long as a block lasts."""
+"""Free ports of the loopback interface, and a real HTTP server on one for as long as a block lasts."""
 
 from __future__ import annotations
 
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import uvicorn
+
+from millstream.settings import Settings
+
+STACK_PORTS = tuple(name for name in Settings.model_fields if name.endswith("_port"))
 
 
 @contextmanager
@@ -28,6 +32,15 @@ def serve(app: Any) -> Iterator[str]:
         thread.join(timeout=30)
         listener.close()
         assert not thread.is_alive()
+
+
+def free_ports(*names: str) -> dict[str, int]:
+    """A port for each name, all different, that nobody listens on now."""
+    with ExitStack() as held:
+        sockets = {name: held.enter_context(socket.socket()) for name in names}
+        for reserved in sockets.values():
+            reserved.bind(("127.0.0.1", 0))
+        return {name: reserved.getsockname()[1] for name, reserved in sockets.items()}
 
 
 @contextmanager

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
+
+from tests.support.loopback import free_ports
 
 UP_TIMEOUT_S = 120.0
 
@@ -21,9 +25,7 @@ class MlflowServer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = int(probe.getsockname()[1])
+        self._port = free_ports("mlflow")["mlflow"]
 
     @property
     def artifacts(self) -> Path:
@@ -65,3 +67,16 @@ class MlflowServer:
             return httpx.get(f"{self.url}/health", timeout=2).is_success
         except httpx.HTTPError:
             return False
+
+
+@contextmanager
+def tracking_server(folder: Path) -> Iterator[MlflowServer]:
+    """A server that is up at the beginning; MLflow in this process and its children keeps its runs there."""
+    server = MlflowServer(folder)
+    server.start()
+    try:
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("MLFLOW_TRACKING_URI", server.url)
+            yield server
+    finally:
+        server.stop()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
 from sqlalchemy import URL
+
+from tests.support.loopback import free_ports
 
 PASSWORD = "s3cret-p@ss/word"
 NOBODY = 65534
@@ -41,7 +42,7 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start on the port of an earlier start, or on a free one."""
-        self._port = self._port or _free_port()
+        self._port = self._port or free_ports("postgres")["postgres"]
         options = {**SETTINGS, "port": str(self._port)}
         given = " ".join(f"-c {name}='{value}'" for name, value in options.items())
         # Its output goes to a file: a pipe would stay open as long as the server runs.
@@ -82,9 +83,3 @@ def _as_ordinary_user(folder: Path) -> list[str]:
         return mapped
     os.chown(folder, NOBODY, NOBODY)
     return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--"]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.support.mlflow_server import MlflowServer
+from tests.support.mlflow_server import MlflowServer, tracking_server
 
 EXPERIMENTS = tuple(f"experiment {number}" for number in range(8))
 PROCESSES = 3
@@ -20,12 +20,8 @@ PROCESSES = 3
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    running = MlflowServer(tmp_path_factory.mktemp("mlflow"))
-    running.start()
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("MLFLOW_TRACKING_URI", running.url)
+    with tracking_server(tmp_path_factory.mktemp("mlflow")) as running:
         yield running
-    running.stop()
 
 
 def log_a_run_in_each(together: Barrier) -> None:
