@@ -89,7 +89,7 @@ class ConservationError(PermanentError):
 class ReconciliationError(PermanentError):
     """Sources, landing, tables, ledger and events do not agree, and only a person can tell why."""
 
-    remedy = "see what each difference asks for, in docs/operations.md"
+    remedy = "see what each difference needs, in docs/maintenance.md"
 
 
 class DecisionRefusedError(PermanentError):
