@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,3 +77,11 @@ def _imports(path: Path, package: str) -> bool:
     nodes = ast.walk(ast.parse(path.read_text()))
     names += [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     return any(name.partition(".")[0] == package for name in names)
+
+
+def test_the_architecture_page_shows_this_order() -> None:
+    page = (CHECKOUT / "docs" / "architecture.md").read_text()
+    packages = page.partition("\n## Packages\n")[2].partition("\n## ")[0]
+    assert tuple(re.findall(r"^\| `(\w+)` \|", packages, re.MULTILINE)) == LAYERS
+    drawn = re.findall(r"\w+", "".join(re.findall(r"^  \w+(?: --> \w+)+$", packages, re.MULTILINE)))
+    assert tuple(dict.fromkeys(drawn)) == LAYERS[LAYERS.index("contracts") :]
