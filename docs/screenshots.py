@@ -1,7 +1,7 @@
 """Takes the README's pictures from the running stack: `stack/run python docs/screenshots.py`.
 
 Needs a finished `make demo` and a Chromium or Chrome on the PATH. Logs in as a person would, with the stack's
-own login; writes PNG files of at most 300 KB into docs/images, and shows them in the README.
+own login; writes PNG files of at most 60 KB into docs/images, and shows them in the README.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ IMAGES = Path(__file__).parent / "images"
 README = Path(__file__).parents[1] / "README.md"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 VIEWPORT = ViewportSize(width=1440, height=900)
-LONGEST_BYTES = 300_000
+LONGEST_BYTES = 60_000
 TIMEOUT_MS = 60_000
 MARK = "<!-- pictures -->"
 PICTURES = f"""\
@@ -37,7 +37,7 @@ PICTURES = f"""\
 ![A model in MLflow](docs/images/mlflow-registry.png) |
 | One ingest run in Airflow | A model's versions in MLflow's registry |
 | ![A validation in Data Docs](docs/images/data-docs.png) | |
-| What the quality gate found, in Data Docs | |
+| The result of the quality gate, in Data Docs | |
 """
 DAG, TABLE, MODEL = "ingest_flights", "silver.flights", "arrival_delay"
 
@@ -63,8 +63,8 @@ def main() -> int:
 def executable() -> str:
     """The system's browser. Raises ConfigurationError when there is none."""
     for name in BROWSERS:
-        if found := shutil.which(name):
-            return found
+        if path := shutil.which(name):
+            return path
     raise ConfigurationError(f"none of {', '.join(BROWSERS)} is on the PATH: install Chromium")
 
 
@@ -136,16 +136,17 @@ def settled(page: Page) -> bytes:
         if picture == before:
             return picture
         before = picture
-    # Something on the page moves for ever; the last picture is as good as any.
+    # Something on the page keeps moving; the last picture is as good as any.
     return before
 
 
 def save(picture: bytes, name: str) -> None:
     """Write the picture with as many colours as fit into `LONGEST_BYTES`."""
     image = Image.open(io.BytesIO(picture)).convert("RGB")
-    for colours in (256, 128, 64, 32, 16):
+    for colours in (64, 32, 16):
         packed = io.BytesIO()
-        image.quantize(colours).save(packed, "PNG", optimize=True)
+        # Dithering would cost bytes and blur the text.
+        image.quantize(colours, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
         if packed.tell() <= LONGEST_BYTES:
             break
     IMAGES.mkdir(exist_ok=True)

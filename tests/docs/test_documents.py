@@ -112,3 +112,8 @@ def contains(whole: Any, part: Any) -> bool:
     if isinstance(part, dict):
         return all(key in whole and contains(whole[key], value) for key, value in part.items())
     return bool(whole == part)
+
+
+def test_every_picture_is_shown() -> None:
+    shown = {Path(target).name for page in DOCUMENTS for target in LINK.findall(page.read_text())}
+    assert {picture.name for picture in (CHECKOUT / "docs" / "images").iterdir()} <= shown
