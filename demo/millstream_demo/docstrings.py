@@ -53,12 +53,14 @@ def publish_docstrings(data: Path) -> int:
 
 def installed_state() -> str:
     """One line that changes when a distribution is added, removed or updated."""
-    return ",".join(sorted({f"{found.name}=={found.version}" for found in distributions()}))
+    return ",".join(
+        sorted({f"{distribution.name}=={distribution.version}" for distribution in distributions()})
+    )
 
 
 def public_modules() -> list[tuple[str, str]]:
     """(module, path of its source) of every public module of the installed distributions, sorted."""
-    return sorted({found for distribution in distributions() for found in _modules_of(distribution)})
+    return sorted({module for distribution in distributions() for module in _modules_of(distribution)})
 
 
 def _end_with_parent() -> None:
@@ -105,7 +107,7 @@ def docstrings_of(module: str, path: Path) -> list[dict[str, str]]:
             tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError):
         return []
-    found = [("module", module, tree), *_definitions(tree, module, "function")]
+    documented = [("module", module, tree), *_definitions(tree, module, "function")]
     return [
         {
             "qualified_name": name,
@@ -114,7 +116,7 @@ def docstrings_of(module: str, path: Path) -> list[dict[str, str]]:
             "kind": kind,
             "docstring": LONE_SURROGATE.sub("\ufffd", docstring),
         }
-        for kind, name, node in found
+        for kind, name, node in documented
         if (docstring := ast.get_docstring(node))
     ]
 

@@ -70,7 +70,9 @@ def slice_of(contract: Contract, piece: dict[str, Any]) -> Any:
     try:
         return _SLICES[contract.source.kind].model_validate(piece)
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        wrong = "; ".join(
+            f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in error.errors()
+        )
         raise ConfigurationError(
             f"{contract.dataset}: not a slice that plan returned: {wrong}. Nothing was fetched. Clear the "
             "plan task of this run"

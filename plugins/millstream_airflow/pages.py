@@ -87,8 +87,8 @@ def page_file(docs_root: Path, page: str) -> Path | None:
     try:
         root = docs_root.resolve()
         file = (root / page).resolve()
-        found = file.is_relative_to(root) and file.suffix == ".html" and file.is_file()
+        is_page = file.is_relative_to(root) and file.suffix == ".html" and file.is_file()
     except (OSError, ValueError):
         # A name that no file system takes: too long, or with a null byte.
         return None
-    return file if found else None
+    return file if is_page else None

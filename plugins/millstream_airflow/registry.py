@@ -86,5 +86,5 @@ def _ask(path: str, query: dict[str, Any]) -> httpx.Response:
 def _content(answer: httpx.Response) -> dict[str, Any]:
     if not answer.is_success:
         raise TrackingError(f"MLflow answered {answer.url} with {answer.status_code}: {answer.text[:300]}")
-    found: dict[str, Any] = answer.json()
-    return found
+    content: dict[str, Any] = answer.json()
+    return content

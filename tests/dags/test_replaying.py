@@ -18,7 +18,7 @@ from millstream.errors import DecisionRefusedError
 from millstream.settings import CHECKOUT
 from millstream_airflow.pipelines.maintain import LEAST_HOURS
 from millstream_airflow.pipelines.replay import REPLAYED, AskOperator, plan
-from millstream_airflow.tasks.publish import TOLD
+from millstream_airflow.tasks.publish import EVENT_FIELDS
 from millstream_airflow.tasks.questions import options
 
 FOUND: dict[str, Any] = {
@@ -260,7 +260,7 @@ def test_readers_of_the_table_are_told(dag: DAG) -> None:
     publish = dag.get_task("replay.publish")
     assert publish.outlets == [REPLAYED]
     events = OutletEventAccessors()
-    result = {**dict.fromkeys(TOLD, 1), "table": "silver.flights"}
+    result = {**dict.fromkeys(EVENT_FIELDS, 1), "table": "silver.flights"}
     publish.tell({"outlet_events": events}, result)
     (event,) = events[REPLAYED].asset_alias_events
     assert (event.dest_asset_key.name, event.extra["version"]) == ("silver.flights", 1)

@@ -136,4 +136,4 @@ def clean_up() -> dict[str, Any]:
             removed[f"landing.{dataset}"] = retention.remove_landed(
                 root, dataset, before, now, dry_run, lookback
             )
-    return {name: found.model_dump(mode="json") for name, found in removed.items()}
+    return {name: count.model_dump(mode="json") for name, count in removed.items()}

@@ -211,8 +211,8 @@ def _is_scored(spec: ModelSpec, table: TableRef, champion: int) -> bool:
     made_from = [entry.inputs for entry, _ in scored.values()]
     read = history.read(TableRef.parse(spec.input_table), root)
     if spec.partition_column:
-        there = read.latest_by_partition()
-        if any(counts.written and name not in scored for name, (_, counts) in there.items()):
+        present = read.latest_by_partition()
+        if any(counts.written and name not in scored for name, (_, counts) in present.items()):
             return False
     return bool(made_from) and all(
         inputs.get(f"model.{spec.name}") == champion and read.unchanged_since(inputs.get(spec.input_table))

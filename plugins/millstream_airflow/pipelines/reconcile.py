@@ -76,19 +76,21 @@ def compare(tables: list[str]) -> list[dict[str, Any]]:
         for table in tables
     }
     differences = reconcile.compare(catalog.lake_root(), deadlines(), events, datetime.now(UTC))
-    differences += [found for dataset in catalog.datasets() for found in against_source(dataset)]
-    for found in differences:
-        logging.getLogger(__name__).info("%s [%s]", found, found.remedy)
-        if found.remedy == "event":
-            context["outlet_events"][REPAIRED].add(catalog.table_asset(found.subject), found.extra or {})
-    return [found.model_dump(mode="json") for found in differences]
+    differences += [difference for dataset in catalog.datasets() for difference in against_source(dataset)]
+    for difference in differences:
+        logging.getLogger(__name__).info("%s [%s]", difference, difference.remedy)
+        if difference.remedy == "event":
+            context["outlet_events"][REPAIRED].add(
+                catalog.table_asset(difference.subject), difference.extra or {}
+            )
+    return [difference.model_dump(mode="json") for difference in differences]
 
 
 @task(doc_md="Fails when a difference needs a person.")
 def report(differences: list[dict[str, Any]]) -> int:
-    open_ones = [found for found in differences if found["remedy"] == "person"]
+    open_ones = [difference for difference in differences if difference["remedy"] == "person"]
     if open_ones:
-        lines = "\n".join(f"- {found['subject']}: {found['text']}" for found in open_ones)
+        lines = "\n".join(f"- {difference['subject']}: {difference['text']}" for difference in open_ones)
         raise ReconciliationError(f"{len(open_ones)} differences need a person:\n{lines}")
     return len(differences)
 

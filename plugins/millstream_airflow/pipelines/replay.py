@@ -61,28 +61,28 @@ class AskOperator(HITLOperator):
     """
 
     def execute(self, context: Context) -> None:
-        params, found = context["params"], context["ti"].xcom_pull(task_ids="find")
+        params, selection = context["params"], context["ti"].xcom_pull(task_ids="find")
         action = params["action"]
-        if params["dry_run"] or action == REPLAY or not found["rows"]:
+        if params["dry_run"] or action == REPLAY or not selection["rows"]:
             raise AirflowSkipException("there is nothing to decide")
-        if action == ACCEPT and found["refusal"]:
-            raise DecisionRefusedError(found["refusal"])
-        self.options = options(action, found)
+        if action == ACCEPT and selection["refusal"]:
+            raise DecisionRefusedError(selection["refusal"])
+        self.options = options(action, selection)
         super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         answer = super().execute_complete(context, event)
         (chosen,) = answer["chosen_options"]
-        found = context["ti"].xcom_pull(task_ids="find")
-        told = {
+        selection = context["ti"].xcom_pull(task_ids="find")
+        decision = {
             "action": chosen,
             "decided_by": (answer["responded_by_user"] or {}).get("name", ""),
             "decided_at": str(answer["responded_at"]),
             "note": answer["params_input"].get("note") or "",
-            "rows": found["rows"],
+            "rows": selection["rows"],
         }
-        self.log.info("%s", answered(context["params"], found, told))
-        return told
+        self.log.info("%s", answered(context["params"], selection, decision))
+        return decision
 
 
 def replay_dag() -> DAG:
@@ -102,7 +102,7 @@ def replay_dag() -> DAG:
         default_args={"owner": "data-platform", "max_active_tis_per_dagrun": 1, **TASK_ARGS},
         on_failure_callback=RunNotifier(),
     ) as dag:
-        found = SparkJobOperator(
+        selected = SparkJobOperator(
             task_id="find",
             job="find_quarantined",
             dataset=DATASET,
@@ -126,7 +126,7 @@ def replay_dag() -> DAG:
             skip_if=f"{{{{ ti.xcom_pull(task_ids='ask', key='action') == '{KEEP}' }}}}",
             arguments={
                 "table": f"silver.{DATASET}",
-                "version": field(found.output, "version"),
+                "version": field(selected.output, "version"),
                 **CHOSEN,
                 **{
                     name: field(asked.output, name) for name in ("action", "decided_by", "decided_at", "note")
@@ -134,8 +134,8 @@ def replay_dag() -> DAG:
             },
             doc_md="Who decided what, into `ops.decisions`; about the rows that the person was shown.",
         )
-        found >> asked >> recorded
-        replay.expand_kwargs(plan(found.output, recorded.output))  # type: ignore[arg-type]
+        selected >> asked >> recorded
+        replay.expand_kwargs(plan(selected.output, recorded.output))  # type: ignore[arg-type]
     return dag
 
 
@@ -161,38 +161,40 @@ def _params() -> dict[str, Param]:
 
 
 @task(trigger_rule="none_failed", doc_md="What is to be published once more; in a dry run only said.")
-def plan(found: dict[str, Any], decided: dict[str, Any] | None) -> list[dict[str, Any]]:
+def plan(selection: dict[str, Any], decided: dict[str, Any] | None) -> list[dict[str, Any]]:
     log = logging.getLogger(__name__)
     context = get_current_context()
     params, dag_run = context["params"], context["dag_run"]
     assert dag_run is not None
-    for line in _planned(params, found, decided is not None):
+    for line in _planned(params, selection, decided is not None):
         log.info("%s", line)
-    if found["refusal"]:
-        log.warning("they cannot be accepted: %s", found["refusal"])
+    if selection["refusal"]:
+        log.warning("they cannot be accepted: %s", selection["refusal"])
     undecided = params["action"] != REPLAY and decided is None
-    if not found["rows"] or params["dry_run"] or undecided:
+    if not selection["rows"] or params["dry_run"] or undecided:
         return []
     key = run_key(dag_run.run_id)
     return [
-        {**piece, "run": f"{key}.{number}", "replay": key} for number, piece in enumerate(found["pieces"])
+        {**piece, "run": f"{key}.{number}", "replay": key} for number, piece in enumerate(selection["pieces"])
     ]
 
 
-def _planned(params: Mapping[str, Any], found: Mapping[str, Any], decided: bool) -> list[str]:
+def _planned(params: Mapping[str, Any], selection: Mapping[str, Any], decided: bool) -> list[str]:
     """What was found and what follows from it, line by line."""
     withdraw = params["action"] == WITHDRAW
-    if not found["rows"]:
+    if not selection["rows"]:
         return [f"no such rows {'were decided on' if withdraw else 'are in quarantine'}: nothing to do"]
     kind = "decisions on rows" if withdraw else "quarantined rows"
     # The answer may be another than the action that was asked for: the log of `ask` says it.
-    lines = [f"{'decided' if decided else params['action']}: {found['rows']:,} {kind} of {params['dataset']}"]
-    lines += [
-        f"  {group['partition']}: {group['rows']:,} rows: {group['reason']}" for group in found["groups"]
+    lines = [
+        f"{'decided' if decided else params['action']}: {selection['rows']:,} {kind} of {params['dataset']}"
     ]
-    if found["more_groups"]:
+    lines += [
+        f"  {group['partition']}: {group['rows']:,} rows: {group['reason']}" for group in selection["groups"]
+    ]
+    if selection["more_groups"]:
         lines.append(
-            f"  {found['more_groups']} smaller groups, and {found['more_rows']} rows in none of these"
+            f"  {selection['more_groups']} smaller groups, and {selection['more_rows']} rows in none of these"
         )
     if params["action"] != REPLAY and not params["dry_run"] and not decided:
         return [*lines, "nothing was decided: the rows stay where they are"]
@@ -201,7 +203,10 @@ def _planned(params: Mapping[str, Any], found: Mapping[str, Any], decided: bool)
         if params["dry_run"]
         else "to be published once more:"
     )
-    lines += [f"  run {one['source_run']} {', '.join(one['partitions'])}".rstrip() for one in found["pieces"]]
+    lines += [
+        f"  run {piece['source_run']} {', '.join(piece['partitions'])}".rstrip()
+        for piece in selection["pieces"]
+    ]
     return lines
 
 

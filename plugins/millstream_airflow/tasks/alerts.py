@@ -86,16 +86,16 @@ def describe(context: Context) -> dict[str, Any]:
     task_id = ti.task_id if ti else ""
     error = context.get("exception")
     name = type(error).__name__ if isinstance(error, BaseException) else ""
-    told = without_stack(str(error or context.get("reason", "no reason known")))
-    if error and not told.strip():
-        name, told = "", words_of(error)
+    message = without_stack(str(error or context.get("reason", "no reason known")))
+    if error and not message.strip():
+        name, message = "", words_of(error)
     what = f"{'.'.join(filter(None, [dag_id, task_id]))} failed in run {run_id}" + (
         f" ({name})" if name else ""
     )
-    reason = f"{name}: {told}" if name else told
+    reason = f"{name}: {message}" if name else message
     url = getattr(ti, "log_url", "")
     return {
-        "text": "\n".join([what, *_explained(error, told), url]).strip(),
+        "text": "\n".join([what, *_explained(error, message), url]).strip(),
         "dag_id": dag_id,
         "task_id": task_id,
         "run_id": run_id,
@@ -104,13 +104,13 @@ def describe(context: Context) -> dict[str, Any]:
     }
 
 
-def _explained(error: str | BaseException | None, told: str) -> list[str]:
+def _explained(error: str | BaseException | None, message: str) -> list[str]:
     """What to do, set apart and first, and what has happened; in lines that a page has room for."""
     # The last one is ours: a value from the data may stand before it. What is tried again may quote a server,
     # and what is no error of ours anything at all: neither has a remedy of its own.
-    what, marked, remedy = told.rpartition(REMEDY)
+    what, marked, remedy = message.rpartition(REMEDY)
     if not (marked and isinstance(error, PermanentError)):
-        what, remedy = told, getattr(error, "remedy", MillstreamError.remedy)
+        what, remedy = message, getattr(error, "remedy", MillstreamError.remedy)
     lines = [("What to do", remedy), ("What happened", what)]
     return [line for title, text in lines for line in (f"{title}:", *_wrapped(text))]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 # What an asset event says of a publish.
-TOLD = (
+EVENT_FIELDS = (
     "version",
     "changed",
     "read",
@@ -86,12 +86,12 @@ class PublishOperator(SparkJobOperator):
 
     def tell(self, context: Context, result: dict[str, Any]) -> None:
         """The asset's event of this publish; readers compare versions, so one too many does no harm."""
-        told = {name: result[name] for name in TOLD}
+        fields = {name: result[name] for name in EVENT_FIELDS}
         event = context["outlet_events"][self.published]
         if isinstance(self.published, AssetAlias):
-            event.add(catalog.table_asset(result["table"]), told)
+            event.add(catalog.table_asset(result["table"]), fields)
         else:
-            event.extra = told
+            event.extra = fields
 
 
 def field(output: Any, name: str) -> XComArg:

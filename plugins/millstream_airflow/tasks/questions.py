@@ -22,22 +22,22 @@ MEANING = {
 }
 
 
-def options(action: str, found: Mapping[str, Any]) -> list[str]:
+def options(action: str, selection: Mapping[str, Any]) -> list[str]:
     """What can be answered: only what can be done with all rows that were found."""
     if action == WITHDRAW:
         return [KEEP, WITHDRAW]
-    return [KEEP, *(() if found["refusal"] else (ACCEPT,)), DROP]
+    return [KEEP, *(() if selection["refusal"] else (ACCEPT,)), DROP]
 
 
-def question(params: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+def question(params: Mapping[str, Any], selection: Mapping[str, Any]) -> str:
     """The question of a run with `params`, about what `find` has found."""
     return "\n".join(
         (
-            *_answers(params, found),
+            *_answers(params, selection),
             "",
-            *_reasons(found),
+            *_reasons(selection),
             "",
-            *_rows(found),
+            *_rows(selection),
             "",
             "All of them:",
             "",
@@ -48,11 +48,11 @@ def question(params: Mapping[str, Any], found: Mapping[str, Any]) -> str:
     )
 
 
-def answered(params: Mapping[str, Any], found: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
+def answered(params: Mapping[str, Any], selection: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
     """One line: who answered what, when, about how many rows, and why."""
     who = f"{answer['decided_by']} answered" if answer["decided_by"] else "nobody answered in time:"
     note = f"; note: {answer['note']}" if answer["note"] else ""
-    return f"{who} {answer['action']}, {answer['decided_at']}: {found['rows']} {_of(params)}{note}"
+    return f"{who} {answer['action']}, {answer['decided_at']}: {selection['rows']} {_of(params)}{note}"
 
 
 def _of(params: Mapping[str, Any]) -> str:
@@ -61,42 +61,42 @@ def _of(params: Mapping[str, Any]) -> str:
     return f"rows of silver.{params['dataset']}_quarantine"
 
 
-def _answers(params: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+def _answers(params: Mapping[str, Any], selection: Mapping[str, Any]) -> list[str]:
     withdraw = params["action"] == WITHDRAW
     table = f"silver.{params['dataset']}" + ("" if withdraw else "_quarantine")
     kept = "lets the decisions stand" if withdraw else "leaves them in quarantine"
     meaning = {KEEP: f"{kept}; so does no answer", **MEANING}
     lines = [
-        f"{found['rows']} rows of `{table}`{' that were accepted or dropped' if withdraw else ''}. "
+        f"{selection['rows']} rows of `{table}`{' that were accepted or dropped' if withdraw else ''}. "
         "The answer is about all of them:",
         "",
-        *(f"- `{option}` {meaning[option]}." for option in options(params["action"], found)),
+        *(f"- `{option}` {meaning[option]}." for option in options(params["action"], selection)),
     ]
-    if found["refusal"] and not withdraw:
-        lines += ["", f"They cannot be accepted: {code(found['refusal'])}"]
+    if selection["refusal"] and not withdraw:
+        lines += ["", f"They cannot be accepted: {code(selection['refusal'])}"]
     return lines
 
 
-def _reasons(found: Mapping[str, Any]) -> list[str]:
+def _reasons(selection: Mapping[str, Any]) -> list[str]:
     lines = ["The rules that they broke:", "", "| partition | rows | reason |", "|---|---|---|"]
     lines += [
         f"| {code(group['partition'])} | {group['rows']} | {code(group['reason'])} |"
-        for group in found["groups"]
+        for group in selection["groups"]
     ]
-    if found["more_groups"]:
+    if selection["more_groups"]:
         lines += [
             "",
-            f"Not shown: {found['more_groups']} smaller groups. {found['more_rows']} of the rows are in none "
-            "of the groups above; the answer is about them too.",
+            f"Not shown: {selection['more_groups']} smaller groups. {selection['more_rows']} of the rows are in "
+            "none of the groups above; the answer is about them too.",
         ]
     return lines
 
 
-def _rows(found: Mapping[str, Any]) -> list[str]:
+def _rows(selection: Mapping[str, Any]) -> list[str]:
     """The rows that `find` has brought: as many as a person reads."""
     # What an earlier version has found, and still waits for its answer, has none.
-    examples = found.get("examples", ())
-    lines = [f"The rows, {len(examples)} of {found['rows']}:", ""]
+    examples = selection.get("examples", ())
+    lines = [f"The rows, {len(examples)} of {selection['rows']}:", ""]
     # No table: the panel that shows it is narrow.
     for number, row in enumerate(examples, start=1):
         file, _, place = row["source_row_id"].rpartition("#")

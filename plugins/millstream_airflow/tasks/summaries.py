@@ -42,8 +42,8 @@ def _version(table: str, version: int, changed: bool) -> str:
 def _account(rest: dict[str, Any]) -> str:
     sums = " + ".join(f"{rest.pop(name):,} {name}" for name in ACCOUNT)
     accepted = rest.pop("accepted", 0)
-    told = f"rows: {rest.pop('read'):,} read = {sums}"
-    return f"{told}; {accepted:,} of the written were accepted by a person" if accepted else told
+    line = f"rows: {rest.pop('read'):,} read = {sums}"
+    return f"{line}; {accepted:,} of the written were accepted by a person" if accepted else line
 
 
 def _judged(rest: dict[str, Any]) -> list[str]:
@@ -69,13 +69,15 @@ def _figure(name: str, value: Any) -> list[str]:
         case dict() if name == "inputs":
             return [f"read: {', '.join(f'{table} version {version}' for table, version in value.items())}"]
         case dict():
-            return [f"{name}: {', '.join(f'{key} {_shown(one)}' for key, one in value.items())}"]
-        case list() | tuple() if all(isinstance(one, dict) for one in value):
-            found = [", ".join(f"{key} {_shown(one)}" for key, one in each.items() if one) for each in value]
-            more = [f"  and {len(found) - MOST} more"] if len(found) > MOST else []
-            return [f"{name}: {len(value)}", *(f"  {line}" for line in found[:MOST]), *more]
+            return [f"{name}: {', '.join(f'{key} {_shown(item)}' for key, item in value.items())}"]
+        case list() | tuple() if all(isinstance(item, dict) for item in value):
+            lines = [
+                ", ".join(f"{key} {_shown(item)}" for key, item in each.items() if item) for each in value
+            ]
+            more = [f"  and {len(lines) - MOST} more"] if len(lines) > MOST else []
+            return [f"{name}: {len(value)}", *(f"  {line}" for line in lines[:MOST]), *more]
         case list() | tuple() if name in ("partitions", "superseded"):
-            return [f"{'months' if name == 'partitions' else name}: {spans([str(one) for one in value])}"]
+            return [f"{'months' if name == 'partitions' else name}: {spans([str(item) for item in value])}"]
     return [f"{name}: {_shown(value)}"]
 
 
@@ -90,20 +92,23 @@ def _shown(value: Any) -> str:
         case list() | tuple():
             return ", ".join(map(_shown, value))
         case dict():
-            return ", ".join(f"{key} {_shown(one)}" for key, one in value.items())
+            return ", ".join(f"{key} {_shown(item)}" for key, item in value.items())
     return str(value)
 
 
 def spans(months: Sequence[str]) -> str:
     """Months that follow each other as from and to: `2013-01 to 2013-03, 2013-07`."""
     ordered = sorted(months)
-    starts = [0, *(at for at, (one, other) in enumerate(pairwise(ordered), 1) if not _follows(one, other))]
+    starts = [
+        0,
+        *(at for at, (month, following) in enumerate(pairwise(ordered), 1) if not _follows(month, following)),
+    ]
     runs = [ordered[start:end] for start, end in zip(starts, [*starts[1:], len(ordered)], strict=True)]
     return ", ".join(run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs if run)
 
 
-def _follows(one: str, other: str) -> bool:
-    numbers = [part.partition("-") for part in (one, other)]
+def _follows(month: str, following: str) -> bool:
+    numbers = [part.partition("-") for part in (month, following)]
     if not all(year.isdecimal() and month.isdecimal() for year, _, month in numbers):
         return False
     first, second = (int(year) * 12 + int(month) for year, _, month in numbers)

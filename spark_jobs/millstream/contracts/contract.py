@@ -52,9 +52,9 @@ class Column(_Strict):
             raise ValueError(f"categories: only a column of type string has them, {self.name} is {self.type}")
         return self
 
-    def delivered_as(self, found: Collection[str]) -> str | None:
-        """The name among `found` under which the source delivers this column; its own name wins."""
-        return next((name for name in (self.name, *self.aliases) if name in found), None)
+    def delivered_as(self, delivered: Collection[str]) -> str | None:
+        """The name among `delivered` under which the source delivers this column; its own name wins."""
+        return next((name for name in (self.name, *self.aliases) if name in delivered), None)
 
 
 class FilesSource(_Strict):
@@ -145,8 +145,8 @@ class Drift(_Strict):
     new_category: DriftPolicy = "quarantine"
 
     def policy(self, kind: DriftKind) -> DriftPolicy:
-        found: DriftPolicy = getattr(self, kind)
-        return found
+        policy: DriftPolicy = getattr(self, kind)
+        return policy
 
 
 class Layout(NamedTuple):
@@ -237,7 +237,9 @@ class Contract(_Strict):
             raise ValueError("drift.removed: 'evolve' needs a nullable column, and there is none")
         if self.drift.renamed != usual.renamed and not any(column.aliases for column in self.columns):
             raise ValueError("drift.renamed: a rename is known by a column's aliases, and no column has one")
-        if self.drift.new_category != usual.new_category and not any(one.categories for one in self.columns):
+        if self.drift.new_category != usual.new_category and not any(
+            column.categories for column in self.columns
+        ):
             raise ValueError("drift.new_category: no column has categories")
         return self
 
@@ -279,9 +281,9 @@ class Contract(_Strict):
         """Whether a delivery may come without `column`, which then is null."""
         return column.nullable and self.drift.removed == "evolve"
 
-    def layout(self, found: Iterable[str]) -> Layout:
-        """How a delivery with the columns `found` is read."""
-        names = dict.fromkeys(found)
+    def layout(self, columns: Iterable[str]) -> Layout:
+        """How a delivery with these `columns` is read."""
+        names = dict.fromkeys(columns)
         delivered = tuple(column.delivered_as(names) for column in self.columns)
         known = {*delivered}
         if isinstance(self.source, SqlSource):
@@ -338,8 +340,8 @@ class Contract(_Strict):
 
 def _problem(origin: str, detail: Any) -> str:
     field = ".".join(str(part) for part in detail["loc"]) or "contract"
-    found = detail.get("input")
-    shown = "" if isinstance(found, dict | list) or detail["type"] == "missing" else f", found {found!r}"
+    value = detail.get("input")
+    shown = "" if isinstance(value, dict | list) or detail["type"] == "missing" else f", found {value!r}"
     return f"  {origin}: {field}: {detail['msg']}{shown}"
 
 

@@ -52,21 +52,21 @@ class Change(BaseModel):
     rows: int | None = None
 
     def __str__(self) -> str:
-        told = f"{_WORDS[self.kind][0]} at the source: {self.column}"
+        change = f"{_WORDS[self.kind][0]} at the source: {self.column}"
         rows = f", {self.rows} rows" if self.rows is not None else ""
         # Names and values are the source's: a line end in them ends no line of a log.
-        return printable(f"{told}{rows}{f' ({self.detail})' if self.detail else ''}")
+        return printable(f"{change}{rows}{f' ({self.detail})' if self.detail else ''}")
 
 
 def of_columns(
-    contract: Contract, found: Sequence[str], lacking: Mapping[str, int] | None = None
+    contract: Contract, delivered: Sequence[str], lacking: Mapping[str, int] | None = None
 ) -> list[Change]:
-    """How a delivery's columns `found` differ from the contract's.
+    """How the `delivered` columns differ from the contract's.
 
     `lacking`: of the contract's columns that may be left out, and that only some records have, how many lack
     them.
     """
-    layout = contract.layout(found)
+    layout = contract.layout(delivered)
     changes = []
     for column, name in zip(contract.column_names, layout.delivered, strict=True):
         if name is None:
@@ -86,16 +86,18 @@ def of_columns(
     ]
 
 
-def require_allowed(where: str, changes: Collection[Change], outcome: str, found: Sequence[str] = ()) -> None:
+def require_allowed(
+    where: str, changes: Collection[Change], outcome: str, delivered: Sequence[str] = ()
+) -> None:
     """Raise SchemaDriftError when the contract freezes one of the `changes`; the others are logged.
 
-    `where` is what was read, `found` the columns that it has; `outcome` says what was not done.
+    `where` is what was read, `delivered` the columns that it has; `outcome` says what was not done.
     """
     for change in changes:
         log.warning("%s: %s: %s", where, change, change.policy)
     frozen = [change for change in changes if change.policy == "freeze"]
     if frozen:
-        told = "; ".join(str(change) for change in frozen)
+        changed = "; ".join(str(change) for change in frozen)
         remedies = "; or ".join(dict.fromkeys(_WORDS[change.kind][1] for change in frozen))
-        columns = f"; found {printable(', '.join(found))}" if found else ""
-        raise SchemaDriftError(f"{where}: {told}{columns}. {outcome}. What to do: {remedies}")
+        columns = f"; found {printable(', '.join(delivered))}" if delivered else ""
+        raise SchemaDriftError(f"{where}: {changed}{columns}. {outcome}. What to do: {remedies}")

@@ -23,11 +23,13 @@ def labelled(rows: DataFrame, spec: ModelSpec) -> DataFrame:
     Where the declaration says `distinct_on`, of rows with the same value one is kept: a copy on the other
     side of the split would let the model answer from memory.
     """
-    found = rows.withColumn(LABEL, F.expr(spec.label).cast("double")).where(F.col(LABEL).isNotNull())
+    labelled_rows = rows.withColumn(LABEL, F.expr(spec.label).cast("double")).where(F.col(LABEL).isNotNull())
     if spec.distinct_on is not None:
         first = Window.partitionBy(F.xxhash64(spec.distinct_on), spec.distinct_on).orderBy(spec.row_id)
-        found = found.withColumn("_copy", F.row_number().over(first)).where("_copy = 1").drop("_copy")
-    return found.withColumn(PART, _part(spec))
+        labelled_rows = (
+            labelled_rows.withColumn("_copy", F.row_number().over(first)).where("_copy = 1").drop("_copy")
+        )
+    return labelled_rows.withColumn(PART, _part(spec))
 
 
 def ordered(rows: DataFrame, spec: ModelSpec) -> DataFrame:
@@ -58,13 +60,13 @@ def counted(rows: DataFrame, spec: ModelSpec) -> dict[str, int]:
     """
     groups = {(row[PART], row[LABEL]): row["count"] for row in rows.groupBy(PART, LABEL).count().collect()}
     labels = {name: [label for place, label in groups if place == name] for name in get_args(Part)}
-    empty = [name for name, found in labels.items() if not found]
+    empty = [name for name, values in labels.items() if not values]
     if empty:
         raise SourceDataError(
             f"model {spec.name}: {spec.input_table} has no labelled rows for the part(s) {', '.join(empty)}; "
             f"its split is {spec.split}. What to do: ingest the missing period first"
         )
-    alike = [f"{name} (all {found[0]:.0f})" for name, found in labels.items() if len(found) == 1]
+    alike = [f"{name} (all {values[0]:.0f})" for name, values in labels.items() if len(values) == 1]
     if alike:
         raise SourceDataError(
             f"model {spec.name}: of the rows of {spec.input_table} all have the same label in the part(s) "

@@ -46,11 +46,11 @@ def require_registered(storage: Storage, folder: str, tags: Mapping[str, str], m
             f"{model} has no tag {TAG}, so nobody can tell whether its files are as registered: it was not "
             "registered by this platform; train again"
         )
-    found = tree_digest(storage, folder)
-    if found != expected:
+    actual = tree_digest(storage, folder)
+    if actual != expected:
         raise ArtifactDigestError(
-            f"{model}: its files have the digest {found}, registered was {expected}: they were changed after "
-            "it was registered, and are not served. Train again, or move the alias to an intact version"
+            f"{model}: its files have the digest {actual}, registered was {expected}: they were changed "
+            "after it was registered, and are not served. Train again, or move the alias to an intact version"
         )
 
 

@@ -106,10 +106,10 @@ def _measured(contender: Contender) -> str:
 
 def _left_behind(client: Any, name: str, contender: Contender) -> Any:
     """The version that an earlier attempt of this training registered, if there is one."""
-    found = client.search_model_versions(
+    versions = client.search_model_versions(
         f"name = '{name}' and run_id = '{contender.tags['mlflow_run_id']}'", max_results=1
     )
-    return found[0] if found else None
+    return versions[0] if versions else None
 
 
 def _compare(

@@ -70,12 +70,12 @@ def _collected(frame: DataFrame, suite: Suite, blocking: Sequence[RuleVerdict]) 
     }
     complete = frame.withColumns(missing) if missing else frame
     chosen = [_broken_by(rule.index, complete, suite) for rule in blocking]
-    found: defaultdict[int | None, list[BrokenRow]] = defaultdict(list)
+    by_rule: defaultdict[int | None, list[BrokenRow]] = defaultdict(list)
     for row in reduce(DataFrame.union, chosen).collect():
-        found[row["rule"]].append(
+        by_rule[row["rule"]].append(
             BrokenRow(source_row_id=row[SOURCE_ROW_ID], values=row["values"], record=row["record"])
         )
-    return found
+    return by_rule
 
 
 def _broken_by(index: int | None, frame: DataFrame, suite: Suite) -> DataFrame:
@@ -110,11 +110,11 @@ def _received(
     landed = {
         file.path: file for manifest in manifests_of(storage, contract.dataset) for file in manifest.files
     }
-    there = [landed[path] for path in {path for path, _ in places} & {*landed} if storage.exists(path)]
-    if not there:
+    kept = [landed[path] for path in {path for path, _ in places} & {*landed} if storage.exists(path)]
+    if not kept:
         return {}
     rows = (
-        read_landing(spark, contract, lake_root, parts_with(places, there))
+        read_landing(spark, contract, lake_root, parts_with(places, kept))
         .withColumn(SOURCE_ROW_ID, F.concat_ws("#", "_source_file", "_source_row"))
         .where(F.col(SOURCE_ROW_ID).isin(wanted))
         .select(SOURCE_ROW_ID, _cut(source_record(contract)).alias("record"))

@@ -60,7 +60,7 @@ def count(frame: DataFrame, suite: Suite) -> Counts:
     asked = readable(frame)
     metrics = {rule.index: metric for rule in suite.rules if (metric := _metric(rule, frame, asked))}
     distinct = {f"metric {index}": column for index, (name, column) in metrics.items() if name == _DISTINCT}
-    found = _aggregated(
+    counted = _aggregated(
         frame,
         {
             "rows": F.count(F.lit(1)),
@@ -77,18 +77,18 @@ def count(frame: DataFrame, suite: Suite) -> Counts:
     )
     if distinct:
         # Beside a distinct count Spark would keep all the other counts for each of its values.
-        found |= _aggregated(frame, distinct)
+        counted |= _aggregated(frame, distinct)
     rows = frame.where(asked)
-    found |= {f"broken {rule.index}": repeats(rows, rule) for rule in rules if rule.checks_uniqueness}
-    broken = {rule.index: found[f"broken {rule.index}"] for rule in rules}
+    counted |= {f"broken {rule.index}": repeats(rows, rule) for rule in rules if rule.checks_uniqueness}
+    broken = {rule.index: counted[f"broken {rule.index}"] for rule in rules}
     return Counts(
-        rows=found["rows"],
-        malformed=found["malformed"],
-        quarantined=_leaving(frame, suite, found["malformed"], broken),
-        selected={rule.index: found[f"selected {rule.index}"] for rule in rules},
-        considered={rule.index: found[f"considered {rule.index}"] for rule in rules},
+        rows=counted["rows"],
+        malformed=counted["malformed"],
+        quarantined=_leaving(frame, suite, counted["malformed"], broken),
+        selected={rule.index: counted[f"selected {rule.index}"] for rule in rules},
+        considered={rule.index: counted[f"considered {rule.index}"] for rule in rules},
         broken=broken,
-        metrics={index: {name: found[f"metric {index}"]} for index, (name, _) in metrics.items()},
+        metrics={index: {name: counted[f"metric {index}"]} for index, (name, _) in metrics.items()},
     )
 
 

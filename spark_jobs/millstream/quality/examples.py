@@ -24,7 +24,7 @@ def examples(frame: DataFrame, suite: Suite, broken: dict[int, int]) -> dict[int
     """
     rules = [rule for rule in suite.rules if broken.get(rule.index) and not rule.checks_null]
     plain = [rule for rule in rules if not rule.checks_uniqueness]
-    found = {rule.index: _repeated(frame, rule) for rule in rules if rule.checks_uniqueness}
+    by_rule = {rule.index: _repeated(frame, rule) for rule in rules if rule.checks_uniqueness}
     if plain:
         drawn = [_drawn(rule, broken[rule.index]) for rule in plain]
         # Few rows reach the lists, which Spark collects row by row.
@@ -34,8 +34,8 @@ def examples(frame: DataFrame, suite: Suite, broken: dict[int, int]) -> dict[int
             for rule, wanted in zip(plain, drawn, strict=True)
         ]
         row = rows.agg(*lists).collect()[0]
-        found.update({rule.index: _shown(rule, values) for rule, values in zip(plain, row, strict=True)})
-    return found
+        by_rule.update({rule.index: _shown(rule, values) for rule, values in zip(plain, row, strict=True)})
+    return by_rule
 
 
 def _drawn(rule: Rule, rows: int) -> Column:
@@ -46,8 +46,8 @@ def _drawn(rule: Rule, rows: int) -> Column:
 def _repeated(frame: DataFrame, rule: Rule) -> list[Any]:
     groups = frame.where(considered(rule)).groupBy(*rule.columns).agg(F.count(F.lit(1)).alias(_SIZE))
     members = F.array_repeat(F.struct(*rule.columns), F.col(_SIZE).cast("int"))
-    found = groups.where(F.col(_SIZE) > 1).limit(WANTED).select(F.explode(members)).limit(WANTED).collect()
-    return _shown(rule, [row[0] for row in found])
+    repeated = groups.where(F.col(_SIZE) > 1).limit(WANTED).select(F.explode(members)).limit(WANTED).collect()
+    return _shown(rule, [row[0] for row in repeated])
 
 
 def _shown(rule: Rule, values: list[Any]) -> list[Any]:

@@ -71,7 +71,9 @@ def run_gate(
         for rule in suite.rules
     ]
     checked = [
-        findings[rule.index] for rule, told in zip(suite.rules, rules, strict=True) if told.word != UNCHECKED
+        findings[rule.index]
+        for rule, judged in zip(suite.rules, rules, strict=True)
+        if judged.word != UNCHECKED
     ]
     if MALFORMED in frame.columns:
         rules.insert(0, _judge_malformed(counts, suite))

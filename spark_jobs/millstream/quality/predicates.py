@@ -133,7 +133,7 @@ def require_comparable(df: DataFrame, rules: Iterable[Rule], suite: str) -> None
         types = [df.schema[name].dataType for name in rule.columns]
         if problem := _incomparable(rule, types):
             kinds = ", ".join(
-                f"{name} {found.simpleString()}" for name, found in zip(rule.columns, types, strict=True)
+                f"{name} {kind.simpleString()}" for name, kind in zip(rule.columns, types, strict=True)
             )
             raise ContractError(
                 f"suite {suite!r}, expectation {rule.index} ({rule.expectation_type}): {problem} ({kinds})"

@@ -94,23 +94,25 @@ def propose(
 def _profiles(frame: DataFrame, partition_column: str | None) -> tuple[int, list[str], list[Profile]]:
     """Number of rows, their months, and every column that a suite could judge, but for the partition's."""
     hidden = {SOURCE_ROW_ID, partition_column, *DEFAULTS}
-    fields = [one for one in frame.schema.fields if one.name not in hidden]
-    wanted = {one.name: {"filled": F.count(one.name), **_figures(one)} for one in fields}
+    fields = [field for field in frame.schema.fields if field.name not in hidden]
+    wanted = {field.name: {"filled": F.count(field.name), **_figures(field)} for field in fields}
     months = F.collect_set(partition_column) if partition_column else F.array().cast("array<string>")
     sums = [
         F.struct(*(figure.alias(label) for label, figure in figures.items())).alias(name)
         for name, figures in wanted.items()
     ]
-    found = frame.agg(F.count(F.lit(1)).alias("_rows"), months.alias("_months"), *sums).collect()[0]
-    few = [name for name in wanted if 0 < found[name].asDict().get("distinct", 0) <= SET_SIZE]
+    figures_of = frame.agg(F.count(F.lit(1)).alias("_rows"), months.alias("_months"), *sums).collect()[0]
+    few = [name for name in wanted if 0 < figures_of[name].asDict().get("distinct", 0) <= SET_SIZE]
     sets = frame.agg(*(F.sort_array(F.collect_set(name)) for name in few)).collect()[0] if few else ()
     values = {name: tuple(some) for name, some in zip(few, sets, strict=True)}
     return (
-        found["_rows"],
-        sorted(found["_months"]),
+        figures_of["_rows"],
+        sorted(figures_of["_months"]),
         [
-            Profile(one.name, one.dataType, **found[one.name].asDict(), values=values.get(one.name))
-            for one in fields
+            Profile(
+                field.name, field.dataType, **figures_of[field.name].asDict(), values=values.get(field.name)
+            )
+            for field in fields
         ],
     )
 
@@ -150,8 +152,8 @@ def _percentiles(column: Column) -> Column:
 
 
 def _rule(kind: str, severity: str, notes: str | None = None, **kwargs: Any) -> Expectation:
-    told = {"notes": notes} if notes else {}
-    return {"type": f"expect_{kind}", "kwargs": kwargs, "severity": severity, **told}
+    optional = {"notes": notes} if notes else {}
+    return {"type": f"expect_{kind}", "kwargs": kwargs, "severity": severity, **optional}
 
 
 def _volume(rows: int, days: Any) -> Expectation:
@@ -173,57 +175,63 @@ def _uniqueness(key: Sequence[str]) -> Expectation:
 
 def _freshness(profiles: list[Profile], key: Sequence[str], partitioned: bool) -> Iterator[Expectation]:
     times = sorted(
-        (one for one in profiles if one.is_time and one.filled), key=lambda one: one.name not in key
+        (column for column in profiles if column.is_time and column.filled),
+        key=lambda column: column.name not in key,
     )
-    for one in times[:1]:
-        newest = {"$PARAMETER": "last_date"} if partitioned else one.high
-        notes = f"Freshness: the newest is {one.high}."
-        yield _rule("column_max_to_be_between", "warning", notes, column=one.name, min_value=newest)
+    for column in times[:1]:
+        newest = {"$PARAMETER": "last_date"} if partitioned else column.high
+        notes = f"Freshness: the newest is {column.high}."
+        yield _rule("column_max_to_be_between", "warning", notes, column=column.name, min_value=newest)
 
 
-def _rules(one: Profile, rows: int, key: Sequence[str]) -> Iterator[Expectation]:
-    if one.name.startswith(REFERENCE):
-        yield from _reference(one)
+def _rules(column: Profile, rows: int, key: Sequence[str]) -> Iterator[Expectation]:
+    if column.name.startswith(REFERENCE):
+        yield from _reference(column)
         return
-    yield from _presence(one, rows, "critical" if one.name in key else "warning")
-    if one.values is not None:
-        yield _rule("column_values_to_be_in_set", "warning", column=one.name, value_set=list(one.values))
-    elif isinstance(one.kind, T.StringType) and one.filled:
-        bounds = {"min_value": one.low, "max_value": one.high}
-        yield _rule("column_value_lengths_to_be_between", "warning", column=one.name, **bounds)
-    elif one.percentiles is not None:
-        yield from _range(one, one.percentiles)
+    yield from _presence(column, rows, "critical" if column.name in key else "warning")
+    if column.values is not None:
+        yield _rule(
+            "column_values_to_be_in_set", "warning", column=column.name, value_set=list(column.values)
+        )
+    elif isinstance(column.kind, T.StringType) and column.filled:
+        bounds = {"min_value": column.low, "max_value": column.high}
+        yield _rule("column_value_lengths_to_be_between", "warning", column=column.name, **bounds)
+    elif column.percentiles is not None:
+        yield from _range(column, column.percentiles)
 
 
-def _range(one: Profile, percentiles: tuple[float, ...]) -> Iterator[Expectation]:
-    mostly = _lowered(one.filled - one.unbounded, one.filled)
+def _range(column: Profile, percentiles: tuple[float, ...]) -> Iterator[Expectation]:
+    mostly = _lowered(column.filled - column.unbounded, column.filled)
     if mostly > 0:
         shares = zip(PERCENTILES, percentiles, strict=True)
         notes = f"Percentiles {', '.join(f'{share:.0%}: {value:g}' for share, value in shares)}."
-        if one.unbounded:
-            notes += f" {one.unbounded} of {one.filled} are NaN or infinite."
-        bounds = {"min_value": _rounded(one.low, math.floor), "max_value": _rounded(one.high, math.ceil)}
+        if column.unbounded:
+            notes += f" {column.unbounded} of {column.filled} are NaN or infinite."
+        bounds = {
+            "min_value": _rounded(column.low, math.floor),
+            "max_value": _rounded(column.high, math.ceil),
+        }
         share = {} if mostly == 1 else {"mostly": mostly}
-        yield _rule("column_values_to_be_between", "warning", notes, column=one.name, **bounds, **share)
+        yield _rule("column_values_to_be_between", "warning", notes, column=column.name, **bounds, **share)
 
 
-def _presence(one: Profile, rows: int, severity: str) -> Iterator[Expectation]:
-    mostly = _lowered(one.filled, rows)
+def _presence(column: Profile, rows: int, severity: str) -> Iterator[Expectation]:
+    mostly = _lowered(column.filled, rows)
     if mostly > 0:
-        notes = f"{rows - one.filled} of {rows} rows have none." if mostly < 1 else None
+        notes = f"{rows - column.filled} of {rows} rows have none." if mostly < 1 else None
         if severity == "critical":
             mostly = min(mostly, MOSTLY)
         share = {} if mostly == 1 else {"mostly": mostly}
-        yield _rule("column_values_to_not_be_null", severity, notes, column=one.name, **share)
+        yield _rule("column_values_to_not_be_null", severity, notes, column=column.name, **share)
 
 
-def _reference(one: Profile) -> Iterator[Expectation]:
-    mostly = _lowered(one.true, one.filled)
+def _reference(column: Profile) -> Iterator[Expectation]:
+    mostly = _lowered(column.true, column.filled)
     if mostly > 0:
         share = {} if mostly == 1 else {"mostly": mostly}
-        notes = f"{one.filled - one.true} of {one.filled} are not in the other table."
+        notes = f"{column.filled - column.true} of {column.filled} are not in the other table."
         yield _rule(
-            "column_values_to_be_in_set", "warning", notes, column=one.name, value_set=[True], **share
+            "column_values_to_be_in_set", "warning", notes, column=column.name, value_set=[True], **share
         )
 
 

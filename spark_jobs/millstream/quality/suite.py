@@ -164,10 +164,10 @@ class Rule(BaseModel):
 def _named(value: Any) -> Any:
     """`value` with every {"$PARAMETER": "name"} in it as `name`."""
     if isinstance(value, list):
-        return [_named(one) for one in value]
+        return [_named(item) for item in value]
     if not isinstance(value, dict):
         return value
-    return value.get("$PARAMETER") or {key: _named(one) for key, one in value.items()}
+    return value.get("$PARAMETER") or {key: _named(item) for key, item in value.items()}
 
 
 def _listed(values: Any) -> str:
@@ -256,12 +256,12 @@ class Suite(BaseModel):
         rules = [
             Rule(
                 index=index,
-                expectation_type=found["type"],
-                kwargs=_bound(found["kwargs"], values, parsed.name),
-                written=_named(found["kwargs"]),
-                severity=found.get("severity", "critical"),
+                expectation_type=expectation["type"],
+                kwargs=_bound(expectation["kwargs"], values, parsed.name),
+                written=_named(expectation["kwargs"]),
+                severity=expectation.get("severity", "critical"),
             )
-            for index, found in enumerate(parsed.expectations)
+            for index, expectation in enumerate(parsed.expectations)
         ]
         suite = cls(
             name=parsed.name,

@@ -100,8 +100,8 @@ def _answers(
     """Values of Great Expectations' metrics that follow from `counts`, by their names."""
     if not rule.splittable:
         # As its own Spark engine hands them out: decimals as doubles, dates and times as text.
-        found = counts.metrics.get(rule.index, {})
-        return {name: convert_to_json_serializable(value) for name, value in found.items()}
+        metrics = counts.metrics.get(rule.index, {})
+        return {name: convert_to_json_serializable(value) for name, value in metrics.items()}
     expectation: Any = configuration.to_domain_obj()
     metric = expectation.map_metric
     selected, considered = counts.selected[rule.index], counts.considered[rule.index]
@@ -126,7 +126,7 @@ def _decided(
     if not needed.keys() <= answers.keys():
         return None
     try:
-        return expectation.metrics_validate({one.id: answers[name] for name, one in needed.items()})
+        return expectation.metrics_validate({metric.id: answers[name] for name, metric in needed.items()})
     except Exception:
         # It fails again where Great Expectations evaluates it, and there becomes a finding.
         return None
@@ -191,15 +191,15 @@ def _finding(result: ExpectationValidationResult, rule: Rule) -> Finding:
     # Data Docs shows the rule as it is written.
     result.expectation_config.kwargs.pop("mostly", None)
     result.expectation_config.kwargs.update(rule.kwargs)
-    found = result.result or {}
-    considered = found.get("element_count")
-    if considered is not None and found.get("missing_count") is not None:
-        considered -= found["missing_count"]
+    details = result.result or {}
+    considered = details.get("element_count")
+    if considered is not None and details.get("missing_count") is not None:
+        considered -= details["missing_count"]
     return Finding(
         success=bool(result.success),
-        broken=found.get("unexpected_count"),
+        broken=details.get("unexpected_count"),
         considered=considered,
-        observed=found.get("observed_value"),
+        observed=details.get("observed_value"),
         error=_error(result),
         result=result,
     )

@@ -61,12 +61,12 @@ def compare_with_source(contract: Contract, extractor: SqlExtractor, lake_root: 
 
 
 def _since_all_was_read(newest_first: list[Manifest]) -> list[Manifest]:
-    found = []
+    manifests = []
     for manifest in newest_first:
-        found.append(manifest)
+        manifests.append(manifest)
         if manifest.watermark_low is None:
             break
-    return found
+    return manifests
 
 
 def _keys_read(lake_root: str, manifests: list[Manifest], source: SourceCounts) -> pa.ChunkedArray:
