@@ -64,7 +64,7 @@ def public_modules() -> list[tuple[str, str]]:
 
 
 def _end_with_parent() -> None:
-    """Workers of a killed parent would wait for work for ever."""
+    """End this worker when its parent dies: otherwise it would wait for work for ever."""
 
     def watch() -> None:
         parent = parent_process()

@@ -1,4 +1,4 @@
-"""Publishing a source once: whole or not at all, and not again while its origin is unchanged."""
+"""Publishes a source completely or not at all, and again only if its origin has changed."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _publish_missing(data: Path, publications: tuple[Publication, ...]) -> Itera
 def whole_file(target: Path) -> Iterator[Path]:
     """A path to write to; it becomes `target` when the block ends well, and disappears otherwise.
 
-    What a killed process left there is dropped: `prepare` lets one process publish at a time.
+    What a killed process left is deleted: `prepare` lets one process publish at a time.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f".{target.name}.part")

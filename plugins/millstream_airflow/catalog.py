@@ -1,4 +1,4 @@
-"""What the DAG files are built from: contracts beside the DAGs, suites, and where things are linked."""
+"""What DAG files are built from: contracts, suites, assets and addresses."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def spark_conf() -> dict[str, str]:
 
 
 def code_version() -> str:
-    """The git commit that the stack was started from, as the stack says it."""
+    """The git commit from which the stack was started, as set by the stack."""
     return os.environ.get("MILLSTREAM_CODE_VERSION", "unknown")
 
 

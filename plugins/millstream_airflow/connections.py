@@ -1,7 +1,7 @@
-"""From a contract's Airflow connection to the extractor that reads through it.
+"""Makes the extractor of a contract's Airflow connection.
 
-What a connection may look like is documented by the hook of its type; nothing of it is read by hand, but for
-one thing: an HTTP connection with a password and no login means a bearer token.
+The hooks of Airflow's providers read the connection, with one exception: an HTTP connection with a password
+and no login means a bearer token.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def extractor_for(contract: Contract) -> Extractor:
 def slice_of(contract: Contract, piece: dict[str, Any]) -> Any:
     """One of the slices that the extractor planned, from its JSON form.
 
-    Raises ConfigurationError when it cannot be one, because an XCom was edited.
+    Raises ConfigurationError when it is not valid, because an XCom was edited.
     """
     try:
         return _SLICES[contract.source.kind].model_validate(piece)

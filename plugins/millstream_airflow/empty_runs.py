@@ -1,4 +1,4 @@
-"""Alerts of DAG runs that ended without any task, which Airflow counts as successes.
+"""Alerts for DAG runs that ended without any task, which Airflow counts as successes.
 
 A listener, because a DAG's own callbacks cannot tell such a run from one whose tasks were all skipped.
 """

@@ -1,11 +1,11 @@
-"""Airflow's LocalExecutor, which outlives the death of an idle worker and knows what its workers carry.
+"""Airflow's LocalExecutor, without two of its faults: lost locks and forgotten tasks.
 
-Its idle workers wait for their turn at one queue under a lock that multiprocessing never takes back from a
-process that is killed with it: no worker gets a task any more, until the scheduler is restarted. And it
-forgets a task as soon as a worker has it. A task that waits for something, and is resumed at once, runs twice
-under one key: the end of the first run, heard of during the second, passes for the second's, and the task is
-failed (apache/airflow 67287, 71580, 72716). So it is in Airflow 3.3.2 (`executors/local_executor.py`); this
-module may go when neither is.
+Airflow's idle workers wait at one queue under a lock of multiprocessing, which stays locked when the
+process that holds it is killed: then no worker gets a task until the scheduler is restarted. And the
+executor forgets a task as soon as a worker has it. A task that waits for something, and is resumed at once,
+runs twice under one key: the end of the first run, reported during the second, is taken for the second's,
+and the task fails (apache/airflow 67287, 71580, 72716). This is so in Airflow 3.3.2
+(`executors/local_executor.py`); this module may go when both are mended there.
 
 Two gaps are left. A worker that dies within microseconds of reading a task off the pipe takes it along:
 Airflow finds the task after `task_queued_timeout`, ten minutes. And SQLite locks no rows: an answer that a
@@ -36,7 +36,7 @@ ENDED = (TaskInstanceState.SUCCESS, TaskInstanceState.FAILED)
 
 
 class ProcessLock:
-    """A lock between processes that the kernel takes back from one that ends, however it ends.
+    """A lock between processes that the kernel releases when its holder ends, however it ends.
 
     A POSIX record lock: it belongs to a process, not to its threads, and a fork does not inherit it.
     """
@@ -65,10 +65,10 @@ class ProcessLock:
 
 
 class LocalExecutor(local_executor.LocalExecutor):
-    """The same, with a `ProcessLock` wherever its processes share a lock, and a count of what they carry."""
+    """With a `ProcessLock` for each lock its processes share, and a count of the tasks that workers hold."""
 
     def start(self) -> None:
-        # How often each key was given to a worker, less how often its end was heard of.
+        # For each key: how often it was given to a worker, minus how often its end was reported.
         self._carried: Counter[Any] = Counter()
         # Workers inherit the locks when they are forked, so the parent class may fork none before.
         forks, self.is_mp_using_fork = self.is_mp_using_fork, False

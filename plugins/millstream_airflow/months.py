@@ -1,4 +1,4 @@
-"""Months of a run: chosen in a DAG's form, or its own."""
+"""The months of a run: chosen in the DAG's form, or that of its data interval."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def months_of_run(contract: Contract, context: Context) -> list[str]:
-    """The months that a run of a partitioned dataset ingests: those chosen in its form, else one.
+    """The months that a run of a partitioned dataset ingests: those chosen in its form, otherwise one.
 
     That is the month of the data interval for a scheduled run and a backfill. A run by hand has the newest
     interval that is complete (see `schedules`); without an interval it takes the newest complete month.

@@ -1,4 +1,4 @@
-"""Our pages in Airflow's web server, behind Airflow's login: Data Docs.
+"""Data Docs in Airflow's web server, behind Airflow's login.
 
 Airflow mounts a plugin's app as it is, without asking for a login, so each of our routes depends on Airflow's
 own check. The plugin file is executed in every Airflow process, so nothing heavy is imported before the first

@@ -1,4 +1,4 @@
-"""MLflow's model registry, asked by plain HTTP: MLflow's own client takes seconds to import."""
+"""MLflow's model registry over HTTP, because importing MLflow's client takes seconds."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def has_version(name: str, version: int) -> bool:
 
 
 def pinned_versions() -> dict[str, list[int]]:
-    """For each table the versions that registered models were trained on, or that these were made from.
+    """For each table, the versions from which registered models, or their input tables, were made.
 
-    Raises: TrackingError when MLflow does not answer, ConfigurationError when a tag is no version: without
-        the pins nothing may be deleted.
+    Raises: TrackingError when MLflow does not answer, ConfigurationError when a tag is no version: nothing
+        may be deleted without knowing the pins.
     """
     pins: defaultdict[str, set[int]] = defaultdict(set)
     query: dict[str, Any] = {"max_results": PAGE}

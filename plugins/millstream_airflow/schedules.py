@@ -1,4 +1,4 @@
-"""When DAGs run by themselves, and which interval a run by hand is about."""
+"""Timetables of the DAGs, and the data interval of a run by hand."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ if TYPE_CHECKING:
 
 
 def at_next(cron: str) -> CronTriggerTimetable:
-    """At the times of `cron` (UTC); the first run at the next of them, not when the DAG is first seen.
+    """A schedule at the times of `cron` (UTC) that starts no run when the DAG is first seen.
 
-    For DAGs without a start date only: with one, Airflow 3.3 makes up for the last time at once. So it does
-    for `run_immediately=False`, within a tenth of the period; nothing is what a span of zero makes up for.
+    Only for DAGs without a start date: with one, Airflow 3.3 starts a run for the last past time at once.
+    With `run_immediately=False` it still does if that time is within a tenth of the period, so the span is
+    zero.
     """
     return CronTriggerTimetable(cron, timezone="UTC", run_immediately=timedelta(0))
 
 
 def of_contract(contract: Contract) -> SourceTimetable | None:
-    """The schedule of a dataset's ingest, within the time that its source covers; None: by hand only."""
+    """The timetable of a dataset's ingest, limited to the dates of its contract; None without a schedule."""
     if contract.schedule is None:
         return None
     return SourceTimetable(contract.schedule, contract.start_date, contract.end_date)
@@ -40,7 +41,7 @@ class SourceTimetable(CronDataIntervalTimetable):
     Scheduled runs and backfills are made for these intervals alone. A run by hand is about the newest of them
     that was complete at its logical date, or the first.
 
-    The bounds stand here because a DAG's `start_date` and `end_date` bound its tasks too: Airflow 3.3 makes
+    The bounds are here because a DAG's `start_date` and `end_date` bound its tasks too: Airflow 3.3 makes
     no task instance for a logical date outside, not even in runs by hand, and such a run ends as a success
     without having done anything (apache/airflow#38513).
     """

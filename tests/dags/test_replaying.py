@@ -115,7 +115,7 @@ def test_a_dry_run_only_says_what_would_be_done_in_a_task_that_succeeds(
     assert caplog.messages == [
         "replay: 3 quarantined rows of flights",
         "  2013-01: 3 rows: dest matches ^(A|B)$",
-        "dry run: nothing was changed. It would publish once more:",
+        "dry run: nothing was changed. It would publish again:",
         "  run scheduled__1 2013-01",
         "  run scheduled__2 2013-02, 2013-03",
     ]

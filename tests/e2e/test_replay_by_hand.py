@@ -62,7 +62,7 @@ def test_a_dry_run_changes_nothing(api: AirflowApi, settings: Settings) -> None:
     (plan,) = [task for task in tasks if (task.dag_id, task.task_id) == ("replay_quarantine", "plan")]
     said = [str(line["event"]) for line in api.log(plan)]
     assert "replay: 1 quarantined rows of weather" in said
-    assert "dry run: nothing was changed. It would publish once more:" in said
+    assert "dry run: nothing was changed. It would publish again:" in said
     assert versions(settings) == before
 
 

@@ -62,7 +62,7 @@ def test_a_lost_event_is_told_once_and_then_all_agree(settings: Settings) -> Non
     version = publish(settings.lake_root, "silver.planes", "r1", read=5, quarantined=1)
     fine, printed = reconciled(settings, airflow)
     assert fine
-    assert "its readers were not told" in printed
+    assert "its consumers do not know it" in printed
     assert "told the readers of silver.planes again" in printed
     (event,) = airflow.events
     assert (event["extra"]["version"], event["extra"]["written"], event["extra"]["repaired"]) == (

@@ -122,14 +122,14 @@ def shipped(dataset: str) -> str:
     [
         (
             "drift: {added: freeze}\ndrift: {widened: freeze}\n",
-            "key 'drift' stands twice, in line {end} first",
+            "key 'drift' occurs twice, in line {end} first",
         ),
         (
             "drift: {added: freeze, removed: freeze, added: evolve}\n",
-            "key 'added' stands twice, in line {end}",
+            "key 'added' occurs twice, in line {end}",
         ),
-        ('drift: {added: freeze, "added": evolve}\n', "key 'added' stands twice, in line {end} first"),
-        ("load: watermark\n", "line {end}: key 'load' stands twice, in line {load} first"),
+        ('drift: {added: freeze, "added": evolve}\n', "key 'added' occurs twice, in line {end} first"),
+        ("load: watermark\n", "line {end}: key 'load' occurs twice, in line {load} first"),
     ],
 )
 def test_a_key_that_stands_twice_is_refused_with_its_lines(tmp_path: Path, more: str, expected: str) -> None:
@@ -219,13 +219,13 @@ def test_a_key_that_stands_twice_is_refused_however_deep(tmp_path: Path) -> None
     path.write_text(text.rstrip().removesuffix("}") + f', "meta": {deep}}}')
     with pytest.raises(ContractError) as refused:
         read_json(path)
-    assert str(refused.value) == "airports.json: key 'b' stands twice in one object"
+    assert str(refused.value) == "airports.json: key 'b' occurs twice in one object"
 
 
 def test_a_key_that_stands_twice_is_refused_beside_a_number_that_is_too_long(tmp_path: Path) -> None:
     path = tmp_path / "airports.json"
     path.write_text('[{"b": 1, "b": 2}, ' + "1" * 5000 + "]")
-    with pytest.raises(ContractError, match=r"^airports\.json: key 'b' stands twice in one object$"):
+    with pytest.raises(ContractError, match=r"^airports\.json: key 'b' occurs twice in one object$"):
         read_json(path)
 
 
@@ -240,10 +240,10 @@ def test_a_suites_key_that_stands_twice_is_refused_with_its_lines(tmp_path: Path
     with pytest.raises(ContractError) as refused:
         read_json(path)
     assert str(refused.value) == (
-        f"airports.json: line {line + 1}: key 'name' stands twice, in line {line} first"
+        f"airports.json: line {line + 1}: key 'name' occurs twice, in line {line} first"
     )
     path.write_text(doubled.replace("\n  ", "\n\t"))
-    with pytest.raises(ContractError, match=f"line {line + 1}: key 'name' stands twice, in line {line}"):
+    with pytest.raises(ContractError, match=f"line {line + 1}: key 'name' occurs twice, in line {line}"):
         read_json(path)
 
 

@@ -378,7 +378,7 @@ def test_a_lost_event_is_to_be_told_again(lake: str) -> None:
     (found,) = differences(lake, told(0, "r1"))
     assert str(found) == (
         f"{TABLE}: version 1 was published by run r2, and Airflow has no event of it: "
-        "its readers were not told"
+        "its consumers do not know it"
     )
     assert found.remedy == "event"
     assert found.extra is not None
@@ -393,7 +393,7 @@ def test_a_lost_event_that_a_later_one_made_up_for_is_only_mentioned(lake: str) 
         publish(lake, TABLE, run, read=9)
     assert texts(differences(lake, told(0), told(2)), "none") == [
         f"{TABLE}: version 1 was published by run r2, and Airflow has no event of it; "
-        "a later event has told its readers"
+        "a later event has informed its consumers"
     ]
 
 
@@ -406,7 +406,7 @@ def test_versions_older_than_what_airflow_remembers_are_not_mentioned(lake: str)
 def test_a_doubled_event_is_only_mentioned(lake: str) -> None:
     version = publish(lake, TABLE, "r1", read=9)
     assert texts(differences(lake, told(version), told(version)), "none") == [
-        f"{TABLE}: version 0 was told 2 times; its readers find nothing new and do nothing"
+        f"{TABLE}: version 0 has 2 events; its consumers find nothing new and skip"
     ]
 
 

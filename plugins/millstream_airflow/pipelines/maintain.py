@@ -1,4 +1,4 @@
-"""The DAG that keeps the lake small: compaction, old versions, and what runs leave behind."""
+"""The DAG that compacts tables and deletes old versions and leftovers of runs."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ Results say files and bytes before and after. With `dry_run` they say what would
 
 
 class MaintainOperator(SparkJobOperator):
-    """The job `maintain_tables`, with the pins of this very try: of a task that is cleared later, too.
+    """The job `maintain_tables`, with the pins as they are at each attempt, also when cleared later.
 
-    Raises TrackingError when MLflow does not answer: without the pins nothing may be deleted.
+    Raises TrackingError when MLflow does not answer: nothing may be deleted without knowing the pins.
     """
 
     def job_arguments(self, context: Context) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def _params() -> dict[str, Param]:
         "landing_days": Param(
             None, description="Landed bytes older than this, if published, go. Empty: they stay.", **optional
         ),
-        "dry_run": Param(False, type="boolean", description="Only say what would be done."),
+        "dry_run": Param(False, type="boolean", description="Only report what would be done."),
     }
 
 

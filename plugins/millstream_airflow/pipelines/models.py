@@ -54,7 +54,7 @@ champion, by new input, or by hand. Nothing is done when these predictions are t
 
 
 class RegisterOperator(SparkJobOperator):
-    """Register the best candidate and say so in the model's asset event."""
+    """Register the best candidate and emit the model's asset event."""
 
     def __init__(self, *, spec_name: str, **kwargs: Any) -> None:
         super().__init__(job="register_model", outlets=[catalog.model_asset(spec_name)], **kwargs)
@@ -188,7 +188,7 @@ def check_scoring_input(name: str) -> dict[str, Any]:
 
 
 def _latest_training(name: str) -> dict[str, Any]:
-    """What the lake remembers of the newest training of model `name`; empty before the first one."""
+    """The stored outcome of the newest training of model `name`; empty before the first one."""
     path = f"models/{name}/latest.json"
     storage = Storage(catalog.lake_root())
     return json.loads(storage.read(path)) if storage.exists(path) else {}
@@ -203,7 +203,7 @@ def _why_no_champion(name: str) -> str:
 
 
 def _is_scored(spec: ModelSpec, table: TableRef, champion: int) -> bool:
-    """Whether every partition of the predictions is of the input's present rows and by this version."""
+    """Whether every partition of the predictions was made from the input's present rows by this version."""
     from millstream.lake import history
 
     root = catalog.lake_root()

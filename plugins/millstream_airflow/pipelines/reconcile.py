@@ -1,4 +1,4 @@
-"""The DAG that compares what landing, tables, ledger and Airflow's asset events say of each other."""
+"""The DAG that compares landing, tables, ledger and Airflow's asset events."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def reconcile_dag() -> DAG:
     return dag
 
 
-@task(doc_md="Every difference in plain words; a lost event of a table's newest version is told again.")
+@task(doc_md="Logs every difference; repairs a lost event of a table's newest version.")
 def compare(tables: list[str]) -> list[dict[str, Any]]:
     import logging
 
@@ -96,8 +96,8 @@ def report(differences: list[dict[str, Any]]) -> int:
 
 
 def against_source(dataset: str) -> list[Difference]:
-    """Rows of a dataset's source that should have been read and were not. A source that does not answer is a
-    matter of its ingest, and is only said."""
+    """Rows of a dataset's source that should have been read and were not. A source that does not answer is
+    only logged, because its ingest fails for that."""
     from millstream.sources import SqlExtractor
     from millstream.upkeep.reconcile import Difference
     from millstream.upkeep.reconcile_source import compare_with_source

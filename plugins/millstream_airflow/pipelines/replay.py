@@ -1,4 +1,4 @@
-"""The DAG that takes another look at quarantined rows: under today's rules, or by a person's decision."""
+"""The DAG that publishes quarantined rows again: by today's rules, or by a person's decision."""
 
 from __future__ import annotations
 
@@ -37,27 +37,27 @@ CHOSEN = {"reason": "{{ params.reason or '' }}", "partition": "{{ params.partiti
 DOC = """
 ### Replay the quarantine
 
-Publishes partitions that have rows in quarantine once more, from what the lake has already: under today's
-contract and suite, and with today's reference tables. Rows that are good by these leave the quarantine.
+Publishes partitions with quarantined rows again, from the landed files: under today's contract and suite, and
+with today's reference tables. Rows that are good now leave the quarantine.
 
-- `find` counts the rows by partition and reason. A **dry run**, the default, ends with what would be done:
-  the log of `plan` says it.
-- `accept` publishes the rows found in spite of the rules that they broke, `drop` publishes them nowhere.
-  A person is asked first (`ask`), is shown rows, and may answer with either; without an answer within
+- `find` counts the rows by partition and reason. A **dry run**, the default, only reports what would be
+  done, in the log of `plan`.
+- `accept` publishes the selected rows although they break rules, `drop` publishes them nowhere. A person is
+  asked first (`ask`), is shown rows, and may answer with either; without an answer within
   {hours} hours the rows stay where they are. Who answered what is in the log of `ask`.
-- `withdraw` takes such decisions back: the rows found are then judged by today's rules again.
-- `record_decision` keeps who decided what in `ops.decisions`. Later ingests and replays carry it out too.
-- `replay` is transform, quality gate and publish for each run that brought such rows.
+- `withdraw` cancels such decisions: the rows are then judged by today's rules again.
+- `record_decision` stores who decided what in `ops.decisions`. Later ingests and replays apply it too.
+- `replay` is transform, quality gate and publish for each run that delivered such rows.
 """
 
 
 class AskOperator(HITLOperator):
-    """Ask a person what is to become of the rows; skipped when there is nothing to ask.
+    """Ask a person what to do with the rows; skipped when there is nothing to ask.
 
     Returns: `action`, `decided_by`, `decided_at`, `note`, as `record_decision` takes them, and the number of
-    `rows`. Nobody has decided where no answer came in time.
+    `rows`. `decided_by` is empty if no answer came in time.
 
-    Raises: DecisionRefusedError before anyone is asked, when rows were to be accepted that cannot be.
+    Raises: DecisionRefusedError before anyone is asked, when rows to be accepted cannot be in the table.
     """
 
     def execute(self, context: Context) -> None:
@@ -89,7 +89,7 @@ def replay_dag() -> DAG:
     """The DAG `replay_quarantine`."""
     with DAG(
         dag_id="replay_quarantine",
-        description="Quarantined rows once more: under today's rules, or accepted or dropped by a person",
+        description="Publishes quarantined rows again, by today's rules or by a person's decision",
         doc_md=DOC.format(hours=ANSWER_WITHIN // timedelta(hours=1)),
         schedule=None,
         catchup=False,
@@ -107,15 +107,17 @@ def replay_dag() -> DAG:
             job="find_quarantined",
             dataset=DATASET,
             arguments={"action": "{{ params.action }}", **CHOSEN},
-            doc_md="Which rows there are, why, and which runs brought them. Changes nothing.",
+            doc_md="The rows, their reasons, and the runs that delivered them. Changes nothing.",
         )
         asked = AskOperator(
             task_id="ask",
-            subject=f"What is to become of {SUBJECT} of silver.{DATASET}?",
+            subject=f"What should happen to {SUBJECT} of silver.{DATASET}?",
             body="{{ question(params, ti.xcom_pull(task_ids='find')) }}",
             options=[KEEP, ACCEPT, DROP, WITHDRAW],
             defaults=KEEP,
-            params={"note": Param(None, type=["null", "string"], description="Why: kept with the decision.")},
+            params={
+                "note": Param(None, type=["null", "string"], description="Why; stored with the decision.")
+            },
             response_timeout=ANSWER_WITHIN,
             multiple_outputs=True,
             doc_md="A person decides; without an answer nothing is done.",
@@ -132,7 +134,7 @@ def replay_dag() -> DAG:
                     name: field(asked.output, name) for name in ("action", "decided_by", "decided_at", "note")
                 },
             },
-            doc_md="Who decided what, into `ops.decisions`; about the rows that the person was shown.",
+            doc_md="Stores the decision in `ops.decisions`, for exactly the rows that the person was shown.",
         )
         selected >> asked >> recorded
         replay.expand_kwargs(plan(selected.output, recorded.output))  # type: ignore[arg-type]
@@ -156,11 +158,11 @@ def _params() -> dict[str, Param]:
             description="replay: under today's rules. accept, drop, and withdraw, which takes these back: "
             "a person is asked, and decides.",
         ),
-        "dry_run": Param(True, type="boolean", description="Only say what would be done."),
+        "dry_run": Param(True, type="boolean", description="Only report what would be done."),
     }
 
 
-@task(trigger_rule="none_failed", doc_md="What is to be published once more; in a dry run only said.")
+@task(trigger_rule="none_failed", doc_md="What to publish again; in a dry run only reported.")
 def plan(selection: dict[str, Any], decided: dict[str, Any] | None) -> list[dict[str, Any]]:
     log = logging.getLogger(__name__)
     context = get_current_context()
@@ -180,7 +182,7 @@ def plan(selection: dict[str, Any], decided: dict[str, Any] | None) -> list[dict
 
 
 def _planned(params: Mapping[str, Any], selection: Mapping[str, Any], decided: bool) -> list[str]:
-    """What was found and what follows from it, line by line."""
+    """The selected rows and what will be done with them, line by line."""
     withdraw = params["action"] == WITHDRAW
     if not selection["rows"]:
         return [f"no such rows {'were decided on' if withdraw else 'are in quarantine'}: nothing to do"]
@@ -199,9 +201,9 @@ def _planned(params: Mapping[str, Any], selection: Mapping[str, Any], decided: b
     if params["action"] != REPLAY and not params["dry_run"] and not decided:
         return [*lines, "nothing was decided: the rows stay where they are"]
     lines.append(
-        "dry run: nothing was changed. It would publish once more:"
+        "dry run: nothing was changed. It would publish again:"
         if params["dry_run"]
-        else "to be published once more:"
+        else "to be published again:"
     )
     lines += [
         f"  run {piece['source_run']} {', '.join(piece['partitions'])}".rstrip()
@@ -212,7 +214,7 @@ def _planned(params: Mapping[str, Any], selection: Mapping[str, Any], decided: b
 
 @task_group
 def replay(run: Any, replay: Any, source_run: Any, partitions: Any) -> None:
-    """What `source_run` landed, of `partitions`, through transform, gate and publish; staged under `run`."""
+    """Transform, gate and publish what `source_run` landed of `partitions`; staged under `run`."""
     transform = StagingOperator(
         task_id="transform",
         job="transform",

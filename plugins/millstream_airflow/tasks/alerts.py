@@ -1,4 +1,4 @@
-"""Failure notifications: always into the log, and to the webhook or mail server whose connection exists.
+"""Failure notifications: always to the log, and to the webhook and mail server if their connections exist.
 
 The connections are called `millstream_alert_webhook` (type http; the address with its secret path is the
 password) and `millstream_alert_smtp` (type smtp; `to_email` in its extra). Neither exists by default.
@@ -35,7 +35,7 @@ class FailureNotifier(BaseNotifier):
 
 
 def alert(message: dict[str, Any], log: Any) -> None:
-    """Into the log, and over each channel whose connection exists. A broken channel never hides another."""
+    """Write to the log and send over each channel whose connection exists; one that fails stops no other."""
     # A line each: the log's view wraps none.
     for line in f"ALERT {message['text']}".splitlines():
         log.error("%s", line)
@@ -69,8 +69,8 @@ def _mail(connection: Connection, message: dict[str, Any]) -> None:
 class RunNotifier(FailureNotifier):
     """For a DAG run that fails without a failed task, above all by its deadline.
 
-    Airflow tells a DAG's callback neither the failed task nor the exception, so failed tasks speak for
-    themselves, through `FailureNotifier`.
+    Airflow gives a DAG's callback neither the failed task nor the exception, so failed tasks send their own
+    alerts (`FailureNotifier`).
     """
 
     def notify(self, context: Context) -> None:
@@ -105,7 +105,7 @@ def describe(context: Context) -> dict[str, Any]:
 
 
 def _explained(error: str | BaseException | None, message: str) -> list[str]:
-    """What to do, set apart and first, and what has happened; in lines that a page has room for."""
+    """What to do, first and set apart, then what happened; wrapped to `WIDTH`."""
     # The last one is ours: a value from the data may stand before it. What is tried again may quote a server,
     # and what is no error of ours anything at all: neither has a remedy of its own.
     what, marked, remedy = message.rpartition(REMEDY)
@@ -126,7 +126,7 @@ def _wrapped(text: str) -> list[str]:
 
 
 def words_of(error: BaseException | str) -> str:
-    """An exception's class and text; of one without a text what raised it."""
+    """An exception's class and text; for one without a text, where it was raised."""
     if not isinstance(error, BaseException):
         return str(error)
     if text := str(error).strip():

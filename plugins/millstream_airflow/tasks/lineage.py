@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def tables_read(arguments: dict[str, Any], result: dict[str, Any]) -> dict[str, int]:
-    """Table -> version, as the job's result or, for a training, its arguments tell."""
+    """Table -> version, from the job's result or, for a training, its arguments."""
     versions = dict(result.get("inputs") or arguments.get("inputs") or {})
     if "input_version" in arguments:
         versions[model_spec(arguments["model"]).input_table] = arguments["input_version"]

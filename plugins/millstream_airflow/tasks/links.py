@@ -1,7 +1,7 @@
 """Links from a task in Airflow's UI to what it did elsewhere.
 
 Airflow stores a link when the task ends, so each is made in the task's own process, from what the operator
-noted while it ran.
+stored while it ran.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class _NotedLink(BaseOperatorLink):
-    """A link that the operator has put into its `links`; empty when it has none."""
+    """A link from the operator's `links`; empty if it has none."""
 
     def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
         return str(operator.links.get(self.name, ""))

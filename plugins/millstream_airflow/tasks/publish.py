@@ -1,4 +1,4 @@
-"""The last two tasks of everything that writes a table: judge what is staged, publish what was judged."""
+"""The last two tasks of every DAG that writes a table: judge the staged rows, publish the judged rows."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ EVENT_FIELDS = (
 
 
 class StagingOperator(SparkJobOperator):
-    """Stage rows for `publish_staged`; returns the version of the code that made them besides."""
+    """Stage rows for `publish_staged`; also returns the version of the code that made them."""
 
     def execute(self, context: Context) -> dict[str, Any]:
         return {**super().execute(context), "code_version": catalog.code_version()}
 
 
 class GateOperator(SparkJobOperator):
-    """Judge a staged table; its Data Docs page is linked above all when the gate fails."""
+    """Judge a staged table; the Data Docs page is linked also when the gate fails."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(job="quality_gate", **kwargs)
@@ -53,7 +53,7 @@ class GateOperator(SparkJobOperator):
 
 
 class PublishOperator(SparkJobOperator):
-    """Publish a judged staged table and say so in an asset event: version, counts and verdict.
+    """Publish a judged staged table and emit an asset event with version, counts and verdict.
 
     `published` is the table's asset; an alias where only the run knows the table. How a `dataset` is loaded
     and cut is in its contract.
@@ -85,7 +85,7 @@ class PublishOperator(SparkJobOperator):
         return result
 
     def tell(self, context: Context, result: dict[str, Any]) -> None:
-        """The asset's event of this publish; readers compare versions, so one too many does no harm."""
+        """Add the asset event of this publish. Consumers compare versions, so an extra event does no harm."""
         fields = {name: result[name] for name in EVENT_FIELDS}
         event = context["outlet_events"][self.published]
         if isinstance(self.published, AssetAlias):

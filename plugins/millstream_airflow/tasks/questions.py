@@ -1,7 +1,7 @@
-"""What a person is asked about quarantined rows, as Markdown, and what was answered, in words.
+"""The question about quarantined rows as Markdown, and the answer as a line of text.
 
-The rows come from a source that nobody vouches for. Each of their values stands in a code span, in which
-Markdown reads no link, no HTML and no other markup.
+The rows come from a source that cannot be trusted. Each of their values is in a code span, in which Markdown
+interprets no link, no HTML and no other markup.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ MEANING = {
 
 
 def options(action: str, selection: Mapping[str, Any]) -> list[str]:
-    """What can be answered: only what can be done with all rows that were found."""
+    """The possible answers: only what can be done with all rows of the `selection`."""
     if action == WITHDRAW:
         return [KEEP, WITHDRAW]
     return [KEEP, *(() if selection["refusal"] else (ACCEPT,)), DROP]
 
 
 def question(params: Mapping[str, Any], selection: Mapping[str, Any]) -> str:
-    """The question of a run with `params`, about what `find` has found."""
+    """The question of a run with `params`, about the `selection` that the task `find` returned."""
     return "\n".join(
         (
             *_answers(params, selection),
@@ -86,15 +86,15 @@ def _reasons(selection: Mapping[str, Any]) -> list[str]:
     if selection["more_groups"]:
         lines += [
             "",
-            f"Not shown: {selection['more_groups']} smaller groups. {selection['more_rows']} of the rows are in "
-            "none of the groups above; the answer is about them too.",
+            f"Not shown: {selection['more_groups']} smaller groups. {selection['more_rows']} of the rows are "
+            "in none of the groups above; the answer is about them too.",
         ]
     return lines
 
 
 def _rows(selection: Mapping[str, Any]) -> list[str]:
-    """The rows that `find` has brought: as many as a person reads."""
-    # What an earlier version has found, and still waits for its answer, has none.
+    """The example rows of the selection, as a numbered list."""
+    # A selection of an earlier version, which still waits for its answer, has none.
     examples = selection.get("examples", ())
     lines = [f"The rows, {len(examples)} of {selection['rows']}:", ""]
     # No table: the panel that shows it is narrow.
@@ -111,7 +111,8 @@ def _rows(selection: Mapping[str, Any]) -> list[str]:
 
 
 def _query(params: Mapping[str, Any]) -> str:
-    """A query for all the rows. A reason's pattern lets no quote pass, so it can stand in one."""
+    """A query for all the rows. The pattern of the param `reason` allows no quote, so it is safe in
+    quotes."""
     withdraw = params["action"] == WITHDRAW
     reasons, partition = ("reasons", "partition") if withdraw else ("_reasons", "_partition")
     conditions = [f"table = 'silver.{params['dataset']}'"] if withdraw else []
@@ -124,11 +125,11 @@ def _query(params: Mapping[str, Any]) -> str:
 
 
 def code(text: str) -> str:
-    """`text` as a Markdown code span that can stand in a table: nothing in it is markup."""
+    """`text` as a Markdown code span, also for use in a table: nothing in it is markup."""
     shown = "".join(LOOKALIKES.get(char) or (char if _is_shown(char) else UNSHOWN) for char in text)
     return f"`{shown}`" if shown.strip() else ""
 
 
 def _is_shown(char: str) -> bool:
-    """Controls are not, among them those that turn the direction of the text around them."""
+    """Control characters are not shown; some of them reverse the direction of text."""
     return unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp")

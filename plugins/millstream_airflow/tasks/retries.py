@@ -1,7 +1,7 @@
-"""What every task does when it fails: tell, and try again where that may help.
+"""What every task does when it fails: send an alert, and retry if that may help.
 
-The exception's class decides, never its text. Of an exception that is none of the platform's own nobody knows
-whether another try helps: it is tried again, and each time its text says why.
+The exception's class decides, never its text. Whether a retry helps after an exception of another library
+is not known: the task is retried, with the exception's text as the reason.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LONGEST_TEXT = 400
 
 
 class RetryPolicy(ExceptionRetryPolicy):
-    """The rules; and for what none of them knows the exception's own text as the reason of the retry, which
+    """The rules. Where none applies, the exception's text is the reason of the retry, which
     Airflow shows with the task, beside its log."""
 
     def evaluate(

@@ -32,7 +32,7 @@ class SparkJobOperator(BaseOperator):
     Args:
         job: module name in `millstream.jobs`.
         arguments: the job's arguments (templated); `lake_root` and `run` are added.
-        more_arguments: further ones, for what differs between mapped tasks.
+        more_arguments: further arguments that differ between mapped tasks.
         dataset: adds the dataset's contract as `contract` (templated).
         suite: adds the expectation suite of this name as `suite` (templated).
         conn_id: connection whose type names one of `millstream_airflow.engines`.
@@ -124,7 +124,7 @@ class SparkJobOperator(BaseOperator):
         return arguments
 
     def _job_environment(self) -> dict[str, str]:
-        """What the job finds in its environment: secrets travel here and nowhere else."""
+        """The job's environment, the only way for secrets."""
         if self.mlflow_conn_id is None:
             return {}
         connection = BaseHook.get_connection(self.mlflow_conn_id)

@@ -1,4 +1,4 @@
-"""What a job has done, as lines for a person who reads the task's log; the result itself is in the XComs."""
+"""A job's result as lines for the task's log; the result itself is in the XComs."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 
 from millstream.quality.verdict import word
 
-# More lines than this nobody reads, nor longer ones.
+# At most so many lines, of this width.
 MOST = 20
 WIDTH = 200
-# Said elsewhere, or values from the data.
+# Logged elsewhere, or values from the data.
 LEFT_OUT = frozenset({"examples", "rules", "parameters", "staged_uri", "staged_version", "docs_page"})
-# Figures that say something when they are 0.
+# Figures that are shown also when they are 0.
 COUNTS = ("rows", "version")
 ACCOUNT = ("written", "quarantined", "deduplicated", "dropped")
 
 
 def summary(job: str, result: Mapping[str, Any], seconds: float) -> list[str]:
-    """Rows, months, versions and time: what was done and how long it took, then a line for each figure."""
+    """Duration, version, counts and verdict, then a line for each other figure of the result."""
     lines, rest = [f"{job}: done in {seconds:.1f} s"], {**result}
     if {"table", "version"} <= rest.keys():
         lines.append(_version(rest.pop("table"), rest.pop("version"), rest.pop("changed", True)))
@@ -97,7 +97,7 @@ def _shown(value: Any) -> str:
 
 
 def spans(months: Sequence[str]) -> str:
-    """Months that follow each other as from and to: `2013-01 to 2013-03, 2013-07`."""
+    """Consecutive months as ranges: `2013-01 to 2013-03, 2013-07`."""
     ordered = sorted(months)
     starts = [
         0,

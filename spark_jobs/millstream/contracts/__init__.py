@@ -1,1 +1,1 @@
-"""What sources promise: dataset contracts, and how deliveries differ from them."""
+"""Dataset contracts, and how deliveries differ from them."""

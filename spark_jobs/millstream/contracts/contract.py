@@ -1,4 +1,4 @@
-"""Dataset contracts: what a source promises to deliver, read from `dags/datasets/<dataset>.yaml`.
+"""Dataset contracts: what a source delivers, read from `dags/datasets/<dataset>.yaml`.
 
 A contract holds no secret: it names an Airflow connection. This module is imported by every DAG file, so
 it imports neither Spark nor Airflow.
@@ -58,7 +58,7 @@ class Column(_Strict):
 
 
 class FilesSource(_Strict):
-    """Files in a folder; `{partition}` in `path` stands for the partition, for example 2013-01."""
+    """Files in a folder; `{partition}` in `path` is replaced by the partition, for example 2013-01."""
 
     kind: Literal["files"]
     connection: Identifier
@@ -131,9 +131,9 @@ class Partition(_Strict):
 class Drift(_Strict):
     """What happens when the source changes, by kind of change.
 
-    evolve: taken as far as the contract allows, and announced. freeze: nothing is published. quarantine: the
-    rows in question are kept apart. A whole column cannot be kept apart, and a value that is no number cannot
-    be taken for one: each kind has only the policies that mean something.
+    evolve: accepted as far as the contract allows, and recorded. freeze: nothing is published. quarantine:
+    the affected rows go to quarantine. Each kind has only the policies that can be carried out: a missing
+    column would quarantine every row, and a text that is no number cannot be read as one.
     """
 
     added: Literal["evolve", "freeze"] = "evolve"
@@ -152,8 +152,8 @@ class Drift(_Strict):
 class Layout(NamedTuple):
     """How the columns of one delivery are read.
 
-    delivered: for each column of the contract its name there, None where it is left out. added: names that
-    the contract does not know. missing: columns that were left out and may not be.
+    delivered: for each column of the contract its name in the delivery, None if it is missing. added: names
+    that the contract does not have. missing: columns that are missing and may not be.
     """
 
     delivered: tuple[str | None, ...]
@@ -162,7 +162,7 @@ class Layout(NamedTuple):
 
 
 class Contract(_Strict):
-    """What one dataset promises: source, columns, key, schedule, and what happens if it is broken."""
+    """One dataset: source, columns, key, schedule, and what happens when the source changes."""
 
     dataset: Identifier
     version: int = Field(ge=1)
@@ -250,8 +250,8 @@ class Contract(_Strict):
             raise ValueError("source.lookback: since_param is about times: write a duration, for example P1D")
 
     def lookback(self, of_times: bool) -> timedelta | int:
-        """How far behind the watermark to read again, in search of what was committed late: a day, unless the
-        contract says otherwise; of numbers nothing, unless it does."""
+        """How far before the watermark to read again, for rows committed late: the contract's, or by
+        default a day for times and nothing for numbers."""
         given = None if isinstance(self.source, FilesSource) else self.source.lookback
         if given is None:
             return USUAL_LOOKBACK if of_times else 0
@@ -267,7 +267,7 @@ class Contract(_Strict):
                 return False
 
     def months_at(self, moment: datetime) -> list[str]:
-        """The months that the source has, of those that have begun at `moment`; none without a partition."""
+        """The source's months that have begun at `moment`; none without a partition."""
         if self.partition is None:
             return []
         last = min(moment.date(), self.end_date or moment.date())
@@ -300,7 +300,8 @@ class Contract(_Strict):
         )
 
     def schema_in_short(self) -> dict[str, Any]:
-        """What readers of the table build on; kept with every publish, to compare a later contract with."""
+        """What readers of the table depend on; recorded with every publish, to compare later contracts
+        with."""
         return {
             "version": self.version,
             "columns": {
@@ -346,7 +347,7 @@ def _problem(origin: str, detail: Any) -> str:
 
 
 def alike(names: Iterable[str]) -> str:
-    """Those of `names` that stand twice or differ only in case, of which Spark takes no notice; else ''."""
+    """Those of `names` that occur twice or differ only in case, which Spark ignores; '' if there are none."""
     by_letters: dict[str, list[str]] = {}
     for name in names:
         by_letters.setdefault(name.lower(), []).append(name)

@@ -1,4 +1,4 @@
-"""Contracts and suites as people write them: in UTF-8, no key twice, of which one value would be lost."""
+"""Reads contracts and suites: UTF-8, and no key twice, because one of its values would be lost."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _text(path: Path) -> str:
 
 
 class _TwiceError(ValueError):
-    """A key stands twice; the message says which."""
+    """A key occurs twice; the message says which."""
 
 
 class _ValueError(ValueError):
@@ -68,12 +68,12 @@ class _ValueError(ValueError):
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     keys = Counter(key for key, _ in pairs)
     if doubled := [key for key, times in keys.items() if times > 1]:
-        raise _TwiceError(f"key {doubled[0]!r} stands twice in one object")
+        raise _TwiceError(f"key {doubled[0]!r} occurs twice in one object")
     return dict(pairs)
 
 
 def _with_line(text: str) -> str | None:
-    """Which key of a JSON text stands twice, and where: JSON is YAML as well, which knows lines."""
+    """Which key of a JSON text occurs twice, and in which line: read as YAML, which has lines."""
     try:
         yaml.load(text.replace("\t", " "), Loader=_Loader)
     except _TwiceError as error:
@@ -131,7 +131,7 @@ class _Loader(yaml.SafeLoader):
             line, named = key.start_mark.line + 1, (key.tag, key.value)
             if named in lines:
                 raise _TwiceError(
-                    f"line {line}: key {key.value!r} stands twice, in line {lines[named]} first"
+                    f"line {line}: key {key.value!r} occurs twice, in line {lines[named]} first"
                 )
             lines[named] = line
         return super().construct_mapping(node, deep)

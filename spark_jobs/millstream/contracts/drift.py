@@ -1,4 +1,4 @@
-"""What has changed at the source against the contract, and what happens then.
+"""Differences between a delivery and its contract, and what happens then.
 
     columns of the delivery ─▶ added, removed, renamed                          before anything is written
     values of the delivery  ─▶ retyped, widened, nullability, new_category      before anything is published
@@ -38,9 +38,9 @@ _WORDS: dict[DriftKind, tuple[str, str]] = {
 
 
 class Change(BaseModel):
-    """One change at the source, as it is told, and recorded with the rows that were published in spite of it.
+    """One change at the source, as it is reported, and recorded with the published rows.
 
-    `rows` is the number of rows with such a value; None where the delivery's columns tell.
+    `rows` is the number of rows with such a value; None for a change of columns.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -63,8 +63,7 @@ def of_columns(
 ) -> list[Change]:
     """How the `delivered` columns differ from the contract's.
 
-    `lacking`: of the contract's columns that may be left out, and that only some records have, how many lack
-    them.
+    `lacking`: for optional columns that only some records have, the number of records without them.
     """
     layout = contract.layout(delivered)
     changes = []
@@ -91,7 +90,7 @@ def require_allowed(
 ) -> None:
     """Raise SchemaDriftError when the contract freezes one of the `changes`; the others are logged.
 
-    `where` is what was read, `delivered` the columns that it has; `outcome` says what was not done.
+    `where` names what was read, `delivered` are its columns, `outcome` says what was not done.
     """
     for change in changes:
         log.warning("%s: %s: %s", where, change, change.policy)

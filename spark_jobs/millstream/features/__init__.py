@@ -1,6 +1,6 @@
 """The platform's feature tables, one declaration a module. Imported by DAG files, so it imports no Spark.
 
-How the rows are made is in `millstream.transforms.<table>`; what they are made from is said here, once.
+`millstream.transforms.<table>` makes the rows; only the inputs are declared here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class FeatureTable:
     """A gold table made from other tables, each read at one pinned version.
 
     inputs: the tables, by name, for example silver.flights.
-    partition_column: the column that the table is cut by, a month (YYYY-MM).
+    partition_column: the column that the table is partitioned by, a month (YYYY-MM).
     """
 
     name: str

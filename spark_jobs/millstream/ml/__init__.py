@@ -1,4 +1,4 @@
 """What every model shares: declarations, MLlib pipelines, metrics, plots, tracking and promotion.
 
-Nothing here knows a model; what a model is stands in `millstream.models`.
+Nothing here is about a particular model; these are declared in `millstream.models`.
 """

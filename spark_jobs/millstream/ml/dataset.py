@@ -20,7 +20,7 @@ PART = "_part"
 def labelled(rows: DataFrame, spec: ModelSpec) -> DataFrame:
     """Rows with a label, plus `label` (double, 0 or 1) and `_part` (train, validate or test).
 
-    Where the declaration says `distinct_on`, of rows with the same value one is kept: a copy on the other
+    If the declaration has `distinct_on`, one of the rows with the same value is kept: a copy on the other
     side of the split would let the model answer from memory.
     """
     labelled_rows = rows.withColumn(LABEL, F.expr(spec.label).cast("double")).where(F.col(LABEL).isNotNull())
@@ -33,13 +33,13 @@ def labelled(rows: DataFrame, spec: ModelSpec) -> DataFrame:
 
 
 def ordered(rows: DataFrame, spec: ModelSpec) -> DataFrame:
-    """`rows` in an order of their own, because MLlib's results depend on the order of the rows."""
+    """`rows` in a fixed order, because MLlib's results depend on it."""
     return rows.repartition(2, spec.row_id).sortWithinPartitions(spec.row_id)
 
 
 @contextmanager
 def persisted(rows: DataFrame) -> Iterator[DataFrame]:
-    """`rows`, computed once while the context lasts; a server that outlives its client gets the room back."""
+    """`rows`, computed once while the context lasts; then the server's memory is released."""
     kept = rows.persist()
     try:
         yield kept
@@ -55,8 +55,8 @@ def part(rows: DataFrame, *names: Part) -> DataFrame:
 def counted(rows: DataFrame, spec: ModelSpec) -> dict[str, int]:
     """How many rows each part has.
 
-    Raises: SourceDataError when a part is empty, or all its rows have the same label: a metric on them means
-        nothing.
+    Raises: SourceDataError when a part is empty, or all its rows have the same label: a metric on them has
+        no meaning.
     """
     groups = {(row[PART], row[LABEL]): row["count"] for row in rows.groupBy(PART, LABEL).count().collect()}
     labels = {name: [label for place, label in groups if place == name] for name in get_args(Part)}

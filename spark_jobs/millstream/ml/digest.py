@@ -1,7 +1,7 @@
 """Whether a stored model is still what was registered: one SHA-256 over all of its files.
 
-The digest is taken when a version is registered, kept as its tag, and asked for before the version is served
-or compared with.
+The digest is computed when a version is registered, stored as its tag, and checked before the version is
+served or compared with.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def require_registered(storage: Storage, folder: str, tags: Mapping[str, str], m
     expected = tags.get(TAG)
     if expected is None:
         raise ArtifactDigestError(
-            f"{model} has no tag {TAG}, so nobody can tell whether its files are as registered: it was not "
+            f"{model} has no tag {TAG}, so its files cannot be compared with those registered: it was not "
             "registered by this platform; train again"
         )
     actual = tree_digest(storage, folder)
@@ -55,9 +55,9 @@ def require_registered(storage: Storage, folder: str, tags: Mapping[str, str], m
 
 
 def fetch(mlflow: Any, version: Any, into: str) -> str:
-    """Bring a registered version (MLflow's ModelVersion) below the folder `into`.
+    """Download a registered version (MLflow's ModelVersion) below the folder `into`.
 
-    Returns: the URI of the folder that it was brought to; the pipeline is in `PIPELINE` there.
+    Returns: the URI of the folder with the download; the pipeline is in `PIPELINE` there.
     Raises: ArtifactDigestError unless it is what was registered.
     """
     name = f"{version.name}/{version.version}"

@@ -52,7 +52,7 @@ def calibration(scored: pd.DataFrame) -> pd.DataFrame:
 
 
 def thresholds(scored: pd.DataFrame) -> pd.DataFrame:
-    """What each threshold would do. Columns: threshold, precision, recall, f1, flagged (share of rows)."""
+    """The effect of each threshold. Columns: threshold, precision, recall, f1, flagged (share of rows)."""
     label, score = scored["label"].to_numpy().astype(bool), scored["score"].to_numpy()
     rows: list[dict[str, Any]] = []
     for threshold in THRESHOLDS:
@@ -82,7 +82,7 @@ def best_threshold(scored: pd.DataFrame) -> float:
 def auc_interval(scored: pd.DataFrame) -> Interval:
     """The 95 % bootstrap percentile interval of the AUC-ROC of the columns `label` (0 and 1) and `score`.
 
-    Rows of each label are drawn anew, as many as there are: Efron and Tibshirani, An Introduction to the
+    Rows of each label are resampled with replacement: Efron and Tibshirani, An Introduction to the
     Bootstrap (1993), chapter 13; stratified as in Robin et al., pROC, BMC Bioinformatics 12:77 (2011). Rows
     count as independent. The seed is fixed: equal scores give equal intervals.
 

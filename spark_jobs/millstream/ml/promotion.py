@@ -1,4 +1,4 @@
-"""Who is champion: registered under a lock, compared on the same rows, decided by a margin, explained.
+"""Registration and promotion: under a lock, compared on the same rows, by a margin, with the reason recorded.
 
 Before a version is compared it has to be better than guessing: the 95 % interval of its AUC-ROC lies above
 that of a predictor that gives every row the same score.
@@ -27,7 +27,7 @@ NOT_PROMOTED = "not promoted"
 
 @dataclass(frozen=True)
 class Contender:
-    """A logged model, its AUC-ROC on the test rows and the interval of it, and tags that say its origin."""
+    """A logged model, its AUC-ROC on the test rows with the interval, and tags about its origin."""
 
     uri: str
     auc: float
@@ -52,11 +52,11 @@ class Decision:
 def decide(
     mlflow: Any, spec: ModelSpec, contender: Contender, test: DataFrame, lake_root: str, state_dir: str
 ) -> Decision:
-    """Register the contender; make it champion only if it beats guessing, and the present one by the margin.
+    """Register the contender; make it champion if it beats guessing, and the present champion by the margin.
 
     MLflow's aliases are last-writer-wins, so reading the champion and moving the alias happen under one
-    lock. `test` are the rows that gave the contender's AUC. The version says why before the alias moves, and
-    a retry takes up the version that an attempt left behind: a person never meets an unexplained champion.
+    lock. `test` are the rows that gave the contender's AUC. The reason is recorded before the alias moves,
+    and a retry continues with the version of a failed attempt, so every champion has its reason.
     """
     client = mlflow.MlflowClient()
     Path(state_dir).mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ def decide(
 def _explain(
     client: Any, spec: ModelSpec, version: str, decided: str, reason: str, contender: Contender
 ) -> None:
-    """Say in the registry what was decided about a version, and why."""
+    """Record in the registry the decision about a version, and its reason."""
     client.update_registered_model(spec.name, description=spec.description)
     client.update_model_version(
         spec.name, version, description=f"{decided.capitalize()}: {reason}. {_origin(contender)}"

@@ -25,22 +25,21 @@ def with_score(rows: DataFrame, model: Any) -> DataFrame:
 
 
 def set_threshold(model: Any, threshold: float) -> None:
-    """From now on the pipeline `model` predicts 1 where the probability of label 1 is at least `threshold`.
+    """Let the pipeline `model` predict 1 if the probability of label 1 is at least `threshold`.
 
-    Kept when the pipeline is saved, so whoever loads it gets the same answers. Before, Spark answers with the
-    likelier label.
+    The threshold is saved with the pipeline. Without one, Spark predicts the more probable label.
     """
     lower = threshold - _BELOW
     model.stages[-1].setThresholds([1 - lower, lower])
 
 
 def own_threshold(model: Any) -> float | None:
-    """The threshold that the pipeline `model` carries; None when nobody has set one."""
+    """The threshold of the pipeline `model`; None if it has none."""
     last = model.stages[-1]
     return round(last.getThresholds()[1] + _BELOW, 8) if last.isSet("thresholds") else None
 
 
 def scored_pairs(rows: DataFrame, model: Any) -> pd.DataFrame:
-    """Collect `label` and `score` of all rows: the one action that a set of metrics needs."""
+    """Collect `label` and `score` of all rows, in one action."""
     pairs: pd.DataFrame = with_score(rows, model).select(LABEL, SCORE).toPandas()
     return pairs

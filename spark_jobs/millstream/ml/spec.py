@@ -1,4 +1,4 @@
-"""Declarations: what a model is. Imported by DAG files, so it imports no Spark."""
+"""The declaration of a model. Imported by DAG files, so it imports no Spark."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TimeSplit:
 
 @dataclass(frozen=True)
 class GroupSplit:
-    """By hash of a group, so that members of one group never stand on both sides. Shares out of 100."""
+    """By hash of a group, so that members of one group are never on both sides. Shares out of 100."""
 
     column: str
     validate_percent: int

@@ -1,7 +1,7 @@
-"""Fitted pipelines on their way between the lake, where Spark reads and writes, and MLflow's artifact store.
+"""Copies fitted pipelines between the lake, where Spark reads and writes, and MLflow's artifact store.
 
 Spark cannot reach the artifact store, which is behind HTTP and a login, and a Connect client has no file
-system of the cluster. So the task copies what MLflow keeps, file by file.
+system of the cluster. So the task copies the files one by one.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ ENVIRONMENT = ("mlflow", "pyspark", "pandas", "numpy")
 def log(model: PipelineModel, model_uri: str, example: pd.DataFrame, name: str) -> str:
     """Log a pipeline of the lake to the active run, in MLflow's own Spark flavour.
 
-    `mlflow.spark.log_model` would write it anew through the driver's JVM, which a Connect client lacks; here
-    the files that are there are taken. `example` gives the signature.
+    `mlflow.spark.log_model` would write it again through the driver's JVM, which a Connect client does not
+    have; this takes the saved files. `example` gives the signature.
 
     Returns: the URI of the logged model.
     """
@@ -76,7 +76,7 @@ def _save(
 
 
 def copy(source: str, target: str) -> None:
-    """Copy the folder `source` to `target`, both URIs, in place of what is there."""
+    """Replace the folder `target` by a copy of `source`; both are URIs."""
     (parent, name), (into, folder) = source.rsplit("/", 1), target.rsplit("/", 1)
     storage, copies = Storage(parent), Storage(into)
     copies.remove(folder)
@@ -86,7 +86,7 @@ def copy(source: str, target: str) -> None:
 
 @contextmanager
 def read_back(mlflow: Any, uri: str, folder: str) -> Iterator[tuple[PipelineModel, str]]:
-    """A logged model as the artifact store has it, and its digest.
+    """A logged model as stored in the artifact store, and its digest.
 
     `folder` is a URI in the lake, for a copy that lasts as long as the context.
     """
@@ -101,7 +101,7 @@ def read_back(mlflow: Any, uri: str, folder: str) -> Iterator[tuple[PipelineMode
 
 
 def in_lake(mlflow: Any, registered: Any, lake_root: str) -> str:
-    """URI of a registered version (MLflow's ModelVersion) in the lake, brought there unless it is.
+    """URI of a registered version (MLflow's ModelVersion) in the lake, copied there if necessary.
 
     Raises: ArtifactDigestError unless it is what was registered.
     """

@@ -1,4 +1,4 @@
-"""MLflow, reached so that a missing server is told at once, and no artifact is ever unpickled."""
+"""Connects to MLflow: a missing server is reported at once, and no artifact is ever unpickled."""
 
 from __future__ import annotations
 
@@ -90,7 +90,8 @@ def run_url(experiment_id: str, run_id: str) -> str:
 
 
 def input_versions(spec: ModelSpec, lake_root: str, version: int) -> dict[str, int]:
-    """The input table's version, and those of every table that it was made from, by its own account."""
+    """The input table's version, and those of every table that it was made from, as recorded in its
+    commit."""
     versions = {spec.input_table: version}
     for entry in history.read(TableRef.parse(spec.input_table), lake_root).accounts:
         # A later version without an account of its own has the same rows: maintenance made it.

@@ -1,20 +1,20 @@
-"""How many rows may break a rule, and how that is put in words."""
+"""How many rows may break a rule, as a number and in words."""
 
 from __future__ import annotations
 
 
 def within(broken: int, of: int, mostly: float) -> bool:
-    """Whether the good share reaches `mostly`; with nothing to consider it does, as in Great Expectations."""
+    """Whether the good share reaches `mostly`; true without rows to consider, as in Great Expectations."""
     return of == 0 or (of - broken) / of >= mostly
 
 
 def lowered(mostly: float, of: int, tolerated: int) -> float:
-    """The share of good rows that is asked for where `tolerated` of the rows may always break the rule."""
+    """The required share of good rows when `tolerated` rows may always break the rule."""
     return min(mostly, max(0, of - tolerated) / of) if of else mostly
 
 
 def allowed_rows(of: int, mostly: float) -> int:
-    """So many of `of` rows may break a rule that asks for the good share `mostly`."""
+    """The number of rows, among `of`, that may break a rule with the required good share `mostly`."""
     allowed = min(of, int(of * (1 - mostly)))
     # The product is rounded; what decides is the quotient.
     while allowed < of and within(allowed + 1, of, mostly):

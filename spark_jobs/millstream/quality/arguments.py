@@ -1,9 +1,9 @@
-"""A rule's arguments as Great Expectations takes them, without importing it.
+"""A rule's arguments as Great Expectations interprets them, without importing it.
 
 It reads bounds by types of its own and writes row conditions as SQL (`expectations/row_conditions.py`,
-`execution_engine/sparkdf_execution_engine.py`, release 1.24). Refused is what it would take for something
-else than is written, and what Spark could not read; tests/support/gate_parity.py proves that the rest is the
-same.
+`execution_engine/sparkdf_execution_engine.py`, release 1.24). Arguments that it would interpret
+differently, or that Spark could not read, are refused; tests/support/gate_parity.py proves that the rest is
+the same.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FLAGS = ("strict_min", "strict_max", "or_equal")
 
 
 def check(expectation_type: str, given: Mapping[str, Any]) -> None:
-    """Raises ContractError when Great Expectations would take an argument for something else."""
+    """Raises ContractError when Great Expectations would interpret an argument differently."""
     condition_sql(given)
     if given.get("row_condition") and expectation_type == _PAIRS_IN_SET:
         raise ContractError("Great Expectations ignores its row_condition: use another expectation")

@@ -1,4 +1,4 @@
-"""The rows that stopped a table, for a person to look at: what they are, and where they came from."""
+"""The first rows that stopped a table, with their origin, for messages and pages."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def with_broken_rows(verdict: Verdict, frame: DataFrame, suite: Suite) -> Verdic
 
 
 def with_source_records(spark: SparkSession, verdict: Verdict, contract: Contract, lake_root: str) -> Verdict:
-    """The verdict whose shown rows have the record as received, as far as the landed files are still there.
+    """The verdict with the shown rows' records as received, as far as the landed files still exist.
 
-    Only unreadable rows are staged with theirs. One action.
+    Only unreadable rows are staged with their records. One action.
     """
     lacking = {row.source_row_id for rule in verdict.blocking for row in rule.rows if row.record is None}
     records = _received(spark, contract, lake_root, {name for name in lacking if name})

@@ -1,7 +1,7 @@
-"""Everything that the gate wants to know about the staged rows, in as few passes over them as it takes.
+"""All counts that the gate needs of the staged rows, in as few passes as possible.
 
-One aggregation counts for all rules. Each key that must be unique takes a grouping more, and distinct values
-one for all of them. What is counted is said in `predicates`; rules count readable rows only.
+One aggregation counts for all rules. Each key that must be unique takes one more grouping, and distinct
+values one more aggregation together. `predicates` defines what is counted; rules count readable rows only.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Counts:
     """Rows of one frame: all, malformed, to be quarantined. By index of a row-level rule: the readable rows
     that its condition selects; of these those over which its share is taken; of these those that break it.
 
-    `metrics` has what a table-level rule looks at, by Great Expectations' name for it. A rule that is neither
-    here nor there could not be counted here.
+    `metrics` has the figure of a table-level rule, by Great Expectations' name for it. A rule that is in
+    none of these could not be counted.
     """
 
     rows: int
@@ -93,8 +93,7 @@ def count(frame: DataFrame, suite: Suite) -> Counts:
 
 
 def _metric(rule: Rule, frame: DataFrame, asked: Column) -> tuple[str, Column] | None:
-    """What a table-level rule looks at in the rows `asked`: Great Expectations' name for it, and the
-    aggregate."""
+    """The figure of a table-level rule over the rows `asked`: Great Expectations' name, and the aggregate."""
     name = METRICS.get(rule.expectation_type)
     if name is None:
         return None
@@ -108,13 +107,13 @@ def _metric(rule: Rule, frame: DataFrame, asked: Column) -> tuple[str, Column] |
 
 
 def _aggregated(frame: DataFrame, asked: dict[str, Column]) -> dict[str, Any]:
-    """One action for all that is asked."""
+    """All aggregates in one action."""
     row = frame.agg(*(column.alias(name) for name, column in asked.items())).collect()[0]
     return row.asDict()
 
 
 def _leaving(frame: DataFrame, suite: Suite, malformed: int, broken: dict[int, int]) -> int:
-    """Rows with at least one reason to leave; an action only where rows may have more than one."""
+    """Number of rows with a reason to leave; an action only if a row may have several reasons."""
     reasons = {rule.index: broken[rule.index] for rule in suite.quarantining if broken[rule.index]}
     counted = [rows for rows in (malformed, *reasons.values()) if rows]
     if len(counted) < 2:

@@ -1,4 +1,4 @@
-"""Values that broke a rule, for a person to look at: some of each rule, from all of the data."""
+"""Examples of values that broke a rule, drawn from all of the data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def examples(frame: DataFrame, suite: Suite, broken: dict[int, int]) -> dict[int
     """Up to `WANTED` broken values of each broken rule, as Great Expectations shows them, by rule index.
 
     `broken` has the number of rows that break each rule. One action for all rules, and one more for each
-    rule of uniqueness; none where nothing is broken. Nulls are no examples.
+    rule of uniqueness; none if nothing is broken. Nulls are no examples.
     """
     rules = [rule for rule in suite.rules if broken.get(rule.index) and not rule.checks_null]
     plain = [rule for rule in rules if not rule.checks_uniqueness]

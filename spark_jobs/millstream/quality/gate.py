@@ -1,9 +1,9 @@
 """The quality gate: Great Expectations' verdict on a staged table, from counts that are taken once.
 
-Judged are exactly the staged rows that publishing would take. Rules judge those that can be read; how many
-cannot is a rule of its own. Our row predicates count them, Great Expectations decides from the counts. That
-both mean the same rows is proven beforehand (tests/support/gate_parity.py) and, for the rows that leave,
-afterwards: publishing counts again what it splits.
+It judges exactly the staged rows that publish would take. Rules judge readable rows; the number of
+unreadable ones is a rule of its own. Our row predicates count, Great Expectations decides from the counts.
+That both mean the same rows is proven by tests/support/gate_parity.py and, for the rows that leave, by
+publish, which counts again.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def run_gate(
 ) -> tuple[Verdict, list[Finding]]:
     """Decide whether `staged` may be published as `table`.
 
-    `absent` says of reference flags why they could not be looked up (`references.absent`).
+    `absent` says for reference flags why they could not be looked up (`references.absent`).
     Returns: the verdict, and Great Expectations' results for Data Docs: of the rules that were checked.
 
     Raises:
@@ -122,8 +122,8 @@ def _judge(rule: Rule, suite: Suite, finding: Finding, counts: Counts) -> RuleVe
 
 
 def with_some_left(verdict: Verdict, replaced: int) -> Verdict:
-    """`verdict` on rows that take the place of `replaced` published ones: fewer rows than these may not all
-    leave, whatever the rules allow each for itself."""
+    """The `verdict` when the rows replace `replaced` published ones: if they are fewer, they may not all go
+    to quarantine, although each rule alone would allow it."""
     if not verdict.passed or not verdict.evaluated == verdict.quarantined_rows < replaced:
         return verdict
     rules = [_none_left(rule) if rule.action == "quarantine" else rule for rule in verdict.rules]
@@ -213,7 +213,7 @@ def _reason(rules: list[RuleVerdict], counts: Counts) -> str:
 
 
 def describe(rule: RuleVerdict) -> str:
-    """One rule's finding in words, for messages."""
+    """One rule's result in words, for messages."""
     if rule.missing and not rule.considered:
         return f"{rule.label}: not checked: {rule.missing}"
     if rule.level == "row" and rule.considered:

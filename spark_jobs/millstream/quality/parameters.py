@@ -1,4 +1,4 @@
-"""What a run says of itself to suites: dates and lengths of its months."""
+"""Parameters that a run gives to suites: dates and lengths of its months."""
 
 from __future__ import annotations
 

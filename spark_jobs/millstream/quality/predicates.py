@@ -1,6 +1,6 @@
 """Row predicates that say, for each expectation, which rows Great Expectations would count as unexpected.
 
-Great Expectations 1.24 counts on Spark but does not hand out the rows, so the split into good and
+Great Expectations 1.24 counts on Spark but does not return the rows, so the split into good and
 quarantined rows is made here, from the same suite. Semantics follow its
 `expectations/metrics/*_map_metrics` (class `_spark` methods): most rules skip nulls, a condition that
 evaluates to null is not counted, and uniqueness counts every member of a group of equals. The counts
@@ -29,8 +29,8 @@ _TIMES = (T.DateType, T.TimestampType, T.TimestampNTZType)
 
 
 def readable(df: DataFrame) -> Column:
-    """True exactly on the rows that rules are about; never null. One that could not be read breaks no rule,
-    its values are null for that reason alone: it counts as malformed."""
+    """True exactly for the rows that rules judge; never null. An unreadable row breaks no rule, because its
+    values are null for that reason alone: it counts as malformed."""
     if MALFORMED not in df.columns:
         return F.lit(True)
     return ~F.coalesce(F.size(F.col(MALFORMED)) > 0, F.lit(False))
@@ -73,10 +73,10 @@ def breaks(rule: Rule, among: Column | None = None) -> Column:
 
 
 def repeats(df: DataFrame, rule: Rule) -> int:
-    """Count the rows that break a uniqueness rule, without moving whole rows as the window of `breaks` does.
+    """Count the rows that break a uniqueness rule, without the window of `breaks`, which moves whole rows.
 
-    Equal keys have equal hashes, so a single action tells that nothing repeats. Only where hashes repeat, the
-    keys themselves are grouped.
+    Equal keys have equal hashes, so one action shows that nothing repeats. Only if hashes repeat, the keys
+    themselves are grouped.
     """
     inside = df.where(considered(rule))
     if not _in_groups(inside.groupBy(F.xxhash64(*rule.columns))):

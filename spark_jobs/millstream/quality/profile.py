@@ -1,7 +1,7 @@
 """A proposed expectation suite, made from the rows of a table, for a person to edit.
 
-It says what these rows are like, which need not be what they should be: a range holds the mistakes that the
-data holds. So only volume and key are proposed as critical.
+It describes these rows with all their mistakes: a range includes wrong values. So only the number of rows and
+the key are proposed as critical.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ REFERENCE = "_ref_"
 
 @dataclass(frozen=True)
 class Profile:
-    """What was found about one column. `low` and `high` are values, or lengths of texts; `low` and `high` of
+    """Figures of one column. `low` and `high` are values, or lengths of texts; `low` and `high` of
     a date or time are text. `values` are all values of a text column that has few. `unbounded` values are NaN
     or infinite: they are in no range and no percentile."""
 
@@ -60,11 +60,11 @@ class Profile:
 def propose(
     frame: DataFrame, table: str, key: Sequence[str], partition_column: str | None = None
 ) -> dict[str, Any]:
-    """A suite in Great Expectations' JSON for `table`, of which `frame` holds rows; those that could not be
-    read say nothing. Two actions.
+    """A suite in Great Expectations' JSON for `table`, made from the rows of `frame`; unreadable ones are
+    left out. Two actions.
 
-    With a `partition_column` (months, YYYY-MM), volume and freshness are said by the parameters that a run
-    gives: `days`, `first_date`, `last_date`.
+    With a `partition_column` (months, YYYY-MM), volume and freshness use the parameters of a run:
+    `days`, `first_date`, `last_date`.
 
     Raises:
         ConfigurationError: there are no rows to make a suite from.

@@ -1,7 +1,7 @@
-"""Rules that look into another table: what they say when that table is not there yet.
+"""Rules that look into another table, when that table does not exist yet.
 
-Every row lacks what cannot be looked up, which says nothing of the rows. So such a rule is told as not
-checked, with what to run first, and not as broken by all rows.
+Then no row has a match, which says nothing about the rows. So such a rule is reported as not checked, with
+the ingest to run first, and not as broken by all rows.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from millstream.transforms import Reference
 
 
 def absent(references: Mapping[str, Reference], inputs: Mapping[str, int]) -> dict[str, str]:
-    """In words, by flag column of `references`, which of their tables were not read: `inputs` are those that
-    were, with their versions."""
+    """For each flag column of `references` whose table was not read, the reason in words; `inputs` are the
+    tables that were read, with their versions."""
     tables = {flag: table for flag, (_, table, _) in references.items() if table not in inputs}
     return {flag: _unpublished(TableRef.parse(table)) for flag, table in tables.items()}
 
@@ -28,7 +28,8 @@ def _unpublished(table: TableRef) -> str:
 def not_checked(rule: RuleVerdict, columns: Sequence[str], absent: Mapping[str, str]) -> RuleVerdict:
     """`rule` as it is, unless it is about one of the `absent` flags: then a warning that says so.
 
-    A critical rule stops the table, or keeps back the rows that break it: nothing is published on trust.
+    A critical rule stops the table, or sends the rows that break it to quarantine: nothing is published
+    unchecked.
     """
     why = "; ".join(sorted({absent[name] for name in columns if name in absent}))
     if not why:

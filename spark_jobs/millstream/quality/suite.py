@@ -2,8 +2,8 @@
 
 A suite file (`expectations/<table>.json`) is what `great_expectations.ExpectationSuite(**json)` takes. Three
 entries of its `meta` are ours: `parameters` (default values of the `$PARAMETER`s that a run may override),
-`malformed_mostly` (share of rows whose values must be readable as their columns' types) and `tolerated_rows`
-(so many rows stop no table, whatever share of it they are).
+`malformed_mostly` (share of rows that must be readable) and `tolerated_rows` (so many rows may break a rule,
+whatever their share).
 """
 
 from __future__ import annotations
@@ -126,13 +126,13 @@ class Rule(BaseModel):
 
     @property
     def reason(self) -> str:
-        """The label, with parameters by their names: the same for each run, so that a person's decision on a
-        row that breaks the rule holds for the next one too."""
+        """The label with parameters by their names: the same in each run, so that a decision about a row that
+        breaks the rule also holds in the next run."""
         return self.model_copy(update={"kwargs": self.written}).label if self.written else self.label
 
     @property
     def label(self) -> str:
-        """What the rule asks for, as a person reads it, for example `origin in set [EWR, JFK, LGA]`."""
+        """The rule in words, for example `origin in set [EWR, JFK, LGA]`."""
         condition = self.kwargs.get("row_condition")
         where = f" where {describe_condition(condition)}" if condition else ""
         return f"{', '.join(self.columns) or 'table'} {self._claim()}{where}"
@@ -239,7 +239,7 @@ class Suite(BaseModel):
         """Read Great Expectations' JSON; `parameters` override the defaults in `meta.parameters`.
 
         Raises:
-            ContractError: not a suite, or an expectation needs a parameter that nobody gives.
+            ContractError: not a suite, or an expectation needs a parameter that has no value.
             UnsupportedExpectationError: a critical row-level expectation has no row predicate, or one that is
                 counted has an argument by which Great Expectations would count other rows.
         """
@@ -301,9 +301,9 @@ class Suite(BaseModel):
         return [rule for rule in self.rules if rule.quarantines]
 
     def share_asked(self, rule: Rule, considered: int) -> float:
-        """The share of good rows below which `rule` fails, of so many that it considers.
+        """The share of good rows below which `rule` fails, for this number of considered rows.
 
-        Of few rows one is a large share already, and would stop all the others.
+        If rows are few, one is a large share already, and would stop all the others.
         """
         if not rule.quarantines:
             return rule.mostly

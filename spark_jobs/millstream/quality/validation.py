@@ -1,7 +1,7 @@
 """Great Expectations' verdict on counted rows. Importing this module costs seconds.
 
-An expectation asks for metrics and decides from their values. Those that `counting` has are handed to it;
-whatever needs others is evaluated by Great Expectations itself, on the same frame.
+An expectation asks for metrics and decides from their values. `counting` supplies them; an expectation that
+needs others is evaluated by Great Expectations itself, on the same frame.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LONGEST_ERROR = 400
 
 @dataclass(frozen=True)
 class Finding:
-    """What Great Expectations says about one rule; `broken` and `considered` only of row-level rules."""
+    """Great Expectations' result for one rule; `broken` and `considered` only for row-level rules."""
 
     success: bool
     broken: int | None
@@ -49,10 +49,10 @@ class Finding:
 
 
 def configured(suite: Suite) -> dict[int, ExpectationConfiguration]:
-    """The rules as Great Expectations takes them, by rule index.
+    """The rules as Great Expectations' configurations, by rule index.
 
     Raises:
-        ContractError: Great Expectations does not take one of them.
+        ContractError: Great Expectations does not accept one of them.
     """
     return {rule.index: _configuration(rule, suite.name) for rule in suite.rules}
 
@@ -84,7 +84,7 @@ def decide(
 def _asking(
     configuration: ExpectationConfiguration, rule: Rule, suite: Suite, counts: Counts
 ) -> ExpectationConfiguration:
-    """The configuration with the share that the suite asks for of so many rows."""
+    """The configuration with the share that the suite requires for this number of rows."""
     considered = counts.considered.get(rule.index, 0)
     share = suite.share_asked(rule, considered)
     if share == rule.mostly:

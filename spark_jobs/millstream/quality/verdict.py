@@ -1,4 +1,4 @@
-"""What the gate found and decided, as JSON that travels with the data."""
+"""The gate's verdict, as JSON that is stored with the data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Word = Literal["passed", "passed with warnings", "failed"]
 
 
 class BrokenRow(BaseModel):
-    """One row that broke a rule, cut to what a person can read.
+    """One row that broke a rule, shortened for display.
 
     `source_row_id` is the landed file and the row's number in it, `file#row`. `values` are those that the
     rule is about, as JSON, or the reasons why the row could not be read; `record` is the row as received.
@@ -30,7 +30,7 @@ class BrokenRow(BaseModel):
 
     @property
     def place(self) -> str:
-        """Where the row came from, in words."""
+        """The row's origin, in words."""
         if self.source_row_id is None:
             return "a row"
         file, _, row = self.source_row_id.rpartition("#")
@@ -38,12 +38,13 @@ class BrokenRow(BaseModel):
 
 
 class RuleVerdict(BaseModel):
-    """One rule: what it found and what follows from that.
+    """One rule: its result and the consequence.
 
     `share` is broken / considered rows (0 to 1). Up to `allowed` rows may break a row-level rule, as
     `allowed_by` says. `rows` are some of those that stopped a table. `observed` is a table-level rule's
     figure, or the error that kept the rule from being evaluated. `success` is Great Expectations' verdict.
-    `missing` says in words what the rule looks into and is not there yet: it says nothing of the rows then.
+    `missing` names in words the table that the rule needs and that does not exist yet: then the rule was not
+    checked.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -68,7 +69,7 @@ class RuleVerdict(BaseModel):
 
     @property
     def word(self) -> str:
-        """What follows from the rule, for a person: broken within its allowance it warns of nothing."""
+        """The consequence in words; a rule broken within its allowance is no warning."""
         if self.action != "warn":
             return {"ok": "ok", "quarantine": "to quarantine", "block": "failed"}[self.action]
         if self.missing:
@@ -128,11 +129,11 @@ def word(passed: bool, warnings: int) -> Word:
 
 
 def page_name(table: str, run: str, staged_version: int | None) -> str:
-    """Where the Data Docs page of one validation lies, relative to the site's root."""
+    """The path of a validation's Data Docs page, relative to the site's root."""
     safe = re.sub(r"[^A-Za-z0-9._-]", "_", run)
     return f"{table}/{safe}-v{'none' if staged_version is None else staged_version}.html"
 
 
 def verdict_path(staged_uri: str, lake_root: str) -> str:
-    """Where the verdict on a staged table lies, relative to the lake's root."""
+    """The path of a staged table's verdict, relative to the lake's root."""
     return f"{staged_uri.removeprefix(lake_root.rstrip('/') + '/')}__verdict.json"

@@ -2,7 +2,7 @@
 
 A silver module has
     SCHEMA      StructType of the table; every column has a comment, keys are not nullable
-    KEY         columns that tell two rows apart
+    KEY         columns that identify a row
     REFERENCES  reference checks: flag column -> (own column, other table, its column)
     CHECKS      Delta constraints: name -> SQL
     transform   DataFrame of typed source columns -> DataFrame of SCHEMA's columns and `KEPT`
@@ -29,7 +29,7 @@ Reference = tuple[str, str, str]
 
 
 class Transform(Protocol):
-    """What a module of this package offers."""
+    """The interface of a module of this package."""
 
     SCHEMA: T.StructType
     KEY: tuple[str, ...]
@@ -42,7 +42,7 @@ class Transform(Protocol):
 def transform_of(dataset: str) -> Transform:
     """The transform module of `dataset`.
 
-    Raises: ConfigurationError when there is none; TransformError when it lacks what such a module declares.
+    Raises: ConfigurationError when there is none; TransformError when a required name is missing.
     """
     path = f"spark_jobs/millstream/transforms/{dataset}.py"
     try:

@@ -1,4 +1,4 @@
-"""Docstrings: what public Python code says about itself."""
+"""Docstrings of public Python code."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is done to a lake over time: retention, reconciliation."""
+"""Maintenance of a lake: retention and reconciliation."""

@@ -1,11 +1,11 @@
-"""Do sources, landing, tables, ledger and asset events tell the same story? Each difference in plain words.
+"""Compares landing, tables, ledger and asset events, and says each difference in plain words.
 
     manifests ── the run published? ──▶ accounts in the commits ── sums, rows ──▶ tables
-    (bytes as received?)                         └── told to their readers? ──▶ asset events
+    (bytes as received?)                         └── an event for each? ───▶ asset events
 
-Events are hints: a consumer compares versions and reads everything since its own last run. So a doubled event
-costs one run that does nothing, and a lost one is healed by any later event. Only the newest publish of a
-table can be unknown to its readers, and that is what a repair tells them.
+Events are hints: a consumer compares versions and reads everything since its own last run. So a doubled
+event costs one run that does nothing, and any later event replaces a lost one. Only the newest publish of a
+table can be unknown to its consumers, and only that event is repaired.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ READ_AGAIN = "restore the version before it if nothing was published since, else
 
 
 class Event(BaseModel):
-    """One asset event as Airflow keeps it: the version it tells of and the run it came from."""
+    """One asset event as Airflow stores it: the version it is about and the run that emitted it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -48,7 +48,7 @@ class Event(BaseModel):
 
 
 class Difference(BaseModel):
-    """One thing that does not agree; `extra` is the event that would repair it."""
+    """One difference; `extra` is the event that would repair it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -70,8 +70,8 @@ def compare(
     """Every difference.
 
     Args:
-        deadlines: for each dataset how long a run may take; younger manifests may still be under way.
-        events: for each table that has an asset its events, oldest first.
+        deadlines: for each dataset how long a run may take; younger runs may still be active.
+        events: for each table that has an asset, its events, oldest first.
     """
     storage = Storage(lake_root)
     history_of = history.reader(lake_root)
@@ -93,7 +93,7 @@ def compare(
 
 
 def event_of(entry: Account) -> dict[str, Any]:
-    """What an asset event says of a publish, told again."""
+    """The content of an asset event that repairs a lost one."""
     return {
         "version": entry.version,
         "changed": True,
@@ -128,8 +128,8 @@ def _unpublished(
     events: Sequence[Event],
     before: datetime,
 ) -> list[Difference]:
-    """Runs that landed and neither published, nor found their rows in the table already, nor were followed
-    by runs that published the same partitions."""
+    """Runs that landed and did not publish, unless their rows were in the table already or later runs
+    published the same partitions."""
     done = {account.run for account in published.accounts}
     done |= {run_key(event.run) for event in events if event.run}
     carried_out = [manifest for manifest in manifests if manifest.key in done]
@@ -152,7 +152,7 @@ def _unpublished(
 
 
 def _rows_by_source(published: History, manifests: list[Manifest]) -> list[Difference]:
-    """Rows that the extractor counted against rows that the run accounted for; files are not counted."""
+    """Compares the rows that the extractor counted with those in the run's account; files have no counts."""
     newest: dict[str, Account] = {}
     for entry in published.accounts:
         # A replay's account may be of a part of what its run landed.
@@ -196,7 +196,7 @@ def _accounts(both: Histories, lake_root: str, whole_reads: set[str]) -> list[Di
 def _quarantined(
     published: _Grounds, quarantine: History, lake_root: str, whole_reads: set[str]
 ) -> list[Difference]:
-    """The same of the quarantine, whose commits carry copies of the table's accounts."""
+    """The same for the quarantine, whose commits have copies of the table's accounts."""
     kept = _Grounds(quarantine, published.table, lake_root, whole_reads)
     copies = quarantine.accounts_of(published.table)
     unknown = [
@@ -211,9 +211,9 @@ def _quarantined(
 class _Grounds:
     """What the present rows of `place`, `table` or its quarantine, rest on.
 
-    These are the newest accounts of all partitions, or of all runs where increments were merged, and what was
-    done by hand since. That no longer matters where a later publish has put other rows in its place: of the
-    whole table, of the same partitions, or of all that the source has, if it began to read it afterwards.
+    These are the newest accounts of all partitions, or of all runs where increments were merged, and
+    changes by hand since. A change by hand no longer counts if a later publish has replaced its rows: of
+    the whole table, of the same partitions, or of everything in the source, if it began to read afterwards.
     """
 
     def __init__(self, place: History, table: TableRef, lake_root: str, whole_reads: set[str]) -> None:
@@ -248,7 +248,7 @@ class _Grounds:
 
     @property
     def foreign(self) -> list[str]:
-        """Commits that were no publish, each with what mends it."""
+        """Commits that were no publish, each with its remedy."""
         return [
             f"version {commit.version} was made by {commit.operation}, not by a publish: "
             + (READ_AGAIN if self._by_run else _publish_again(changed))
@@ -256,7 +256,8 @@ class _Grounds:
         ]
 
     def rows(self, count: Literal["written", "quarantined"]) -> list[str]:
-        """The rows against the accounts; that of an increment is of its run, not of all rows."""
+        """Compares the number of rows with the accounts; an increment's is about its run, not about all
+        rows."""
         if self._by_run or self._place.now is None:
             return []
         expected = sum(getattr(entry.partitions[name], count) for name, entry in self._by_partition.items())
@@ -265,7 +266,7 @@ class _Grounds:
         return [] if rows == expected else [f"has {rows} rows, its accounts say {expected}"]
 
     def quarantined(self) -> list[tuple[Account, int]]:
-        """Each account with its quarantined rows, without those that a newer account stands for."""
+        """Each account with its quarantined rows, without partitions that have a newer account."""
         found = {entry.version: (entry, entry.quarantined) for entry in self._by_run.values()}
         for name, entry in self._by_partition.items():
             if entry.run not in self._by_run:
@@ -275,7 +276,7 @@ class _Grounds:
 
 
 def _without_undone(table: TableRef, commits: Sequence[Commit]) -> Iterator[Commit]:
-    """The commits but for a restore and what it has undone, unless that is a publish."""
+    """The commits without restores and what these have undone, unless that includes a publish."""
     kept = iter(commits)
     for commit in kept:
         if commit.restored is None:
@@ -309,13 +310,18 @@ def _events(published: History, events: Sequence[Event]) -> list[Difference]:
             extra = event_of(accounts[version])
             found.append(
                 Difference(
-                    subject=str(table), text=f"{text}: its readers were not told", remedy="event", extra=extra
+                    subject=str(table),
+                    text=f"{text}: its consumers do not know it",
+                    remedy="event",
+                    extra=extra,
                 )
             )
         elif version > min(known, default=newest):
             found.append(
                 Difference(
-                    subject=str(table), text=f"{text}; a later event has told its readers", remedy="none"
+                    subject=str(table),
+                    text=f"{text}; a later event has informed its consumers",
+                    remedy="none",
                 )
             )
     for version in sorted(version for version in known if version > present):

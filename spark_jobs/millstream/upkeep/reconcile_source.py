@@ -1,10 +1,10 @@
 """Has every row of a SQL source been read? Counted by ranges of its key, at the source and in landing.
 
-Compared are rows whose watermark lies before the look-back of the next run: what is committed late behind
-that is never read. Of what has been read since the last run that read all, each key's highest watermark
-counts. More rows at the source than were read are lost rows. Fewer are none: rows were deleted there, or have
-changed since, and the next run reads them. A row that is missed beside one that has changed, in the same
-range, shows only once that has been read; beside one that was deleted, not before all is read again.
+It compares rows whose watermark is before the look-back of the next run, because no run reads rows
+committed there later. For rows read since the last full read, each key's highest watermark counts. If the
+source has more rows than were read, rows were lost. Fewer mean nothing: rows were deleted there, or have
+changed and will be read by the next run. A lost row in the same range as a changed one shows only after
+that one has been read; in the same range as a deleted one, only after a full read.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ KEY, WATERMARK = "key", "watermark"
 
 
 def compare_with_source(contract: Contract, extractor: SqlExtractor, lake_root: str) -> list[Difference]:
-    """Ranges of the key of which the source has more rows than have been read.
+    """Ranges of the key in which the source has more rows than have been read.
 
-    Nothing for what is not loaded by watermark: its next run reads all anew.
+    None for tables that are not loaded by watermark: their next run reads everything.
 
     Raises: what the extractor raises.
     """
@@ -70,7 +70,7 @@ def _since_all_was_read(newest_first: list[Manifest]) -> list[Manifest]:
 
 
 def _keys_read(lake_root: str, manifests: list[Manifest], source: SourceCounts) -> pa.ChunkedArray:
-    """The keys that have been read with a highest watermark before the look-back, sorted."""
+    """The keys whose highest watermark read so far is before the look-back, sorted."""
     storage = Storage(lake_root)
     paths = list(dict.fromkeys(path for manifest in manifests for path in manifest.paths))
     rows = pa.concat_tables(
@@ -94,7 +94,7 @@ def _columns(content: bytes, source: SourceCounts) -> pa.Table:
 
 
 def _ends(keys: pa.ChunkedArray) -> list[Any]:
-    """The last key of each range but the last, of about as many keys each."""
+    """The last keys of ranges of about equal size, without that of the last range."""
     step = -(-len(keys) // RANGES)
     return [keys[place].as_py() for place in range(step - 1, len(keys) - 1, step)] if step else []
 

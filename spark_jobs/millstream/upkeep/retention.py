@@ -1,6 +1,6 @@
-"""What runs leave behind, and when it goes: staged tables, landed bytes, what never landed, event logs.
+"""Deletes what runs leave behind: staged tables, landed files, files never landed, event logs.
 
-Everything here may be run twice, beside anything else, and be cut off at any point.
+Everything here may run twice, at the same time as anything else, and may be interrupted at any point.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from millstream.landing.manifest import (
 
 
 class Removed(BaseModel):
-    """What was there and what of it was (in a dry run: would be) removed."""
+    """What existed, and what of it was (in a dry run: would be) removed."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -80,11 +80,11 @@ def remove_event_logs(storage: Storage, before: datetime, dry_run: bool = False)
 
 
 def remove_unlanded(lake_root: str, dataset: str, before: datetime, dry_run: bool = False) -> Removed:
-    """What runs that did not land have left in the landing zone, and nothing has touched since `before`.
+    """Files in the landing zone of runs that did not land, untouched since `before`.
 
-    That is their notes, objects that no manifest names, and files whose writing was cut off. As for staged
-    tables `before` is further back than any deadline. What younger notes name stays, however old it is: the
-    retry of that run goes on behind it.
+    These are the runs' notes, objects that no manifest names, and incomplete files. `before` is further back
+    than any deadline. What younger notes name is kept, however old, because a retry of that run continues
+    behind it.
     """
     storage = Storage(lake_root)
     # Before the manifests: a run that lands meanwhile writes its manifest first, and drops its notes then.
@@ -125,10 +125,10 @@ def remove_landed(
     dry_run: bool = False,
     lookback: timedelta | int = USUAL_LOOKBACK,
 ) -> Removed:
-    """Bytes that landed before `before`, whose rows are published, and that no other run needs: also not to
-    know again the rows that an increment's `lookback` reads once more.
+    """Files that landed before `before`, whose rows are published, and that no other run needs, nor the next
+    increment to recognise the rows of its `lookback`.
 
-    The manifest stays, and says so. The same bytes fetched again are landed again.
+    The manifest stays and records the removal. The same bytes fetched again are landed again.
     """
     storage = Storage(lake_root)
     table = TableRef(zone="silver", name=dataset)
@@ -159,7 +159,7 @@ def _is_read_again(manifest: Manifest, reached: str | None, lookback: timedelta 
 
 def _forget(storage: Storage, manifest: Manifest, needed: set[str], now: datetime) -> None:
     removed = [path for path in (*manifest.paths, *manifest.replaced) if path not in needed]
-    # Said first: bytes that are gone without a word would look damaged.
+    # Recorded first: files missing without a record would look damaged.
     if removed and manifest.removed_at is None:
         replace_manifest(storage, manifest.model_copy(update={"removed_at": now}))
     for path in removed:
