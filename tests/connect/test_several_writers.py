@@ -50,7 +50,7 @@ def test_a_submitted_job_and_the_server_write_one_table_at_once(server: Settings
         "MILLSTREAM_LAKE_ROOT": chain.root,
         "AIRFLOW_CONN_SUBMITTED": json.dumps({"conn_type": "spark", "host": "local[1]"}),
     }
-    script = str(Path(__file__).with_name("submitted_load.py"))
+    script = str(Path(__file__).parents[1] / "support" / "submitted_load.py")
     with sessions.connect(server.connect_url, f"{chain.root}/1", [], tag="beside") as chain.spark:
         chain.load_bronze(JANUARY)
         submitted = subprocess.Popen(

@@ -16,10 +16,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from fault_report import Report
 
 from millstream.lake.log_store import LOG_STORE
 from tests.support import jvm, power_loss
+from tests.support.fault_report import Report
 from tests.support.harness import fault_classpath, until
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]

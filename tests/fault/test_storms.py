@@ -19,15 +19,15 @@ from tempfile import TemporaryDirectory
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
-from fault_report import Report
-from old_files import split
-from storm_writer import Orders
 
 from millstream.lake.tables import TableRef
 from millstream.settings import Settings
 from millstream_stack.services.spark_server import spark_properties
 from tests.support import jvm
+from tests.support.fault_report import Report
 from tests.support.harness import LIBRARIES, until
+from tests.support.old_files import split
+from tests.support.storm_writer import Orders
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(600)]
 
@@ -54,7 +54,7 @@ class SparkProcess:
         self._start()
 
     def _start(self) -> None:
-        script = Path(__file__).with_name("storm_writer.py")
+        script = Path(__file__).parents[1] / "support" / "storm_writer.py"
         with (self.folder / f"{self.name}.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, str(script), self.name, json.dumps(spark_conf(self.folder))],
@@ -116,7 +116,9 @@ def spark_conf(folder: Path) -> dict[str, str]:
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
         "spark.sql.shuffle.partitions": "1",
         "spark.databricks.delta.snapshotPartitions": "1",
+        # A row a commit: compiling takes longer than all the work.
         "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+        "spark.sql.codegen.wholeStage": "false",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
     }

@@ -31,7 +31,7 @@ POLL_S = 0.1
 
 
 def claim_path(lake_root: str) -> Path:
-    return Path(lake_root.removeprefix("file://")) / ".locks" / "writer.lock"
+    return Path(lake_root.removeprefix("file://")) / ".locks" / "stack.lock"
 
 
 def scratch_path(home: Path) -> Path:
