@@ -1,6 +1,7 @@
 package millstream.lake
 
 import java.io.BufferedOutputStream
+import java.net.URI
 import java.nio.channels.{Channels, FileChannel}
 import java.nio.charset.StandardCharsets.UTF_8
 import java.nio.file.StandardCopyOption.ATOMIC_MOVE
@@ -8,9 +9,13 @@ import java.nio.file.StandardOpenOption.{CREATE_NEW, READ, WRITE}
 import java.nio.file.{Files, Path => LocalPath, Paths}
 import java.util.{Iterator => JavaIterator}
 
+import scala.jdk.CollectionConverters._
+
 import io.delta.storage.HadoopFileSystemLogStore
 import org.apache.hadoop.conf.Configuration
 import org.apache.hadoop.fs.Path
+import org.apache.spark.sql.delta.actions.{Action, AddCDCFile, AddFile}
+import org.apache.spark.sql.delta.actions.DeletionVectorDescriptor.INLINE_DV_MARKER
 
 /** Delta's log in a local folder that several processes write.
   *
@@ -18,6 +23,9 @@ import org.apache.hadoop.fs.Path
   * in whichever process: Delta then tries the next version. Delta's own store looks for the name and renames,
   * which are two steps, and a rename replaces. Hadoop's checksum files are left out, because a file and its
   * checksum cannot be replaced in one step.
+  *
+  * The data files that an entry names are forced first: else a power cut could leave a version whose rows are
+  * gone, where it would have left the version before.
   */
 class HardLinkLogStore(conf: Configuration) extends HadoopFileSystemLogStore(conf) {
 
@@ -29,11 +37,13 @@ class HardLinkLogStore(conf: Configuration) extends HadoopFileSystemLogStore(con
       hadoopConf: Configuration): Unit = {
     val target = local(path)
     val aside = local(createTempPath(path))
+    val lines = actions.asScala.toSeq
     try {
-      writeForced(aside, actions)
+      forceData(lines.flatMap(dataFiles(path.getParent.getParent, _)))
+      writeForced(aside, lines)
       if (overwrite) Files.move(aside, target, ATOMIC_MOVE) else putIfAbsent(aside, target)
       // Until the folder is on the disk too, a power cut may take the name back.
-      forceFolder(target.getParent)
+      forceThere(target.getParent)
     } finally Files.deleteIfExists(aside)
   }
 
@@ -44,18 +54,38 @@ class HardLinkLogStore(conf: Configuration) extends HadoopFileSystemLogStore(con
 
   private def local(path: Path): LocalPath = Paths.get(path.toUri.getPath)
 
-  private def writeForced(file: LocalPath, lines: JavaIterator[String]): Unit = {
+  private def writeForced(file: LocalPath, lines: Seq[String]): Unit = {
     val channel = FileChannel.open(file, CREATE_NEW, WRITE)
     try {
       val stream = new BufferedOutputStream(Channels.newOutputStream(channel))
-      lines.forEachRemaining(line => stream.write(s"$line\n".getBytes(UTF_8)))
+      lines.foreach(line => stream.write(s"$line\n".getBytes(UTF_8)))
       stream.flush()
       channel.force(true)
     } finally channel.close()
   }
 
-  private def forceFolder(folder: LocalPath): Unit = {
-    val channel = FileChannel.open(folder, READ)
+  private def dataFiles(table: Path, line: String): Seq[Path] =
+    if (!line.startsWith("{\"add\":") && !line.startsWith("{\"cdc\":")) Seq.empty
+    else
+      Action.fromJson(line) match {
+        case add: AddFile =>
+          val deleted = Option(add.deletionVector).filter(_.storageType != INLINE_DV_MARKER).map(_.absolutePath(table))
+          new Path(table, new Path(new URI(add.path))) +: deleted.toSeq
+        case change: AddCDCFile => Seq(new Path(table, new Path(new URI(change.path))))
+        case _ => Seq.empty
+      }
+
+  /** The files and the folders that they are in; a clone names files of another storage, too. */
+  private def forceData(files: Seq[Path]): Unit = {
+    val present = files
+      .filter(file => Option(file.toUri.getScheme).forall(_ == "file"))
+      .map(local)
+      .filter(Files.exists(_))
+    (present ++ present.map(_.getParent).distinct).foreach(forceThere)
+  }
+
+  private def forceThere(place: LocalPath): Unit = {
+    val channel = FileChannel.open(place, READ)
     try channel.force(true)
     finally channel.close()
   }

@@ -5,6 +5,7 @@ The processes do nothing but commit, so that they meet far more often than in an
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -99,7 +100,7 @@ def test_with_deltas_own_store_one_process_loses_what_it_was_told_is_committed(
     tmp_path: Path, log_store: Path
 ) -> None:
     writers = met(tmp_path, log_store, DELTAS_OWN)
-    assert sorted(writers.acknowledged()) == ["A 0\n", "B 0\n"]
+    assert len(set(writers.acknowledged())) == 2
     assert writers.compare() == (1, 0)
 
 
@@ -107,17 +108,22 @@ def test_with_the_lakes_store_the_second_process_takes_the_next_version(
     tmp_path: Path, log_store: Path
 ) -> None:
     writers = met(tmp_path, log_store, "millstream.fault.MeetingLogStore")
-    assert sorted(writers.logged()) == sorted(writers.acknowledged()) == ["A 0\n", "B 0\n"]
+    assert len(set(writers.acknowledged())) == 2
+    assert sorted(writers.logged()) == sorted(writers.acknowledged())
 
 
-def test_a_loss_of_power_takes_no_acknowledged_entry(tmp_path: Path, log_store: Path) -> None:
+def test_a_loss_of_power_takes_no_acknowledged_entry_and_none_of_its_data(
+    tmp_path: Path, log_store: Path
+) -> None:
     with power_loss.mounted(tmp_path) as (disk, lose_power):
         with LogWriters(disk, log_store, LOG_STORE, "A", 20) as writers:
             os.sync()
             writers.begin()
             assert writers.processes["A"].wait(BOUND_S) == 0
         lose_power()
-        assert writers.logged() == [f"A {number}\n" for number in range(20)]
+        files = [json.loads(entry)["add"]["path"] for entry in writers.logged()]
+        assert files == [f"A-{number}" for number in range(20)]
+        assert [(disk / file).read_text() for file in files] == files
 
 
 @pytest.fixture(params=["disk", "memory"])

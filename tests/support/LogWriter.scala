@@ -7,7 +7,8 @@ import io.delta.storage.LogStore
 import org.apache.hadoop.conf.Configuration
 import org.apache.hadoop.fs.Path
 
-/** Commits entry after entry to a log, each as the next version that is free, as Delta's transactions do.
+/** Commits entry after entry to a log, each as the next version that is free, as Delta's transactions do. An
+  * entry adds a data file, whose content is its own name.
   *
   * Arguments: log store (a class), log (a folder), own name, number of entries, folder of signals. It makes
   * `NAME.ready` there, begins when `go` is there, and writes each acknowledged entry to `NAME.acks`.
@@ -23,7 +24,10 @@ object LogWriter {
     while (!Files.exists(Paths.get(signals, "go"))) Thread.sleep(1)
     var version = 0L
     for (number <- 0 until count.toInt) {
-      val entry = s"$name $number"
+      val file = s"$name-$number"
+      Files.writeString(Paths.get(log).resolveSibling(file), file)
+      val entry =
+        s"""{"add":{"path":"$file","partitionValues":{},"size":1,"modificationTime":0,"dataChange":true}}"""
       while (!commit(store.asInstanceOf[LogStore], log, version, entry, conf)) version += 1
       version += 1
       acknowledged.write(s"$entry\n")
