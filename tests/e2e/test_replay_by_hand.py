@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from millstream.lake import history
-from millstream.lake.tables import TableRef
-from millstream.publishing.decisions import DECISIONS
+from millstream.lake.tables import DECISIONS, TableRef
 from millstream.settings import Settings
 from millstream_stack.clients.airflow_api import AirflowApi, Run, Task
 from millstream_stack.commands.demo import follow

@@ -21,9 +21,9 @@ from pyspark.sql.types import StructType
 from millstream.bronze.loads import landed_rows
 from millstream.bronze.typed import typed
 from millstream.errors import QualityGateError
-from millstream.jobs.publish import row_hash
 from millstream.lake.storage import Storage
 from millstream.landing.manifest import Landing, in_memory, read_manifest
+from millstream.publishing.counts import row_hash
 from millstream.quality.parameters import run_parameters
 from millstream.quality.suite import Suite
 from millstream.settings import CHECKOUT

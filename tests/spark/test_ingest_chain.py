@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from datetime import UTC, date, datetime, timedelta
+from collections import Counter
+from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -18,15 +20,14 @@ from millstream.errors import (
     SourceDataError,
     SupersededError,
 )
-from millstream.jobs import publish
-from millstream.jobs.publish import row_hash
 from millstream.lake import delta, history
 from millstream.lake.accounts import Account
 from millstream.lake.delta import TableDefinition, Transaction, create_table, replace
 from millstream.lake.log_store import LOG_STORE_CONF
-from millstream.lake.tables import TableRef
+from millstream.lake.tables import DECISIONS, TableRef
+from millstream.publishing import write
+from millstream.publishing.counts import row_hash
 from millstream.transforms import transform_of
-from tests.support import ledger_tables
 from tests.support.chain import Chain, contract_of, month_zip, small_suite, suite_of
 
 POSITIVE_DISTANCE = {
@@ -223,22 +224,6 @@ def test_a_failed_gate_leaves_the_table_as_it_was(published: Chain) -> None:
     assert published.run("r3", ["2013-01"])["written"] == 3
 
 
-def test_no_verdict_no_publishing(flights: Chain) -> None:
-    flights.land("r1", ["2013-01"])
-    staged = flights.stage("r1")
-    with pytest.raises(QualityGateError, match="there is no verdict on run r1"):
-        flights.publish("r1", staged, ["2013-01"])
-    assert flights.version() is None
-
-
-def test_a_verdict_on_another_staged_version_is_no_verdict(flights: Chain) -> None:
-    flights.land("r1", ["2013-01"])
-    flights.judge("r1", flights.stage("r1"))
-    staged_again = flights.stage("r1")
-    with pytest.raises(QualityGateError, match="not on staged version"):
-        flights.publish("r1", staged_again, ["2013-01"])
-
-
 def test_duplicates_do_not_count_where_values_must_be_unique(spark: SparkSession, tmp_path: Path) -> None:
     one_flight_a_plane = {
         "type": "expect_column_values_to_be_unique",
@@ -266,15 +251,6 @@ def test_the_content_hash_tells_values_columns_and_nulls_apart(spark: SparkSessi
     found = spark.createDataFrame(rows, "a string, b string, c array<string>")
     hashes = [row[0] for row in found.select(row_hash(found.schema)).collect()]
     assert len(set(hashes)) == len(rows)
-
-
-def test_rows_that_vanish_between_reading_and_publishing_stop_the_run(flights: Chain) -> None:
-    flights.land("r1", ["2013-01"])
-    staged = flights.stage("r1")
-    flights.judge("r1", staged)
-    with pytest.raises(ConservationError, match="5 rows were read from the source but written 4"):
-        flights.publish("r1", {**staged, "rows": 5}, ["2013-01"])
-    assert flights.version() is None
 
 
 def times(rows: DataFrame, each: str) -> DataFrame:
@@ -350,24 +326,6 @@ def test_a_slow_backfill_brings_back_no_older_bytes(published: Chain) -> None:
     }
 
 
-def test_a_month_that_is_no_more_leaves_a_whole_table_and_may_come_back(published: Chain) -> None:
-    published.put("flights/flights_2013-02.csv.zip", month_zip(FEBRUARY))
-    of_tables = {"contract": None, "contract_version": None, "drift": [], "fetch_began": None, "load": "full"}
-
-    def built(run: str, *months: str) -> tuple[bool, set[int]]:
-        published.land(run, list(months))
-        staged = published.stage(run)
-        published.judge(run, staged)
-        changed = published.publish(run, staged, [], **of_tables)["changed"]
-        return changed, {row["flight"] for row in published.rows().collect()}
-
-    january, both = {1545, 1141, 725, 4308}, {1545, 1141, 725, 4308, 1117}
-    assert built("both", "2013-01", "2013-02") == (True, both)
-    assert built("one", "2013-01") == (True, january)
-    assert built("one-again", "2013-01") == (False, january)
-    assert built("both-again", "2013-01", "2013-02") == (True, both)
-
-
 def test_one_run_of_two_months_leaves_what_two_runs_leave(
     published: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -385,58 +343,6 @@ def test_one_run_of_two_months_leaves_what_two_runs_leave(
     assert ("2013-02", 1545) in apart
     published.run("both", ["2013-01", "2013-02"])
     assert left() == apart
-
-
-def test_a_publish_that_is_cleared_alone_brings_back_nothing_made_of_older_tables(published: Chain) -> None:
-    of_tables = {"contract": None, "contract_version": None, "drift": [], "load": "full"}
-    staged = {}
-    for run, rows in (("older", (UA1545, AA1141)), ("newer", (UA1545,))):
-        version = ledger_tables.publish(published.root, "silver.weather", run, read=1)
-        published.put("flights/flights_2013-01.csv.zip", month_zip(*rows))
-        published.land(run, ["2013-01"])
-        staged[run] = published.stage(run)
-        published.judge(run, staged[run])
-        inputs = {"silver.weather": version, "model.delay": 2 - version}
-        assert published.publish(run, staged[run], [], inputs=inputs, **of_tables)["changed"]
-
-    with pytest.raises(
-        SupersededError, match=r"made of earlier versions .* by newer: .* clear its first task"
-    ):
-        published.publish(
-            "older", staged["older"], [], inputs={"silver.weather": 0, "model.delay": 2}, **of_tables
-        )
-    assert [row["flight"] for row in published.rows().collect()] == [1545]
-
-
-@pytest.mark.parametrize(
-    ("theirs", "ours", "newer"),
-    [
-        ({"silver.weather": 1}, {"silver.weather": 0}, True),
-        ({"silver.weather": 1}, {"silver.weather": 1}, False),
-        ({"silver.weather": 0}, {"silver.weather": 1}, False),
-        ({"silver.weather": 1, "silver.planes": 0}, {"silver.weather": 0, "silver.planes": 0}, True),
-        ({"silver.weather": 1, "silver.planes": 0}, {"silver.weather": 0, "silver.planes": 1}, False),
-        # Made by other code, of other tables.
-        ({"silver.weather": 1}, {"silver.weather": 0, "silver.planes": 0}, False),
-        # The table was moved away, and the one in its place has not come as far.
-        ({"silver.weather": 7}, {"silver.weather": 0}, False),
-        # A champion may go back.
-        ({"silver.weather": 1, "model.delay": 3}, {"silver.weather": 1, "model.delay": 2}, False),
-        ({"silver.weather": 0, "ops.decisions": 9}, {"silver.weather": 0}, False),
-    ],
-)
-def test_what_is_made_of_tables_is_as_new_as_they_are(
-    tmp_path: Path, theirs: dict[str, int], ours: dict[str, int], newer: bool
-) -> None:
-    root = f"file://{tmp_path}"
-    for run in ("r1", "r2"):
-        for table in ("silver.weather", "silver.planes"):
-            ledger_tables.publish(root, table, run, read=1)
-
-    had = ledger_tables.account("gold.features", "theirs", read=1, inputs=theirs)
-    entry = ledger_tables.account("gold.features", "ours", read=1, inputs=ours)
-
-    assert publish.is_newer(had, entry, root) == newer
 
 
 def test_what_another_run_has_loaded_meanwhile_is_not_published_as_ones_own(published: Chain) -> None:
@@ -469,7 +375,7 @@ def test_a_publish_that_ended_between_its_commits_is_made_up_for(
 
     flights.put("flights/flights_2013-01.csv.zip", month_zip(UA1545, AA1141))
     with monkeypatch.context() as patch:
-        patch.setattr(publish, "_publish_rows", ended)
+        patch.setattr(write, "_write_rows", ended)
         with pytest.raises(ClusterError, match="was ended"):
             flights.run("r2", ["2013-01"])
     assert flights.rows(flights.table.quarantine).isEmpty()
@@ -478,6 +384,39 @@ def test_a_publish_that_ended_between_its_commits_is_made_up_for(
     assert flights.run("r3", ["2013-01"])["changed"]
     assert [row["flight"] for row in flights.rows(flights.table.quarantine).collect()] == [1141]
     assert not flights.run("r4", ["2013-01"])["changed"]
+
+
+def test_a_publish_reads_each_history_once_before_it_writes(
+    flights: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it decides from one look still holds at the commit: it has the table's turn."""
+    flights.put("flights/flights_2013-01.csv.zip", month_zip(UA1545, AA1141.replace(",1089,", ",-1089,")))
+    flights.run("r1", ["2013-01"])
+    flights.put("flights/flights_2013-01.csv.zip", month_zip(UA1545, B6725.replace(",1576,", ",-1576,")))
+    flights.land("r2", ["2013-01"])
+    staged = flights.stage("r2")
+    flights.judge("r2", staged)
+    sequence = history.read_both(flights.table, flights.root).next_sequence(flights.now())
+
+    opened: list[str] = []
+    before_writing: list[Counter[str]] = []
+    open_log, replace_rows = history._open, write.replace
+
+    def counting(uri: str, version: int | None = None) -> Any:
+        opened.append(uri)
+        return open_log(uri, version)
+
+    def replacing(*arguments: Any, **more: Any) -> None:
+        before_writing.append(Counter(opened))
+        replace_rows(*arguments, **more)
+
+    monkeypatch.setattr(history, "_open", counting)
+    monkeypatch.setattr(write, "replace", replacing)
+    result = flights.publish("r2", staged, ["2013-01"], sequence=sequence)
+    assert (result["changed"], result["quarantined"]) == (True, 1)
+    of_the_quarantine, _ = before_writing
+    places = (flights.table, flights.table.quarantine, DECISIONS)
+    assert of_the_quarantine == {place.uri(flights.root): 1 for place in places}
 
 
 def test_a_table_is_published_by_one_run_at_a_time(published: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -493,15 +432,6 @@ def test_a_table_is_published_by_one_run_at_a_time(published: Chain, monkeypatch
         published.publish("r2", staged, ["2013-01"])
     assert published.rows().count() == 4
     assert published.publish("r2", staged, ["2013-01"])["written"] == 2
-
-
-def test_a_clock_that_was_set_back_loses_nothing(published: Chain) -> None:
-    published.put("flights/flights_2013-01.csv.zip", month_zip(UA1545, AA1141))
-    published.land("r2", ["2013-01"], now=lambda: datetime.now(UTC) - timedelta(hours=1))
-    staged = published.stage("r2")
-    published.judge("r2", staged)
-    assert published.publish("r2", staged, ["2013-01"])["written"] == 2
-    assert {row["flight"] for row in published.rows().collect()} == {1545, 1141}
 
 
 def test_a_session_without_the_log_store_is_refused(flights: Chain, spark: SparkSession) -> None:

@@ -8,7 +8,7 @@ import pytest
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from millstream.lake.delta import literal
+from millstream.lake.sql import literal
 from millstream_stack.commands.sql import read_only
 
 pytestmark = pytest.mark.spark

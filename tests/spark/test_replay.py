@@ -15,14 +15,13 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from millstream.errors import DecisionRefusedError, SourceDataError, SupersededError
+from millstream.errors import DecisionRefusedError, SourceDataError
 from millstream.lake import history
 from millstream.lake.accounts import Account, PartitionCounts
 from millstream.lake.storage import Storage
-from millstream.lake.tables import TableRef
-from millstream.landing.manifest import Landing, in_memory
+from millstream.lake.tables import DECISIONS, TableRef
+from millstream.landing.manifest import Landing, in_memory, read_manifest
 from millstream.publishing import decisions
-from millstream.publishing.decisions import DECISIONS
 from millstream.quality.suite import Suite
 from millstream.upkeep import reconcile
 from millstream.upkeep.retention import remove_landed
@@ -102,9 +101,10 @@ def publish_again(chain: Chain, run: str = "r1", **arguments: Any) -> dict[str, 
 
 
 def staged_by(chain: Chain, run: str, rows: int) -> dict[str, Any]:
-    """What the transform of `run` returned."""
+    """What the transform of `run`, or of a replay of `r1`, returned."""
     uri = chain.table.staging_uri(chain.root, run)
-    return {"staged_uri": uri, "staged_version": 0, "rows": rows, "drift": ()}
+    began = read_manifest(Storage(chain.root), chain.table.name, "r1").fetch_began.isoformat()
+    return {"staged_uri": uri, "staged_version": 0, "rows": rows, "drift": (), "fetch_began": began}
 
 
 def state(chain: Chain) -> dict[str, Any]:
@@ -289,51 +289,6 @@ def test_what_cannot_stand_in_the_table_cannot_be_accepted(flights: Chain) -> No
     assert state(flights) == before
 
 
-def test_a_replay_gives_way_to_a_newer_ingest(flights: Chain) -> None:
-    found = flights.find("q1")
-    assert publish_again(flights, "r2", contract=None, contract_version=2)["changed"]
-    flights.suite = small_suite(ANY_DISTANCE)
-    before = state(flights)
-    with pytest.raises(SupersededError, match="run r1 is not, or no longer"):
-        flights.replay("q1", found)
-    assert state(flights) == before
-
-
-def test_a_replay_gives_way_to_what_its_own_run_has_landed_since(flights: Chain) -> None:
-    (piece,) = flights.find("q1")["pieces"]
-    flights.suite = small_suite(ANY_DISTANCE, KNOWN_PLANE)
-    staged = flights.transform("q1.0", "replay", **piece)
-    flights.judge("q1.0", staged)
-    corrected = UA1545.replace(",1400,", ",1416,")
-    flights.put("flights/flights_2013-01.csv.zip", month_zip(corrected, NEGATIVE, SHORT, B6725, EV4308))
-    assert flights.run("r1", MONTHS)["changed"]
-
-    before = state(flights)
-    with pytest.raises(SupersededError, match="run r1 has landed and published anew"):
-        flights.publish("r1", staged, piece["partitions"], replay="q1")
-    assert state(flights) == before
-
-
-def test_a_newer_ingest_that_waits_for_a_replays_turn_publishes_behind_it(flights: Chain) -> None:
-    """Its try began first, and its bytes are newer: it is not what the replay has superseded."""
-    began = history.read_both(flights.table, flights.root).next_sequence(flights.now())
-    flights.suite = small_suite(ANY_DISTANCE, KNOWN_PLANE)
-    found = flights.find("q1")
-    (replayed,) = flights.replay("q1", found)
-    assert counts(replayed) == (5, 3, 2, 0, 0, 0)
-
-    flights.put("flights/flights_2013-01.csv.zip", month_zip(UA1545))
-    flights.land("r2", MONTHS[:1])
-    staged = flights.stage("r2")
-    flights.judge("r2", staged)
-    assert counts(flights.publish("r2", staged, MONTHS[:1], sequence=began)) == (1, 1, 0, 0, 0, 0)
-    assert published(flights) == {1545, 1117}
-
-    # A later try of its own stays, whichever ends last.
-    with pytest.raises(SupersededError, match="newer attempt"):
-        flights.publish("r2", staged, MONTHS[:1], sequence=began, contract_version=7)
-
-
 def test_when_landed_bytes_are_gone_bronze_is_replayed(flights: Chain) -> None:
     now = datetime.now(UTC)
     assert remove_landed(flights.root, "flights", now, now).removed_files == 2
@@ -435,25 +390,6 @@ def test_an_old_increment_never_overwrites_a_newer_one(planes: Chain) -> None:
     assert counts(dropped) == (3, 1, 0, 1, 1, 0)
     assert planes.rows(planes.table.quarantine).isEmpty()
     assert {row["tailnum"]: row["year"] for row in planes.rows().collect()} == newest
-
-
-def test_a_decision_on_rows_of_two_increments_is_carried_out_on_both(planes: Chain) -> None:
-    """Their accounts have the same counts, and no row that could tell them apart."""
-    planes.suite = small_suite({**NEW, "kwargs": {**NEW["kwargs"], "mostly": 0.0}})
-    increment(planes, "r1", "2013-01-01", N1=(1980, 10))
-    increment(planes, "r2", "2013-02-01", N2=(1981, 20))
-    assert planes.rows(planes.table.quarantine).count() == 2
-    found = planes.find("q1")
-    planes.decide("q1", "drop")
-    assert [counts(result) for result in planes.replay("q1", found)] == [(1, 0, 0, 0, 1, 0)] * 2
-    assert planes.rows(planes.table.quarantine).isEmpty()
-    assert {entry.run: entry.dropped for entry in history.read(planes.table, planes.root).accounts[:2]} == {
-        "r1": 1,
-        "r2": 1,
-    }
-    after = state(planes)
-    assert [result["changed"] for result in planes.replay("q2", found)] == [False, False]
-    assert state(planes) == after
 
 
 def test_a_full_refresh_keeps_a_broken_row_once(planes: Chain) -> None:

@@ -104,6 +104,13 @@ def test_bronze_is_replaced_as_its_dataset_is_loaded(
     assert touched(settings, dag_id)[f"bronze.{name}"].action == action
 
 
+def test_an_increment_is_merged_once_there_is_something_to_merge_it_with(settings: Settings) -> None:
+    """As publishing decides it (`tests/unit/test_decide.py`)."""
+    assert touched(settings, "ingest_planes")["silver.planes"].action == "replaces all rows"
+    publish(settings.lake_root, "silver.planes", "r1", read=2, contract=recorded("planes"))
+    assert touched(settings, "ingest_planes")["silver.planes"].action == "merges by key"
+
+
 def test_features_training_and_scoring_rest_on_the_contracts_of_what_they_are_made_from(
     settings: Settings, lake: str
 ) -> None:

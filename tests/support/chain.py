@@ -18,9 +18,8 @@ from millstream.contracts.contract import Contract
 from millstream.lake import history
 from millstream.lake.accounts import Account
 from millstream.lake.storage import Storage
-from millstream.lake.tables import TableRef
+from millstream.lake.tables import DECISIONS, TableRef
 from millstream.landing.manifest import Landing
-from millstream.publishing.decisions import DECISIONS
 from millstream.settings import CHECKOUT
 from millstream.sources.files import FilesExtractor
 
@@ -97,10 +96,17 @@ class Chain:
         more = {"inputs": staged.get("inputs"), "contract": self.contract.model_dump(mode="json")}
         return self.job("quality_gate", run, **self._judged(staged), suite=self.suite, **more)
 
-    def publish(self, run: str, staged: dict[str, Any], partitions: list[str], **more: Any) -> dict[str, Any]:
+    def publish(
+        self,
+        run: str,
+        staged: dict[str, Any],
+        partitions: list[str],
+        sequence: int | None = None,
+        **more: Any,
+    ) -> dict[str, Any]:
         partition = self.contract.partition
         arguments = {
-            "sequence": history.read_both(self.table, self.root).next_sequence(self.now()),
+            "sequence": sequence or history.read_both(self.table, self.root).next_sequence(self.now()),
             "rows_read": staged["rows"],
             "load": self.contract.load,
             "partitions": partitions,

@@ -18,8 +18,8 @@ from millstream.contracts.contract import Column as ContractColumn
 from millstream.contracts.contract import Contract
 from millstream.errors import SchemaDriftError, SourceDataError
 from millstream.lake import history
-from millstream.lake.delta import literal
 from millstream.lake.history import History
+from millstream.lake.sql import literal
 from millstream.lake.staging import WHOLE
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef

@@ -14,9 +14,9 @@ from millstream.contracts.contract import Contract
 from millstream.jobs import JobModel
 from millstream.lake import history
 from millstream.lake.staging import SOURCE_ROW_ID
-from millstream.lake.tables import WHOLE, TableRef
+from millstream.lake.tables import DECISIONS, WHOLE, TableRef
 from millstream.publishing import quarantine
-from millstream.publishing.decisions import DECISIONS, refusal, standing
+from millstream.publishing.decisions import refusal, standing
 from millstream.quality.predicates import REASONS
 from millstream.transforms import transform_of
 

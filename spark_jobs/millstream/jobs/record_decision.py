@@ -18,15 +18,15 @@ from millstream.lake.delta import (
     TableDefinition,
     Transaction,
     create_table,
-    literal,
     replace,
     require_writer,
     table_version,
 )
+from millstream.lake.sql import literal
 from millstream.lake.staging import SOURCE_ROW_ID
-from millstream.lake.tables import TableRef
+from millstream.lake.tables import DECISIONS, TableRef
 from millstream.publishing import quarantine
-from millstream.publishing.decisions import DECISIONS, SCHEMA, Action, refusal, standing
+from millstream.publishing.decisions import SCHEMA, Action, refusal, standing
 from millstream.quality.predicates import REASONS
 
 

@@ -25,6 +25,7 @@ from millstream.errors import (
 from millstream.lake import history
 from millstream.lake.history import Snapshot
 from millstream.lake.log_store import LOG_STORE, LOG_STORE_CONF, OF_THIS_PROJECT
+from millstream.lake.sql import literal
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 
@@ -267,10 +268,3 @@ def _column_ddl(column: StructField) -> str:
 
 def _properties(properties: dict[str, str]) -> str:
     return ", ".join(f"{literal(name)} = {literal(value)}" for name, value in properties.items())
-
-
-def literal(text: str) -> str:
-    """`text` as a SQL string literal of Spark's, whatever it holds."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    # Spark puts the value of a setting for `${its.name}` before it parses anything.
-    return "'" + escaped.replace("$", "\\u0024") + "'"

@@ -12,10 +12,10 @@ from pyspark.sql import functions as F
 from pyspark.sql.observation import Observation
 
 from millstream.lake.delta import table_version
+from millstream.lake.tables import SOURCE_ROW_ID as SOURCE_ROW_ID
 from millstream.lake.tables import WHOLE as WHOLE
 
 # Bookkeeping columns of every staged table; none of them is published.
-SOURCE_ROW_ID = "_source_row_id"
 DEFAULTS = {
     "_partition": f"'{WHOLE}'",
     "_malformed": "CAST(array() AS array<string>)",

@@ -14,6 +14,8 @@ Zone = Literal["bronze", "silver", "gold", "ops"]
 ZONES: tuple[str, ...] = get_args(Zone)
 # The one partition of a table that is not cut.
 WHOLE = "all"
+# Landed file and row number of a row, `file#row`: in every staged and published table.
+SOURCE_ROW_ID = "_source_row_id"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,100}")
 # No dot in front: `.` would be the folder that holds the runs, and `..` the one above it.
 RUN_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
@@ -67,3 +69,7 @@ class TableRef(BaseModel):
 
     def __str__(self) -> str:
         return f"{self.zone}.{self.name}"
+
+
+# What people decided about quarantined rows.
+DECISIONS = TableRef(zone="ops", name="decisions")

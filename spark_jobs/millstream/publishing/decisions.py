@@ -17,12 +17,11 @@ from pyspark.sql.types import ArrayType, StringType, StructField, StructType, Ti
 from millstream.lake.checks import breaks
 from millstream.lake.reading import read_at
 from millstream.lake.staging import SOURCE_ROW_ID
-from millstream.lake.tables import TableRef
+from millstream.lake.tables import DECISIONS, TableRef
 from millstream.publishing import quarantine
 from millstream.quality.predicates import MALFORMED, REASONS
 from millstream.transforms import transform_of
 
-DECISIONS = TableRef(zone="ops", name="decisions")
 DECISION = "_decision"
 DECIDED_ON = "_decided_on"
 # A withdrawn decision leaves the row to the rules.

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from collections.abc import Collection
+
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from millstream.lake import history
 from millstream.lake.staging import SOURCE_ROW_ID
-from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
-from millstream.landing.manifest import landed_later
-from millstream.publishing.decisions import DECIDED_ON, DECISION, accepted, newest
+from millstream.publishing.decisions import DECIDED_ON, DECISION, accepted
 from millstream.quality.predicates import REASONS, split
 from millstream.quality.suite import Suite
 from millstream.quality.verdict import Verdict
-from millstream.transforms import transform_of
 
 FATE = "_fate"
 
@@ -31,35 +29,28 @@ def judged(staged: DataFrame, suite: Suite, verdict: Verdict) -> DataFrame:
 
 
 def without_outdated(
-    spark: SparkSession, staged: DataFrame, table: TableRef, lake_root: str, run: str
+    staged: DataFrame, published: DataFrame, key: tuple[str, ...], later: Collection[str]
 ) -> DataFrame:
-    """Rows of `run` whose key a later increment has published are duplicates of it.
+    """Rows whose `key` a later increment has published, from one of the files `later`, are duplicates of it.
 
     Else a run that is replayed or cleared would put old values over new ones.
     """
-    later = landed_later(Storage(lake_root), table.name, run)
-    if not later or history.version(table, lake_root) is None:
-        return staged
-    key = transform_of(table.name).KEY
     landed = F.substring_index(SOURCE_ROW_ID, "#", 1)
-    published = spark.read.format("delta").load(table.uri(lake_root))
     newer = published.where(landed.isin(sorted(later))).select(*key, F.lit(True).alias("_outdated"))
     duplicate = F.col("_duplicate") | F.coalesce(F.col("_outdated"), F.lit(False))
     return staged.join(newer, list(key), "left").withColumn("_duplicate", duplicate).drop("_outdated")
 
 
-def with_fate(
-    spark: SparkSession, staged: DataFrame, table: TableRef, lake_root: str, decisions: int | None
-) -> DataFrame:
-    """The judged rows with `_fate`: deduplicated, dropped, written, accepted or quarantined.
+def with_fate(staged: DataFrame, table: TableRef, decided: DataFrame | None) -> DataFrame:
+    """The judged rows of `table` with `_fate`: deduplicated, dropped, written, accepted or quarantined.
 
-    `decisions` is the version of `ops.decisions`; None when nobody has ever decided anything.
+    `decided` are people's decisions (`decisions.newest`); None when nobody has ever decided anything.
     """
-    if decisions is None:
+    if decided is None:
         staged = staged.withColumn(DECISION, F.lit(None).cast("string"))
         staged = staged.withColumn(DECIDED_ON, F.lit(None).cast("array<string>"))
     else:
-        staged = staged.join(newest(spark, table, lake_root, decisions), SOURCE_ROW_ID, "left")
+        staged = staged.join(decided, SOURCE_ROW_ID, "left")
     fate = (
         F.when(F.col("_duplicate"), "deduplicated")
         .when(F.col(DECISION) == "drop", "dropped")

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import runpy
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, get_args
 
-from pyspark.sql.types import StringType, StructField, StructType
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -20,10 +20,14 @@ from rich.table import Table
 from millstream.contracts.contract import Contract, months
 from millstream.errors import ConfigurationError, ContractError, TrackingError
 from millstream.lake import history
+from millstream.lake.accounts import Scope
 from millstream.lake.delta import require_columns
-from millstream.lake.staging import SOURCE_ROW_ID
+from millstream.lake.history import History
 from millstream.lake.tables import WHOLE, TableRef
 from millstream.publishing.compatibility import Comparison, compare, touched
+from millstream.publishing.decide import scope_of
+from millstream.publishing.request import Load
+from millstream.publishing.write import published_columns
 from millstream.settings import Settings
 from millstream.transforms import transform_of
 from millstream_stack.clients.mlflow_api import MlflowApi
@@ -37,7 +41,12 @@ DAG_ID = re.compile(r"[a-z][a-z0-9_]*")
 # One month, or the first and the last of several.
 PARTITIONS = re.compile(r"([^:]+)(?::([^:]+))?")
 REGISTERS = "registers a version, which gets the alias champion, challenger or none"
-WRITES = {"full": "replaces all rows", "partition": "replaces these partitions", "watermark": "merges by key"}
+# Of the scopes that publishing decides (`millstream.publishing.decide.scope_of`).
+WRITES: dict[Scope, str] = {
+    "table": "replaces all rows",
+    "partitions": "replaces these partitions",
+    "rows": "merges by key",
+}
 # What `millstream.jobs.load_bronze.bronze_condition` says.
 WRITES_BRONZE = {
     "full": "replaces all rows",
@@ -109,14 +118,19 @@ def plan_of(settings: Settings, dag_id: str, partitions: str = "") -> Plan:
         )
     datasets = _declared(dag, "dataset")
     contract = _contract(settings, datasets[0]) if datasets else None
+    history_of = history.reader(root)
     read = _read(dag, contract)
-    chosen = _partitions(dag, partitions, contract, read, root)
-    touches = [Touch(table, "reads", history.read(table, root).published_version) for table in read]
+    chosen = _partitions(dag, partitions, contract, map(history_of, read))
+    touches = [Touch(table, "reads", history_of(table).published_version) for table in read]
     for table in tables:
-        touches += _writes(table, _load(dag, chosen, contract), chosen, contract, root)
+        touches += _writes(table, _load(dag, chosen, contract), chosen, contract, history_of)
     scored = [asset.name.removeprefix("model.") for asset in _triggers(dag) if asset.group == "models"]
     # Features and models rest on contracts too: those of all tables that theirs were made from.
-    contracts = [contract] if contract else [_contract(settings, name) for name in _datasets(settings, read)]
+    contracts = (
+        [contract]
+        if contract
+        else [_contract(settings, name) for name in _datasets(settings, read, history_of)]
+    )
     compared = {one.dataset: compare(one, root) for one in contracts}
     return Plan(
         dag_id=dag_id,
@@ -128,7 +142,7 @@ def plan_of(settings: Settings, dag_id: str, partitions: str = "") -> Plan:
         },
         contracts=list(compared.values()),
         readers={one.dataset: touched(one, root) for one in contracts if compared[one.dataset].breaking},
-        refusals=_refusals(tables, root),
+        refusals=_refusals(map(history_of, tables), root),
     )
 
 
@@ -164,9 +178,7 @@ def _read(dag: DAG, contract: Contract | None) -> list[TableRef]:
     return [TableRef.parse(name) for name in sorted(looked_up)]
 
 
-def _partitions(
-    dag: DAG, asked: str, contract: Contract | None, read: list[TableRef], root: str
-) -> list[str]:
+def _partitions(dag: DAG, asked: str, contract: Contract | None, read: Iterable[History]) -> list[str]:
     """The partitions asked for. Raises ConfigurationError when the DAG cannot have them."""
     if not asked:
         return []
@@ -180,58 +192,64 @@ def _partitions(
         unknown = [name for name in wanted if name not in available]
         known = f"the months of {contract.dataset} are {available[0]} to {available[-1]}"
     else:
-        there = sorted({name for table in read for name in history.read(table, root).latest_by_partition()})
-        unknown = [name for name in wanted if name not in there]
-        known = f"{', '.join(map(str, read))} has {', '.join(there) or 'none'}"
+        present = {str(one.table): one.latest_by_partition() for one in read}
+        months_read = sorted({name for accounts in present.values() for name in accounts})
+        unknown = [name for name in wanted if name not in months_read]
+        known = f"{', '.join(present)} has {', '.join(months_read) or 'none'}"
     if unknown:
         raise ConfigurationError(f"{dag.dag_id}: no such partition: {', '.join(unknown)}; {known}")
     return wanted
 
 
-def _load(dag: DAG, chosen: list[str], contract: Contract | None) -> str:
+def _load(dag: DAG, chosen: list[str], contract: Contract | None) -> Load:
     """How the published table is written; a scoring decides that by the partitions it is asked for."""
     if contract is not None:
         return contract.load
     publish: Any = dag.get_task("publish")
     declared = publish.arguments["load"]
-    return declared if isinstance(declared, str) else "partition" if chosen else "full"
+    if declared in get_args(Load):
+        return cast(Load, declared)
+    return "partition" if chosen else "full"
 
 
 def _writes(
-    table: TableRef, load: str, chosen: list[str], contract: Contract | None, root: str
+    table: TableRef,
+    load: Load,
+    chosen: list[str],
+    contract: Contract | None,
+    history_of: Callable[[TableRef], History],
 ) -> list[Touch]:
-    published = history.read(table, root).latest_by_partition()
-    rows = {name: counts.written for name, (_, counts) in published.items() if name != WHOLE}
+    published = history_of(table)
+    accounts = published.latest_by_partition()
+    rows = {name: counts.written for name, (_, counts) in accounts.items() if name != WHOLE}
+    scope = scope_of(load, published)
     partitions: dict[str, int | None] = {}
-    if load == "partition":
+    if scope == "partitions":
         partitions = {name: rows.get(name) for name in chosen}
-    elif load == "full":
+    elif scope == "table":
         partitions = dict(rows)
-    action = WRITES[load]
-    touches = [Touch(table, action, history.version(table, root), partitions)]
+    touches = [Touch(table, WRITES[scope], published.version, partitions)]
     if contract is not None:
         bronze = TableRef(zone="bronze", name=table.name)
-        touches.insert(0, Touch(bronze, WRITES_BRONZE[load], history.version(bronze, root)))
-    touches.append(
-        Touch(table.quarantine, "replaces its broken rows", history.version(table.quarantine, root))
-    )
+        touches.insert(0, Touch(bronze, WRITES_BRONZE[load], history_of(bronze).version))
+    touches.append(Touch(table.quarantine, "replaces its broken rows", history_of(table.quarantine).version))
     return touches
 
 
-def _refusals(published: list[TableRef], root: str) -> dict[str, str]:
+def _refusals(published: Iterable[History], root: str) -> dict[str, str]:
     """What publish would say of the tables whose columns its transforms no longer make so."""
     found = {}
-    for table in published:
-        made = [*transform_of(table.name).SCHEMA.fields, StructField(SOURCE_ROW_ID, StringType())]
+    for one in published:
         try:
-            uri = table.uri(root)
-            require_columns(uri, StructType(made), history.snapshot(uri))
+            require_columns(one.table.uri(root), published_columns(one.table), one.now)
         except ContractError as error:
-            found[str(table)] = str(error)
+            found[str(one.table)] = str(error)
     return found
 
 
-def _datasets(settings: Settings, read: list[TableRef]) -> list[str]:
+def _datasets(
+    settings: Settings, read: list[TableRef], history_of: Callable[[TableRef], History]
+) -> list[str]:
     """The datasets that `read` are, or were made from, as the tables' accounts tell."""
     found: set[str] = set()
     open_ = list(map(str, read))
@@ -240,8 +258,8 @@ def _datasets(settings: Settings, read: list[TableRef]) -> list[str]:
         if name in found or name.startswith("model."):
             continue
         found.add(name)
-        entry = next(iter(history.read(TableRef.parse(name), settings.lake_root).accounts), None)
-        open_ += entry.inputs if entry else ()
+        account = next(iter(history_of(TableRef.parse(name)).accounts), None)
+        open_ += account.inputs if account else ()
     there = (path.stem for path in (settings.root / "dags" / "datasets").glob("*.yaml"))
     return sorted(name for name in there if f"silver.{name}" in found)
 

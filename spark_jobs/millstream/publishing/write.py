@@ -1,0 +1,234 @@
+"""A publication carried out: the quarantine first, then the table, each in one commit with the account.
+
+Nothing is decided here but what only the rows themselves can tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StringType, StructField, StructType
+
+from millstream.bronze.loads import received_rows
+from millstream.bronze.typed import source_record
+from millstream.contracts.contract import Contract
+from millstream.lake import checks, history
+from millstream.lake.delta import (
+    TableDefinition,
+    Transaction,
+    create_table,
+    merge,
+    replace,
+    table_version,
+)
+from millstream.lake.history import Snapshot
+from millstream.lake.staging import SOURCE_ROW_ID
+from millstream.lake.tables import TableRef
+from millstream.landing.manifest import Manifest
+from millstream.publishing import quarantine
+from millstream.publishing.decide import Publication
+from millstream.publishing.fate import is_dropped, is_published, is_quarantined
+from millstream.publishing.state import LakeState
+from millstream.quality.predicates import MALFORMED, REASONS
+from millstream.transforms import Transform, transform_of
+
+
+@dataclass(frozen=True)
+class Work:
+    """A publication and the rows that it is of: judged, with their fate, those of superseded partitions too.
+
+    `landed` are the files that quarantined rows came from.
+    """
+
+    spark: SparkSession
+    lake_root: str
+    publication: Publication
+    state: LakeState
+    all_rows: DataFrame
+    landed: frozenset[str]
+
+    @property
+    def table(self) -> TableRef:
+        return self.publication.table
+
+    @property
+    def uri(self) -> str:
+        return self.table.uri(self.lake_root)
+
+    @property
+    def module(self) -> Transform:
+        return transform_of(self.table.name)
+
+    @cached_property
+    def columns(self) -> StructType:
+        return published_columns(self.table)
+
+    @property
+    def rows(self) -> DataFrame:
+        superseded = self.publication.superseded
+        return self.all_rows.where(~F.col("_partition").isin(*superseded)) if superseded else self.all_rows
+
+    @property
+    def good(self) -> DataFrame:
+        return self.rows.where(is_published())
+
+    def transaction(self, place: TableRef) -> Transaction:
+        request, account = self.publication.request, self.publication.account
+        writer = f"millstream:{place}:{request.scope}"
+        return Transaction(writer, account.sequence, metadata=account.model_dump_json())
+
+
+def published_columns(table: TableRef) -> StructType:
+    """The table's columns: the transform's, then the id of the source row that each row came from."""
+    source_row = StructField(
+        SOURCE_ROW_ID, StringType(), True, {"comment": "Landed file and row number that this row came from"}
+    )
+    fields = [column for column in transform_of(table.name).SCHEMA.fields if column.name != SOURCE_ROW_ID]
+    return StructType([*fields, source_row])
+
+
+def carry_out(work: Work) -> tuple[int, bool]:
+    """Write what the publication says; the table's version, and whether it has changed.
+
+    Raises: TransformError when rows that stay break a check that the table gets; SupersededError when a newer
+    attempt has committed meanwhile.
+    """
+    changed = work.publication.changed and not (work.publication.may_be_known and _is_known(work))
+    with _checks_applied(work, changed):
+        if changed:
+            if work.publication.has_quarantine:
+                _write_quarantine(work)
+            _write_rows(work)
+        # Constraints that come now make a version that is no news.
+        return table_version(work.uri), changed
+
+
+def _is_known(work: Work) -> bool:
+    """Whether the table has every row of an increment already."""
+    columns = [name for name in work.columns.fieldNames() if name != SOURCE_ROW_ID]
+    return work.good.select(*columns).exceptAll(_present(work).select(*columns)).isEmpty()
+
+
+def _present(work: Work) -> DataFrame:
+    """The table's rows; columns that its transform has now and the table does not have yet are null."""
+    rows = work.spark.read.format("delta").load(work.uri)
+    more = [column for column in work.columns.fields if column.name not in rows.columns]
+    return rows.withColumns({column.name: F.lit(None).cast(column.dataType) for column in more})
+
+
+@contextmanager
+def _checks_applied(work: Work, changed: bool) -> Iterator[None]:
+    """The table's constraints as the transform's CHECKS are now, before and after the rows are published.
+
+    Where the checks have changed, the rows that stay are looked at first.
+    Raises: TransformError when some break a check; nothing has changed then.
+    """
+    wanted, present = work.module.CHECKS, work.state.histories.table.now
+    if present is None or not checks.differ(present.properties, wanted):
+        yield
+        return
+    staying = _staying(work, changed)
+    if error := checks.broken(
+        staying, wanted, work.module.KEY, work.table.name, f"{work.table}, published already"
+    ):
+        raise error
+    checks.drop_outdated(work.spark, work.uri, present.properties, wanted)
+    yield
+    written = history.snapshot(work.uri)
+    assert written is not None
+    # A check may be on a column that is as new as it is, without a row that has a value there.
+    _define(work, written)
+    checks.add_missing(work.spark, work.uri, written.properties, wanted)
+
+
+def _staying(work: Work, changed: bool) -> DataFrame:
+    """The rows of the table that publishing leaves as they are."""
+    present = _present(work)
+    if not changed:
+        return present
+    if work.publication.request.load == "watermark":
+        return present.join(work.good.select(*work.module.KEY), list(work.module.KEY), "left_anti")
+    condition = work.publication.condition
+    return present.where(f"NOT ({condition})" if condition else "false")
+
+
+def _define(work: Work, present: Snapshot | None) -> None:
+    """Creates the table, or gives it the columns that it lacks."""
+    column = work.publication.request.partition_column
+    definition = TableDefinition(
+        work.columns,
+        (work.module.__doc__ or "").split("\n")[0],
+        (column,) if column else (),
+        checks.constraints(work.module.CHECKS),
+    )
+    create_table(work.spark, work.uri, definition, present)
+
+
+def _write_rows(work: Work) -> None:
+    _define(work, work.state.histories.table.now)
+    names, transaction = work.columns.fieldNames(), work.transaction(work.table)
+    if work.publication.scope != "rows":
+        replace(work.good.select(*names), work.uri, work.publication.condition, transaction)
+        return
+    differ = " OR ".join(f"NOT (old.`{name}` <=> new.`{name}`)" for name in names if name != SOURCE_ROW_ID)
+    # What the run had published and may publish no longer goes; what others published stays.
+    rows = work.rows.where(is_published() | is_quarantined() | is_dropped())
+    merge(
+        rows.select(*names, is_published().alias("_keep")),
+        work.uri,
+        work.module.KEY,
+        changed=f"({differ})",
+        withdrawn=f"old.{SOURCE_ROW_ID} = new.{SOURCE_ROW_ID}",
+        transaction=transaction,
+    )
+
+
+def _write_quarantine(work: Work) -> None:
+    """Broken rows, with their reasons; a rerun whose rows are good again empties what it had put there."""
+    request, account = work.publication.request, work.publication.account
+    place = work.table.quarantine
+    broken = work.rows.where(is_quarantined())
+    if work.state.manifest is not None and request.contract is not None and account.quarantined:
+        contract = Contract.from_dict(request.contract, origin="contract")
+        broken = _as_received(work, broken, contract, work.state.manifest)
+    broken = broken.select(
+        *work.columns.fieldNames(),
+        F.col(REASONS),
+        F.col(MALFORMED),
+        F.col("_source_record"),
+        F.col("_partition"),
+        F.lit(request.run).alias("_run"),
+        F.lit(request.contract_version).cast("int").alias("_contract_version"),
+        F.lit(account.suite_version).alias("_suite_version"),
+    )
+    uri = place.uri(work.lake_root)
+    definition = quarantine.definition(work.table, work.columns)
+    create_table(work.spark, uri, definition, work.state.histories.quarantine.now)
+    condition = work.publication.quarantine_condition
+    replace(broken, uri, condition, work.transaction(place), more_columns=True)
+
+
+def _as_received(work: Work, broken: DataFrame, contract: Contract, manifest: Manifest) -> DataFrame:
+    """The broken rows with their `_source_record`, read again from the landed files that they came from: only
+    unreadable ones are staged with it."""
+    files = tuple(file for file in manifest.files if file.path in work.landed)
+    landed = manifest.model_copy(update={"files": files})
+    rows = received_rows(work.spark, contract, work.lake_root, landed)
+    records = rows.select(
+        F.concat_ws("#", "_source_file", "_source_row").alias(SOURCE_ROW_ID),
+        source_record(contract).alias("_record"),
+    ).join(broken.select(SOURCE_ROW_ID), SOURCE_ROW_ID, "left_semi")
+    lost = F.concat(
+        F.lit(f"{contract.dataset}: neither landing nor bronze has the row any more, run the ingest again: "),
+        F.col(SOURCE_ROW_ID),
+    )
+    return (
+        broken.join(records, SOURCE_ROW_ID, "left")
+        .withColumn("_source_record", F.coalesce("_source_record", "_record", F.raise_error(lost)))
+        .drop("_record")
+    )
