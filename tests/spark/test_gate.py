@@ -109,7 +109,7 @@ def test_more_malformed_rows_than_allowed_block(staged: DataFrame) -> None:
     verdict, _ = judge(staged, suite(rows_at_least("critical", 1), malformed_mostly=0.95))
     assert not verdict.passed
     assert verdict.reason == (
-        "every value can be read as its column's type: 1 of 10 rows break it (10%), at most 0 may: "
+        "every value can be read as its column's type: 1 of 10 rows break it (10%), 0 allowed because "
         "malformed_mostly is 0.95"
     )
 
@@ -304,7 +304,7 @@ def test_a_failed_gate_says_what_broke_and_where_to_look(spark: SparkSession, jo
     message = str(refusal.value)
     assert "silver.things is left as it was" in message
     assert (
-        "size values to be between [0, ]: 1 of 9 rows break it (11.11%), at most 0 may: mostly is 0.95"
+        "size values to be between [0, ]: 1 of 9 rows break it (11.11%), 0 allowed because mostly is 0.95"
         in message
     )
     assert "table row count to be between [11, ]: observed 9" in message

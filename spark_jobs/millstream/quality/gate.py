@@ -219,6 +219,7 @@ def describe(rule: RuleVerdict) -> str:
     if rule.level == "row" and rule.considered:
         return (
             f"{rule.label}: {rule.broken:,} of {rule.considered:,} rows break it ({percent(rule.share)}), "
-            f"at most {rule.allowed:,} may: {rule.allowed_by}" + (f": {rule.missing}" if rule.missing else "")
+            f"{rule.allowed:,} allowed because {rule.allowed_by}"
+            + (f": {rule.missing}" if rule.missing else "")
         )
     return rule.label if rule.observed is None else f"{rule.label}: observed {rule.observed}"
