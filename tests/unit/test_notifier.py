@@ -15,7 +15,7 @@ import pytest
 from airflow.sdk import Connection
 
 from millstream import errors
-from millstream.bronze.rows import CORRECT_FORMAT, FETCH_AGAIN
+from millstream.bronze.decoding import FETCH_AGAIN
 from millstream.errors import REMEDY, QualityGateError, SourceDataError, TransformError, printable
 from millstream.formats.checks import ASK_AGAIN, check_file
 from millstream.settings import CHECKOUT
@@ -118,10 +118,10 @@ def calls(name: str) -> list[str]:
 
 def test_what_is_wrong_at_a_source_ends_with_what_to_do() -> None:
     raised = calls("SourceDataError")
-    constants = {f"{{{name}}}" for name in ("ASK_AGAIN", "ASK_OWNER", "FETCH_AGAIN", "CORRECT_FORMAT")}
+    constants = {f"{{{name}}}" for name in ("ASK_AGAIN", "ASK_OWNER", "FETCH_AGAIN")}
     assert len(raised) > 20
     assert not [code for code in raised if REMEDY not in code and not any(name in code for name in constants)]
-    for constant in (ASK_AGAIN, ASK_OWNER, FETCH_AGAIN, CORRECT_FORMAT):
+    for constant in (ASK_AGAIN, ASK_OWNER, FETCH_AGAIN):
         assert REMEDY in constant
 
 

@@ -329,6 +329,6 @@ def _events(published: History, events: Sequence[Event]) -> list[Difference]:
         found.append(Difference(subject=str(table), text=text, remedy="person"))
     for version, times in sorted(told.items()):
         if times > 1:
-            text = f"version {version} was told {times} times; its readers find nothing new and do nothing"
+            text = f"version {version} has {times} events; its consumers find nothing new and skip"
             found.append(Difference(subject=str(table), text=text, remedy="none"))
     return found
