@@ -87,8 +87,8 @@ def test_the_chain_ends_as_the_page_says(runways: Chain) -> None:
     assert [(rule["label"], rule["word"]) for rule in first["verdict"]["warnings"]] == [
         ("_ref_airport in set [True]", "not checked")
     ]
-    found = runways.rows().select("airport", "runway", "length_ft", "width_ft", "surface").collect()
-    assert {tuple(row) for row in found} == {
+    published = runways.rows().select("airport", "runway", "length_ft", "width_ft", "surface").collect()
+    assert {tuple(row) for row in published} == {
         ("EWR", "04L/22R", 11000, 150, "asphalt"),
         ("EWR", "04R/22L", 10000, 150, "asphalt"),
         ("EWR", "11/29", 6726, 150, "asphalt"),

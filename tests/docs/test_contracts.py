@@ -28,5 +28,5 @@ def test_the_types_that_may_be_widened_are_the_codes() -> None:
     shown = set()
     for part in row.split(", "):
         old, *new = re.findall(r"`(\w+)`", part)
-        shown |= {(old, one) for one in new}
+        shown |= {(old, wider) for wider in new}
     assert shown == WIDENINGS

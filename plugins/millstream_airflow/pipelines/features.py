@@ -64,7 +64,7 @@ def changed_inputs(table: str, inputs: list[str]) -> dict[str, int]:
 
     root = catalog.lake_root()
     read = {name: history.read(TableRef.parse(name), root) for name in inputs}
-    versions = {name: one.published_version for name, one in read.items()}
+    versions = {name: input_history.published_version for name, input_history in read.items()}
     absent = [name for name, version in versions.items() if version is None]
     if absent:
         raise AirflowSkipException(f"not published yet: {', '.join(absent)}")
@@ -74,7 +74,9 @@ def changed_inputs(table: str, inputs: list[str]) -> dict[str, int]:
     made = (
         latest is not None
         and latest.code_version == catalog.code_version()
-        and all(one.unchanged_since(latest.inputs.get(name)) for name, one in read.items())
+        and all(
+            input_history.unchanged_since(latest.inputs.get(name)) for name, input_history in read.items()
+        )
     )
     if made and not get_current_context()["params"]["force"]:
         raise AirflowSkipException(f"{table} was already made from these rows by this code: {versions}")

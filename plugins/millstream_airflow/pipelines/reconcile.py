@@ -17,7 +17,7 @@ from millstream_airflow.tasks.spark_job import SparkJobOperator
 if TYPE_CHECKING:
     from millstream.upkeep.reconcile import Difference
 
-# Assets as outlets would tell of every table every day; through an alias only lost events are told.
+# Assets as outlets would emit an event of every table every day; an alias emits only the lost ones.
 REPAIRED = AssetAlias("millstream.repaired")
 
 DOC = """

@@ -101,7 +101,7 @@ def _loaded(text: str) -> Any:
     except (_TwiceError, _ValueError):
         raise
     except (ValueError, OverflowError) as error:
-        # Of an escape that stands for no character.
+        # Of an escape that is no character.
         raise _ValueError(f"line {loader.line + 1}: cannot be read: {error}") from error
     finally:
         loader.dispose()

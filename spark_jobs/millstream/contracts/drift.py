@@ -18,7 +18,7 @@ from millstream.errors import SchemaDriftError, printable
 
 log = logging.getLogger(__name__)
 
-# What a person is told of each kind of change, and what can be done when it stops the run.
+# For each kind of change: the words in messages, and the remedy when it stops the run.
 _WORDS: dict[DriftKind, tuple[str, str]] = {
     "added": ("column added", "name it in the contract, or set drift.added to evolve"),
     "removed": (

@@ -20,7 +20,7 @@ from pyspark.ml import PipelineModel
 from millstream.lake.storage import Storage, local_uri
 from millstream.ml import digest
 
-# What a person needs to load the model; named, because working it out would load the model once more.
+# Requirements to load the model; listed here, because inferring them would load the model again.
 ENVIRONMENT = ("mlflow", "pyspark", "pandas", "numpy")
 
 

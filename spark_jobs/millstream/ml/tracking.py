@@ -18,7 +18,7 @@ CHAMPION = "champion"
 CHALLENGER = "challenger"
 # Of a run: what was decided about the version that was registered from it, and why.
 DECISION_TAG = "millstream.decision"
-# MLflow's own default of 7 tries takes about four minutes to say that nobody answers.
+# MLflow's own default of 7 tries takes about four minutes until it reports that the server does not answer.
 _RETRIES = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
 _SAFE = {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
 # Bars for a terminal; in a log each of their states is a line, and an error.

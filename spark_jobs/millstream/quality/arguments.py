@@ -16,7 +16,10 @@ from typing import Any
 
 from millstream.errors import ContractError
 
-_OPERATORS = {**{one: one for one in ("==", "!=", "<", "<=", ">", ">=", "IN")}, "NOT_IN": "NOT IN"}
+_OPERATORS = {
+    **{operator: operator for operator in ("==", "!=", "<", "<=", ">", ">=", "IN")},
+    "NOT_IN": "NOT IN",
+}
 _PAIRS_IN_SET = "expect_column_pair_values_to_be_in_set"
 _SUM = "expect_multicolumn_sum_to_equal"
 _LENGTHS = "expect_column_value_lengths_"

@@ -106,10 +106,10 @@ def split(df: DataFrame, suite: Suite, broken: Iterable[int] | None = None) -> D
     require_columns(df, rules, suite.name)
     among = readable(df)
     labels = F.array_compact(F.array(*(F.when(breaks(rule, among), F.lit(rule.reason)) for rule in rules)))
-    found = labels if rules else F.array().cast("array<string>")
+    reasons = labels if rules else F.array().cast("array<string>")
     if MALFORMED in df.columns:
-        found = F.concat(F.coalesce(F.col(MALFORMED), F.array().cast("array<string>")), found)
-    return df.withColumn(REASONS, found)
+        reasons = F.concat(F.coalesce(F.col(MALFORMED), F.array().cast("array<string>")), reasons)
+    return df.withColumn(REASONS, reasons)
 
 
 def require_columns(df: DataFrame, rules: Iterable[Rule], suite: str) -> None:

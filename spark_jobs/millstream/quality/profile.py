@@ -86,7 +86,7 @@ def propose(
             _volume(rows, given.get("days")),
             _uniqueness(key),
             *_freshness(profiles, key, partitioned=bool(months)),
-            *(found for one in profiles for found in _rules(one, rows, key)),
+            *(rule for column in profiles for rule in _rules(column, rows, key)),
         ],
     }
 

@@ -142,7 +142,7 @@ def _evaluated(
     context = gx.get_context(
         mode="ephemeral",
         project_config=DataContextConfig(
-            # Otherwise every context leaves a temporary folder for Data Docs that nobody asked for.
+            # Otherwise every context leaves a temporary folder for Data Docs.
             store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
             progress_bars=ProgressBarsConfig(globally=False),
         ),

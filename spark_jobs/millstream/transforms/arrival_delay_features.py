@@ -37,7 +37,7 @@ _DAY_S = 86_400
 _RECENT_S = 10 * _MINUTE_S
 _DEPARTURE_POINTS = 12
 _OVERDUE_FROM_S = 15 * _MINUTE_S
-# A flight that has not left three hours after its time was probably cancelled; nobody tells us when.
+# A flight that has not left three hours after its time was probably cancelled; when is not known.
 _OVERDUE_POINTS = 18
 _SEEN_AIRCRAFT_S = 20 * 3600
 # A flight's own history reaches from 56 days to 36 hours before it. Landings more than 34 hours after their

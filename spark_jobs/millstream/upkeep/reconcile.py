@@ -43,8 +43,8 @@ class Event(BaseModel):
 
     @classmethod
     def of(cls, extra: Mapping[str, Any] | None, run: str | None) -> Event:
-        told = extra or {}
-        return cls(version=told.get("version"), changed=told.get("changed", True), run=run)
+        fields = extra or {}
+        return cls(version=fields.get("version"), changed=fields.get("changed", True), run=run)
 
 
 class Difference(BaseModel):
@@ -75,21 +75,21 @@ def compare(
     """
     storage = Storage(lake_root)
     history_of = history.reader(lake_root)
-    found: list[Difference] = []
+    differences: list[Difference] = []
     whole_reads: dict[str, set[str]] = {}
     for dataset, deadline in sorted(deadlines.items()):
         table = TableRef(zone="silver", name=dataset)
         manifests = manifests_of(storage, dataset)
-        whole_reads[str(table)] = {one.key for one in manifests if one.watermark_low is None}
-        found += _landing(storage, manifests)
-        found += _unpublished(history_of(table), manifests, events.get(str(table), ()), now - deadline)
-        found += _rows_by_source(history_of(table), manifests)
+        whole_reads[str(table)] = {manifest.key for manifest in manifests if manifest.watermark_low is None}
+        differences += _landing(storage, manifests)
+        differences += _unpublished(history_of(table), manifests, events.get(str(table), ()), now - deadline)
+        differences += _rows_by_source(history_of(table), manifests)
     for table in tables(lake_root):
         both = Histories(history_of(table), history_of(table.quarantine))
-        found += _accounts(both, lake_root, whole_reads.get(str(table), set()))
+        differences += _accounts(both, lake_root, whole_reads.get(str(table), set()))
         if str(table) in events:
-            found += _events(both.table, events[str(table)])
-    return found
+            differences += _events(both.table, events[str(table)])
+    return differences
 
 
 def event_of(entry: Account) -> dict[str, Any]:
@@ -135,8 +135,10 @@ def _unpublished(
     carried_out = [manifest for manifest in manifests if manifest.key in done]
 
     def covered(manifest: Manifest) -> bool:
-        later = [one for one in carried_out if one.fetch_began > manifest.fetch_began]
-        return bool(later) and set(manifest.partitions) <= {name for one in later for name in one.partitions}
+        later = [other for other in carried_out if other.fetch_began > manifest.fetch_began]
+        return bool(later) and set(manifest.partitions) <= {
+            name for other in later for name in other.partitions
+        }
 
     return [
         Difference(
@@ -158,7 +160,7 @@ def _rows_by_source(published: History, manifests: list[Manifest]) -> list[Diffe
         # A replay's account may be of a part of what its run landed.
         if entry.replay is None:
             newest.setdefault(entry.run, entry)
-    found = []
+    differences = []
     for manifest in manifests:
         rows = {file.path: file.rows for file in manifest.files}
         counts = [count for count in rows.values() if count is not None]
@@ -169,12 +171,12 @@ def _rows_by_source(published: History, manifests: list[Manifest]) -> list[Diffe
             # Landed once more since, and not published yet.
             continue
         text = f"run {manifest.run} landed {sum(counts)} rows and accounted for {account.read}"
-        found.append(Difference(subject=str(published.table), text=text, remedy="person"))
-    return found
+        differences.append(Difference(subject=str(published.table), text=text, remedy="person"))
+    return differences
 
 
 def _accounts(both: Histories, lake_root: str, whole_reads: set[str]) -> list[Difference]:
-    """Sums of every account; commits without one, and the rows, of the table and of its quarantine.
+    """Checks sums of accounts, commits without one, and numbers of rows, of the table and its quarantine.
 
     `whole_reads` are the runs that read the table's source from its start.
     """
@@ -189,8 +191,8 @@ def _accounts(both: Histories, lake_root: str, whole_reads: set[str]) -> list[Di
     table = both.table.table
     published = _Grounds(both.table, table, lake_root, whole_reads)
     wrong += published.foreign or published.rows("written")
-    found = [Difference(subject=str(table), text=text, remedy="person") for text in wrong]
-    return found + _quarantined(published, both.quarantine, lake_root, whole_reads)
+    differences = [Difference(subject=str(table), text=text, remedy="person") for text in wrong]
+    return differences + _quarantined(published, both.quarantine, lake_root, whole_reads)
 
 
 def _quarantined(
@@ -267,12 +269,12 @@ class _Grounds:
 
     def quarantined(self) -> list[tuple[Account, int]]:
         """Each account with its quarantined rows, without partitions that have a newer account."""
-        found = {entry.version: (entry, entry.quarantined) for entry in self._by_run.values()}
+        by_version = {entry.version: (entry, entry.quarantined) for entry in self._by_run.values()}
         for name, entry in self._by_partition.items():
             if entry.run not in self._by_run:
-                _, before = found.get(entry.version, (entry, 0))
-                found[entry.version] = (entry, before + entry.partitions[name].quarantined)
-        return list(found.values())
+                _, before = by_version.get(entry.version, (entry, 0))
+                by_version[entry.version] = (entry, before + entry.partitions[name].quarantined)
+        return list(by_version.values())
 
 
 def _without_undone(table: TableRef, commits: Sequence[Commit]) -> Iterator[Commit]:
@@ -282,7 +284,7 @@ def _without_undone(table: TableRef, commits: Sequence[Commit]) -> Iterator[Comm
         if commit.restored is None:
             yield commit
             continue
-        undone = tuple(one for one in commits if commit.restored < one.version < commit.version)
+        undone = tuple(earlier for earlier in commits if commit.restored < earlier.version < commit.version)
         if history.accounts_of(table, undone):
             yield commit
         else:
@@ -296,19 +298,19 @@ def _publish_again(partitions: set[str]) -> str:
 def _events(published: History, events: Sequence[Event]) -> list[Difference]:
     table = published.table
     accounts = {entry.version: entry for entry in published.accounts if entry.version is not None}
-    told = Counter(event.version for event in events if event.version is not None and event.changed)
+    announced = Counter(event.version for event in events if event.version is not None and event.changed)
     if not accounts:
         return []
     known = {event.version for event in events if event.version is not None}
     newest, present = max(accounts), published.version or 0
-    found = []
+    differences = []
     for version in sorted(version for version in accounts if version not in known):
         text = (
             f"version {version} was published by run {accounts[version].run}, and Airflow has no event of it"
         )
         if version == newest and not any(version < later <= present for later in known):
             extra = event_of(accounts[version])
-            found.append(
+            differences.append(
                 Difference(
                     subject=str(table),
                     text=f"{text}: its consumers do not know it",
@@ -317,7 +319,7 @@ def _events(published: History, events: Sequence[Event]) -> list[Difference]:
                 )
             )
         elif version > min(known, default=newest):
-            found.append(
+            differences.append(
                 Difference(
                     subject=str(table),
                     text=f"{text}; a later event has informed its consumers",
@@ -326,9 +328,9 @@ def _events(published: History, events: Sequence[Event]) -> list[Difference]:
             )
     for version in sorted(version for version in known if version > present):
         text = f"Airflow has an event of version {version}, the table ends with {present}: was it restored?"
-        found.append(Difference(subject=str(table), text=text, remedy="person"))
-    for version, times in sorted(told.items()):
+        differences.append(Difference(subject=str(table), text=text, remedy="person"))
+    for version, times in sorted(announced.items()):
         if times > 1:
             text = f"version {version} has {times} events; its consumers find nothing new and skip"
-            found.append(Difference(subject=str(table), text=text, remedy="none"))
-    return found
+            differences.append(Difference(subject=str(table), text=text, remedy="none"))
+    return differences

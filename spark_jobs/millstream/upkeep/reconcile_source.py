@@ -51,11 +51,12 @@ def compare_with_source(contract: Contract, extractor: SqlExtractor, lake_root: 
         ends = _ends(keys) if source.is_ordered_like(keys.type) else []
         counts = source.counts([source.text_of(end) for end in ends])
     texts = [
-        f"its source has {there} rows{_words(source.key, ends, number)} whose {source.watermark} is before "
-        f"{source.before}, and {here} of them were read. {there - here} are missing: they were committed "
-        "later than source.lookback reaches back. Run its ingest with full_refresh, and set a longer lookback"
-        for number, (there, here) in enumerate(zip(counts, _counts(keys, ends), strict=True))
-        if there > here
+        f"its source has {at_source} rows{_words(source.key, ends, number)} whose {source.watermark} is "
+        f"before {source.before}, and {read} of them were read. {at_source - read} are missing: they were "
+        "committed later than source.lookback reaches back. Run its ingest with full_refresh, and set a longer "
+        "lookback"
+        for number, (at_source, read) in enumerate(zip(counts, _counts(keys, ends), strict=True))
+        if at_source > read
     ]
     return [Difference(subject=str(table), text=text, remedy="person") for text in texts]
 

@@ -72,11 +72,11 @@ def remove_event_logs(storage: Storage, before: datetime, dry_run: bool = False)
         if name.startswith("events_")
     ]
     single = [name for name in storage.list("") if name not in folders]
-    found = _remove(storage, [*rolled, *single], before, dry_run)
+    removed = _remove(storage, [*rolled, *single], before, dry_run)
     for folder in folders:
         if not dry_run and not any(name.startswith("events_") for name in storage.list(folder)):
             storage.remove(folder)
-    return found
+    return removed
 
 
 def remove_unlanded(lake_root: str, dataset: str, before: datetime, dry_run: bool = False) -> Removed:
@@ -103,14 +103,14 @@ def _remove(
     dry_run: bool,
     needed: Collection[str] = (),
 ) -> Removed:
-    found = Removed()
+    removed = Removed()
     for path in paths:
         files = storage.files(path)
         old = path not in needed and _untouched(files, before)
-        found = found.plus(files, old)
+        removed = removed.plus(files, old)
         if old and not dry_run:
             storage.remove(path)
-    return found
+    return removed
 
 
 def _untouched(files: Sequence[File], before: datetime) -> bool:
@@ -136,18 +136,25 @@ def remove_landed(
     published, reached = {account.run for account in read.accounts}, read.watermark
     manifests = manifests_of(storage, dataset)
     old = [
-        one
-        for one in manifests
-        if one.fetch_began < before and one.key in published and not _is_read_again(one, reached, lookback)
+        manifest
+        for manifest in manifests
+        if manifest.fetch_began < before
+        and manifest.key in published
+        and not _is_read_again(manifest, reached, lookback)
     ]
-    needed = {path for one in manifests if one not in old for path in (*one.paths, *one.replaced)}
-    found = Removed()
+    needed = {
+        path
+        for manifest in manifests
+        if manifest not in old
+        for path in (*manifest.paths, *manifest.replaced)
+    }
+    removed = Removed()
     for path in sorted({path for manifest in manifests for path in (*manifest.paths, *manifest.replaced)}):
         gone = path not in needed
-        found = found.plus(storage.files(path), gone)
+        removed = removed.plus(storage.files(path), gone)
     for manifest in [] if dry_run else old:
         _forget(storage, manifest, needed, now)
-    return found
+    return removed
 
 
 def _is_read_again(manifest: Manifest, reached: str | None, lookback: timedelta | int) -> bool:
