@@ -53,8 +53,8 @@ def compare_with_source(contract: Contract, extractor: SqlExtractor, lake_root: 
     texts = [
         f"its source has {at_source} rows{_words(source.key, ends, number)} whose {source.watermark} is "
         f"before {source.before}, and {read} of them were read. {at_source - read} are missing: they were "
-        "committed later than source.lookback reaches back. Run its ingest with full_refresh, and set a longer "
-        "lookback"
+        "committed later than source.lookback reaches back. Run its ingest with full_refresh, and set a "
+        "longer lookback"
         for number, (at_source, read) in enumerate(zip(counts, _counts(keys, ends), strict=True))
         if at_source > read
     ]
