@@ -156,13 +156,5 @@ def test_a_task_submits_what_its_golden_file_says_and_its_job_can_read_it(
     jobs.parse(found["job"], found["arguments"])
 
 
-def test_what_an_earlier_version_of_millstream_has_staged_can_be_published(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(FROM_EARLIER_TASKS, "code_version", None)
-    found = submission(TASKS["build_features.publish"], monkeypatch)
-    assert found["arguments"]["code_version"] == CODE_VERSION
-
-
 def test_no_golden_file_is_left_over() -> None:
     assert {path.stem for path in GOLDEN.glob("*.json")} == set(TASKS)

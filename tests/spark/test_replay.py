@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 
 from millstream.errors import DecisionRefusedError, SourceDataError
 from millstream.lake import history
@@ -305,20 +304,6 @@ def test_landed_bytes_that_retention_has_removed_are_told_as_such(flights: Chain
         SourceDataError, match=r"retention has removed what run r1 landed.*clear the run from plan"
     ):
         flights.load_bronze("r1")
-
-
-def test_rows_quarantined_by_an_earlier_version_can_be_decided_on(flights: Chain) -> None:
-    quarantine = flights.table.quarantine
-    unreadable = F.when(F.size("_malformed") > 0, F.col("_source_record"))
-    earlier = flights.rows(quarantine).withColumn("_source_record", unreadable).drop("_malformed")
-    earlier.localCheckpoint().write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(
-        quarantine.uri(flights.root)
-    )
-    with pytest.raises(DecisionRefusedError, match="1 of the chosen rows"):
-        flights.decide("q1", "accept")
-    flights.decide("q1", "accept", reason="_ref_plane")
-    assert counts(publish_again(flights)) == (6, 4, 2, 0, 0, 1)
-    assert "_malformed" in flights.rows(quarantine).columns
 
 
 NEW = {

@@ -122,7 +122,7 @@ def test_rows_that_a_cleared_run_has_landed_and_may_still_publish(lake: str) -> 
 
 def test_rows_that_were_landed_and_not_accounted_for(lake: str) -> None:
     land(lake, "r1", rows=10)
-    version = publish(lake, TABLE, "r1", read=9)
+    version = publish(lake, TABLE, "r1", read=9, fetch_began=NOW - 9 * HOUR)
     assert texts(differences(lake, told(version)), "person") == [
         f"{TABLE}: run r1 landed 10 rows and accounted for 9"
     ]
@@ -130,8 +130,8 @@ def test_rows_that_were_landed_and_not_accounted_for(lake: str) -> None:
 
 def test_a_replay_of_a_part_is_not_taken_for_the_whole(lake: str) -> None:
     land(lake, "r1", rows=10)
-    first = publish(lake, TABLE, "r1", read=10)
-    second = publish(lake, TABLE, "r1", read=4, replay="q1")
+    first = publish(lake, TABLE, "r1", read=10, fetch_began=NOW - 9 * HOUR)
+    second = publish(lake, TABLE, "r1", read=4, fetch_began=NOW - 9 * HOUR, replay="q1")
     assert differences(lake, told(first), told(second, "q1")) == []
 
 

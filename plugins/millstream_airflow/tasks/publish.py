@@ -75,8 +75,6 @@ class PublishOperator(SparkJobOperator):
             **arguments,
             # A later attempt may replace what an earlier one published.
             "sequence": before.next_sequence(context["ti"].start_date),
-            # Not told by what a version before this one has staged.
-            "code_version": arguments["code_version"] or catalog.code_version(),
         }
 
     def execute(self, context: Context) -> dict[str, Any]:

@@ -94,8 +94,7 @@ def _reasons(selection: Mapping[str, Any]) -> list[str]:
 
 def _rows(selection: Mapping[str, Any]) -> list[str]:
     """The example rows of the selection, as a numbered list."""
-    # A selection of an earlier version, which still waits for its answer, has none.
-    examples = selection.get("examples", ())
+    examples = selection["examples"]
     lines = [f"The rows, {len(examples)} of {selection['rows']}:", ""]
     # No table: the panel that shows it is narrow.
     for number, row in enumerate(examples, start=1):

@@ -89,10 +89,10 @@ def loaded_still(lake_root: str, table: TableRef, contract: Contract, manifest: 
             continue
         if noted["run"] == manifest.key:
             changes = CHANGES.validate_python(noted["drift"])
-            columns = noted.get("columns")
+            columns = noted["columns"]
             return Loaded(version, columns, changes, columns == read_as(contract))
-        # Runs of a dataset by watermark lie beside each other. Notes of before 0.2 name no partitions.
-        if contract.load != "watermark" and own & set(noted.get("partitions") or own):
+        # Runs of a dataset by watermark lie beside each other. A load of the whole table names no partitions.
+        if contract.load != "watermark" and own & set(noted["partitions"] or own):
             return None
     return None
 
@@ -162,8 +162,7 @@ def received_changes(
 def as_read_now(bronze: DataFrame, contract: Contract) -> DataFrame:
     """Rows of bronze as `contract` reads them: a column that it had not when they were loaded is in `_added`,
     or has another of its names."""
-    rows = bronze if "_added" in bronze.columns else bronze.withColumn("_added", F.lit(None).cast("string"))
-    added, there = added_values(), {name.lower() for name in rows.columns}
+    added, there = added_values(), {name.lower() for name in bronze.columns}
 
     def values(column: ContractColumn) -> Iterator[Column]:
         for name in (column.name, *column.aliases):
@@ -171,7 +170,7 @@ def as_read_now(bronze: DataFrame, contract: Contract) -> DataFrame:
                 yield F.col(f"`{name}`").cast("string")
             yield added[name]
 
-    return rows.withColumns({one.name: F.coalesce(*values(one)) for one in contract.columns})
+    return bronze.withColumns({one.name: F.coalesce(*values(one)) for one in contract.columns})
 
 
 def changes_of_bronze(
@@ -187,7 +186,6 @@ def changes_of_bronze(
     never delivered, would be null.
     """
     if columns is None or columns == read_as(contract):
-        # Loads of before 0.2 did not note what they looked for.
         return recorded
     left_out = {change.column for change in recorded if change.kind == "removed" and change.rows is None}
     keys = rows.select(F.explode(F.map_keys(added_values())).alias("name")).distinct().orderBy("name")

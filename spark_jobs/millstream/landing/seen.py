@@ -152,7 +152,7 @@ def standing_manifests(storage: Storage, dataset: str) -> list[Manifest]:
         one
         for one in reversed(manifests_of(storage, dataset))
         # A run that has landed anew since it published has yet to publish that.
-        if one.removed_at is None and published.get(one.key, set()) & {None, one.fetch_began}
+        if one.removed_at is None and one.fetch_began in published.get(one.key, ())
     ]
 
 

@@ -77,8 +77,7 @@ def standing(
         _made(spark, table, lake_root, version)
         .groupBy("source_row_id")
         .agg(F.max_by(F.struct("action", "partition", "source_run", "reasons"), "decided_at").alias("newest"))
-        # Decisions from before these columns were there do not say what to publish again.
-        .where("newest.action <> 'withdraw' AND newest.source_run IS NOT NULL")
+        .where("newest.action <> 'withdraw'")
         .select(
             F.col("source_row_id").alias(SOURCE_ROW_ID),
             F.col("newest.partition").alias("_partition"),
@@ -90,16 +89,14 @@ def standing(
 
 
 def _made(spark: SparkSession, table: TableRef, lake_root: str, version: int) -> DataFrame:
-    """All decisions on rows of `table`, with null in columns that `ops.decisions` had not at `version`."""
-    made = read_at(spark, str(DECISIONS), lake_root, version).where(F.col("table") == str(table))
-    missing = [column for column in SCHEMA.fields if column.name not in made.columns]
-    return made.select("*", *(F.lit(None).cast(one.dataType).alias(one.name) for one in missing))
+    """All decisions on rows of `table`."""
+    return read_at(spark, str(DECISIONS), lake_root, version).where(F.col("table") == str(table))
 
 
 def accepted(table: TableRef) -> Column:
     """Whether a person has accepted a broken row, and in spite of all the rules that it breaks now: nobody
-    has seen a later rule broken. Decisions of before 0.2 that name no rules are for all."""
-    known = F.coalesce(F.size(F.array_except(REASONS, DECIDED_ON)) == 0, F.lit(True))
+    has seen a later rule broken."""
+    known = F.size(F.array_except(REASONS, DECIDED_ON)) == 0
     return (F.col(DECISION) == "accept") & known & acceptable(table)
 
 

@@ -35,14 +35,7 @@ def rows_at(
     spark: SparkSession, table: TableRef, lake_root: str, version: int, reason: str = "", partition: str = ""
 ) -> DataFrame:
     """The rows that `table`'s quarantine had at `version`, as `chosen`."""
-    rows = read_at(spark, str(table.quarantine), lake_root, version)
-    if MALFORMED not in rows.columns:
-        rows = rows.withColumn(MALFORMED, F.lit(None).cast("array<string>"))
-    # Rows from before this column was there had a record only if they were unreadable.
-    unreadable = F.when(F.col("_source_record").isNotNull(), F.col(REASONS))
-    known = F.coalesce(F.col(MALFORMED), unreadable, F.array().cast("array<string>"))
-    rows = rows.withColumn(MALFORMED, known)
-    return chosen(rows, reason, partition)
+    return chosen(read_at(spark, str(table.quarantine), lake_root, version), reason, partition)
 
 
 def chosen(rows: DataFrame, reason: str = "", partition: str = "") -> DataFrame:

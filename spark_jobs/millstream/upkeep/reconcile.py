@@ -167,7 +167,7 @@ def _rows_by_source(published: History, manifests: list[Manifest]) -> list[Diffe
         account = newest.get(manifest.key)
         if account is None or len(counts) < len(rows) or sum(counts) == account.read:
             continue
-        if account.fetch_began not in (None, manifest.fetch_began):
+        if account.fetch_began != manifest.fetch_began:
             # Landed once more since, and not published yet.
             continue
         text = f"run {manifest.run} landed {sum(counts)} rows and accounted for {account.read}"
