@@ -35,7 +35,7 @@ def called(task: Any, *arguments: Any) -> Any:
 def test_extract_lands_nothing_outside_of_landing(lake: Storage, tmp_path: Path, partition: str) -> None:
     (piece,) = called(ingest.plan, "airports")
     with pytest.raises(ConfigurationError, match=r"airports: not a slice .*partition: .*Clear the plan task"):
-        called(ingest.extract, "airports", {**piece, "partition": partition})
+        called(ingest.extract, "airports", {"files": [{**piece["files"][0], "partition": partition}]})
     assert sorted(one.name for one in tmp_path.iterdir()) == ["drop", "lake"]
 
 

@@ -18,6 +18,7 @@ from millstream.sources import (
     FileSlice,
     HttpExtractor,
     HttpSlice,
+    SourceFile,
     SqlExtractor,
     SqlSlice,
 )
@@ -72,7 +73,7 @@ def test_folder(connect, tmp_path):
     connect(conn_type="fs", extra={"path": str(tmp_path)})
     extractor = extractor_for(contract("files"))
     assert isinstance(extractor, FilesExtractor)
-    assert extractor.plan([]) == [FileSlice(path="a.csv")]
+    assert extractor.plan([]) == [FileSlice(files=(SourceFile(path="a.csv"),))]
 
 
 def test_folder_without_a_path(connect):
@@ -211,7 +212,7 @@ def test_reconcile_asks_the_sources_of_the_shipped_contracts(tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("kind", "piece"),
     [
-        ("files", FileSlice(path="a.csv", partition="2013-01")),
+        ("files", FileSlice(files=(SourceFile(path="a.csv", partition="2013-01"),))),
         ("http", HttpSlice(since="2013-01-01T00:00:00Z")),
         ("sql", SqlSlice(number=2, after="N1", upto="N9", since="2013-01-01", until="2013-01-02")),
     ],

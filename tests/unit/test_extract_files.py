@@ -16,6 +16,7 @@ from millstream.contracts.contract import Contract
 from millstream.errors import ConfigurationError, SourceDataError, SourceUnavailableError
 from millstream.lake.storage import NewFile, Storage
 from millstream.landing.manifest import Landing
+from millstream.sources import files
 from millstream.sources.files import FilesExtractor
 
 NOBODY = 65534
@@ -88,10 +89,11 @@ def test_one_slice_a_partition_and_the_bytes_as_they_were(drop, lake):
     os.utime(drop / "in/f_2013-01.csv.zip", (1_357_000_000, 1_357_000_000))
     extractor = FilesExtractor(monthly(), drop)
 
-    assert [piece.model_dump() for piece in extractor.plan(["2013-02", "2013-01"])] == [
-        {"kind": "files", "path": "in/f_2013-01.csv.zip", "partition": "2013-01"},
-        {"kind": "files", "path": "in/f_2013-02.csv.zip", "partition": "2013-02"},
-    ]
+    (piece,) = extractor.plan(["2013-02", "2013-01"])
+    assert piece.model_dump()["files"] == (
+        {"path": "in/f_2013-01.csv.zip", "partition": "2013-01"},
+        {"path": "in/f_2013-02.csv.zip", "partition": "2013-02"},
+    )
     manifest = land(extractor, lake, ["2013-01"])
 
     (file,) = manifest.files
@@ -106,8 +108,28 @@ def test_one_slice_a_partition_and_the_bytes_as_they_were(drop, lake):
 def test_no_partitions_asked_for_means_all_that_is_there(drop):
     for name in ["f_2013-03.csv.zip", "f_2013-01.csv.zip", "f_2013-13.csv.zip", "g_2013-02.csv.zip"]:
         (drop / "in" / name).write_bytes(b"x")
-    planned = FilesExtractor(monthly(), drop).plan([])
-    assert [piece.partition for piece in planned] == ["2013-01", "2013-03"]
+    (planned,) = FilesExtractor(monthly(), drop).plan([])
+    assert [file.partition for file in planned.files] == ["2013-01", "2013-03"]
+
+
+def test_a_slice_is_one_large_file_or_many_small_ones(drop, monkeypatch):
+    monkeypatch.setattr(files, "SLICE_BYTES", 10)
+    for month, size in enumerate([4, 4, 4, 25, 2, 8, 1], start=1):
+        (drop / f"in/f_2013-{month:02d}.csv.zip").write_bytes(b"x" * size)
+    slices = FilesExtractor(monthly(), drop).plan([])
+    months = [[file.partition[-2:] for file in piece.files] for piece in slices]
+    assert months == [["01", "02"], ["03"], ["04"], ["05", "06"], ["07"]]
+
+
+def test_every_bad_file_of_a_slice_is_named(drop, lake):
+    for month, content in [("01", b""), ("02", GOOD_ZIP), ("03", GOOD_ZIP[:-30])]:
+        (drop / f"in/f_2013-{month}.csv.zip").write_bytes(content)
+    with pytest.raises(SourceDataError) as refused:
+        land(FilesExtractor(monthly(), drop), lake)
+    assert str(refused.value).splitlines() == [
+        f"{drop}/in/f_2013-01.csv.zip is empty (0 bytes){AFTERWARDS}",
+        f"{drop}/in/f_2013-03.csv.zip is not a readable zip file: File is not a zip file{AFTERWARDS}",
+    ]
 
 
 def test_file_changed_under_the_same_name_is_landed_beside_the_old_one(drop, lake):

@@ -28,7 +28,7 @@ from millstream.landing.manifest import (
 )
 from millstream.models import model_spec
 from millstream.settings import CHECKOUT, Settings
-from millstream.sources import FileSlice
+from millstream.sources import SourceFile
 
 LAKE = "file:///lake"
 PUBLISH: dict[str, Any] = {
@@ -303,7 +303,7 @@ def test_a_landed_file_lies_in_the_landing_folder(storage: Storage, path: str) -
 @pytest.mark.parametrize("month", [*HOSTILE_NAMES, "2013-13", "../../../../escaped", "all"])
 def test_what_is_fetched_is_of_a_month_or_of_none(storage: Storage, month: str) -> None:
     (file,) = read_manifest(storage, "airlines", "manual__1").files
-    for model, good in ((LandedFile, file.model_dump()), (FileSlice, {"path": "a.csv"})):
+    for model, good in ((LandedFile, file.model_dump()), (SourceFile, {"path": "a.csv"})):
         model.model_validate({**good, "partition": "2013-01"})
         with pytest.raises(ValidationError):
             model.model_validate({**good, "partition": month})
@@ -313,9 +313,9 @@ def test_what_is_fetched_is_of_a_month_or_of_none(storage: Storage, month: str) 
     "path", ["", "..", "../a.csv", "a/../../b.csv", "/etc/passwd", "a\n.csv", "a\x00.csv"]
 )
 def test_a_slices_file_lies_below_the_connections_folder(path: str) -> None:
-    FileSlice(path="in/a b.csv")
+    SourceFile(path="in/a b.csv")
     with pytest.raises(ValidationError):
-        FileSlice(path=path)
+        SourceFile(path=path)
 
 
 @pytest.mark.parametrize(

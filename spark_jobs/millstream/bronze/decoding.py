@@ -44,12 +44,12 @@ def decoded(contract: Contract, lake_root: str, parts: Iterable[Part]) -> Iterat
         with storage.reading(path) as stream:
             try:
                 rows = rows_of(stream, contract, piece)
-                yield from _batches(rows, contract.column_names, path, piece.first_row if piece else 1)
+                yield from batches(rows, contract.column_names, path, piece.first_row if piece else 1)
             except UnreadableError as error:
                 raise SourceDataError(f"{path} {error}. {FETCH_AGAIN}") from error
 
 
-def _batches(rows: Rows, columns: list[str], path: str, first_row: int) -> Iterator[pa.RecordBatch]:
+def batches(rows: Rows, columns: list[str], path: str, first_row: int) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
 
     types = {"string": pa.string(), "bigint": pa.int64()}

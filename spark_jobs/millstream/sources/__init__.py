@@ -4,7 +4,7 @@ An extractor takes a contract and a resolved connection: a folder, an HTTP endpo
 or a SQLAlchemy engine. It never sees Airflow. Both steps can be repeated: a retry asks for what is missing.
 """
 
-from millstream.sources.files import FilesExtractor, FileSlice
+from millstream.sources.files import FilesExtractor, FileSlice, SourceFile
 from millstream.sources.http import HttpExtractor, HttpSlice
 from millstream.sources.http_client import HttpEndpoint, Patience
 from millstream.sources.sql import SqlExtractor, SqlSlice
@@ -21,6 +21,7 @@ __all__ = [
     "HttpSlice",
     "Patience",
     "Slice",
+    "SourceFile",
     "SqlExtractor",
     "SqlSlice",
 ]

@@ -1,4 +1,4 @@
-"""Files in a folder: copied as they are, by content, one slice a file."""
+"""Files in a folder: copied as they are, by content; a slice is one large file, or many small ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from millstream.contracts.contract import Contract, FilesSource, Month, is_month
 from millstream.errors import ConfigurationError, SourceDataError, SourceUnavailableError
@@ -22,15 +22,16 @@ from millstream.landing.manifest import LandedFile, Landing
 PLACEHOLDER = "{partition}"
 # A task of Spark reads about so much.
 PIECE_BYTES = 1 << 26
+# A task of its own costs a small file more time than the copy.
+SLICE_BYTES = 1 << 26
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-class FileSlice(BaseModel):
+class SourceFile(BaseModel):
     """One file, relative to the connection's folder."""
 
     model_config = ConfigDict(frozen=True)
 
-    kind: Literal["files"] = "files"
     path: str
     partition: Month | None = None
 
@@ -40,6 +41,15 @@ class FileSlice(BaseModel):
         if not path or path.startswith("/") or ".." in path.split("/") or CONTROL.search(path):
             raise ValueError(f"not a file below the connection's folder: {path!r}")
         return path
+
+
+class FileSlice(BaseModel):
+    """The files that one task fetches, one after the other."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["files"] = "files"
+    files: tuple[SourceFile, ...] = Field(min_length=1)
 
 
 class FilesExtractor:
@@ -58,37 +68,59 @@ class FilesExtractor:
         self._piece_bytes = piece_bytes
 
     def plan(self, partitions: Sequence[str], watermark: str | None = None) -> list[FileSlice]:
-        """One slice for each partition, or for the one file of an unpartitioned dataset.
+        """One file for each partition, or the one of an unpartitioned dataset, in slices of `SLICE_BYTES`.
 
         No partitions asked for means all that the folder has. Raises SourceDataError naming every missing
         file, before anything is copied.
         """
         self._check_folder()
-        slices = self._slices(partitions)
-        missing = [self._where(piece) for piece in slices if not self._is_there(piece)]
-        if missing:
+        files = self._files(partitions)
+        sizes = [self._size(file) for file in files]
+        if missing := [self._where(file) for file, size in zip(files, sizes, strict=True) if size is None]:
             raise _missing(missing)
-        return slices
+        slices: list[list[SourceFile]] = []
+        room = 0
+        for file, size in zip(files, sizes, strict=True):
+            assert size is not None
+            if not slices or size > room:
+                slices.append([])
+                room = SLICE_BYTES
+            slices[-1].append(file)
+            room -= size
+        return [FileSlice(files=tuple(each)) for each in slices]
 
     def fetch(self, piece: FileSlice, landing: Landing) -> list[LandedFile]:
-        """Land the slice's file."""
-        path = self._inside(piece.path)
-        where = self._where(piece)
+        """Land the slice's files. Raises SourceDataError naming every file that is no good."""
+        landed: list[LandedFile] = []
+        refused: list[SourceDataError] = []
+        for file in piece.files:
+            try:
+                landed.append(self._land(file, landing))
+            except SourceDataError as error:
+                refused.append(error)
+        if len(refused) > 1:
+            raise SourceDataError("\n".join(map(str, refused)))
+        if refused:
+            raise refused[0]
+        return landed
+
+    def _land(self, file: SourceFile, landing: Landing) -> LandedFile:
+        path = self._inside(file.path)
+        where = self._where(file)
         modified = datetime.fromtimestamp(_status(path, where).st_mtime, UTC)
-        landed = landing.land(
-            source=piece.path,
+        return landing.land(
+            source=file.path,
             name=path.name,
             read=lambda: cast(BinaryIO, _WholeFile(path, where)),
             check=check_file(self._contract, where),
             split=splitter(self._contract, where, self._piece_bytes),
-            partition=piece.partition,
+            partition=file.partition,
             modified=modified,
         )
-        return [landed]
 
-    def _slices(self, partitions: Sequence[str]) -> list[FileSlice]:
+    def _files(self, partitions: Sequence[str]) -> list[SourceFile]:
         if PLACEHOLDER not in self._source.path:
-            return [FileSlice(path=self._source.path)]
+            return [SourceFile(path=self._source.path)]
         wrong = [partition for partition in partitions if not is_month(partition)]
         if wrong:
             raise ConfigurationError(
@@ -96,7 +128,7 @@ class FilesExtractor:
             )
         wanted = sorted(set(partitions)) or self._delivered()
         return [
-            FileSlice(path=self._source.path.replace(PLACEHOLDER, partition), partition=partition)
+            SourceFile(path=self._source.path.replace(PLACEHOLDER, partition), partition=partition)
             for partition in wanted
         ]
 
@@ -131,12 +163,14 @@ class FilesExtractor:
             )
         return resolved
 
-    def _is_there(self, piece: FileSlice) -> bool:
-        with _source_failures(self._where(piece)):
-            return (self._folder / piece.path).is_file()
+    def _size(self, file: SourceFile) -> int | None:
+        """In bytes; None where no file is."""
+        path = self._folder / file.path
+        with _source_failures(self._where(file)):
+            return path.stat().st_size if path.is_file() else None
 
-    def _where(self, piece: FileSlice) -> str:
-        return str(self._folder / piece.path)
+    def _where(self, file: SourceFile) -> str:
+        return str(self._folder / file.path)
 
 
 class _WholeFile(io.RawIOBase):
