@@ -53,13 +53,14 @@ def test_a_submitted_job_and_the_server_write_one_table_at_once(server: Settings
     script = str(Path(__file__).parents[1] / "support" / "submitted_load.py")
     with sessions.connect(server.connect_url, f"{chain.root}/1", [], tag="beside") as chain.spark:
         chain.load_bronze(JANUARY)
-        submitted = subprocess.Popen(
-            [sys.executable, script, "flights", FEBRUARY], env=environment, stderr=subprocess.PIPE, text=True
-        )
+        log = tmp_path / "submitted.log"
+        with log.open("wb") as stream:
+            submitted = subprocess.Popen(
+                [sys.executable, script, "flights", FEBRUARY], env=environment, stdout=stream, stderr=stream
+            )
         while submitted.poll() is None:
             chain.load_bronze(JANUARY)
-        _, told = submitted.communicate()
-        assert submitted.returncode == 0, told
+        assert submitted.returncode == 0, log.read_text()
         chain.load_bronze(JANUARY)
         assert rows_by_run(chain.root) == {JANUARY: ROWS, FEBRUARY: ROWS}
 
