@@ -79,8 +79,7 @@ class Training:
         return jobs.execute(self.spark, "fit_candidate", {**self.common, "candidate": CANDIDATE.name})
 
     def register(self, *fitted: dict[str, Any]) -> dict[str, Any]:
-        locks = f"{self.lake.removeprefix('file://')}/locks"
-        arguments = {**self.common, "candidates": list(fitted), "state_dir": locks}
+        arguments = {**self.common, "candidates": list(fitted)}
         return jobs.execute(self.spark, "register_model", arguments)
 
 

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import pytest
 
-from millstream.errors import ClusterError, ConfigurationError, SourceDataError
+from millstream.errors import ClusterError, SourceDataError
 from millstream.lake.storage import Storage
 from millstream.landing.manifest import (
     Landing,
@@ -265,11 +265,6 @@ def test_run_keys_of_different_runs_differ():
     assert run_key("a" * 300) != run_key("a" * 301)
     assert len(run_key("a" * 300)) == 120
     assert run_key("scheduled__2013-01") == "scheduled__2013-01"
-
-
-def test_lake_root_of_another_kind_is_refused():
-    with pytest.raises(ConfigurationError, match="below file:// only; set MILLSTREAM_LAKE_ROOT"):
-        Storage("s3://bucket/lake")
 
 
 def test_failing_storage_is_a_cluster_error_that_says_where(tmp_path):

@@ -18,7 +18,6 @@ from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.ml.spec import ModelSpec
 from millstream.models import model_spec
-from millstream.settings import Settings
 from millstream_airflow import catalog
 from millstream_airflow.months import of_any_source
 from millstream_airflow.registry import MLFLOW, champion_version, has_version
@@ -103,7 +102,6 @@ def train_dag(name: str) -> DAG:
             arguments={
                 **common,
                 "candidates": fitted.output,
-                "state_dir": str(Settings().home / "locks"),
             },
             doc_md="Test once, log, read back, register, compare with the champion.",
         )

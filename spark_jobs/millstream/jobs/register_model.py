@@ -30,7 +30,7 @@ CHECKED_ROWS = 2_000
 
 
 class Args(JobModel):
-    """`candidates` are the results of `fit_candidate`; `state_dir` holds the promotion lock."""
+    """`candidates` are the results of `fit_candidate`."""
 
     lake_root: str
     run: str
@@ -38,7 +38,6 @@ class Args(JobModel):
     candidates: list[dict[str, Any]]
     input_version: int
     code_version: str
-    state_dir: str
 
 
 class Result(JobModel):
@@ -84,7 +83,7 @@ def run(spark: SparkSession, args: Args) -> Result:
         sha256 = _check_read_back(mlflow, uri, model, test, best.model_uri)
         tags = {**_tags(args, spec, best, found), digest.TAG: sha256}
         contender = promotion.Contender(uri, found["auc_roc"], interval, tags)
-        decision = promotion.decide(mlflow, spec, contender, test, args.lake_root, args.state_dir)
+        decision = promotion.decide(mlflow, spec, contender, test, args.lake_root)
         mlflow.set_tag(tracking.DECISION_TAG, decision.in_words)
         url = tracking.run_url(active.info.experiment_id, active.info.run_id)
     level = logging.WARNING if decision.alias is None else logging.INFO

@@ -9,14 +9,11 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from filelock import FileLock, Timeout
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructField, StructType
 
 from millstream.errors import (
-    ClusterError,
     ConfigurationError,
     ContractError,
     LakeWriterError,
@@ -58,19 +55,10 @@ def require_writer(spark: SparkSession, lake_root: str) -> None:
 def turn(table: TableRef, lake_root: str) -> Iterator[None]:
     """One publish of a table at a time, of whichever DAG: what was looked at still holds at the commit.
 
-    The turn is a locked file beside a local lake's tables; a process that dies gives it back.
     Raises: ClusterError when another publish does not end in time.
     """
-    locks = Path(lake_root.removeprefix("file://")) / ".locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(locks / f"{table}.lock", timeout=TURN_TIMEOUT_S):
-            yield
-    except Timeout as error:
-        raise ClusterError(
-            f"{table}: another run has been publishing it for {TURN_TIMEOUT_S:.0f} s; "
-            "look for a publish task that is still running"
-        ) from error
+    with Storage(lake_root).lock(str(table), TURN_TIMEOUT_S):
+        yield
 
 
 @dataclass(frozen=True)

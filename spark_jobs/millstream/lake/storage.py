@@ -1,32 +1,30 @@
 """Files of the lake outside Spark: paths relative to the lake's root, whole files or none.
 
-Reads and writes go through fsspec. A file appears by rename, so a reader sees all of it or nothing, and a
-process that dies in mid-write leaves nothing that looks like data.
+A file appears by a move, so a reader sees all of it or nothing, and a process that dies in mid-write leaves
+nothing that looks like data.
 """
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, cast
-
-from fsspec.core import url_to_fs
+from typing import BinaryIO
 
 from millstream.errors import ClusterError, ConfigurationError
+from millstream.lake.filesystems import Writer, file_system
 
-SUPPORTED_SCHEMES = ("file",)
 # What a file is called until it is published, as a regular expression.
 PART_NAME = r"\.[0-9a-f]{32}\.part"
+LOCKS = ".locks"
 
 
 @dataclass(frozen=True)
 class File:
-    """A file below the lake's root."""
+    """A file below the lake's root; its size in bytes and its last change (UTC)."""
 
     path: str
     bytes: int
@@ -34,54 +32,60 @@ class File:
 
 
 class Storage:
-    """The lake below `lake_root`, a `file://` URI.
+    """The lake below `lake_root`, a URI of one of `millstream.lake.filesystems`.
 
     Every path is relative to the root and uses `/`. A failing storage raises ClusterError, because another
     try may pass; a root of another kind, and a path that leads out of the root, raise ConfigurationError.
 
-    Paths are looked at, not what lies there: a link in the lake is followed, and only who starts the stack
-    can put one there. Removing a folder removes the links in it, not what they lead to.
+    Paths are looked at, not what lies there: a link in a local lake is followed, and only who starts the
+    stack can put one there. Removing a folder removes the links in it, not what they lead to.
     """
 
     def __init__(self, lake_root: str) -> None:
-        scheme, separator, _ = lake_root.partition("://")
-        if not separator or scheme not in SUPPORTED_SCHEMES:
-            raise ConfigurationError(
-                f"lake root {lake_root!r}: the lake's files can be reached below file:// only; "
-                "set MILLSTREAM_LAKE_ROOT"
-            )
         self.lake_root = lake_root
-        self._fs, self._base = url_to_fs(lake_root)
+        self._fs = file_system(lake_root)
+        self._base = self._fs.root
 
     def exists(self, path: str) -> bool:
         with storage_failures(path):
-            return bool(self._fs.exists(self._at(path)))
+            return self._fs.exists(self._at(path))
 
     def list(self, folder: str) -> list[str]:
         """Names directly below `folder`, sorted; empty when the folder does not exist."""
         with storage_failures(folder):
-            if not self._fs.exists(self._at(folder)):
-                return []
-            return sorted(
-                str(path).rpartition("/")[2] for path in self._fs.ls(self._at(folder), detail=False)
-            )
+            return sorted(self._fs.names(self._at(folder)))
 
     def files(self, path: str) -> tuple[File, ...]:
         """The file at `path`, or all files below that folder; none when there is nothing."""
         with storage_failures(path):
-            found = []
-            for name, one in self._fs.find(self._at(path), detail=True).items():
-                # Another task may have removed it meanwhile: then it is not there.
-                with suppress(FileNotFoundError):
-                    modified = self._fs.modified(name)
-                    found.append(File(str(name).removeprefix(f"{self._base}/"), one["size"], modified))
-            return tuple(found)
+            return tuple(
+                File(file.path.removeprefix(f"{self._base}/"), file.bytes, file.modified)
+                for file in self._fs.files(self._at(path))
+            )
+
+    @contextmanager
+    def lock(self, name: str, timeout_s: float) -> Iterator[None]:
+        """One process at a time, on whichever machine, holds the lock `name` of this lake.
+
+        Raises: ClusterError when another process does not give it back in time.
+        """
+        path = f"{LOCKS}/{name}.lock"
+        with ExitStack() as held:
+            with storage_failures(path):
+                try:
+                    held.enter_context(self._fs.lock(self._at(path), timeout_s))
+                except TimeoutError as error:
+                    raise ClusterError(
+                        f"another process has held the lock {name} of {self.lake_root} for "
+                        f"{timeout_s:.0f} s; look for a task of another run that is still running"
+                    ) from error
+            yield
 
     @contextmanager
     def reading(self, path: str) -> Iterator[BinaryIO]:
         """The file's bytes, seekable. Raises ClusterError also when there is no such file."""
-        with storage_failures(path), self._fs.open(self._at(path), "rb") as stream:
-            yield cast(BinaryIO, stream)
+        with storage_failures(path), self._fs.open(self._at(path)) as stream:
+            yield stream
 
     def read(self, path: str) -> bytes:
         """The whole file. Raises ClusterError also when there is no such file."""
@@ -99,8 +103,7 @@ class Storage:
         """A file that is invisible until it is published; dropped at the end of the block otherwise."""
         hidden = f"{folder}{'/' if folder else ''}.{uuid.uuid4().hex}.part"
         with storage_failures(hidden):
-            self._fs.makedirs(self._at(folder), exist_ok=True)
-            stream = self._fs.open(self._at(hidden), "wb")
+            stream = self._fs.create(self._at(hidden))
         new = NewFile(self, hidden, stream)
         try:
             yield new
@@ -111,8 +114,7 @@ class Storage:
     def rename(self, path: str, target: str) -> None:
         """Move a file in one step, replacing what was at `target`."""
         with storage_failures(target):
-            self._fs.makedirs(self._at(target).rpartition("/")[0], exist_ok=True)
-            self._fs.mv(self._at(path), self._at(target))
+            self._fs.move(self._at(path), self._at(target))
 
     def remove(self, path: str) -> None:
         """Remove a file, or a folder and all below it; nothing happens when there is none.
@@ -123,8 +125,7 @@ class Storage:
         if not set(path.split("/")) - {"", "."}:
             raise ConfigurationError(f"{path!r} is all of {self._base}: correct what names it")
         with storage_failures(path):
-            if self._fs.exists(place):
-                self._fs.rm(place, recursive=True)
+            self._fs.remove(place)
 
     def _at(self, path: str) -> str:
         """The last line of defence: whoever takes paths from outside says more clearly what is wrong."""
@@ -132,13 +133,13 @@ class Storage:
             raise ConfigurationError(
                 f"{path!r} leads out of {self._base}: correct what names it, or clear the task that made that"
             )
-        return f"{self._base}/{path}"
+        return f"{self._base}/{path}".rstrip("/") or "/"
 
 
 class NewFile:
     """A file being written; see `Storage.new_file`."""
 
-    def __init__(self, storage: Storage, path: str, stream: Any) -> None:
+    def __init__(self, storage: Storage, path: str, stream: Writer) -> None:
         self._storage = storage
         self._path = path
         self._stream = stream
@@ -148,12 +149,8 @@ class NewFile:
             self._stream.write(content)
 
     def close(self) -> None:
-        """Close, with the bytes on disk first: a power cut must not leave the name without the content."""
-        if self._stream.closed:
-            return
+        """Close, with the bytes on disk first."""
         with storage_failures(self._path):
-            self._stream.flush()
-            os.fsync(self._stream.fileno())
             self._stream.close()
 
     @contextmanager

@@ -7,14 +7,13 @@ that of a predictor that gives every row the same score.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 
 from millstream.errors import ArtifactDigestError
+from millstream.lake.storage import Storage
 from millstream.ml import metrics, stored
 from millstream.ml.scoring import scored_pairs
 from millstream.ml.spec import ModelSpec
@@ -49,9 +48,7 @@ class Decision:
         return f"{self.alias or NOT_PROMOTED}: {self.reason}"
 
 
-def decide(
-    mlflow: Any, spec: ModelSpec, contender: Contender, test: DataFrame, lake_root: str, state_dir: str
-) -> Decision:
+def decide(mlflow: Any, spec: ModelSpec, contender: Contender, test: DataFrame, lake_root: str) -> Decision:
     """Register the contender; make it champion if it beats guessing, and the present champion by the margin.
 
     MLflow's aliases are last-writer-wins, so reading the champion and moving the alias happen under one
@@ -59,8 +56,7 @@ def decide(
     and a retry continues with the version of a failed attempt, so every champion has its reason.
     """
     client = mlflow.MlflowClient()
-    Path(state_dir).mkdir(parents=True, exist_ok=True)
-    with FileLock(Path(state_dir) / f"promote-{spec.name}.lock", timeout=LOCK_TIMEOUT_S):
+    with Storage(lake_root).lock(f"promote-{spec.name}", LOCK_TIMEOUT_S):
         champion = _champion(client, spec.name)
         version = _left_behind(client, spec.name, contender) or mlflow.register_model(
             contender.uri, spec.name, tags=contender.tags

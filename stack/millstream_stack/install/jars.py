@@ -167,8 +167,8 @@ def run_ivy(jars: list[Jar], home: Path, folder: Path) -> None:
         )
 
 
-def fetch(listed: Path, home: Path) -> list[Path]:
-    """Makes `<home>/jars` hold exactly the listed jars, downloading only what is missing or altered.
+def fetch(listed: Path, home: Path, folder: Path | None = None) -> list[Path]:
+    """Makes `folder` (`<home>/jars`) hold exactly the listed jars; downloads what is missing or altered.
 
     Returns:
         The jars' paths, in the list's order.
@@ -177,7 +177,7 @@ def fetch(listed: Path, home: Path) -> list[Path]:
         ConfigurationError: the list is wrong, a jar cannot be fetched, or its SHA-256 is another.
     """
     jars = read_list(listed)
-    folder = home / "jars"
+    folder = folder or home / "jars"
     folder.mkdir(parents=True, exist_ok=True)
     missing = [jar for jar in jars if not jar.intact(folder)]
     if missing:

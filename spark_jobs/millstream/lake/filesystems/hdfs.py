@@ -1,0 +1,177 @@
+"""HDFS, by the protocol of its own clients (`hdfs-native`): no Java in a task, and no copy through WebHDFS.
+
+`hdfs://<host>:<port>/<folder>` names a NameNode; `hdfs://<nameservice>/<folder>`, and a URI without a host,
+are looked up in the configuration below HADOOP_CONF_DIR.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import urlsplit
+
+from millstream.lake.filesystems import Stat
+
+if TYPE_CHECKING:
+    from hdfs_native import Client
+
+BUFFER_BYTES = 1 << 20
+LOCK_POLL_S = 0.5
+# Left to its defaults the client notices a NameNode that is down after three minutes.
+BOUNDS = {
+    "dfs.client.failover.max.attempts": "5",
+    "dfs.client.failover.sleep.base.millis": "500",
+    "dfs.client.failover.sleep.max.millis": "3000",
+    "ipc.client.connect.timeout": "10000",
+}
+FOLDER_MODE, FILE_MODE = 0o750, 0o640
+
+
+# By the process that made it. What a child has of its parent's is never touched: even to let go of it waits
+# for the client's threads, which a fork does not copy.
+_clients: dict[tuple[int, str], Client] = {}
+
+
+def _client(url: str) -> Client:
+    """The one client of a NameNode in this process.
+
+    Raises: OSError in a child of a process that has used HDFS, where a call of any client would wait for
+        ever: their threads belong to all of the module (hdfs-native 0.14).
+    """
+    from hdfs_native import Client
+
+    process = os.getpid()
+    if any(user != process for user, _ in _clients):
+        raise OSError(
+            "this process was forked from one that had used HDFS, and cannot use it: start a new process, or "
+            "use HDFS only after the fork"
+        )
+    if (process, url) not in _clients:
+        _clients[process, url] = Client(url, BOUNDS)
+    return _clients[process, url]
+
+
+class FileSystem:
+    """Files of HDFS by path."""
+
+    def __init__(self, uri: str) -> None:
+        parts = urlsplit(uri)
+        self._url = f"hdfs://{parts.netloc}"
+        self.root = parts.path.rstrip("/")
+
+    @property
+    def _client(self) -> Client:
+        return _client(self._url)
+
+    def exists(self, path: str) -> bool:
+        try:
+            self._client.get_file_info(path)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def names(self, folder: str) -> list[str]:
+        try:
+            return [status.path.rpartition("/")[2] for status in self._client.list_status(folder)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def files(self, path: str) -> Iterator[Stat]:
+        with suppress(FileNotFoundError):
+            for status in self._client.list_status(path, recursive=True):
+                if not status.isdir:
+                    modified = datetime.fromtimestamp(status.modification_time / 1000, UTC)
+                    yield Stat(status.path, status.length, modified)
+
+    def open(self, path: str) -> BinaryIO:
+        return io.BufferedReader(_Reader(self._client.read(path)), BUFFER_BYTES)
+
+    def create(self, path: str) -> _Writer:
+        from hdfs_native import WriteOptions
+
+        self._make_folder(path)
+        options = WriteOptions(permission=FILE_MODE, overwrite=True, create_parent=False)
+        return _Writer(self._client.create(path, options))
+
+    def move(self, path: str, target: str) -> None:
+        self._make_folder(target)
+        self._client.rename(path, target, overwrite=True)
+
+    def remove(self, path: str) -> None:
+        with suppress(FileNotFoundError):
+            self._client.delete(path, recursive=True)
+
+    @contextmanager
+    def lock(self, path: str, timeout_s: float) -> Iterator[None]:
+        """A file held open for appending: HDFS gives a file to one writer at a time, renews its lease while
+        it lives, and gives it to another a minute after it died.
+
+        It puts processes in order. Were a lease lost under a paused holder, Delta's own protocol would still
+        refuse the second commit.
+        """
+        from hdfs_native import WriteOptions
+
+        self._make_folder(path)
+        with suppress(FileExistsError):
+            self._client.create(path, WriteOptions(permission=FILE_MODE, overwrite=False)).close()
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                holder = self._client.append(path)
+                break
+            except FileExistsError as error:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"another process has held {path} for {timeout_s:.0f} s") from error
+                time.sleep(LOCK_POLL_S)
+        try:
+            yield
+        finally:
+            holder.close()
+
+    def _make_folder(self, path: str) -> None:
+        self._client.mkdirs(path.rpartition("/")[0] or "/", FOLDER_MODE, create_parent=True)
+
+
+class _Reader(io.RawIOBase):
+    """A file's bytes for `io.BufferedReader`, which needs `readinto`."""
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        content = self._source.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._source.seek(offset, whence)
+        return self.tell()
+
+    def tell(self) -> int:
+        return int(self._source.tell())
+
+
+class _Writer:
+    def __init__(self, stream: Any) -> None:
+        self._stream: Any | None = stream
+
+    def write(self, content: bytes) -> int:
+        assert self._stream is not None, "the file is closed"
+        return int(self._stream.write(content))
+
+    def close(self) -> None:
+        """Ends the file: the NameNode has then heard of its blocks from the DataNodes that have them."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
