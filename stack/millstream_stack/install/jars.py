@@ -14,8 +14,10 @@ import subprocess
 import sys
 import warnings
 import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import repeat
 from pathlib import Path
 
 from cryptography import x509
@@ -30,6 +32,9 @@ from millstream_stack.install.scala import build_jar
 LOG_STORE_JAR = "millstream-log-store.jar"
 # Java refuses a trust store without a password; it holds public certificates only.
 TRUST_STORE_PASSWORD = "changeit"
+# How jars are called in the descriptions of their modules.
+PACKAGINGS = ("jar", "bundle", "maven-plugin")
+MOST_IVIES, JARS_EACH = 6, 24
 
 
 @dataclass(frozen=True)
@@ -140,10 +145,20 @@ def pyspark_jars() -> Path:
 def run_ivy(jars: list[Jar], home: Path, folder: Path) -> None:
     """Downloads the jars into `folder` as `<artifact>-<version>.jar`.
 
+    Ivy asks for one file after the other, so a long list is shared by several of them.
+
     Raises:
         ConfigurationError: Ivy could not fetch a jar; carries the end of its own report.
     """
-    work = home / "tmp" / "ivy"
+    processes = min(MOST_IVIES, -(-len(jars) // JARS_EACH))
+    shares = [jars[number::processes] for number in range(processes)]
+    trust = java_trust_options(home)
+    with ThreadPoolExecutor(processes) as threads:
+        list(threads.map(_run_one_ivy, shares, repeat(trust), repeat(home), repeat(folder), range(processes)))
+
+
+def _run_one_ivy(jars: list[Jar], trust: list[str], home: Path, folder: Path, number: int) -> None:
+    work, cache = home / "tmp" / f"ivy-{number}", home / "cache" / f"ivy-{number}"
     work.mkdir(parents=True, exist_ok=True)
     (work / "ivysettings.xml").write_text(ivy_settings(os.environ.get("DEFAULT_ARTIFACT_REPOSITORY")))
     (work / "ivy.xml").write_text(ivy_module(jars))
@@ -151,11 +166,11 @@ def run_ivy(jars: list[Jar], home: Path, folder: Path) -> None:
     command = [
         f"{os.environ['JAVA_HOME']}/bin/java",
         *("-XX:-UsePerfData", f"-Djava.io.tmpdir={home / 'tmp'}", f"-Duser.home={home / 'home'}"),
-        *java_trust_options(home),
+        *trust,
         *("-cp", str(ivy), "org.apache.ivy.Main"),
         *("-settings", str(work / "ivysettings.xml"), "-ivy", str(work / "ivy.xml"), "-confs", "spark"),
-        *("-cache", str(home / "cache" / "ivy"), "-types", "jar", "-overwriteMode", "always"),
-        *("-retrieve", f"{folder}/[artifact]-[revision].[ext]"),
+        *("-cache", str(cache), "-types", *PACKAGINGS, "-overwriteMode", "always"),
+        *("-retrieve", f"{folder}/[artifact]-[revision].jar"),
     ]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode:
