@@ -1,8 +1,9 @@
-"""One classic Spark session for all Spark tests, with Delta's pinned jars."""
+"""One classic Spark session for all Spark tests, with Delta's pinned jars, and lakes with flights."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
@@ -10,6 +11,8 @@ from pyspark.sql import SparkSession
 from millstream.settings import Settings
 from millstream_stack.services.spark_server import spark_properties
 from tests.support import jvm
+from tests.support.chain import Chain, contract_of, month_zip, small_suite
+from tests.support.flights_rows import AA1141, B6725, EV4308, POSITIVE_DISTANCE, UA1545
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +46,26 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     session.sparkContext.setLogLevel("ERROR")
     yield session
     session.stop()
+
+
+@pytest.fixture
+def flights(spark: SparkSession, tmp_path: Path) -> Chain:
+    chain = Chain(spark, tmp_path, contract_of("flights"), small_suite(POSITIVE_DISTANCE))
+    chain.put("flights/flights_2013-01.csv.zip", month_zip(UA1545, AA1141, B6725, EV4308))
+    return chain
+
+
+@pytest.fixture(scope="session")
+def published_once(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    chain = Chain(
+        spark, tmp_path_factory.mktemp("published"), contract_of("flights"), small_suite(POSITIVE_DISTANCE)
+    )
+    chain.put("flights/flights_2013-01.csv.zip", month_zip(UA1545, AA1141, B6725, EV4308))
+    assert chain.run("r1", ["2013-01"])["changed"]
+    return chain
+
+
+@pytest.fixture
+def published(published_once: Chain, spark: SparkSession, tmp_path: Path) -> Chain:
+    """A lake of the test's own in which run r1 has published the January of `flights`."""
+    return published_once.copied(spark, tmp_path)

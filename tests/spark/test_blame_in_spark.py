@@ -11,8 +11,8 @@ from pyspark.sql import SparkSession
 from millstream import blame
 from millstream.errors import PermanentError, SourceDataError, TransformError
 from millstream.transforms import flights as module
-from tests.spark.test_ingest_chain import POSITIVE_DISTANCE, UA1545
 from tests.support.chain import Chain, contract_of, month_zip, small_suite
+from tests.support.flights_rows import POSITIVE_DISTANCE, UA1545
 
 pytestmark = pytest.mark.spark
 

@@ -14,10 +14,10 @@ from millstream.errors import PermanentError, TransformError
 from millstream.lake import checks, history
 from millstream.transforms import column, planes
 from millstream.transforms import flights as module
-from tests.spark.test_ingest_chain import AA1141, B6725, EV4308, FEBRUARY, POSITIVE_DISTANCE, UA1545
 from tests.spark.test_look_back import Register
-from tests.spark.test_replay import NEW
 from tests.support.chain import Chain, contract_of, month_zip, small_suite
+from tests.support.flights_rows import AA1141, B6725, EV4308, FEBRUARY, POSITIVE_DISTANCE, UA1545
+from tests.support.replays import NEW
 
 pytestmark = pytest.mark.spark
 

@@ -17,8 +17,8 @@ from millstream.lake.storage import Storage
 from millstream.landing.manifest import Landing, in_memory
 from millstream.sources.sql import SqlExtractor
 from millstream.upkeep import reconcile
-from tests.spark.test_replay import NEW, SEATED
 from tests.support.chain import Chain, contract_of, small_suite
+from tests.support.replays import NEW, SEATED
 
 
 class Register:

@@ -19,8 +19,8 @@ from millstream.jobs.rebuild_ledger import LEDGER
 from millstream.lake import history
 from millstream.lake.delta import replace
 from millstream.lake.log_store import LOG_STORE_CONF
-from tests.spark.test_ingest_chain import AA1141, B6725, POSITIVE_DISTANCE, UA1545, month_zip
-from tests.support.chain import Chain, contract_of, small_suite
+from tests.support.chain import Chain, contract_of, month_zip, small_suite
+from tests.support.flights_rows import AA1141, B6725, POSITIVE_DISTANCE, UA1545
 from tests.support.ledger_tables import publish
 
 pytestmark = pytest.mark.spark

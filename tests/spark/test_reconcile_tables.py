@@ -12,9 +12,9 @@ from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.landing.manifest import read_manifest, replace_manifest
 from millstream.upkeep.reconcile import compare
-from tests.spark.test_ingest_chain import AA1141, B6725, FEBRUARY, POSITIVE_DISTANCE, UA1545
-from tests.spark.test_replay import SEATED, increment
 from tests.support.chain import Chain, contract_of, month_zip, small_suite
+from tests.support.flights_rows import AA1141, B6725, FEBRUARY, POSITIVE_DISTANCE, UA1545
+from tests.support.replays import SEATED, increment
 
 pytestmark = pytest.mark.spark
 BROKEN = AA1141.replace(",1089,", ",-1089,")

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
 from millstream.errors import DecisionRefusedError, SourceDataError
 from millstream.lake import history
 from millstream.lake.accounts import Account, PartitionCounts
-from millstream.lake.storage import Storage
 from millstream.lake.tables import DECISIONS, TableRef
-from millstream.landing.manifest import Landing, in_memory, read_manifest
 from millstream.publishing import decisions
 from millstream.quality.suite import Suite
 from millstream.upkeep import reconcile
 from millstream.upkeep.retention import remove_landed
-from tests.spark.test_ingest_chain import AA1141, B6725, EV4308, FEBRUARY, POSITIVE_DISTANCE, UA1545
 from tests.support.chain import Chain, contract_of, month_zip, small_suite
+from tests.support.flights_rows import AA1141, B6725, EV4308, FEBRUARY, POSITIVE_DISTANCE, UA1545
+from tests.support.replays import counts, staged_by, state
 
 PLANES = TableRef.parse("silver.planes")
 MONTHS = ["2013-01", "2013-02"]
@@ -99,33 +95,12 @@ def publish_again(chain: Chain, run: str = "r1", **arguments: Any) -> dict[str, 
     return chain.publish(run, staged_by(chain, "r1", rows=6), MONTHS, **arguments)
 
 
-def staged_by(chain: Chain, run: str, rows: int) -> dict[str, Any]:
-    """What the transform of `run`, or of a replay of `r1`, returned."""
-    uri = chain.table.staging_uri(chain.root, run)
-    began = read_manifest(Storage(chain.root), chain.table.name, "r1").fetch_began.isoformat()
-    return {"staged_uri": uri, "staged_version": 0, "rows": rows, "drift": (), "fetch_began": began}
-
-
-def state(chain: Chain) -> dict[str, Any]:
-    """Version of every table that a replay could touch."""
-    tables = (chain.table, chain.table.quarantine, DECISIONS)
-    return {str(table): history.version(table, chain.root) for table in tables}
-
-
 def published(chain: Chain) -> set[int]:
     return {row["flight"] for row in chain.rows().collect()}
 
 
 def kept(chain: Chain) -> set[int | None]:
     return {row["flight"] for row in chain.rows(chain.table.quarantine).collect()}
-
-
-def counts(result: dict[str, Any]) -> tuple[int, ...]:
-    """Read, then what it is the sum of, then the accepted ones among the written."""
-    names = ("written", "quarantined", "deduplicated", "dropped")
-    parts = tuple(result[name] for name in names)
-    assert result["read"] == sum(parts)
-    return (result["read"], *parts, result["accepted"])
 
 
 def test_a_search_tells_what_is_there_and_changes_nothing(flights: Chain) -> None:
@@ -304,136 +279,3 @@ def test_landed_bytes_that_retention_has_removed_are_told_as_such(flights: Chain
         SourceDataError, match=r"retention has removed what run r1 landed.*clear the run from plan"
     ):
         flights.load_bronze("r1")
-
-
-NEW = {
-    "type": "expect_column_values_to_be_between",
-    "kwargs": {"column": "year", "min_value": 1990, "mostly": 0.1},
-    "severity": "critical",
-    "meta": {},
-}
-SEATED = {
-    "type": "expect_column_values_to_be_between",
-    "kwargs": {"column": "seats", "min_value": 1, "mostly": 0.1},
-    "severity": "critical",
-    "meta": {},
-}
-
-
-@pytest.fixture
-def planes(spark: SparkSession, tmp_path: Path) -> Chain:
-    return Chain(spark, tmp_path, contract_of("planes"), small_suite(NEW, SEATED))
-
-
-def increment(
-    chain: Chain,
-    run: str,
-    watermark: str | None,
-    page: str | None = None,
-    mode: str = "etl",
-    **planes: tuple[int, int],
-) -> dict[str, Any]:
-    """Ingest planes by tail number: year and seats. The same planes as the same `page` are the same bytes."""
-    columns: dict[str, list[Any]] = {name: [None] * len(planes) for name in chain.contract.column_names}
-    columns["tailnum"] = list(planes)
-    columns["year"] = [year for year, _ in planes.values()]
-    columns["seats"] = [seats for _, seats in planes.values()]
-    content = io.BytesIO()
-    pq.write_table(pa.table(columns), content)
-    landing = Landing(Storage(chain.root), "planes", run)
-    file = landing.land(
-        page or run, f"{page or run}.parquet", in_memory(content.getvalue()), watermark=watermark
-    )
-    landing.commit([], [file])
-    staged = chain.stage(run, mode)
-    chain.judge(run, staged)
-    return chain.publish(run, staged, [], watermark=watermark)
-
-
-def test_an_old_increment_never_overwrites_a_newer_one(planes: Chain) -> None:
-    first = increment(planes, "r1", "2013-01-01", N1=(2000, 10), N2=(1980, 20), N3=(1981, 0))
-    assert first["quarantined"] == 2
-    increment(planes, "r2", "2013-02-01", N1=(2001, 11), N4=(1970, 40))
-    assert [piece["source_run"] for piece in planes.find("q1")["pieces"]] == ["r1", "r2"]
-    with pytest.raises(DecisionRefusedError, match="break a constraint"):
-        planes.decide("q1", "accept", reason="seats")
-
-    planes.suite = small_suite(SEATED)
-    first, second = planes.replay("q1")
-    assert counts(first) == (3, 1, 1, 1, 0, 0)
-    assert counts(second) == (2, 2, 0, 0, 0, 0)
-    newest = {"N1": 2001, "N2": 1980, "N4": 1970}
-    assert {row["tailnum"]: row["year"] for row in planes.rows().collect()} == newest
-    assert history.read(planes.table, planes.root).watermark == "2013-02-01"
-
-    after, found = state(planes), planes.find("q2")
-    assert [result["changed"] for result in planes.replay("q2", found)] == [False]
-    assert state(planes) == after
-
-    planes.decide("q2", "drop")
-    dropped = planes.publish("r1", staged_by(planes, "q2.0", rows=3), [], replay="q2")
-    assert counts(dropped) == (3, 1, 0, 1, 1, 0)
-    assert planes.rows(planes.table.quarantine).isEmpty()
-    assert {row["tailnum"]: row["year"] for row in planes.rows().collect()} == newest
-
-
-def test_a_full_refresh_keeps_a_broken_row_once(planes: Chain) -> None:
-    increment(planes, "r1", "2013-01-01", page="first", N1=(2000, 10), N2=(2001, 0))
-    increment(planes, "r2", "2013-02-01", N3=(2002, 30), N4=(2003, 0))
-    refreshed = increment(planes, "r3", "2013-02-01", page="first", N1=(2000, 10), N2=(2001, 0))
-    assert counts(refreshed)[:3] == (2, 1, 1)
-    broken = planes.rows(planes.table.quarantine).collect()
-    assert {(row["tailnum"], row["_run"]) for row in broken} == {("N2", "r3"), ("N4", "r2")}
-    assert len(broken) == 2
-
-
-def test_a_row_of_an_increment_that_breaks_todays_rules_leaves_the_table(planes: Chain) -> None:
-    planes.suite = small_suite(SEATED)
-    first = {"N1": (2000, 10), "N2": (1980, 20), "N3": (1985, 30)}
-    assert counts(increment(planes, "r1", "2013-01-01", **first)) == (3, 3, 0, 0, 0, 0)
-    increment(planes, "r2", "2013-02-01", N3=(1986, 31))
-
-    planes.suite = small_suite(NEW, SEATED)
-    assert counts(increment(planes, "r1", "2013-01-01", **first)) == (3, 1, 2, 0, 0, 0)
-    # The later increment's row breaks the rule too, but that run has not been judged again.
-    assert {row["tailnum"]: row["year"] for row in planes.rows().collect()} == {"N1": 2000, "N3": 1986}
-    broken = planes.rows(planes.table.quarantine).collect()
-    assert sorted((row["tailnum"], row["year"], row["_run"]) for row in broken) == [
-        ("N2", 1980, "r1"),
-        ("N3", 1985, "r1"),
-    ]
-
-
-def test_a_withdrawn_row_of_an_increment_leaves_the_table(planes: Chain) -> None:
-    increment(planes, "r1", "2013-01-01", N1=(2000, 10), N2=(1980, 20))
-    planes.decide("q1", "accept")
-    assert counts(planes.replay("q1")[0]) == (2, 2, 0, 0, 0, 1)
-    assert {row["tailnum"] for row in planes.rows().collect()} == {"N1", "N2"}
-
-    found = planes.find("q2", action="withdraw")
-    planes.decide("q2", "withdraw")
-    assert counts(planes.replay("q2", found)[0]) == (2, 1, 1, 0, 0, 0)
-    assert {row["tailnum"] for row in planes.rows().collect()} == {"N1"}
-    assert [row["tailnum"] for row in planes.rows(planes.table.quarantine).collect()] == ["N2"]
-
-
-def test_a_dataset_by_watermark_may_become_one_that_is_loaded_whole(planes: Chain) -> None:
-    """As `make plan` says: bronze, the table and its quarantine have just the rows of the newest run."""
-    bronze = TableRef.parse("bronze.planes")
-    planes.suite = small_suite(SEATED)
-    increment(planes, "r1", "2013-01-01", mode="elt", N1=(2000, 10), N2=(1980, 0))
-    increment(planes, "r2", "2013-02-01", mode="elt", N3=(2001, 30))
-    planes.contract = contract_of("planes", load="full")
-    # The same account as the newest increment's: what was there besides has to go.
-    shrunk = increment(planes, "r3", None, mode="elt", page="r2", N3=(2001, 30))
-    assert (shrunk["changed"], counts(shrunk)[:3]) == (True, (1, 1, 0))
-    assert [row["tailnum"] for row in planes.rows().collect()] == ["N3"]
-    assert [row["tailnum"] for row in planes.rows(bronze).collect()] == ["N3"]
-    assert planes.rows(planes.table.quarantine).isEmpty()
-    assert not increment(planes, "r4", None, mode="elt", page="r2", N3=(2001, 30))["changed"]
-
-    planes.contract = contract_of("planes")
-    back = increment(planes, "r5", "2013-03-01", mode="elt", N4=(2002, 40), N5=(2003, 0))
-    assert counts(back)[:3] == (2, 1, 1)
-    assert {row["tailnum"] for row in planes.rows().collect()} == {"N3", "N4"}
-    assert {row["_ingest_run"] for row in planes.rows(bronze).collect()} == {"r4", "r5"}
