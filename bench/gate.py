@@ -167,13 +167,13 @@ def by_default(spark: SparkSession) -> Iterator[None]:
         spark.conf.set(ADAPTIVE, stack)
 
 
-def _session(scratch: Path) -> SparkSession:
+def session(scratch: Path) -> SparkSession:
     settings = Settings()
     jars = sorted(str(jar) for jar in (settings.home / "jars").glob("*.jar"))
     builder = SparkSession.builder.master("local[2]")
     # Queries are planned as the stack's own server plans them.
     for name, value in spark_properties(settings).items():
-        if name.startswith(("spark.sql.", "spark.databricks.", "spark.millstream.")):
+        if name.startswith(("spark.sql.", "spark.databricks.", "spark.delta.")):
             builder = builder.config(name, value)
     return (
         builder.config("spark.driver.memory", "4g")
@@ -235,7 +235,7 @@ def compared(kind: type[Bench], rows: int, runs: int) -> dict[str, Any]:
     home = Settings().home / "tmp"
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home) as scratch:
-        spark = _session(Path(scratch))
+        spark = session(Path(scratch))
         try:
             bench = kind(spark, Path(scratch), rows)
             found = bench.compare(runs)
@@ -286,11 +286,13 @@ def markdown(result: dict[str, Any]) -> str:
     return "\n".join([*table_of(result), "", told])
 
 
-def print_as_asked(doc: str | None, run: Run, markdown: Callable[[dict[str, Any]], str]) -> None:
+def print_as_asked(
+    doc: str | None, run: Run, markdown: Callable[[dict[str, Any]], str], rows: int = ROWS, runs: int = RUNS
+) -> None:
     """Run with the command line's rows and runs, and print the result."""
     parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
-    parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--rows", type=int, default=rows)
+    parser.add_argument("--runs", type=int, default=runs)
     asked = parser.parse_args()
     print(markdown(run(asked.rows, asked.runs)))
 
