@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -15,16 +14,17 @@ from pathlib import Path
 import pytest
 
 from millstream.settings import CHECKOUT, Settings
-from millstream_stack.clients.airflow_api import AirflowApi, wait_for_dags
+from millstream_stack.clients.airflow_api import wait_for_dags
 from millstream_stack.credentials import Credentials, load_or_create
 from millstream_stack.environment import airflow_connections
 from millstream_stack.supervision.lifecycle import down, up
+from tests.support.airflow_user import AirflowUser
 from tests.support.canaries import ArgumentWatch
 from tests.support.carried import NEEDS_A_YEAR
+from tests.support.loopback import STACK_PORTS, free_ports
 from tests.support.machine_clock import MachineClock
 from tests.support.small_disk import mounted
 
-PORTS = ("airflow_port", "mlflow_port", "connect_port", "spark_ui_port", "sources_port")
 PARSE_TIMEOUT_S = 240.0
 AIRFLOW_BYTES = 256 << 20
 
@@ -32,13 +32,8 @@ AIRFLOW_BYTES = 256 << 20
 @pytest.fixture(scope="session")
 def settings() -> Settings:
     # Below the checkout, because a folder of pytest's is too deep for a Unix socket's path.
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in PORTS]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        ports = {name: one.getsockname()[1] for name, one in zip(PORTS, sockets, strict=True)}
     home = CHECKOUT / ".millstream" / "e2e" / str(os.getpid())
-    return Settings(root=CHECKOUT, home=home, lake_root=f"file://{home}/lake", **ports)
+    return Settings(root=CHECKOUT, home=home, lake_root=f"file://{home}/lake", **free_ports(*STACK_PORTS))
 
 
 @pytest.fixture(scope="session")
@@ -108,10 +103,10 @@ def api(
     arguments: ArgumentWatch,
     clock: MachineClock | None,
     airflow_disk: Path | None,
-) -> Iterator[AirflowApi]:
+) -> Iterator[AirflowUser]:
     try:
         up(settings, print)
-        with AirflowApi(
+        with AirflowUser(
             settings.airflow_url, credentials.airflow_user, credentials.airflow_password
         ) as client:
             expected = {path.stem for path in (settings.root / "dags").glob("*.py")}

@@ -15,9 +15,10 @@ from millstream.errors import ConfigurationError
 from millstream.lake import history
 from millstream.lake.tables import TableRef
 from millstream.settings import CHECKOUT, Settings
-from millstream_stack.clients.airflow_api import AirflowApi, Run, Task
+from millstream_stack.clients.airflow_api import Run, Task
 from millstream_stack.commands.demo import follow
 from millstream_stack.credentials import Credentials
+from tests.support.airflow_user import AirflowUser
 from tests.support.carried import NEEDS_A_YEAR
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
@@ -31,7 +32,7 @@ DECEMBER = 28_135
 
 
 @pytest.fixture(scope="module")
-def page(settings: Settings, credentials: Credentials, api: AirflowApi) -> Iterator[Page]:
+def page(settings: Settings, credentials: Credentials, api: AirflowUser) -> Iterator[Page]:
     try:
         path = executable()
     except ConfigurationError as error:
@@ -64,7 +65,7 @@ def sender(form: Locator) -> Locator:
 
 
 def pressed(
-    page: Page, settings: Settings, api: AirflowApi, dag_ids: list[str]
+    page: Page, settings: Settings, api: AirflowUser, dag_ids: list[str]
 ) -> tuple[dict[str, Run], list[Task]]:
     """The runs that the button made, by DAG, and the tasks of all that came of them."""
     moment = datetime.now(UTC)
@@ -81,7 +82,7 @@ def pressed(
     return {dag_id: ended[run.key] for dag_id, run in runs.items()}, tasks
 
 
-def test_what_has_nothing_to_do_yet_says_why(page: Page, settings: Settings, api: AirflowApi) -> None:
+def test_what_has_nothing_to_do_yet_says_why(page: Page, settings: Settings, api: AirflowUser) -> None:
     names = [name for name in SHIPPED if name not in (*INGESTS, ASKS)]
     try:
         runs, tasks = pressed(page, settings, api, names)
@@ -106,7 +107,7 @@ def test_a_form_that_needs_an_answer_asks_for_it(page: Page, settings: Settings)
     assert sender(form).is_disabled()
 
 
-def test_every_dataset_is_there_afterwards(page: Page, settings: Settings, api: AirflowApi) -> None:
+def test_every_dataset_is_there_afterwards(page: Page, settings: Settings, api: AirflowUser) -> None:
     runs, tasks = pressed(page, settings, api, INGESTS)
     assert {name: run.state for name, run in runs.items()} == dict.fromkeys(INGESTS, "success")
     published = {task.dag_id for task in tasks if (task.task_id, task.state) == ("publish", "success")}

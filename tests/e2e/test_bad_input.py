@@ -9,8 +9,8 @@ import pytest
 from millstream.lake import history
 from millstream.lake.tables import TableRef
 from millstream.settings import Settings
-from millstream_stack.clients.airflow_api import AirflowApi
 from millstream_stack.commands.demo import error_lines, follow
+from tests.support.airflow_user import AirflowUser
 from tests.support.carried import carry
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 AIRPORTS = TableRef.parse("silver.airports")
 
 
-def test_a_broken_file_is_named_on_its_task_and_clearing_heals(api: AirflowApi, settings: Settings) -> None:
+def test_a_broken_file_is_named_on_its_task_and_clearing_heals(api: AirflowUser, settings: Settings) -> None:
     carry(api, "ingest_airports")
     before = history.version(AIRPORTS, settings.lake_root)
     assert before is not None

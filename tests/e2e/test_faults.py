@@ -28,12 +28,13 @@ from millstream.lake import history
 from millstream.lake.tables import TableRef
 from millstream.landing.manifest import run_key
 from millstream.settings import Settings
-from millstream_stack.clients.airflow_api import AirflowApi, Run, Task
+from millstream_stack.clients.airflow_api import Run, Task
 from millstream_stack.commands.demo import follow
 from millstream_stack.credentials import Credentials
 from millstream_stack.services.airflow_setup import SQLITE_CONNECT_ARGS
 from millstream_stack.supervision.lifecycle import supervisor_of
 from millstream_stack.supervision.processes import strays
+from tests.support.airflow_user import AirflowUser
 from tests.support.carried import carry
 from tests.support.fault_report import Outcome, Report
 from tests.support.machine_clock import MachineClock
@@ -60,7 +61,7 @@ EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def references(api: AirflowApi) -> None:
+def references(api: AirflowUser) -> None:
     """Flights refer to them; the features wait for all of them, and are not what is asked here."""
     api.pause("build_features")
     carry(api, *(f"ingest_{name}" for name in ("airlines", "airports", "planes")))
@@ -81,7 +82,7 @@ class Pace:
 
 
 @pytest.fixture(scope="module")
-def pace(api: AirflowApi, settings: Settings, references: None) -> Pace:
+def pace(api: AirflowUser, settings: Settings, references: None) -> Pace:
     found = Pace(0.0)
     for _ in range(2):
         month = delivered(settings).month
@@ -117,7 +118,7 @@ def delivered(settings: Settings) -> Delivery:
 class Wounded:
     """One month on its way, and what became of it."""
 
-    def __init__(self, api: AirflowApi, settings: Settings, report: Report) -> None:
+    def __init__(self, api: AirflowUser, settings: Settings, report: Report) -> None:
         self.api, self.settings, self.report = api, settings, report
         self.delivery = delivered(settings)
         self.month = self.delivery.month
@@ -242,7 +243,7 @@ def settable(clock: MachineClock | None) -> Iterator[MachineClock]:
 
 
 @pytest.fixture
-def wounded(api: AirflowApi, settings: Settings, report: Report) -> Wounded:
+def wounded(api: AirflowUser, settings: Settings, report: Report) -> Wounded:
     """Begun when the stack is at rest, also after a case that failed."""
 
     def at_rest() -> bool:
@@ -446,7 +447,7 @@ def test_the_clock_is_set_ahead(wounded: Wounded, settable: MachineClock) -> Non
     wounded.judge("the clock set ahead by an hour", lambda: settable.set(1), may_fail=True)
 
 
-def test_the_clock_is_set_back(wounded: Wounded, settable: MachineClock, api: AirflowApi) -> None:
+def test_the_clock_is_set_back(wounded: Wounded, settable: MachineClock, api: AirflowUser) -> None:
     """Airflow leaves a run alone whose moment is yet to come: it waits for the clock, and no other does."""
     wounded.until("transform", "running")
 

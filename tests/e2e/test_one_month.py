@@ -16,8 +16,8 @@ from deltalake import DeltaTable
 from millstream.lake import history
 from millstream.lake.tables import TableRef
 from millstream.settings import Settings
-from millstream_stack.clients.airflow_api import AirflowApi
 from millstream_stack.commands.demo import follow
+from tests.support.airflow_user import AirflowUser
 from tests.support.carried import carry
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
@@ -39,7 +39,7 @@ def lake_rows(settings: Settings, table: str) -> list[dict[str, Any]]:
     return rows
 
 
-def test_one_month_from_the_sources_to_the_features(api: AirflowApi, settings: Settings) -> None:
+def test_one_month_from_the_sources_to_the_features(api: AirflowUser, settings: Settings) -> None:
     carry(api, *(f"ingest_{name}" for name in DIMENSIONS))
     _, tasks = carry(api, "ingest_flights", conf={"start": "2013-01", "end": "2013-01"})
     assert ("build_features", "publish", "success") in {
@@ -74,7 +74,7 @@ def test_one_month_from_the_sources_to_the_features(api: AirflowApi, settings: S
     assert features.inputs["silver.flights"] == account.version
 
 
-def test_again_doubles_nothing_and_rebuilds_nothing(api: AirflowApi, settings: Settings) -> None:
+def test_again_doubles_nothing_and_rebuilds_nothing(api: AirflowUser, settings: Settings) -> None:
     tables = [
         TableRef.parse(name) for name in ("silver.flights", "silver.planes", "gold.arrival_delay_features")
     ]
@@ -88,7 +88,7 @@ def test_again_doubles_nothing_and_rebuilds_nothing(api: AirflowApi, settings: S
     assert {str(table): history.version(table, settings.lake_root) for table in tables} == before
 
 
-def test_a_cleared_run_is_done_again_and_makes_no_version(api: AirflowApi, settings: Settings) -> None:
+def test_a_cleared_run_is_done_again_and_makes_no_version(api: AirflowUser, settings: Settings) -> None:
     table = TableRef.parse("silver.airlines")
     moment = datetime.now(UTC)
     runs, tasks = carry(api, "ingest_airlines")
@@ -106,7 +106,7 @@ def test_a_cleared_run_is_done_again_and_makes_no_version(api: AirflowApi, setti
     assert history.version(table, settings.lake_root) == before
 
 
-def test_a_backfill_beside_a_run_of_one_of_its_months(api: AirflowApi, settings: Settings) -> None:
+def test_a_backfill_beside_a_run_of_one_of_its_months(api: AirflowUser, settings: Settings) -> None:
     start, end = datetime(2013, 2, 1, tzinfo=UTC), datetime(2013, 3, 1, tzinfo=UTC)
     backfilled = api.backfill("ingest_flights", start, end)
     assert len(backfilled) == 2

@@ -12,17 +12,17 @@ from rich.console import Console
 from millstream.lake import history
 from millstream.lake.tables import TableRef
 from millstream.settings import Settings
-from millstream_stack.clients.airflow_api import AirflowApi
 from millstream_stack.commands.reconcile import reconcile
 from millstream_stack.commands.sql import run_query
 from tests.e2e.test_one_month import carry, lake_rows
+from tests.support.airflow_user import AirflowUser
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 PLANES = TableRef.parse("silver.planes")
 
 
-def events(api: AirflowApi, table: TableRef) -> list[dict[str, Any]]:
+def events(api: AirflowUser, table: TableRef) -> list[dict[str, Any]]:
     (asset,) = [asset for asset in api.assets() if asset["name"] == str(table)]
     return api.asset_events(asset["id"])
 
@@ -38,18 +38,18 @@ def lose_events(settings: Settings, table: TableRef) -> None:
     database.close()
 
 
-def reconciled(settings: Settings, api: AirflowApi) -> str:
+def reconciled(settings: Settings, api: AirflowUser) -> str:
     screen = io.StringIO()
     assert reconcile(settings, api, Console(file=screen, width=200)), screen.getvalue()
     return screen.getvalue()
 
 
-def test_after_a_month_all_agree(api: AirflowApi, settings: Settings) -> None:
+def test_after_a_month_all_agree(api: AirflowUser, settings: Settings) -> None:
     assert "agree" in reconciled(settings, api)
 
 
 def test_a_lost_event_is_told_again_by_the_dag_and_its_reader_finds_nothing_new(
-    api: AirflowApi, settings: Settings
+    api: AirflowUser, settings: Settings
 ) -> None:
     lose_events(settings, PLANES)
     assert events(api, PLANES) == []
@@ -63,14 +63,14 @@ def test_a_lost_event_is_told_again_by_the_dag_and_its_reader_finds_nothing_new(
     assert "agree" in reconciled(settings, api)
 
 
-def test_a_lost_event_is_told_again_by_hand(api: AirflowApi, settings: Settings) -> None:
+def test_a_lost_event_is_told_again_by_hand(api: AirflowUser, settings: Settings) -> None:
     lose_events(settings, PLANES)
     assert "told the readers of silver.planes again" in reconciled(settings, api)
     assert len(events(api, PLANES)) == 1
     assert "agree" in reconciled(settings, api)
 
 
-def test_maintenance_leaves_every_row_and_starts_nothing(api: AirflowApi, settings: Settings) -> None:
+def test_maintenance_leaves_every_row_and_starts_nothing(api: AirflowUser, settings: Settings) -> None:
     before = sorted(map(str, lake_rows(settings, "silver.flights")))
     _, tasks = carry(api, "maintain_lake")
     assert {task.dag_id for task in tasks} == {"maintain_lake"}

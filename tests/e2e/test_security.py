@@ -24,12 +24,12 @@ import pytest
 
 from millstream.landing.manifest import run_key
 from millstream.settings import Settings
-from millstream_stack.clients.airflow_api import AirflowApi
 from millstream_stack.clients.mlflow_api import MlflowApi
 from millstream_stack.credentials import Credentials
 from millstream_stack.services.declared import service_environment
 from millstream_stack.supervision.lifecycle import supervisor_of
 from millstream_stack.supervision.processes import strays
+from tests.support.airflow_user import AirflowUser
 from tests.support.canaries import ArgumentWatch, Text, files, found
 from tests.support.carried import carry
 
@@ -71,7 +71,7 @@ Clients = dict[str, httpx.Client]
 
 
 @pytest.fixture(scope="module")
-def users(api: AirflowApi, settings: Settings, credentials: Credentials) -> Iterator[Clients]:
+def users(api: AirflowUser, settings: Settings, credentials: Credentials) -> Iterator[Clients]:
     """Logged in users of Airflow by their role, one without a login, and the administrator of the stack."""
     passwords = {role: secrets.token_urlsafe(24) for role in ("Viewer", "Op")}
     subprocess.run(
@@ -131,7 +131,7 @@ class Carried:
 
 @pytest.fixture(scope="module")
 def carried(
-    api: AirflowApi, settings: Settings, credentials: Credentials, secrets_of_all: dict[str, str]
+    api: AirflowUser, settings: Settings, credentials: Credentials, secrets_of_all: dict[str, str]
 ) -> Carried:
     """Runs through every connection: files, HTTP and SQL, Spark Connect, spark-submit and MLflow."""
     runs, _ = carry(api, "ingest_docstrings", "ingest_weather", "ingest_airlines")
@@ -333,7 +333,7 @@ def test_in_mlflow_a_user_reads_and_changes_no_model(
 
 
 def test_every_service_listens_on_this_machine_only(
-    api: AirflowApi, settings: Settings, credentials: Credentials
+    api: AirflowUser, settings: Settings, credentials: Credentials
 ) -> None:
     processes = strays(settings.home, supervisor_of(settings, credentials).session)
     listening = {

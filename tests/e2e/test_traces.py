@@ -12,20 +12,21 @@ import pytest
 from millstream.lake import history
 from millstream.lake.tables import TableRef
 from millstream.settings import Settings
-from millstream_stack.clients.airflow_api import AirflowApi, Task
+from millstream_stack.clients.airflow_api import Task
 from millstream_stack.credentials import load_or_create
 from tests.e2e.test_one_month import carry
+from tests.support.airflow_user import AirflowUser
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
-def tasks(api: AirflowApi) -> dict[str, Task]:
+def tasks(api: AirflowUser) -> dict[str, Task]:
     _, found = carry(api, "ingest_airlines")
     return {task.task_id: task for task in found if task.dag_id == "ingest_airlines"}
 
 
-def test_every_spark_task_links_to_its_session(api: AirflowApi, tasks: dict[str, Task]) -> None:
+def test_every_spark_task_links_to_its_session(api: AirflowUser, tasks: dict[str, Task]) -> None:
     for name in ("load_bronze", "transform", "quality_gate", "publish"):
         page = httpx.get(api.links(tasks[name])["Spark"], timeout=60)
         assert page.is_success
@@ -35,7 +36,7 @@ def test_every_spark_task_links_to_its_session(api: AirflowApi, tasks: dict[str,
 
 
 def test_the_gate_links_to_its_page_of_data_docs(
-    api: AirflowApi, tasks: dict[str, Task], settings: Settings
+    api: AirflowUser, tasks: dict[str, Task], settings: Settings
 ) -> None:
     link = api.links(tasks["quality_gate"])["Data Docs"]
     assert httpx.get(link, timeout=60).status_code == httpx.codes.UNAUTHORIZED
@@ -60,14 +61,14 @@ def test_lineage_names_tables_with_their_versions(settings: Settings, tasks: dic
             for one in events[-1]["inputs"]} == {"bronze/airlines": str(bronze)}  # fmt: skip
 
 
-def test_a_job_says_in_lines_what_it_has_done(api: AirflowApi, tasks: dict[str, Task]) -> None:
+def test_a_job_says_in_lines_what_it_has_done(api: AirflowUser, tasks: dict[str, Task]) -> None:
     said = [str(entry["event"]) for entry in api.log(tasks["publish"])]
     assert "rows: 16 read = 16 written + 0 quarantined + 0 deduplicated + 0 dropped" in said
     assert "verdict: passed" in said
     assert not [line for line in said if line.startswith(("{", "result: "))]
 
 
-def test_nothing_is_red_in_a_task_that_succeeded(api: AirflowApi, tasks: dict[str, Task]) -> None:
+def test_nothing_is_red_in_a_task_that_succeeded(api: AirflowUser, tasks: dict[str, Task]) -> None:
     """In none of this stack so far: ingests, and what other tests have trained and asked."""
     found = [task for task in api.tasks_since(datetime(2000, 1, 1, tzinfo=UTC)) if task.state == "success"]
     assert len(found) >= len(tasks)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -53,27 +52,6 @@ def test_all_pages_are_read() -> None:
     found = api(answer).runs_since(MOMENT)
 
     assert [one.run_id for one in found] == [f"manual__{number}" for number in range(205)]
-
-
-def test_a_question_is_found_and_answered() -> None:
-    """Paths and fields as Airflow's own routes have them (airflow.api_fastapi, public/hitl.py)."""
-    told: dict[str, Any] = {}
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        told[request.method] = request
-        question = {"subject": "accept?", "response_received": False}
-        return httpx.Response(200, json={"hitl_details": [question], "total_entries": 1})
-
-    client, asking = api(answer), airflow_api.Run("d", "r", "running", None, None)
-    (question,) = client.questions(asking)
-    client.answer(asking, "ask", "accept", {"note": "why"})
-    assert question["subject"] == "accept?"
-    assert told["GET"].url.path == "/api/v2/dags/d/dagRuns/r/hitlDetails"
-    assert told["PATCH"].url.path == "/api/v2/dags/d/dagRuns/r/taskInstances/ask/-1/hitlDetails"
-    assert json.loads(told["PATCH"].content) == {
-        "chosen_options": ["accept"],
-        "params_input": {"note": "why"},
-    }
 
 
 def test_lists_are_asked_with_get_only() -> None:
@@ -149,37 +127,6 @@ def test_a_login_that_is_over_is_made_again(status: int, detail: str) -> None:
     client = AirflowApi("http://airflow", "admin", "secret", transport=httpx.MockTransport(answer))
     assert [one.run_id for one in client.runs_since(MOMENT)] == ["manual__1"]
     assert len(logins) == 2
-
-
-def test_a_backfill_that_was_refused_for_a_locked_database_is_asked_for_again() -> None:
-    """The answer as Airflow's own route gives it, after rolling back (its public/backfills.py)."""
-    refusals = iter([True, True, False])
-    asked: list[str] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request.method)
-        if request.method == "GET":
-            return httpx.Response(200, json={"dag_runs": [run(1), run(2)], "total_entries": 2})
-        if next(refusals):
-            return httpx.Response(
-                503, json={"detail": "Database is locked. Backfill creation is not supported"}
-            )
-        return httpx.Response(200, json={})
-
-    assert len(api(answer).backfill("ingest_planes", MOMENT, MOMENT)) == 2
-    assert asked == ["POST", "POST", "POST", "GET"]
-
-
-def test_a_run_is_never_started_twice_by_asking_again() -> None:
-    asked: list[str] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request.method)
-        raise httpx.ReadTimeout("no answer in time", request=request)
-
-    with pytest.raises(ClusterError, match="does not answer"):
-        api(answer).trigger("ingest_planes", {})
-    assert asked == ["POST"]
 
 
 def test_an_error_of_the_server_is_shown() -> None:

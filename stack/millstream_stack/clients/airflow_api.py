@@ -108,12 +108,10 @@ class AirflowApi:
         return answer
 
     def _send(self, method: str, path: str, repeatable: bool, arguments: dict[str, Any]) -> httpx.Response:
-        # A question may be asked again when the server could not answer it, as when its database was locked;
-        # anything else only when it says that its database is locked.
+        # A question may be asked again when the server could not answer it, as when its database was locked.
         again = Retrying(
             retry=(retry_if_exception_type(httpx.TransportError) if repeatable else retry_never)
-            | retry_if_result(lambda answer: method == "GET" and answer.is_server_error)
-            | retry_if_result(_database_is_locked),
+            | retry_if_result(lambda answer: method == "GET" and answer.is_server_error),
             stop=stop_after_attempt(ATTEMPTS),
             wait=wait_fixed(PAUSE_S),
             retry_error_callback=_last,
@@ -168,41 +166,6 @@ class AirflowApi:
         # Asked twice it would start two runs.
         return _run(self._request("POST", path, repeatable=False, json=body))
 
-    def backfill(self, dag_id: str, start: datetime, end: datetime) -> set[tuple[str, str]]:
-        """Makes a run of every interval that begins from `start` to `end`, as the web UI's form does.
-
-        Returns: the keys of the runs of all backfills of this range.
-        """
-        body = {
-            "dag_id": dag_id,
-            "from_date": start.isoformat(),
-            "to_date": end.isoformat(),
-            "max_active_runs": 1,
-            "reprocess_behavior": "none",
-            "dag_run_conf": {},
-        }
-        self._request("POST", "/api/v2/backfills", repeatable=False, json=body)
-        found = self._pages(
-            f"/api/v2/dags/{dag_id}/dagRuns",
-            "dag_runs",
-            run_type="backfill",
-            logical_date_gte=start.isoformat(),
-            logical_date_lte=end.isoformat(),
-        )
-        return {_run(run).key for run in found}
-
-    def clear_failed(self, run: Run) -> None:
-        """Has a run's failed tasks, and what waits for them, done again, as the web UI's button does."""
-        self._clear(run, only_failed=True)
-
-    def clear(self, run: Run) -> None:
-        """Has all of a run done again, as the web UI's button does."""
-        self._clear(run, only_failed=False)
-
-    def _clear(self, run: Run, only_failed: bool) -> None:
-        body = {"dag_run_id": run.run_id, "only_failed": only_failed, "dry_run": False}
-        self._request("POST", f"/api/v2/dags/{run.dag_id}/clearTaskInstances", repeatable=False, json=body)
-
     def runs_since(self, moment: datetime) -> list[Run]:
         """Runs that became due at or after `moment`, oldest first."""
         since = moment.isoformat()
@@ -231,16 +194,6 @@ class AirflowApi:
         """Makes an event of the asset, as a task that publishes it does."""
         self._request("POST", "/api/v2/assets/events", json={"asset_id": asset_id, "extra": extra})
 
-    def questions(self, run: Run) -> list[dict[str, Any]]:
-        """What the run's tasks have asked people, answered or not."""
-        path = f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}/hitlDetails"
-        return list(self._pages(path, "hitl_details"))
-
-    def answer(self, run: Run, task_id: str, option: str, params: dict[str, Any]) -> None:
-        """Answers a task's question, as its page in the web UI does."""
-        path = f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/{task_id}/-1/hitlDetails"
-        self._request("PATCH", path, json={"chosen_options": [option], "params_input": params})
-
     def asset_events_wait_for(self, dag_id: str) -> bool:
         """Whether the DAG has asset events from which no run has been made yet."""
         answer = self._answer("GET", f"/api/v2/dags/{dag_id}/assets/queuedEvents")
@@ -261,12 +214,6 @@ class AirflowApi:
             headers={"Accept": "application/json"},
         )  # fmt: skip
         return [line if isinstance(line, dict) else {"event": str(line)} for line in answer["content"]]
-
-    def links(self, task: Task) -> dict[str, str]:
-        """The task's links to other tools, by their names."""
-        path = f"/api/v2/dags/{task.dag_id}/dagRuns/{task.run_id}/taskInstances/{task.task_id}/links"
-        answer = self._request("GET", path, params={"map_index": task.map_index})
-        return {name: url for name, url in answer["extra_links"].items() if url}
 
     def address(self, task: Task) -> str:
         """The task's page in the web UI."""
@@ -307,15 +254,6 @@ def _login_is_over(answer: httpx.Response) -> bool:
     return answer.status_code == httpx.codes.UNAUTHORIZED or (
         answer.status_code == httpx.codes.FORBIDDEN and "Invalid JWT token" in answer.text
     )
-
-
-def _database_is_locked(answer: httpx.Response) -> bool:
-    """Whether Airflow refused because another process held its database.
-
-    It takes back what it began, if the lock lets it; else the repetition is told that a backfill is there. It
-    says so for backfills only, with what it calls a service that is unavailable.
-    """
-    return answer.status_code == httpx.codes.SERVICE_UNAVAILABLE and "Database is locked" in answer.text
 
 
 def _last(state: RetryCallState) -> Any:
