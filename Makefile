@@ -3,10 +3,11 @@ RUN := stack/run
 STACK := $(RUN) python -m millstream_stack
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs sql plan expectations reconcile test test-faults e2e lint audit bench clean
+.PHONY: help demo up down status logs sql plan expectations reconcile check test test-thorough test-faults e2e \
+	lint audit bench clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 demo: ## Run the whole chain: sources to lake to model to predictions, with live progress
 	@$(STACK) demo
@@ -41,8 +42,14 @@ plan: ## Show what a run would touch: make plan DAG=ingest_flights PARTITION=201
 reconcile: ## Compare landing, tables, ledger and asset events; repair lost events
 	@$(STACK) reconcile
 
+check: lint ## Check style and types, and run the tests that start neither Spark nor MLflow: some two minutes
+	@$(RUN) pytest -n 2 -m "not spark and not mlflow" tests/unit tests/contract tests/dags tests/demo tests/docs tests/stack
+
 test: ## Run the tests
 	@$(RUN) pytest -n 2
+
+test-thorough: ## Run what `make test` leaves out because it repeats a case with other data
+	@$(RUN) pytest -n 2 --thorough -m "thorough and not fault"
 
 test-faults: ## Kill servers at every point, many seeds each (SEEDS=20): hours; writes the table of cases
 	@$(RUN) pytest tests/fault tests/e2e/test_faults.py --fault-seeds $(or $(SEEDS),20) --fault-report .millstream/faults.md

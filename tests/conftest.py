@@ -18,33 +18,32 @@ os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 os.environ.setdefault("AIRFLOW_HOME", str(CHECKOUT / ".millstream" / "airflow"))
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 
-# Folders whose tests talk to a Spark Connect server, and those whose tests have a classic session.
-SERVED = ("connect", "fault", "e2e")
-CLASSIC = ("docs", "spark")
+# What the tests of these folders share, so that one process has to run them all. Other files stand alone.
+SHARED = {"spark": "classic Spark", "connect": "over Connect", "fault": "over Connect", "e2e": "the stack"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write tests/dags/golden anew")
+    parser.addoption("--thorough", action="store_true", help="also what is marked `thorough`")
     parser.addoption("--fault-seeds", type=int, default=0, help="seeds of each fault case; 0: a quick part")
     parser.addoption("--fault-report", help="write the table of fault cases to this file")
 
 
 class ByServer(LoadScopeScheduling):
-    """Two processes (`-n 2`): one for the quick tests and then those over Connect, one for classic Spark.
+    """Two processes (`-n 2`) take units of work in the order of `testpaths`: one begins with classic Spark,
+    the other with the quick files; then come the stack and the servers, for whom is free.
 
-    Each keeps little more than one core busy; and a process that has opened a Connect session gets no classic
-    one any more.
+    Each keeps little more than one core busy. Classic Spark is first because a process that has opened a
+    Connect session gets no classic one any more.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        # The largest scopes begin; who is through with the quick tests goes on with the servers.
-        folder = nodeid.split("/")[1]
-        if folder in SERVED:
-            return "over Connect"
-        return "classic" if folder in CLASSIC else "quick"
+        file = nodeid.partition("::")[0]
+        return SHARED.get(file.split("/")[1], file)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByServer:
+    config.option.loadscopereorder = False
     return ByServer(config, log)
 
 
@@ -55,8 +54,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without seeds only the quick fault cases: `make test-faults` runs them all."""
-    if not config.getoption("--fault-seeds"):
+    """What is thorough is left to `make test-thorough` and `make test-faults`."""
+    if not (config.getoption("--thorough") or config.getoption("--fault-seeds")):
         items[:] = [item for item in items if item.get_closest_marker("thorough") is None]
 
 

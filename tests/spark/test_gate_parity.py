@@ -26,6 +26,7 @@ from tests.support.gate_parity import (
     both,
     case,
     either,
+    of_each_expectation,
     where,
 )
 
@@ -172,4 +173,11 @@ def test_columns_that_great_expectations_does_not_compare_so_are_refused(
 @pytest.mark.spark
 @pytest.mark.parametrize("name", FRAMES)
 def test_both_count_the_same_rows(spark: SparkSession, name: str) -> None:
-    assert_parity(spark, name)
+    assert_parity(spark, name, of_each_expectation())
+
+
+@pytest.mark.spark
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", FRAMES)
+def test_both_count_the_same_rows_whatever_the_arguments(spark: SparkSession, name: str) -> None:
+    assert_parity(spark, name, CASES)

@@ -33,7 +33,7 @@ from millstream_demo.docstrings import docstrings_of, public_modules
 from tests.support.mlflow_server import MlflowServer, tracking_server
 from tests.support.small_disk import mounted
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.mlflow]
 
 LIBRARIES = ("pyspark", "click", "httpx", "jinja2", "networkx", "sqlalchemy")
 MODEL = "big_data_text"

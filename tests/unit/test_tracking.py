@@ -14,6 +14,8 @@ from mlflow import MlflowClient
 
 from tests.support.mlflow_server import MlflowServer, tracking_server
 
+pytestmark = pytest.mark.mlflow
+
 EXPERIMENTS = tuple(f"experiment {number}" for number in range(8))
 PROCESSES = 3
 
