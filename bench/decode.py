@@ -25,6 +25,7 @@ from bench import machine
 from bench.gate import print_as_asked, session
 from millstream.bronze.decoding import batches
 from millstream.bronze.loads import landed_rows
+from millstream.bronze.parts import Part
 from millstream.contracts.contract import Contract
 from millstream.formats import csv_lines
 from millstream.lake.storage import Storage
@@ -109,7 +110,9 @@ def run(rows: int = ROWS, runs: int = RUNS) -> dict[str, Any]:
             spark.stop()
 
     def alone(reader: Callable[..., Any]) -> int:
-        read = batches(reader(io.BytesIO(content), contract), contract.column_names, "f", 1)
+        read = batches(
+            reader(io.BytesIO(content), contract), contract.column_names, Part("f", None, len(content))
+        )
         return sum(batch.num_rows for batch in read)
 
     alone_rows, readers = _medians(

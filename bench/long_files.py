@@ -3,8 +3,8 @@
     python -m bench.long_files [--gigabytes 3] [--format csv]
 
 Ten of the real flights of 2013 make one quoted text; they are repeated until the file, or what is packed in
-it, is long enough. Spark has a heap of 4 GiB. Memory is the resident size, sampled ten times a second: of this
-process while it lands, and of the largest of Spark's Python workers.
+it, is long enough. Spark has a heap of 4 GiB. Memory is the resident size, sampled ten times a second: of
+this process while it lands, and of the largest of Spark's Python workers.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from millstream.bronze.rows import delivered
@@ -164,6 +164,8 @@ def test_csv_of_quotes_that_are_all_not_closed_takes_no_time_by_the_square() -> 
     assert rows == [(None, NOT_CLOSED, 'a","b')] * len(lines)
 
 
+# The first example imports Arrow.
+@settings(deadline=None)
 @given(st.lists(st.text('",a', max_size=5), max_size=8))
 def test_csv_is_read_as_if_every_line_were_tried_anew(lines: list[str]) -> None:
     def tried(rest: list[str]) -> list[tuple[list[str] | None, str]]:
@@ -350,6 +352,8 @@ def test_xml_entity_bomb_is_refused() -> None:
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\r"))
 
 
+# The first example imports Arrow.
+@settings(deadline=None)
 @given(st.lists(st.tuples(TEXT, TEXT), max_size=30))
 def test_any_text_survives_csv(rows: list[tuple[str, str]]) -> None:
     text = io.StringIO()

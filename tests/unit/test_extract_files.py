@@ -127,7 +127,7 @@ def test_every_bad_file_of_a_slice_is_named(drop, lake):
     with pytest.raises(SourceDataError) as refused:
         land(FilesExtractor(monthly(), drop), lake)
     assert str(refused.value).splitlines() == [
-        f"{drop}/in/f_2013-01.csv.zip is empty (0 bytes){AFTERWARDS}",
+        f"{drop}/in/f_2013-01.csv.zip is empty (0 bytes). Nothing was landed.",
         f"{drop}/in/f_2013-03.csv.zip is not a readable zip file: File is not a zip file{AFTERWARDS}",
     ]
 

@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
+from millstream.lake.source_rows import place_of
+
 KEEP, ACCEPT, DROP, WITHDRAW = "keep", "accept", "drop", "withdraw"
 # What would end a code span, or a cell of a table, as a character that looks like it.
 LOOKALIKES = {"`": "\u02cb", "|": "\u2502", "\n": "\u23ce"}
@@ -98,7 +100,7 @@ def _rows(selection: Mapping[str, Any]) -> list[str]:
     lines = [f"The rows, {len(examples)} of {selection['rows']}:", ""]
     # No table: the panel that shows it is narrow.
     for number, row in enumerate(examples, start=1):
-        file, _, place = row["source_row_id"].rpartition("#")
+        file, place = place_of(row["source_row_id"])
         parts = {
             "reasons": " ".join(map(code, row["reasons"])),
             "values": " ".join(code(f"{name}={value}") for name, value in row["values"].items()),

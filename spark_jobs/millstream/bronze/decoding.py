@@ -10,6 +10,7 @@ from millstream.contracts.contract import Contract
 from millstream.errors import SourceDataError
 from millstream.formats.record import Columns, Rows, UnreadableError
 from millstream.formats.registry import format_of
+from millstream.lake.source_rows import SOURCE_FILE, SOURCE_ROW
 from millstream.lake.storage import Storage
 
 if TYPE_CHECKING:
@@ -24,8 +25,9 @@ FETCH_AGAIN = (
     "source, ask its owner"
 )
 LINEAGE = {
-    "_source_file": "string",
-    "_source_row": "bigint",
+    "_partition": "string",
+    SOURCE_FILE: "string",
+    SOURCE_ROW: "bigint",
     "_record_error": "string",
     "_record": "string",
     "_added": "string",
@@ -40,16 +42,16 @@ def decoded(contract: Contract, lake_root: str, parts: Iterable[Part]) -> Iterat
     storage = Storage(lake_root)
     rows_of = format_of(contract).rows
     assert rows_of is not None
-    for path, piece, _ in parts:
-        with storage.reading(path) as stream:
+    for part in parts:
+        with storage.reading(part.path) as stream:
             try:
-                rows = rows_of(stream, contract, piece)
-                yield from batches(rows, contract.column_names, path, piece.first_row if piece else 1)
+                yield from batches(rows_of(stream, contract, part.piece), contract.column_names, part)
             except UnreadableError as error:
-                raise SourceDataError(f"{path} {error}. {FETCH_AGAIN}") from error
+                raise SourceDataError(f"{part.path} {error}. {FETCH_AGAIN}") from error
 
 
-def batches(rows: Rows, columns: list[str], path: str, first_row: int) -> Iterator[pa.RecordBatch]:
+def batches(rows: Rows, columns: list[str], part: Part) -> Iterator[pa.RecordBatch]:
+    """The rows of a part, each with its place; no batch has many rows, or long text."""
     import pyarrow as pa
 
     types = {"string": pa.string(), "bigint": pa.int64()}
@@ -57,18 +59,20 @@ def batches(rows: Rows, columns: list[str], path: str, first_row: int) -> Iterat
     schema = pa.schema([*((name, pa.string()) for name in columns), *lineage])
     blank: list[str | None] = [None] * len(columns)
     held: list[list[Any]] = []
-    characters, number = 0, first_row
+    partition, path = part.partition, part.path
+    characters, number = 0, part.first_row
     for row in rows:
         if isinstance(row, Columns):
             if held:
                 yield _batch(held, schema)
                 held, characters = [], 0
-            yield _columnar(row, schema, path, number)
+            yield _columnar(row, schema, part, number)
             number += row.rows
             continue
         if row is not None:
             values, error, raw, added = row
-            held.append([*(blank if values is None else values), path, number, error, raw, added])
+            own = blank if values is None else values
+            held.append([*own, partition, path, number, error, raw, added])
             characters += len(raw or "") + sum(len(value) for value in values or () if value)
             if len(held) == BATCH_ROWS or characters > BATCH_CHARACTERS:
                 yield _batch(held, schema)
@@ -87,13 +91,14 @@ def _batch(rows: list[list[Any]], schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _columnar(columns: Columns, schema: pa.Schema, path: str, first_row: int) -> pa.RecordBatch:
+def _columnar(columns: Columns, schema: pa.Schema, part: Part, first_row: int) -> pa.RecordBatch:
     import pyarrow as pa
 
     nothing = pa.nulls(columns.rows, pa.string())
     arrays = [
         *(nothing if values is None else values for values in columns.values),
-        pa.repeat(path, columns.rows),
+        pa.repeat(part.partition, columns.rows),
+        pa.repeat(part.path, columns.rows),
         pa.array(range(first_row, first_row + columns.rows), pa.int64()),
         nothing,
         nothing,

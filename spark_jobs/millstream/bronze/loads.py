@@ -19,10 +19,10 @@ from millstream.contracts.contract import Contract
 from millstream.errors import SchemaDriftError, SourceDataError
 from millstream.lake import history
 from millstream.lake.history import History
+from millstream.lake.source_rows import SOURCE_FILE, SOURCE_ROW
 from millstream.lake.sql import literal
-from millstream.lake.staging import WHOLE
 from millstream.lake.storage import Storage
-from millstream.lake.tables import TableRef
+from millstream.lake.tables import WHOLE, TableRef
 from millstream.landing.manifest import Manifest
 
 KIND = "millstream.load"
@@ -114,10 +114,8 @@ def _loads(bronze: History) -> Iterator[dict[str, Any]]:
 
 
 def landed_rows(spark: SparkSession, contract: Contract, lake_root: str, manifest: Manifest) -> DataFrame:
-    """The landed rows of one run, and `_partition`: the month a file was delivered for, or `all`."""
-    rows = read_landing(spark, contract, lake_root, parts_of(manifest.files))
-    month = F.regexp_extract("_source_file", r"/partition=([^/]+)/", 1)
-    return rows.withColumn("_partition", F.when(month != "", month).otherwise(F.lit(WHOLE)))
+    """The landed rows of one run: the columns of `read_landing`."""
+    return read_landing(spark, contract, lake_root, parts_of(manifest.files))
 
 
 def has_landed_files(lake_root: str, manifest: Manifest) -> bool:
@@ -139,9 +137,9 @@ def received_rows(spark: SparkSession, contract: Contract, lake_root: str, manif
             f"{contract.dataset}: what run {manifest.run} landed has been removed, and there is no bronze. "
             "What to do: run the ingest again"
         )
-    rows = spark.read.format("delta").load(bronze).where(F.col("_source_file").isin(manifest.paths))
+    rows = spark.read.format("delta").load(bronze).where(F.col(SOURCE_FILE).isin(manifest.paths))
     # The same bytes that two runs have landed are one object, and rows of both.
-    return as_read_now(rows, contract).dropDuplicates(["_source_file", "_source_row"])
+    return as_read_now(rows, contract).dropDuplicates([SOURCE_FILE, SOURCE_ROW])
 
 
 def received_changes(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from millstream.formats.record import Piece
+from millstream.lake.tables import WHOLE
 from millstream.landing.manifest import LandedFile
 
 # What a task reads; one that reads a whole file may read more.
@@ -15,20 +16,26 @@ LEAST_TASKS = 16
 
 
 class Part(NamedTuple):
-    """A landed file, or a piece of one."""
+    """A landed file, or a piece of one; `partition` is the month that it was delivered for, or `WHOLE`."""
 
     path: str
     piece: Piece | None
     bytes: int
+    partition: str = WHOLE
+
+    @property
+    def first_row(self) -> int:
+        return self.piece.first_row if self.piece else 1
 
 
 def parts_of(files: Iterable[LandedFile]) -> list[Part]:
     """The files, each once, in their pieces if they have some."""
     parts: list[Part] = []
     for file in {file.path: file for file in files}.values():
-        parts += [Part(file.path, piece, piece.length) for piece in file.pieces]
+        partition = file.partition or WHOLE
+        parts += [Part(file.path, piece, piece.length, partition) for piece in file.pieces]
         if not file.pieces:
-            parts.append(Part(file.path, None, file.size))
+            parts.append(Part(file.path, None, file.size, partition))
     return parts
 
 
@@ -40,11 +47,10 @@ def parts_with(rows: Iterable[tuple[str, int]], files: Iterable[LandedFile]) -> 
     chosen = []
     for file in files:
         parts = parts_of([file])
-        ends: list[float] = [*(part.piece.first_row for part in parts[1:] if part.piece), float("inf")]
+        ends: list[float] = [*(part.first_row for part in parts[1:]), float("inf")]
         wanted = numbers.pop(file.path, ())
         for part, end in zip(parts, ends, strict=True):
-            first = part.piece.first_row if part.piece else 1
-            if any(first <= row < end for row in wanted):
+            if any(part.first_row <= row < end for row in wanted):
                 chosen.append(part)
     return chosen
 

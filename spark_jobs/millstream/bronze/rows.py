@@ -17,6 +17,8 @@ from millstream.errors import SourceDataError
 from millstream.formats.parquet import UNFIT
 from millstream.formats.record import Delivered, UnreadableError
 from millstream.formats.registry import format_of
+from millstream.lake.source_rows import SOURCE_FILE, SOURCE_ROW
+from millstream.lake.tables import WHOLE
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,9 +31,10 @@ BINARY = "binary"
 def read_landing(spark: SparkSession, contract: Contract, lake_root: str, parts: Sequence[Part]) -> DataFrame:
     """All rows of the landed `parts`, as read.
 
-    Columns: the contract's as strings, then `_source_file` (string, relative to the lake root), `_source_row`
-    (bigint, 1-based), `_record_error` (string, null when the record could be read), `_record` (its raw text
-    when it could not), `_added` (string, a JSON object of columns that the contract does not know).
+    Columns: the contract's as strings, then `_partition` (string, the month that the file was delivered for,
+    or `all`), `_source_file` (string, relative to the lake root), `_source_row` (bigint, 1-based),
+    `_record_error` (string, null when the record could be read), `_record` (its raw text when it could not),
+    `_added` (string, a JSON object of columns that the contract does not know).
     """
     if format_of(contract).rows is None:
         paths = dict.fromkeys(part.path for part in parts)
@@ -57,8 +60,10 @@ def _read_parquet(spark: SparkSession, contract: Contract, lake_root: str, uris:
         added = F.to_json(besides, {"ignoreNullFields": "false"})
     return frame.select(
         *columns,
-        _relative(F.col("_metadata.file_path"), lake_root).alias("_source_file"),
-        (F.col("_metadata.row_index") + 1).alias("_source_row"),
+        # Tables of databases are not delivered by the month.
+        F.lit(WHOLE).alias("_partition"),
+        _relative(F.col("_metadata.file_path"), lake_root).alias(SOURCE_FILE),
+        (F.col("_metadata.row_index") + 1).alias(SOURCE_ROW),
         _binary_as_text(kinds, contract, layout).alias("_record_error"),
         F.lit(None).cast("string").alias("_record"),
         added.alias("_added"),

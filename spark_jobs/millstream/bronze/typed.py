@@ -11,6 +11,7 @@ from millstream.bronze.readings import EXACT, decimal, moment, reading
 from millstream.contracts.contract import Column as ContractColumn
 from millstream.contracts.contract import ColumnType, Contract, DriftKind
 from millstream.contracts.drift import Change
+from millstream.lake.source_rows import row_id
 
 # Per row an array of structs: every change at the source that one of its values shows.
 DRIFT = "_drift"
@@ -49,7 +50,7 @@ def typed(rows: DataFrame, contract: Contract) -> DataFrame:
     judged = marked.withColumn("_malformed", F.when(readable, reasons).otherwise(unreadable))
     return judged.select(
         *(_value(column, contract).alias(column.name) for column in contract.columns),
-        F.concat_ws("#", "_source_file", "_source_row").alias("_source_row_id"),
+        row_id(),
         "_malformed",
         F.when(F.size("_malformed") > 0, source_record(contract)).alias("_source_record"),
         DRIFT,

@@ -35,7 +35,8 @@ from millstream.jobs import JobModel
 from millstream.lake import checks, history
 from millstream.lake.delta import require_types, require_writer
 from millstream.lake.reading import read_at
-from millstream.lake.staging import SOURCE_ROW_ID, file_order, write_staged
+from millstream.lake.source_rows import file_order, month_of, row_id
+from millstream.lake.staging import SOURCE_ROW_ID, write_staged
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.landing.manifest import Manifest, read_manifest
@@ -157,9 +158,7 @@ def _source_rows(
 
 def _transformed(source: DataFrame, transform: Transform) -> DataFrame:
     """The transform's columns, and the partition that each row was delivered for."""
-    partition_of = F.regexp_extract("_source_row_id", r"/partition=([^/]+)/", 1)
-    rows = transform.transform(source)
-    return rows.withColumn("_partition", F.when(partition_of != "", partition_of).otherwise(F.lit("all")))
+    return transform.transform(source).withColumn("_partition", month_of())
 
 
 def _with_required_checked(rows: DataFrame, transform: Transform) -> DataFrame:
@@ -193,7 +192,7 @@ def _with_seen_marked(spark: SparkSession, rows: DataFrame, manifest: Manifest) 
     numbered = spark.createDataFrame(ranges, "file string, first bigint, last bigint").select(
         "file", F.explode(F.sequence("first", "last")).alias("row")
     )
-    seen = numbered.select(F.concat_ws("#", "file", "row").alias(SOURCE_ROW_ID), F.lit(True).alias("_seen"))
+    seen = numbered.select(row_id("file", "row"), F.lit(True).alias("_seen"))
     marked = rows.join(F.broadcast(seen.distinct()), SOURCE_ROW_ID, "left")
     return marked.withColumn("_seen", F.coalesce("_seen", F.lit(False)))
 

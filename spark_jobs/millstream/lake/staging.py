@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.observation import Observation
 
@@ -56,9 +56,3 @@ def replace_schema_too(rows: DataFrame, uri: str, metadata: str = "") -> None:
 def read_staged(spark: SparkSession, uri: str, version: int) -> DataFrame:
     """Exactly `version` of the staged table."""
     return spark.read.format("delta").option("versionAsOf", version).load(uri)
-
-
-def file_order() -> tuple[Column, Column]:
-    """To order rows by: the landed file, then the row's number in it."""
-    parts = F.split(SOURCE_ROW_ID, "#")
-    return F.element_at(parts, 1), F.element_at(parts, -1).try_cast("bigint")

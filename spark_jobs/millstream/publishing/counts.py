@@ -11,6 +11,7 @@ from pyspark.sql.types import AtomicType, StructType
 
 from millstream.lake import checks
 from millstream.lake.accounts import PartitionCounts
+from millstream.lake.source_rows import file_of
 from millstream.lake.staging import SOURCE_ROW_ID
 from millstream.publishing.fate import FATE, is_published, is_quarantined
 from millstream.quality.predicates import REASONS
@@ -39,7 +40,7 @@ def count(rows: DataFrame, columns: StructType, table_checks: Mapping[str, str])
     """Count `rows` with `_partition`, `_reasons` and `_fate`, to be published with `columns`."""
     counted = (
         # A file a group, and no set of files in each: Spark aggregates sets object by object.
-        rows.groupBy("_partition", F.when(is_quarantined(), _landed_file()).alias("landed"))
+        rows.groupBy("_partition", F.when(is_quarantined(), file_of()).alias("landed"))
         .agg(
             F.count(F.lit(1)).alias("read"),
             F.count_if(is_published()).alias("written"),
@@ -93,7 +94,3 @@ def _exact_sum(name: str, hashes: Column) -> tuple[Column, Column]:
     """The sum of 64-bit hashes as that of their halves, which does not overflow; decimals are slow."""
     high, low = F.shiftright(hashes, 32), hashes.bitwiseAND(F.lit(0xFFFFFFFF))
     return F.sum(high).alias(f"{name}_high"), F.sum(low).alias(f"{name}_low")
-
-
-def _landed_file() -> Column:
-    return F.substring_index(SOURCE_ROW_ID, "#", 1)

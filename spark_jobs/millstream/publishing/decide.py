@@ -14,8 +14,9 @@ from millstream.contracts.contract import Contract
 from millstream.errors import QualityGateError
 from millstream.lake.accounts import Account, PartitionCounts, Scope
 from millstream.lake.history import Histories, History
+from millstream.lake.source_rows import FILE_SQL
 from millstream.lake.sql import is_one_of, literal
-from millstream.lake.tables import DECISIONS, SOURCE_ROW_ID, WHOLE, TableRef
+from millstream.lake.tables import DECISIONS, WHOLE, TableRef
 from millstream.publishing.precedence import own_accounts, require_source_unchanged, superseded
 from millstream.publishing.request import Load, Request
 from millstream.publishing.state import LakeState
@@ -242,5 +243,5 @@ def _quarantine_condition(request: Request, state: LakeState) -> str | None:
     paths = state.manifest.paths if state.manifest else ()
     if not paths:
         return of_run
-    of_files = is_one_of(f"substring_index({SOURCE_ROW_ID}, '#', 1)", paths)
+    of_files = is_one_of(FILE_SQL, paths)
     return f"{of_run} OR {of_files}"

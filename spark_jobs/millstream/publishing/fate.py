@@ -7,6 +7,7 @@ from collections.abc import Collection
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from millstream.lake.source_rows import file_of
 from millstream.lake.staging import SOURCE_ROW_ID
 from millstream.lake.tables import TableRef
 from millstream.publishing.decisions import DECIDED_ON, DECISION, accepted
@@ -35,8 +36,7 @@ def without_outdated(
 
     Else a run that is replayed or cleared would put old values over new ones.
     """
-    landed = F.substring_index(SOURCE_ROW_ID, "#", 1)
-    newer = published.where(landed.isin(sorted(later))).select(*key, F.lit(True).alias("_outdated"))
+    newer = published.where(file_of().isin(sorted(later))).select(*key, F.lit(True).alias("_outdated"))
     duplicate = F.col("_duplicate") | F.coalesce(F.col("_outdated"), F.lit(False))
     return staged.join(newer, list(key), "left").withColumn("_duplicate", duplicate).drop("_outdated")
 

@@ -27,6 +27,7 @@ from millstream.lake.delta import (
     table_version,
 )
 from millstream.lake.history import Snapshot
+from millstream.lake.source_rows import row_id
 from millstream.lake.staging import SOURCE_ROW_ID
 from millstream.lake.tables import TableRef
 from millstream.landing.manifest import Manifest
@@ -220,7 +221,7 @@ def _as_received(work: Work, broken: DataFrame, contract: Contract, manifest: Ma
     landed = manifest.model_copy(update={"files": files})
     rows = received_rows(work.spark, contract, work.lake_root, landed)
     records = rows.select(
-        F.concat_ws("#", "_source_file", "_source_row").alias(SOURCE_ROW_ID),
+        row_id(),
         source_record(contract).alias("_record"),
     ).join(broken.select(SOURCE_ROW_ID), SOURCE_ROW_ID, "left_semi")
     lost = F.concat(

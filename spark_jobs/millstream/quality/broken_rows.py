@@ -13,7 +13,8 @@ from millstream.bronze.parts import parts_with
 from millstream.bronze.rows import read_landing
 from millstream.bronze.typed import source_record
 from millstream.contracts.contract import Contract
-from millstream.lake.staging import DEFAULTS, SOURCE_ROW_ID, file_order
+from millstream.lake.source_rows import file_order, place_of, row_id
+from millstream.lake.staging import DEFAULTS, SOURCE_ROW_ID
 from millstream.lake.storage import Storage
 from millstream.landing.manifest import manifests_of
 from millstream.quality.predicates import MALFORMED, breaks, readable
@@ -106,7 +107,7 @@ def _received(
 ) -> dict[str, str]:
     storage = Storage(lake_root)
     wanted = sorted(row_ids)
-    places = [(path, int(number)) for path, _, number in (name.rpartition("#") for name in wanted) if path]
+    places = [(path, int(number)) for path, number in map(place_of, wanted) if path]
     landed = {
         file.path: file for manifest in manifests_of(storage, contract.dataset) for file in manifest.files
     }
@@ -115,7 +116,7 @@ def _received(
         return {}
     rows = (
         read_landing(spark, contract, lake_root, parts_with(places, kept))
-        .withColumn(SOURCE_ROW_ID, F.concat_ws("#", "_source_file", "_source_row"))
+        .withColumn(SOURCE_ROW_ID, row_id())
         .where(F.col(SOURCE_ROW_ID).isin(wanted))
         .select(SOURCE_ROW_ID, _cut(source_record(contract)).alias("record"))
     )

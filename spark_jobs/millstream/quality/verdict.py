@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from millstream.lake.source_rows import place_of
 from millstream.quality.suite import Level, Severity
 
 Action = Literal["ok", "quarantine", "warn", "block"]
@@ -33,7 +34,7 @@ class BrokenRow(BaseModel):
         """The row's origin, in words."""
         if self.source_row_id is None:
             return "a row"
-        file, _, row = self.source_row_id.rpartition("#")
+        file, row = place_of(self.source_row_id)
         return f"{file}, row {row}"
 
 

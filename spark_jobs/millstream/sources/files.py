@@ -15,7 +15,7 @@ from typing import BinaryIO, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from millstream.contracts.contract import Contract, FilesSource, Month, is_month
-from millstream.errors import ConfigurationError, SourceDataError, SourceUnavailableError
+from millstream.errors import REMEDY, ConfigurationError, SourceDataError, SourceUnavailableError
 from millstream.formats.checks import check_file, splitter
 from millstream.landing.manifest import LandedFile, Landing
 
@@ -98,10 +98,8 @@ class FilesExtractor:
                 landed.append(self._land(file, landing))
             except SourceDataError as error:
                 refused.append(error)
-        if len(refused) > 1:
-            raise SourceDataError("\n".join(map(str, refused)))
         if refused:
-            raise refused[0]
+            raise _all_of(refused)
         return landed
 
     def _land(self, file: SourceFile, landing: Landing) -> LandedFile:
@@ -233,6 +231,14 @@ def _source_failures(where: str) -> Iterator[None]:
                 "one in the connection"
             ) from error
         raise SourceUnavailableError(f"{where} cannot be read now: {error.strerror or error}") from error
+
+
+def _all_of(errors: Sequence[SourceDataError]) -> SourceDataError:
+    """The errors as one: what each says, then what to do, once."""
+    parts = [str(error).partition(REMEDY) for error in errors]
+    problems = "\n".join(problem.strip() for problem, _, _ in parts)
+    remedies = " ".join(dict.fromkeys(remedy for _, _, remedy in parts))
+    return SourceDataError(f"{problems} {REMEDY}{remedies}")
 
 
 def _missing(files: Sequence[str]) -> SourceDataError:

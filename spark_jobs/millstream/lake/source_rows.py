@@ -1,0 +1,55 @@
+"""Which landed row a row came from: `_source_row_id`, `file#row`. It is made and taken apart here alone.
+
+No landed file has a `#` in its path (`landing.manifest.LANDED`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from millstream.lake.tables import SOURCE_ROW_ID, WHOLE
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column
+
+# Columns of landed rows.
+SOURCE_FILE = "_source_file"
+SOURCE_ROW = "_source_row"
+# SQL for the landed file of a row that has its id.
+FILE_SQL = f"substring_index({SOURCE_ROW_ID}, '#', 1)"
+
+
+def place_of(source_row_id: str) -> tuple[str, str]:
+    """Landed file and row number of a source row id."""
+    file, _, row = source_row_id.rpartition("#")
+    return file, row
+
+
+def row_id(file: str = SOURCE_FILE, row: str = SOURCE_ROW) -> Column:
+    """The id of a row, from the columns that have its landed file and its number there."""
+    from pyspark.sql import functions as F
+
+    return F.concat_ws("#", file, row).alias(SOURCE_ROW_ID)
+
+
+def file_of() -> Column:
+    """The landed file of a row that has its id."""
+    from pyspark.sql import functions as F
+
+    return F.expr(FILE_SQL)
+
+
+def month_of() -> Column:
+    """The month that a row's landed file was delivered for, or `WHOLE`, of a row that has its id."""
+    from pyspark.sql import functions as F
+
+    month = F.regexp_extract(SOURCE_ROW_ID, r"/partition=([^/]+)/", 1)
+    return F.when(month != "", month).otherwise(F.lit(WHOLE))
+
+
+def file_order() -> tuple[Column, Column]:
+    """To order rows by: the landed file, then the row's number in it."""
+    from pyspark.sql import functions as F
+
+    parts = F.split(SOURCE_ROW_ID, "#")
+    return F.element_at(parts, 1), F.element_at(parts, -1).try_cast("bigint")
