@@ -118,7 +118,7 @@ def calls(name: str) -> list[str]:
 
 def test_what_is_wrong_at_a_source_ends_with_what_to_do() -> None:
     raised = calls("SourceDataError")
-    constants = {f"{{{name}}}" for name in ("ASK_AGAIN", "ASK_OWNER", "FETCH_AGAIN")}
+    constants = {f"{{{name}}}" for name in ("ASK_AGAIN", "ASK_OWNER", "FETCH_AGAIN", "REMEDY")}
     assert len(raised) > 20
     assert not [code for code in raised if REMEDY not in code and not any(name in code for name in constants)]
     for constant in (ASK_AGAIN, ASK_OWNER, FETCH_AGAIN):
