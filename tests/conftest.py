@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -57,6 +58,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """What is thorough is left to `make test-thorough` and `make test-faults`."""
     if not (config.getoption("--thorough") or config.getoption("--fault-seeds")):
         items[:] = [item for item in items if item.get_closest_marker("thorough") is None]
+
+
+def pytest_unconfigure() -> None:
+    """Nothing is left for pytest's last collection of garbage: on a busy machine it takes longer than the
+    five seconds after which xdist interrupts a process, which showed as a trace in a run that passed."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,6 +45,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         .getOrCreate()
     )
     session.sparkContext.setLogLevel("ERROR")
+    # It tells of connections that it closes when the process ends, and pytest has closed the log's stream by
+    # then: Airflow's, which is the standard output of when Airflow was imported.
+    logging.getLogger("py4j").setLevel(logging.WARNING)
     yield session
     session.stop()
 
