@@ -1,4 +1,4 @@
-"""MLflow's model registry over HTTP, because importing MLflow's client takes seconds."""
+"""MLflow's model registry, asked with Airflow's connection."""
 
 from __future__ import annotations
 
@@ -8,34 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 
-from millstream.errors import ConfigurationError, TrackingError
+from millstream.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    import httpx
+    from millstream.ml.mlflow_api import MlflowApi
 
 MLFLOW = "mlflow_default"
-TIMEOUT_S = 30
-PAGE = 1000
 # A model version carries for each table that it was trained on the tag `input.<table>` with the version.
 INPUT_TAG = "input."
-NONE_SUCH = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
 def champion_version(name: str) -> int | None:
     """The registry's present champion of model `name`. Raises TrackingError when MLflow does not answer."""
-    answer = _ask("registered-models/alias", {"name": name, "alias": "champion"})
-    if not answer.is_success and any(code in answer.text for code in NONE_SUCH):
-        return None
-    return int(_content(answer)["model_version"]["version"])
+    with _mlflow() as mlflow:
+        version = mlflow.champion_version(name)
+    return None if version is None else int(version["version"])
 
 
 def has_version(name: str, version: int) -> bool:
     """Whether the registry has this version of model `name`. Raises TrackingError as `champion_version`."""
-    answer = _ask("model-versions/get", {"name": name, "version": str(version)})
-    if not answer.is_success and any(code in answer.text for code in NONE_SUCH):
-        return False
-    _content(answer)
-    return True
+    with _mlflow() as mlflow:
+        return mlflow.has_version(name, version)
 
 
 def pinned_versions() -> dict[str, list[int]]:
@@ -45,16 +38,12 @@ def pinned_versions() -> dict[str, list[int]]:
         may be deleted without knowing the pins.
     """
     pins: defaultdict[str, set[int]] = defaultdict(set)
-    query: dict[str, Any] = {"max_results": PAGE}
-    while True:
-        page = _content(_ask("model-versions/search", query))
-        for version in page.get("model_versions", ()):
+    with _mlflow() as mlflow:
+        for version in mlflow.versions():
             for tag in version.get("tags", ()):
                 if tag["key"].startswith(INPUT_TAG):
                     pins[tag["key"].removeprefix(INPUT_TAG)].add(_pin(version, tag))
-        if not (token := page.get("next_page_token")):
-            return {table: sorted(versions) for table, versions in sorted(pins.items())}
-        query["page_token"] = token
+    return {table: sorted(versions) for table, versions in sorted(pins.items())}
 
 
 def _pin(version: dict[str, Any], tag: dict[str, str]) -> int:
@@ -67,24 +56,10 @@ def _pin(version: dict[str, Any], tag: dict[str, str]) -> int:
     return int(tag["value"])
 
 
-def _ask(path: str, query: dict[str, Any]) -> httpx.Response:
-    import httpx
+def _mlflow() -> MlflowApi:
+    # DAG files import this module, and httpx is not needed to parse them.
+    from millstream.ml.mlflow_api import MlflowApi
 
     connection = BaseHook.get_connection(MLFLOW)
     url = f"{connection.schema or 'http'}://{connection.host}:{connection.port}"
-    try:
-        return httpx.get(
-            f"{url}/api/2.0/mlflow/{path}",
-            params=query,
-            auth=(connection.login or "", connection.password or ""),
-            timeout=TIMEOUT_S,
-        )
-    except httpx.HTTPError as error:
-        raise TrackingError(f"MLflow at {url} does not answer: {error}; see `make status`") from error
-
-
-def _content(answer: httpx.Response) -> dict[str, Any]:
-    if not answer.is_success:
-        raise TrackingError(f"MLflow answered {answer.url} with {answer.status_code}: {answer.text[:300]}")
-    content: dict[str, Any] = answer.json()
-    return content
+    return MlflowApi(url, connection.login or "", connection.password or "", trust_env=True)

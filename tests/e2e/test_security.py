@@ -23,8 +23,8 @@ import psutil
 import pytest
 
 from millstream.landing.manifest import run_key
+from millstream.ml.mlflow_api import MlflowApi
 from millstream.settings import Settings
-from millstream_stack.clients.mlflow_api import MlflowApi
 from millstream_stack.credentials import Credentials
 from millstream_stack.services.declared import service_environment
 from millstream_stack.supervision.lifecycle import supervisor_of

@@ -16,9 +16,9 @@ from rich.console import Console
 from millstream.contracts.contract import Contract
 from millstream.errors import ConfigurationError
 from millstream.lake.staging import SOURCE_ROW_ID
+from millstream.ml.mlflow_api import MlflowApi
 from millstream.settings import CHECKOUT, Settings
 from millstream.transforms import transform_of
-from millstream_stack.clients.mlflow_api import MlflowApi
 from millstream_stack.commands.plan import Touch, plan_of, show_plan
 from millstream_stack.credentials import load_or_create
 from tests.support import ledger_tables

@@ -14,7 +14,7 @@ from deltalake import CommitProperties, write_deltalake
 from rich.console import Console
 
 from millstream.errors import TrackingError
-from millstream_stack.clients.mlflow_api import MlflowApi, ModelRun
+from millstream.ml.mlflow_api import MlflowApi, ModelRun
 from millstream_stack.commands.summary import newest_candidates, print_models, print_tables
 
 
@@ -158,7 +158,13 @@ def test_candidates_and_champion_are_shown(screen: Console) -> None:
     "missing",
     [
         httpx.Response(404, json={"error_code": "RESOURCE_DOES_NOT_EXIST"}),
-        httpx.Response(400, json={"message": "Registered model alias champion not found."}),
+        httpx.Response(
+            400,
+            json={
+                "error_code": "INVALID_PARAMETER_VALUE",
+                "message": "Registered model alias champion not found.",
+            },
+        ),
     ],
 )
 def test_a_model_without_a_champion_is_a_failure(screen: Console, missing: httpx.Response) -> None:

@@ -24,13 +24,13 @@ from millstream.lake.accounts import Scope
 from millstream.lake.delta import require_columns
 from millstream.lake.history import History
 from millstream.lake.tables import WHOLE, TableRef
+from millstream.ml.mlflow_api import MlflowApi
 from millstream.publishing.compatibility import Comparison, compare, touched
 from millstream.publishing.decide import scope_of
 from millstream.publishing.request import Load
 from millstream.publishing.write import published_columns
 from millstream.settings import Settings
 from millstream.transforms import transform_of
-from millstream_stack.clients.mlflow_api import MlflowApi
 from millstream_stack.commands.sql_output import printable
 from millstream_stack.credentials import credentials_path, load_or_create
 

@@ -10,11 +10,11 @@ from rich.table import Table
 
 from millstream.lake import history
 from millstream.lake.tables import TableRef
+from millstream.ml.mlflow_api import MlflowApi, ModelRun
 from millstream.ml.tracking import DECISION_TAG
 from millstream.models import model_spec
 from millstream.quality.verdict import word
 from millstream.settings import Settings
-from millstream_stack.clients.mlflow_api import MlflowApi, ModelRun
 from millstream_stack.credentials import Credentials
 
 TABLE_ZONES = ("silver.", "gold.")
