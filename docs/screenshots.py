@@ -1,8 +1,8 @@
 """Takes the README's pictures from the running stack: `stack/run python docs/screenshots.py`.
 
 Needs a finished `make demo`, Playwright (`stack/bootstrap.sh dev`) and a Chromium or Chrome on the PATH. Logs
-in as a person would, with the stack's own login; writes PNG files of at most 60 KB into docs/images, and shows
-them in the README.
+in as a person would, with the stack's own login; writes PNG files of at most 60 KB into docs/images, and
+shows them in the README.
 """
 
 from __future__ import annotations

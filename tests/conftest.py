@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from millstream.settings import CHECKOUT
 from tests.support.fault_report import Report
+from tests.support.hadoop import Hdfs
 
 # Spark starts its Python workers by name; the `python3` of the PATH may be another one.
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
@@ -71,3 +73,14 @@ def report(pytestconfig: pytest.Config) -> Report:
     """The table of fault cases, written where `--fault-report` says."""
     path = pytestconfig.getoption("--fault-report")
     return Report(Path(path) if path else None)
+
+
+@pytest.fixture(scope="session")
+def hdfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hdfs]:
+    """A real HDFS, for all tests of this process."""
+    server = Hdfs(tmp_path_factory.mktemp("hdfs"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from tests.support.hadoop import Hdfs
 from tests.support.postgres_server import PostgresServer
 from tests.support.sql_runs import at, run
 
@@ -13,14 +12,6 @@ from tests.support.sql_runs import at, run
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     server = PostgresServer(tmp_path_factory.mktemp("postgres"))
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="session")
-def hdfs(tmp_path_factory):
-    server = Hdfs(tmp_path_factory.mktemp("hdfs"))
     server.start()
     yield server
     server.stop()

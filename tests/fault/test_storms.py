@@ -37,8 +37,8 @@ SPARKS = ("A", "B", "C")
 MAINTAINER = "C"
 DELTA_RS = "D"
 BOUND_S = 300.0
-# Delta's default is 100 commits; a storm has forty, and is to cross this many checkpoints. Spark makes one at its
-# own commits of versions that the interval divides, delta-rs one version before: at two, few are left out.
+# Delta's default is 100 commits; a storm has forty, and is to cross this many checkpoints. Spark makes one at
+# its own commits of versions that the interval divides, delta-rs one version before: at two, few are missed.
 CHECKPOINT_INTERVAL = 2
 CHECKPOINTS = 10
 # Of each writer, in each table.

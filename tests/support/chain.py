@@ -54,11 +54,13 @@ def month_zip(*rows: str, header: str = FLIGHTS_HEADER) -> bytes:
 
 
 class Chain:
-    """One lake, one dataset, files from `drop`."""
+    """One lake, one dataset, files from `drop`. The lake is in `folder`, or at another `root`."""
 
-    def __init__(self, spark: SparkSession, folder: Path, contract: Contract, suite: dict[str, Any]) -> None:
+    def __init__(
+        self, spark: SparkSession, folder: Path, contract: Contract, suite: dict[str, Any], root: str = ""
+    ) -> None:
         self.spark = spark
-        self.root = f"file://{folder}/lake"
+        self.root = root or f"file://{folder}/lake"
         self.drop = folder / "drop"
         self.drop.mkdir(exist_ok=True)
         self.contract = contract
