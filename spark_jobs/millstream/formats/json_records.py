@@ -28,6 +28,7 @@ from millstream.formats.record import (
     named_record,
     of_records,
 )
+from millstream.formats.text_lines import whole_lines
 
 NESTED = f"nested deeper than {MOST_NESTED} levels"
 SHOWN = 60
@@ -81,10 +82,11 @@ def line_records(
 
 def _checked(stream: IO[bytes]) -> Iterable[bytes]:
     """The lines of a stream that begins as text in UTF-8 does."""
-    first = stream.readline()
+    lines = whole_lines(stream)
+    first = next(lines, b"")
     if other := recognised(first[:HEAD_BYTES]):
         raise UnreadableError(f"holds {other}, not JSON lines in UTF-8")
-    return chain([first] if first else [], stream)
+    return chain([first] if first else [], lines)
 
 
 def _json_line(line: bytes) -> str:

@@ -76,9 +76,7 @@ class Lines:
             parts.append(chunk)
             length += len(chunk)
             if length > LONGEST_LINE:
-                raise UnreadableError(
-                    f"has a line of more than {LONGEST_LINE:,} bytes behind {self.position:,}"
-                )
+                raise _too_long()
         self._rest = b""
         return b"".join(parts)
 
@@ -90,6 +88,21 @@ class Lines:
             raise UnreadableError(f"is {self._left:,} bytes shorter than when it landed")
         self._left -= len(chunk)
         return chunk
+
+
+def whole_lines(stream: IO[bytes]) -> Iterator[bytes]:
+    """The lines of a stream that end with LF.
+
+    Raises: UnreadableError: one has more than `LONGEST_LINE` bytes.
+    """
+    while line := stream.readline(LONGEST_LINE + 1):
+        if len(line) > LONGEST_LINE:
+            raise _too_long()
+        yield line
+
+
+def _too_long() -> UnreadableError:
+    return UnreadableError(f"has a line of more than {LONGEST_LINE:,} bytes")
 
 
 def line_ends(block: bytes) -> int:
