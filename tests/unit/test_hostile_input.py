@@ -374,3 +374,41 @@ def test_what_a_link_in_the_lake_leads_to_is_not_removed_with_it(storage: Storag
     storage.remove("silver/planes")
     assert not storage.exists("silver/planes")
     assert (tmp_path / "secrets" / "credentials.json").read_text() == "secret"
+
+
+# What a field of each name must never take, in whichever job it stands.
+NEVER: dict[str, object] = {
+    "run": "../r1",
+    "source_run": "a/b",
+    "replay": "../r1",
+    "table": "silver/flights",
+    "partition": "2013-13",
+    "partitions": ["2013-01' OR 1=1"],
+    "partition_column": "month; DROP",
+    "candidate": "../tree",
+    "inputs": {"silver/../x": 1},
+    "staged_uri": "file:///elsewhere/staging/silver.flights/r1",
+}
+ARGUMENTS = {
+    f"{path.stem}.{name}": (path.stem, name)
+    for path in sorted((CHECKOUT / "spark_jobs" / "millstream" / "jobs").glob("*.py"))
+    if path.stem != "__init__"
+    for name in jobs.load(path.stem).Args.model_fields
+    if name in NEVER
+}
+
+
+@pytest.mark.parametrize(("job", "name"), ARGUMENTS.values(), ids=ARGUMENTS.keys())
+def test_no_job_takes_a_name_that_could_lead_elsewhere(job: str, name: str) -> None:
+    """Other arguments may be missing besides: what counts is that this one is named."""
+    model = jobs.load(job).Args
+    # The place of a staged table is looked at once all the others are right.
+    others = {
+        field: PUBLISH[field] for field in PUBLISH if name == "staged_uri" and field in model.model_fields
+    }
+    with pytest.raises(ConfigurationError, match=rf"job {job}: .*\b{name}\b|not a lake table"):
+        jobs.parse(job, {**others, name: NEVER[name]})
+
+
+def test_every_kind_of_name_is_asked_of_some_job() -> None:
+    assert {name for _, name in ARGUMENTS.values()} == set(NEVER)

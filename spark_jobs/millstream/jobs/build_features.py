@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from millstream.features import feature_table
 from millstream.jobs import JobModel
 from millstream.lake.delta import require_writer
+from millstream.lake.names import Inputs, RunKey, TableName
 from millstream.lake.reading import read_at
 from millstream.lake.staging import write_staged
 from millstream.lake.tables import TableRef
@@ -19,9 +20,9 @@ class Args(JobModel):
     """`table` is the gold table; `inputs` gives for each table it is made from the version to read."""
 
     lake_root: str
-    run: str
-    table: str
-    inputs: dict[str, int]
+    run: RunKey
+    table: TableName
+    inputs: Inputs
 
 
 class Result(JobModel):
@@ -30,7 +31,7 @@ class Result(JobModel):
     staged_uri: str
     staged_version: int
     rows: int
-    inputs: dict[str, int]
+    inputs: Inputs
 
 
 def run(spark: SparkSession, args: Args) -> Result:

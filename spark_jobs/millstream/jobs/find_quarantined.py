@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from millstream.contracts.contract import Contract
 from millstream.jobs import JobModel
 from millstream.lake import history
+from millstream.lake.names import Partition, Partitions, RunKey
 from millstream.lake.staging import SOURCE_ROW_ID
 from millstream.lake.tables import DECISIONS, WHOLE, TableRef
 from millstream.publishing import quarantine
@@ -35,17 +36,17 @@ class Args(JobModel):
     """
 
     lake_root: str
-    run: str
+    run: RunKey
     contract: dict[str, Any]
     action: Literal["replay", "accept", "drop", "withdraw"] = "replay"
     reason: str = ""
-    partition: str = ""
+    partition: Partition = ""
 
 
 class Group(JobModel):
     """Rows of one partition that broke one rule; a row can be in several."""
 
-    partition: str
+    partition: Partition
     reason: str
     rows: int
 
@@ -66,8 +67,8 @@ class Example(JobModel):
 class Piece(JobModel):
     """A run that brought such rows, and the months concerned; none where the table is not cut."""
 
-    source_run: str
-    partitions: tuple[str, ...]
+    source_run: RunKey
+    partitions: Partitions
 
 
 class Result(JobModel):

@@ -13,6 +13,7 @@ from pyspark.ml import Pipeline, PipelineModel
 from pyspark.sql import DataFrame, SparkSession
 
 from millstream.jobs import JobModel
+from millstream.lake.names import CandidateName, RunKey
 from millstream.lake.reading import read_at
 from millstream.ml import metrics, tracking
 from millstream.ml.dataset import LABEL, PART, counted, labelled, ordered, part, persisted
@@ -26,9 +27,9 @@ class Args(JobModel):
     """`input_version` pins the model's input table."""
 
     lake_root: str
-    run: str
+    run: RunKey
     model: str
-    candidate: str
+    candidate: CandidateName
     input_version: int
     code_version: str
 
@@ -36,7 +37,7 @@ class Args(JobModel):
 class Result(JobModel):
     """Where the fitted pipeline lies, and how it did on the validation part."""
 
-    candidate: str
+    candidate: CandidateName
     model_uri: str
     params: dict[str, float | int | str]
     validation: dict[str, float]

@@ -22,6 +22,7 @@ from millstream.contracts.contract import Contract
 from millstream.jobs import JobModel
 from millstream.lake import history
 from millstream.lake.delta import require_writer, table_version
+from millstream.lake.names import RunKey, TableName
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.landing.manifest import Manifest, read_manifest
@@ -32,14 +33,14 @@ class Args(JobModel):
     """`run` is the run's key; what it landed is in its manifest."""
 
     lake_root: str
-    run: str
+    run: RunKey
     contract: dict[str, Any]
 
 
 class Result(JobModel):
     """Bronze table, its version, rows read from landing, and what has changed at the source."""
 
-    table: str
+    table: TableName
     version: int
     rows: int
     drift: tuple[drift.Change, ...]

@@ -20,6 +20,7 @@ from millstream.jobs import JobModel
 from millstream.lake import history
 from millstream.lake.delta import keep_log, require_writer
 from millstream.lake.inventory import tables
+from millstream.lake.names import RunKey, TableName
 from millstream.lake.storage import File, Storage
 from millstream.lake.tables import TableRef
 
@@ -32,7 +33,7 @@ class Args(JobModel):
     files where it is another than `target_file_mb`."""
 
     lake_root: str
-    run: str
+    run: RunKey
     pins: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     retention_hours: int = Field(ge=0)
     target_file_mb: int = Field(ge=1)
@@ -53,7 +54,7 @@ class Maintained(JobModel):
     """One table. `wanted` is the number of live files if each had the target size; `lost_pins` are pinned
     versions that can no longer be read."""
 
-    table: str
+    table: TableName
     before: Files
     after: Files
     wanted: int

@@ -14,9 +14,10 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from millstream.jobs import JobModel
+from millstream.jobs import JobModel, StagedArgs
 from millstream.lake import checks
 from millstream.lake.delta import require_columns, require_types, require_writer, turn
+from millstream.lake.names import Partitions, TableName
 from millstream.lake.staging import read_staged
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
@@ -33,12 +34,9 @@ from millstream.quality.verdict import Verdict, verdict_path
 from millstream.transforms import transform_of
 
 
-class Args(JobModel, Request):
+class Args(StagedArgs, Request):
     """A request, where its rows are staged, and the suite that they were judged by."""
 
-    lake_root: str
-    staged_uri: str
-    staged_version: int
     suite: dict[str, Any]
 
 
@@ -49,7 +47,7 @@ class Result(JobModel):
     and in none of the counts.
     """
 
-    table: str
+    table: TableName
     version: int
     changed: bool
     read: int
@@ -58,7 +56,7 @@ class Result(JobModel):
     deduplicated: int
     dropped: int
     accepted: int
-    partitions: tuple[str, ...]
+    partitions: Partitions
     superseded: tuple[str, ...]
     verdict: dict[str, Any]
 

@@ -15,8 +15,9 @@ from pyspark.sql import SparkSession
 
 from millstream.contracts.contract import Contract
 from millstream.errors import QualityGateError, printable
-from millstream.jobs import JobModel
+from millstream.jobs import StagedArgs
 from millstream.lake import history
+from millstream.lake.names import Inputs, Partitions, RunKey, TableName
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.quality.broken_rows import with_broken_rows, with_source_records
@@ -31,7 +32,7 @@ Result = Verdict
 ROWS_IN_MESSAGE = 5
 
 
-class Args(JobModel):
+class Args(StagedArgs):
     """What to judge.
 
     `table` is `zone.name`; `staged_uri` lies below `lake_root`; `suite` is the suite's JSON. `parameters`
@@ -41,16 +42,13 @@ class Args(JobModel):
     `contract` of a dataset the rows that stop it are shown as received.
     """
 
-    lake_root: str
-    table: str
-    staged_uri: str
-    staged_version: int
+    table: TableName
     suite: dict[str, Any]
-    run: str
-    partitions: tuple[str, ...] | None = None
+    run: RunKey
+    partitions: Partitions | None = None
     parameters: dict[str, str | int | float | bool] = Field(default_factory=dict)
     docs_root: str | None = None
-    inputs: dict[str, int] | None = None
+    inputs: Inputs | None = None
     contract: dict[str, Any] | None = None
 
 

@@ -28,6 +28,7 @@ from millstream.lake import history
 from millstream.lake.accounts import Account, PartitionCounts
 from millstream.lake.delta import require_writer, table_version
 from millstream.lake.inventory import tables
+from millstream.lake.names import RunKey, TableName
 from millstream.lake.staging import replace_schema_too
 from millstream.lake.tables import TableRef
 
@@ -64,13 +65,13 @@ SCHEMA = StructType([StructField(name, kind, True, {"comment": text}) for name, 
 
 class Args(JobModel):
     lake_root: str
-    run: str
+    run: RunKey
 
 
 class Result(JobModel):
     """Lines of the ledger; not `changed` when it was up to date."""
 
-    table: str
+    table: TableName
     version: int
     lines: int
     changed: bool

@@ -22,6 +22,7 @@ from millstream.lake.delta import (
     require_writer,
     table_version,
 )
+from millstream.lake.names import Partition, RunKey, TableName
 from millstream.lake.sql import literal
 from millstream.lake.staging import SOURCE_ROW_ID
 from millstream.lake.tables import DECISIONS, TableRef
@@ -34,11 +35,11 @@ class Args(JobModel):
     """The decision is on the rows that were found in `version`: those that the person was asked about."""
 
     lake_root: str
-    run: str
-    table: str
+    run: RunKey
+    table: TableName
     version: int
     reason: str = ""
-    partition: str = ""
+    partition: Partition = ""
     action: Action
     decided_by: str
     decided_at: datetime
@@ -48,7 +49,7 @@ class Args(JobModel):
 class Result(JobModel):
     """Decisions made, and the version of `ops.decisions`."""
 
-    table: str
+    table: TableName
     version: int
     rows: int
 

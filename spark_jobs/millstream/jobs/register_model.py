@@ -14,6 +14,7 @@ from millstream.errors import ConfigurationError, ReadBackError
 from millstream.jobs import JobModel
 from millstream.jobs.fit_candidate import Result as Fitted
 from millstream.jobs.fit_candidate import candidate_uri
+from millstream.lake.names import CandidateName, RunKey
 from millstream.lake.reading import read_at
 from millstream.lake.storage import Storage
 from millstream.ml import digest, metrics, plots, promotion, stored, tracking
@@ -33,7 +34,7 @@ class Args(JobModel):
     """`candidates` are the results of `fit_candidate`."""
 
     lake_root: str
-    run: str
+    run: RunKey
     model: str
     candidates: list[dict[str, Any]]
     input_version: int
@@ -49,7 +50,7 @@ class Result(JobModel):
 
     model: str
     version: int
-    candidate: str
+    candidate: CandidateName
     alias: str | None
     reason: str
     test: dict[str, float]

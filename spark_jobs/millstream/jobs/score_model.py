@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 from millstream.errors import ConfigurationError
 from millstream.jobs import JobModel
 from millstream.lake.delta import require_writer
+from millstream.lake.names import Inputs, Partitions, RunKey
 from millstream.lake.reading import read_at
 from millstream.lake.staging import SOURCE_ROW_ID, WHOLE, write_staged
 from millstream.lake.tables import TableRef
@@ -23,11 +24,11 @@ class Args(JobModel):
     """`partitions` limits the rows that are scored; empty means all."""
 
     lake_root: str
-    run: str
+    run: RunKey
     model: str
     input_version: int
     model_version: int
-    partitions: tuple[str, ...] = ()
+    partitions: Partitions = ()
 
 
 class Result(JobModel):
@@ -36,7 +37,7 @@ class Result(JobModel):
     staged_uri: str
     staged_version: int
     rows: int
-    inputs: dict[str, int]
+    inputs: Inputs
 
 
 def run(spark: SparkSession, args: Args) -> Result:

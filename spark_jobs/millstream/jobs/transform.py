@@ -34,6 +34,7 @@ from millstream.errors import ConservationError
 from millstream.jobs import JobModel
 from millstream.lake import checks, history
 from millstream.lake.delta import require_types, require_writer
+from millstream.lake.names import Inputs, Partitions, RunKey
 from millstream.lake.reading import read_at
 from millstream.lake.source_rows import file_order, month_of, row_id
 from millstream.lake.staging import SOURCE_ROW_ID, write_staged
@@ -55,11 +56,11 @@ class Args(JobModel):
     """
 
     lake_root: str
-    run: str
+    run: RunKey
     contract: dict[str, Any]
     mode: Literal["elt", "etl", "replay"]
-    source_run: str | None = None
-    partitions: tuple[str, ...] = ()
+    source_run: RunKey | None = None
+    partitions: Partitions = ()
 
 
 class Result(JobModel):
@@ -69,7 +70,7 @@ class Result(JobModel):
     staged_uri: str
     staged_version: int
     rows: int
-    inputs: dict[str, int]
+    inputs: Inputs
     drift: tuple[drift.Change, ...]
     fetch_began: datetime
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from millstream.contracts.drift import Change
+from millstream.lake.names import ColumnName, Inputs, Partitions, RunKey, TableName
 from millstream.lake.tables import WHOLE
 
 Load = Literal["full", "partition", "watermark"]
@@ -26,21 +27,21 @@ class Request(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    table: str
-    run: str
+    table: TableName
+    run: RunKey
     sequence: int
     rows_read: int
     load: Load
-    partitions: tuple[str, ...] = ()
-    partition_column: str | None = None
-    inputs: dict[str, int] = Field(default_factory=dict)
+    partitions: Partitions = ()
+    partition_column: ColumnName | None = None
+    inputs: Inputs = Field(default_factory=dict)
     contract: dict[str, Any] | None = None
     drift: tuple[Change, ...] = ()
     contract_version: int | None = None
     code_version: str
     watermark: str | None = None
     fetch_began: datetime | None = None
-    replay: str | None = None
+    replay: RunKey | None = None
 
     @model_validator(mode="after")
     def _replaces_what_it_loads(self) -> Self:
