@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+from filelock import FileLock
 
 from millstream.settings import CHECKOUT, Settings
 from millstream_stack.install.jars import fetch
@@ -26,14 +27,16 @@ JAVA = (
     "-XX:-UsePerfData",
     "-Djava.net.preferIPv4Stack=true",
 )
+FETCH_TIMEOUT_S = 600.0
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 30.0
 
 
 def jars() -> Path:
-    """The folder of Hadoop's jars, fetched when some are missing."""
+    """The folder of Hadoop's jars, fetched when some are missing; by one of several test processes."""
     home = Settings().root / ".millstream"
-    return fetch(CHECKOUT / "conf" / "jars-hadoop.txt", home, home / "hadoop")[0].parent
+    with FileLock(home / "hadoop.lock", timeout=FETCH_TIMEOUT_S):
+        return fetch(CHECKOUT / "conf" / "jars-hadoop.txt", home, home / "hadoop")[0].parent
 
 
 class Hdfs:
