@@ -29,6 +29,8 @@ import org.apache.spark.sql.delta.actions.DeletionVectorDescriptor.INLINE_DV_MAR
   */
 class HardLinkLogStore(conf: Configuration) extends HadoopFileSystemLogStore(conf) {
 
+  private val Version = "\"version\":([0-9]+)".r
+
   /** @throws java.nio.file.FileAlreadyExistsException if `path` is there, unless `overwrite` */
   override def write(
       path: Path,
@@ -41,7 +43,7 @@ class HardLinkLogStore(conf: Configuration) extends HadoopFileSystemLogStore(con
     try {
       forceData(lines.flatMap(dataFiles(path.getParent.getParent, _)))
       writeForced(aside, lines)
-      if (overwrite) Files.move(aside, target, ATOMIC_MOVE) else putIfAbsent(aside, target)
+      if (overwrite) replace(aside, target, lines) else putIfAbsent(aside, target)
       // Until the folder is on the disk too, a power cut may take the name back.
       forceThere(target.getParent)
     } finally Files.deleteIfExists(aside)
@@ -51,6 +53,19 @@ class HardLinkLogStore(conf: Configuration) extends HadoopFileSystemLogStore(con
   override def isPartialWriteVisible(path: Path, hadoopConf: Configuration): java.lang.Boolean = true
 
   protected def putIfAbsent(aside: LocalPath, target: LocalPath): Unit = Files.createLink(target, aside)
+
+  /** `_last_checkpoint`: the checkpoint that it names is forced first, else a power cut could leave an empty one. */
+  private def replace(aside: LocalPath, target: LocalPath, lines: Seq[String]): Unit = {
+    Version.findFirstMatchIn(lines.mkString).foreach { found =>
+      val name = f"${found.group(1).toLong}%020d.checkpoint"
+      val files = Files.list(target.getParent)
+      try files.iterator.asScala.filter(_.getFileName.toString.startsWith(name)).foreach(forceThere)
+      finally files.close()
+    }
+    Files.move(aside, target, ATOMIC_MOVE)
+    // Of a lake that Delta's own store has written: it would be of other content now.
+    Files.deleteIfExists(target.resolveSibling(s".${target.getFileName}.crc"))
+  }
 
   private def local(path: Path): LocalPath = Paths.get(path.toUri.getPath)
 

@@ -63,6 +63,23 @@ def test_a_connection_of_another_type_is_refused(monkeypatch: pytest.MonkeyPatch
         engine_for("odd")
 
 
+@pytest.mark.parametrize(
+    ("connection", "environment", "why"),
+    [
+        ({"host": "spark://m:7077", "extra": {"deploy-mode": "cluster"}}, {}, "set deploy-mode to client"),
+        ({"host": "yarn"}, {"MLFLOW_TRACKING_PASSWORD": "x"}, "would write MLFLOW_TRACKING_PASSWORD into"),
+        ({"host": "k8s://https://m"}, {"MLFLOW_TRACKING_PASSWORD": "x"}, "into its command line"),
+        ({}, {"MLFLOW_TRACKING_PASSWORD": "x"}, "on yarn spark-submit would write"),
+    ],
+)
+def test_what_would_be_submitted_unsafely_is_refused(
+    monkeypatch: pytest.MonkeyPatch, connection: dict[str, Any], environment: dict[str, str], why: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_SUBMIT", json.dumps({"conn_type": "spark", **connection}))
+    with pytest.raises(ConfigurationError, match=f"connection submit: .*{why}"):
+        engine_for("submit").run("transform", {}, Attempt("d", "r", "t", -1, 1), environment)
+
+
 def test_the_tries_before_one_are_named() -> None:
     attempt = Attempt("d", "r", "t", -1, 4)
     assert attempt.earlier(2) == ["d/r/t/-1/2", "d/r/t/-1/3"]

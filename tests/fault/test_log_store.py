@@ -112,11 +112,12 @@ def test_with_the_lakes_store_the_second_process_takes_the_next_version(
     assert sorted(writers.logged()) == sorted(writers.acknowledged())
 
 
-def test_a_loss_of_power_takes_no_acknowledged_entry_and_none_of_its_data(
+def test_a_loss_of_power_takes_no_acknowledged_entry_none_of_its_data_and_no_checkpoint(
     tmp_path: Path, log_store: Path
 ) -> None:
     with power_loss.mounted(tmp_path) as (disk, lose_power):
-        with LogWriters(disk, log_store, LOG_STORE, "A", 20) as writers:
+        options = "-Dmillstream.fault.checkpoint=true"
+        with LogWriters(disk, log_store, LOG_STORE, "A", 20, options) as writers:
             os.sync()
             writers.begin()
             assert writers.processes["A"].wait(BOUND_S) == 0
@@ -124,6 +125,9 @@ def test_a_loss_of_power_takes_no_acknowledged_entry_and_none_of_its_data(
         files = [json.loads(entry)["add"]["path"] for entry in writers.logged()]
         assert files == [f"A-{number}" for number in range(20)]
         assert [(disk / file).read_text() for file in files] == files
+        named = json.loads((writers.log / "_last_checkpoint").read_text())["version"]
+        checkpoint = writers.log / f"{named:020}.checkpoint.parquet"
+        assert checkpoint.read_text() == f"checkpoint of {named}"
 
 
 @pytest.fixture(params=["disk", "memory"])

@@ -132,3 +132,14 @@ def test_a_bundle_that_is_not_there_is_an_error(tmp_path: Path, monkeypatch: pyt
 
     with pytest.raises(ConfigurationError, match=r"SSL_CERT_FILE names /nonexistent\.pem"):
         jars.java_trust_options(tmp_path)
+
+
+def test_the_log_store_that_a_running_stack_has_in_use_stays(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, listed: Path
+) -> None:
+    deliver(monkeypatch, GOOD)
+    (tmp_path / "jars").mkdir()
+    for name in (jars.LOG_STORE_JAR, "thing-0.9.jar"):
+        (tmp_path / "jars" / name).write_bytes(b"x")
+    fetch(listed, tmp_path)
+    assert {path.name for path in (tmp_path / "jars").iterdir()} == {jars.LOG_STORE_JAR, "thing-1.0.jar"}

@@ -8,7 +8,8 @@ import org.apache.hadoop.conf.Configuration
 import org.apache.hadoop.fs.Path
 
 /** Commits entry after entry to a log, each as the next version that is free, as Delta's transactions do. An
-  * entry adds a data file, whose content is its own name.
+  * entry adds a data file, whose content is its own name. Last it makes a
+  * checkpoint, with `millstream.fault.checkpoint`.
   *
   * Arguments: log store (a class), log (a folder), own name, number of entries, folder of signals. It makes
   * `NAME.ready` there, begins when `go` is there, and writes each acknowledged entry to `NAME.acks`.
@@ -34,6 +35,15 @@ object LogWriter {
       acknowledged.flush()
     }
     acknowledged.close()
+    if (java.lang.Boolean.getBoolean("millstream.fault.checkpoint"))
+      checkpoint(store.asInstanceOf[LogStore], log, version - 1, conf)
+  }
+
+  /** As Delta makes one: a file that nobody forces, and then its name in `_last_checkpoint`. */
+  private def checkpoint(store: LogStore, log: String, version: Long, conf: Configuration): Unit = {
+    Files.writeString(Paths.get(log, f"$version%020d.checkpoint.parquet"), s"checkpoint of $version")
+    val named = Collections.singleton(s"""{"version":$version,"size":1}""").iterator
+    store.write(new Path(s"file://$log/_last_checkpoint"), named, true, conf)
   }
 
   private def commit(store: LogStore, log: String, version: Long, entry: String, conf: Configuration): Boolean =

@@ -143,3 +143,25 @@ def test_what_has_been_read_opens_the_log_no_more(lake: str) -> None:
     assert read.now is not None
     assert read.now.column_names == ["number", "month"]
     assert history.read(TABLE, lake).version is None
+
+
+def test_a_commit_while_a_history_is_read_shifts_no_version(
+    lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = [publish(lake, str(TABLE), f"r{number}", read=number) for number in (1, 2)]
+    history_of = DeltaTable.history
+    late: list[int] = []
+
+    def beside_a_writer(table: DeltaTable, limit: int | None = None) -> list[dict[str, object]]:
+        if not late:
+            late.append(publish(lake, str(TABLE), "r3", read=3))
+        return history_of(table, limit)
+
+    monkeypatch.setattr(DeltaTable, "history", beside_a_writer)
+    seen = history.read(TABLE, lake)
+    assert {account.run: account.version for account in seen.accounts} == dict(
+        zip(("r1", "r2", "r3"), [*versions, *late], strict=True)
+    )
+    assert seen.published_version == late[0]
+    assert seen.now is not None
+    assert seen.now.version == late[0]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
 
-from millstream.errors import ClusterError
+from millstream.errors import ClusterError, ConfigurationError
 from millstream.lake.storage import Storage
 from millstream.landing.manifest import run_key
 from millstream.settings import Settings
@@ -33,6 +33,7 @@ class Engine:
     def run(
         self, job: str, arguments: dict[str, Any], attempt: Attempt, environment: Mapping[str, str]
     ) -> dict[str, Any]:
+        self._require_supported(environment)
         settings = Settings()
         outcome = f"outcomes/{run_key(attempt.name.replace('/', '.'))}.json"
         self._hook = SparkSubmitHook(
@@ -54,6 +55,19 @@ class Engine:
             log.error("spark-submit ended with: %s", error)
             failure = error
         return _read_outcome(Storage(settings.lake_root), outcome, failure)
+
+    def _require_supported(self, environment: Mapping[str, str]) -> None:
+        name, master = self._connection.conn_id, self._connection.host or "yarn"
+        if self._connection.extra_dejson.get("deploy-mode", "client") != "client":
+            raise ConfigurationError(
+                f"connection {name}: deploy-mode cluster is not supported, because the job's end is waited "
+                "for here: set deploy-mode to client"
+            )
+        if environment and master.startswith(("yarn", "k8s")):
+            raise ConfigurationError(
+                f"connection {name}: on {master} spark-submit would write {', '.join(sorted(environment))} "
+                "into its command line: run this job over spark_connect, or on another master"
+            )
 
     def url(self, attempt: Attempt) -> None:
         """A driver of its own serves no pages."""

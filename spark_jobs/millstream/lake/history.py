@@ -226,7 +226,14 @@ def read(table: TableRef, lake_root: str, limit: int | None = None) -> History:
     delta = _open(table.uri(lake_root))
     if delta is None:
         return History(table)
-    return History(table, _commits(delta, limit), Snapshot(delta))
+    while True:
+        opened = delta.version()
+        commits = _commits(delta, limit)
+        # deltalake lists the log anew for its history, and numbers what it finds down from the version that
+        # it had opened: a commit in between gives every number to the commit before.
+        delta.update_incremental()
+        if delta.version() == opened:
+            return History(table, commits, Snapshot(delta))
 
 
 def read_both(table: TableRef, lake_root: str) -> Histories:

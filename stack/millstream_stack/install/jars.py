@@ -206,7 +206,9 @@ def fetch(listed: Path, home: Path, folder: Path | None = None) -> list[Path]:
                 f"{jar.file_name}: {listed.name} expects SHA-256 {jar.sha256}, found {found}. "
                 "It was not kept; try again, and if it comes again, use another mirror"
             )
-    for stranger in set(folder.glob("*.jar")) - {folder / jar.file_name for jar in jars}:
+    # The log store is made here, by `main`, and a running stack has it in use.
+    kept = {folder / LOG_STORE_JAR, *(folder / jar.file_name for jar in jars)}
+    for stranger in set(folder.glob("*.jar")) - kept:
         stranger.unlink()
     return [folder / jar.file_name for jar in jars]
 
