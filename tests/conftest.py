@@ -60,6 +60,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """What is thorough is left to `make test-thorough` and `make test-faults`."""
     if not (config.getoption("--thorough") or config.getoption("--fault-seeds")):
         items[:] = [item for item in items if item.get_closest_marker("thorough") is None]
+    for item in items:
+        # The first of them may fetch a hundred megabytes of jars.
+        if "hdfs" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(900))
 
 
 def pytest_unconfigure() -> None:

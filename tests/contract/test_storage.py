@@ -18,8 +18,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from millstream.errors import ClusterError, ConfigurationError
+from millstream.formats.archives import gunzipped, unzipped
 from millstream.lake.storage import Storage
 from tests.support.hadoop import Hdfs
+from tests.support.harness import until
 
 MIB = 1 << 20
 HOLDER = textwrap.dedent(
@@ -214,3 +216,38 @@ def test_a_namenode_that_does_not_answer_is_told_soon() -> None:
     with pytest.raises(ClusterError, match="the lake's storage failed at landing"):
         Storage("hdfs://127.0.0.1:1/lake").exists("landing")
     assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("root", ["hdfs:///lake", "hdfs://no-such-nameservice/lake"])
+def test_an_address_without_its_configuration_is_refused_for_good(
+    root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HADOOP_CONF_DIR", raising=False)
+    with pytest.raises(ConfigurationError, match="look at MILLSTREAM_LAKE_ROOT"):
+        Storage(root).exists("landing")
+
+
+def test_a_datanode_that_is_down_is_no_damage_of_the_file(hdfs: Hdfs) -> None:
+    """A damaged file is the source's matter and never tried again; this one is whole."""
+    storage = Storage(f"{hdfs.uri}/lakes/{uuid.uuid4().hex}")
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("a.csv", "carrier,name\nUA,United\n")
+    storage.write("a.csv.zip", packed.getvalue())
+    storage.write("a.gz", gzip.compress(b"1,2\n" * 1000))
+    hdfs.kill("datanode")
+    try:
+        with storage.reading("a.csv.zip") as stream, pytest.raises(ClusterError, match="HDFS failed while"):
+            unzipped(stream, whole=True).__enter__()
+        with storage.reading("a.gz") as stream, gunzipped(stream) as content, pytest.raises(ClusterError):
+            content.read()
+    finally:
+        hdfs.start_datanode()
+
+    def is_read() -> bool:
+        try:
+            return storage.read("a.csv.zip") == packed.getvalue()
+        except ClusterError:
+            return False
+
+    until(is_read, 60, "the NameNode to know the DataNode's new address")

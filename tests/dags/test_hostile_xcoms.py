@@ -51,3 +51,12 @@ def test_land_takes_only_what_lies_in_the_datasets_landing_folder(lake: Storage,
         called(ingest.land, "airports", [[{**file, "path": path}]])
     assert manifests_of(lake, "airports") == []
     assert called(ingest.land, "airports", [[file]])["files"] == 1
+
+
+@pytest.mark.parametrize("fetched", [[None], None, [1], [[None]]])
+def test_land_names_an_xcom_that_is_no_list_of_files(lake: Storage, fetched: Any) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"airports: not what extract returned: .*Clear the run's extract"
+    ):
+        called(ingest.land, "airports", fetched)
+    assert manifests_of(lake, "airports") == []

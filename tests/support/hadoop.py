@@ -6,8 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -15,6 +13,7 @@ from filelock import FileLock
 
 from millstream.settings import CHECKOUT, Settings
 from millstream_stack.install.jars import fetch
+from tests.support.harness import until
 
 CONF = CHECKOUT / "conf" / "hadoop"
 NAMENODE = "org.apache.hadoop.hdfs.server.namenode.NameNode"
@@ -70,13 +69,22 @@ class Hdfs:
     def start(self) -> None:
         """Returns when the NameNode has left safe mode and has a DataNode."""
         self.start_namenode()
-        self._start("datanode", DATANODE)
-        _until(lambda: self.state("FSNamesystemState").get("NumLiveDataNodes") == 1, "a DataNode")
-        _until(lambda: self.state("NameNodeInfo").get("Safemode") == "", "the end of safe mode")
+        self.start_datanode()
+        until(
+            lambda: self.state("NameNodeInfo").get("Safemode") == "", START_TIMEOUT_S, "the end of safe mode"
+        )
 
     def start_namenode(self) -> None:
         self._start("namenode", NAMENODE)
-        _until(lambda: bool(self.state("FSNamesystemState")), "the NameNode")
+        until(lambda: bool(self.state("FSNamesystemState")), START_TIMEOUT_S, "the NameNode")
+
+    def start_datanode(self) -> None:
+        self._start("datanode", DATANODE)
+        until(
+            lambda: self.state("FSNamesystemState").get("NumLiveDataNodes") == 1,
+            START_TIMEOUT_S,
+            "a DataNode",
+        )
 
     def kill(self, name: str) -> None:
         """Ends `namenode` or `datanode` at once."""
@@ -134,13 +142,6 @@ class Hdfs:
                 stderr=out,
                 cwd=self._folder,
             )
-
-
-def _until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while not holds():
-        assert time.monotonic() < deadline, f"waited {START_TIMEOUT_S:.0f} s for {what}"
-        time.sleep(0.1)
 
 
 def _free_port() -> int:

@@ -6,6 +6,7 @@ import gzip
 import io
 import tracemalloc
 from itertools import pairwise
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -13,8 +14,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from millstream.bronze.decoding import decoded
 from millstream.bronze.parts import TASK_BYTES, Part, parts_of, parts_with, tasks_of
 from millstream.contracts.contract import FilesSource, HttpSource, SqlSource
+from millstream.errors import SourceDataError
 from millstream.formats import csv_lines
 from millstream.formats.record import Columns, Piece, Record, UnreadableError
 from millstream.formats.registry import FORMATS, format_of
@@ -175,6 +178,13 @@ def test_rows_are_looked_for_in_their_own_pieces() -> None:
         *parts_of([other]),
     ]
     assert parts_with([(file.path, 99)], [file, file]) == [third]
+
+
+def test_pieces_of_a_format_that_has_none_are_refused(tmp_path: Path) -> None:
+    """Each task would read the whole file: somebody has edited what extract returned."""
+    part = Part("landing/things/0123456789ab-a.csv.zip", Piece(0, 50, 1), 50)
+    with pytest.raises(SourceDataError, match="has pieces, and its format has none"):
+        next(decoded(ZIPPED, f"file://{tmp_path}", [part]))
 
 
 def test_every_format_that_a_contract_may_name_is_known() -> None:

@@ -143,6 +143,8 @@ def _as_fetched(dataset: str, fetched: Any) -> list[LandedFile]:
         files = [LandedFile.model_validate(file) for files in fetched for file in files]
     except ValidationError as error:
         raise _edited(dataset, error.errors()[0]["msg"]) from error
+    except TypeError as error:
+        raise _edited(dataset, str(error)) from error
     if other := sorted({file.path for file in files if file.dataset != dataset}):
         raise _edited(dataset, f"landed for another dataset: {', '.join(other)}")
     return files

@@ -43,6 +43,8 @@ def decoded(contract: Contract, lake_root: str, parts: Iterable[Part]) -> Iterat
     rows_of = format_of(contract).rows
     assert rows_of is not None
     for part in parts:
+        if part.piece is not None and format_of(contract).pieces is None:
+            raise SourceDataError(f"{part.path} has pieces, and its format has none. {FETCH_AGAIN}")
         with storage.reading(part.path) as stream:
             try:
                 yield from batches(rows_of(stream, contract, part.piece), contract.column_names, part)

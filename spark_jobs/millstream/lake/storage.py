@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -107,9 +107,14 @@ class Storage:
         new = NewFile(self, hidden, stream)
         try:
             yield new
-        finally:
-            new.close()
-            self.remove(hidden)
+        except BaseException:
+            # What went wrong is told, not what follows from it.
+            with suppress(ClusterError):
+                new.close()
+                self.remove(hidden)
+            raise
+        new.close()
+        self.remove(hidden)
 
     def rename(self, path: str, target: str) -> None:
         """Move a file in one step, replacing what was at `target`."""

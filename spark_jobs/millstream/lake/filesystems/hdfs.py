@@ -6,15 +6,17 @@ are looked up in the configuration below HADOOP_CONF_DIR.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 
+from millstream.errors import ClusterError, ConfigurationError
 from millstream.lake.filesystems import Stat
 
 if TYPE_CHECKING:
@@ -56,6 +58,19 @@ def _client(url: str) -> Client:
     return _clients[process, url]
 
 
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Most of what NameNode and DataNodes refuse comes as a bare RuntimeError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if str(error).startswith("InvalidArgument"):
+            raise ConfigurationError(
+                f"HDFS: {error}: look at MILLSTREAM_LAKE_ROOT, and at the configuration below HADOOP_CONF_DIR"
+            ) from error
+        raise OSError(errno.EIO, f"HDFS: {error}") from error
+
+
 class FileSystem:
     """Files of HDFS by path."""
 
@@ -68,6 +83,7 @@ class FileSystem:
     def _client(self) -> Client:
         return _client(self._url)
 
+    @_failures()
     def exists(self, path: str) -> bool:
         try:
             self._client.get_file_info(path)
@@ -75,6 +91,7 @@ class FileSystem:
             return False
         return True
 
+    @_failures()
     def names(self, folder: str) -> list[str]:
         try:
             return [status.path.rpartition("/")[2] for status in self._client.list_status(folder)]
@@ -82,15 +99,22 @@ class FileSystem:
             return []
 
     def files(self, path: str) -> Iterator[Stat]:
-        with suppress(FileNotFoundError):
-            for status in self._client.list_status(path, recursive=True):
-                if not status.isdir:
-                    modified = datetime.fromtimestamp(status.modification_time / 1000, UTC)
-                    yield Stat(status.path, status.length, modified)
+        folders = [path]
+        while folders:
+            with _failures(), suppress(FileNotFoundError):
+                # Folder by folder: one that is removed meanwhile must not end the listing of the others.
+                for status in self._client.list_status(folders.pop()):
+                    if status.isdir:
+                        folders.append(status.path)
+                    else:
+                        modified = datetime.fromtimestamp(status.modification_time / 1000, UTC)
+                        yield Stat(status.path, status.length, modified)
 
+    @_failures()
     def open(self, path: str) -> BinaryIO:
-        return io.BufferedReader(_Reader(self._client.read(path)), BUFFER_BYTES)
+        return io.BufferedReader(_Reader(path, self._client.read(path)), BUFFER_BYTES)
 
+    @_failures()
     def create(self, path: str) -> _Writer:
         from hdfs_native import WriteOptions
 
@@ -98,10 +122,12 @@ class FileSystem:
         options = WriteOptions(permission=FILE_MODE, overwrite=True, create_parent=False)
         return _Writer(self._client.create(path, options))
 
+    @_failures()
     def move(self, path: str, target: str) -> None:
         self._make_folder(target)
         self._client.rename(path, target, overwrite=True)
 
+    @_failures()
     def remove(self, path: str) -> None:
         with suppress(FileNotFoundError):
             self._client.delete(path, recursive=True)
@@ -116,31 +142,40 @@ class FileSystem:
         """
         from hdfs_native import WriteOptions
 
-        self._make_folder(path)
-        with suppress(FileExistsError):
-            self._client.create(path, WriteOptions(permission=FILE_MODE, overwrite=False)).close()
+        with _failures():
+            self._make_folder(path)
+            with suppress(FileExistsError):
+                self._client.create(path, WriteOptions(permission=FILE_MODE, overwrite=False)).close()
+            holder = self._appending(path, timeout_s)
+        try:
+            yield
+        finally:
+            # A lease that was lost meanwhile cannot be given back, and what was done under it is done.
+            with suppress(OSError, RuntimeError):
+                holder.close()
+
+    def _appending(self, path: str, timeout_s: float) -> Any:
         deadline = time.monotonic() + timeout_s
         while True:
             try:
-                holder = self._client.append(path)
-                break
+                return self._client.append(path)
             except FileExistsError as error:
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"another process has held {path} for {timeout_s:.0f} s") from error
                 time.sleep(LOCK_POLL_S)
-        try:
-            yield
-        finally:
-            holder.close()
 
     def _make_folder(self, path: str) -> None:
         self._client.mkdirs(path.rpartition("/")[0] or "/", FOLDER_MODE, create_parent=True)
 
 
 class _Reader(io.RawIOBase):
-    """A file's bytes for `io.BufferedReader`, which needs `readinto`."""
+    """A file's bytes for `io.BufferedReader`, which needs `readinto`.
 
-    def __init__(self, source: Any) -> None:
+    Raises ClusterError itself: what reads formats takes an OSError for damage of the file.
+    """
+
+    def __init__(self, path: str, source: Any) -> None:
+        self._path = path
         self._source = source
 
     def readable(self) -> bool:
@@ -150,16 +185,24 @@ class _Reader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        content = self._source.read(len(buffer))
+        content = self._asked(lambda: self._source.read(len(buffer)))
         buffer[: len(content)] = content
         return len(content)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._source.seek(offset, whence)
+        self._asked(lambda: self._source.seek(offset, whence))
         return self.tell()
 
     def tell(self) -> int:
         return int(self._source.tell())
+
+    def _asked(self, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except (OSError, RuntimeError) as error:
+            raise ClusterError(
+                f"HDFS failed while {self._path} was read: {error}; look whether its servers are up"
+            ) from error
 
 
 class _Writer:
@@ -168,10 +211,12 @@ class _Writer:
 
     def write(self, content: bytes) -> int:
         assert self._stream is not None, "the file is closed"
-        return int(self._stream.write(content))
+        with _failures():
+            return int(self._stream.write(content))
 
     def close(self) -> None:
         """Ends the file: the NameNode has then heard of its blocks from the DataNodes that have them."""
         if self._stream is not None:
-            self._stream.close()
+            with _failures():
+                self._stream.close()
             self._stream = None
