@@ -11,9 +11,9 @@ from airflow.sdk import Asset
 
 from millstream.contracts.contract import Contract
 from millstream.contracts.documents import read_json
+from millstream.engines.conf import spark_conf
 from millstream.errors import ContractError
 from millstream.features import feature_table, feature_tables
-from millstream.lake.log_store import LOG_STORE, LOG_STORE_CONF
 from millstream.models import model_spec, models
 from millstream.settings import Settings
 
@@ -67,23 +67,10 @@ def data_docs_url(page: str) -> str:
     return f"{Settings().airflow_url}/millstream/data-docs/{page}"
 
 
-def spark_conf() -> dict[str, str]:
-    """Spark settings of submitted jobs: Delta, and its pinned jars."""
+def submitted_conf() -> dict[str, str]:
+    """Spark settings of submitted jobs, with the pinned jars."""
     jars = sorted(str(path) for path in (Settings().root / ".millstream" / "jars").glob("*.jar"))
-    return {
-        "spark.jars": ",".join(jars),
-        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
-        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-        LOG_STORE_CONF: LOG_STORE,
-        "spark.driver.memory": "2g",
-        "spark.sql.session.timeZone": "UTC",
-        "spark.sql.shuffle.partitions": "2",
-        "spark.databricks.delta.snapshotPartitions": "2",
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.driver.host": "127.0.0.1",
-    }
+    return {**spark_conf("submitted"), "spark.jars": ",".join(jars)}
 
 
 def code_version() -> str:

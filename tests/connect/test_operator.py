@@ -108,7 +108,7 @@ def test_a_connect_server_that_is_down_is_retried(lake: str, monkeypatch: pytest
 
 def test_a_submission_that_dies_without_a_word_is_retried(lake: str, monkeypatch: pytest.MonkeyPatch) -> None:
     conn = connection(monkeypatch, "gone", conn_type="spark", host="spark://127.0.0.1:1")
-    monkeypatch.setattr(catalog, "spark_conf", lambda: {"spark.driver.memory": "none"})
+    monkeypatch.setattr(catalog, "submitted_conf", lambda: {"spark.driver.memory": "none"})
     operator = job(conn)
     with pytest.raises(ClusterError, match="ended without an outcome") as failure:
         operator.execute(context())

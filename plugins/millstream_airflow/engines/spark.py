@@ -39,7 +39,7 @@ class Engine:
         self._hook = SparkSubmitHook(
             conn_id=self._connection.conn_id,
             name=job,
-            conf=catalog.spark_conf(),
+            conf=catalog.submitted_conf(),
             env_vars=dict(environment),
             application_args=[
                 job,

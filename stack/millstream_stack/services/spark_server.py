@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from millstream.lake.log_store import LOG_STORE, LOG_STORE_CONF
+from millstream.engines.conf import spark_conf
 from millstream.settings import Settings
 from millstream_stack.install import native
 from millstream_stack.services.lake_claim import scratch_path
@@ -13,10 +13,10 @@ SERVER_CLASS = "org.apache.spark.sql.connect.service.SparkConnectServer"
 
 
 def spark_properties(settings: Settings) -> dict[str, str]:
-    """Spark's configuration. No secret belongs here: Connect hands its whole configuration to any client."""
+    """Spark's configuration: `conf/spark/embedded.conf`, and what depends on this machine."""
     home = settings.home
     return {
-        "spark.app.name": "millstream",
+        **spark_conf("embedded"),
         "spark.master": f"local[{settings.spark_cores}]",
         "spark.driver.memory": settings.spark_driver_memory,
         "spark.driver.extraClassPath": f"{settings.root}/.millstream/jars/*",
@@ -48,36 +48,10 @@ def spark_properties(settings: Settings) -> dict[str, str]:
         "spark.connect.grpc.binding.address": settings.host,
         "spark.connect.grpc.binding.port": str(settings.connect_port),
         "spark.ui.port": str(settings.spark_ui_port),
-        # The UI asks for no login, and any page open in a browser of this machine can send it a request.
-        "spark.ui.killEnabled": "false",
-        # Here the executor is in the server's own process and cannot be lost. After the machine has slept, or
-        # its clock was set ahead, Spark would count it as silent for too long, could not take it back, and
-        # would end after ten minutes.
-        "spark.storage.blockManagerHeartbeatTimeoutMs": "365d",
-        # A taken port is an error to be seen, not a reason to serve the UI somewhere else.
-        "spark.port.maxRetries": "0",
-        "spark.ui.showConsoleProgress": "false",
-        "spark.eventLog.enabled": "true",
         "spark.eventLog.dir": f"file://{home}/spark-events",
-        "spark.eventLog.rolling.enabled": "true",
-        "spark.sql.session.timeZone": "UTC",
         "spark.sql.warehouse.dir": f"file://{home}/spark/warehouse",
-        "spark.sql.catalogImplementation": "in-memory",
-        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
-        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-        # Sized for a small machine: the defaults of 200 and 50 are task launches, not work, on small tables.
+        # The default of 200 is task launches, not work, on small tables.
         "spark.sql.shuffle.partitions": str(settings.spark_cores),
-        "spark.databricks.delta.snapshotPartitions": "2",
-        # Plans anew after each stage, to the benefit of stages with many tasks; here they have two or three.
-        "spark.sql.adaptive.enabled": "false",
-        "spark.sql.execution.arrow.pyspark.enabled": "true",
-        # Submitted jobs write the lake beside this server.
-        LOG_STORE_CONF: LOG_STORE,
-        # An error says what is wrong; the server's own log has the stack of its Java machine.
-        "spark.sql.connect.serverStacktrace.enabled": "false",
-        # Corrupt files are an error, never skipped.
-        "spark.sql.files.ignoreCorruptFiles": "false",
-        "spark.sql.files.ignoreMissingFiles": "false",
     }
 
 
