@@ -29,7 +29,8 @@ from millstream.bronze.parts import Part
 from millstream.contracts.contract import Contract
 from millstream.formats import csv_lines
 from millstream.lake.storage import Storage
-from millstream.landing.manifest import Landing, Manifest
+from millstream.landing.manifest import Manifest
+from millstream.landing.run import Landing
 from millstream.settings import CHECKOUT, Settings
 from millstream.sources.files import FilesExtractor
 from millstream_demo.reference import reference_file

@@ -12,7 +12,8 @@ from millstream.bronze.rows import delivered
 from millstream.contracts import drift
 from millstream.contracts.contract import Contract
 from millstream.lake.storage import Storage
-from millstream.landing.manifest import Landing, Manifest, verify
+from millstream.landing.manifest import Manifest, verify
+from millstream.landing.run import Landing
 from millstream.sources import FilesExtractor, HttpEndpoint, HttpExtractor, SqlExtractor
 from millstream_demo import docstrings
 from millstream_demo.airports import publish_airports

@@ -15,7 +15,8 @@ from fastapi import Request, Response
 
 from millstream.errors import REMEDY, ConfigurationError, SourceDataError, SourceUnavailableError
 from millstream.lake.storage import Storage
-from millstream.landing.manifest import Landing, read_manifest
+from millstream.landing.manifest import read_manifest
+from millstream.landing.run import Landing
 from millstream.sources.http import HttpExtractor, HttpSlice
 from millstream.sources.http_client import HttpEndpoint, Patience, retry_after
 from millstream_demo.weather_api import create_app

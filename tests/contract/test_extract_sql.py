@@ -19,7 +19,7 @@ from millstream.errors import (
     SourceDataError,
     SourceUnavailableError,
 )
-from millstream.landing.manifest import Landing
+from millstream.landing.run import Landing
 from millstream.sources.sql import SqlExtractor, SqlSlice
 from tests.support.postgres_server import PASSWORD
 from tests.support.sql_runs import (

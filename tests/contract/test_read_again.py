@@ -14,7 +14,8 @@ from millstream.contracts.contract import Contract
 from millstream.errors import ConfigurationError, ContractError, SourceDataError
 from millstream.formats.parquet import UNFIT
 from millstream.lake.storage import Storage
-from millstream.landing.manifest import Landing, Manifest
+from millstream.landing.manifest import Manifest
+from millstream.landing.run import Landing
 from millstream.sources import SqlExtractor
 from millstream.sources.http import HttpExtractor
 from millstream.sources.http_client import HttpEndpoint

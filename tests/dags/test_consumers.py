@@ -14,7 +14,7 @@ from deltalake import DeltaTable
 
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
-from millstream.landing.manifest import Landing, in_memory
+from millstream.landing.run import Landing, in_memory
 from millstream_airflow import catalog
 from millstream_airflow.pipelines import ingest
 from millstream_airflow.pipelines import models as model_dags

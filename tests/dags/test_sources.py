@@ -12,7 +12,7 @@ import pytest
 from millstream.contracts.contract import Contract
 from millstream.errors import ConfigurationError
 from millstream.lake.storage import Storage
-from millstream.landing.manifest import Landing
+from millstream.landing.run import Landing
 from millstream.sources import (
     FilesExtractor,
     FileSlice,

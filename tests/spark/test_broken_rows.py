@@ -22,7 +22,8 @@ from millstream.bronze.loads import landed_rows
 from millstream.bronze.typed import typed
 from millstream.errors import QualityGateError
 from millstream.lake.storage import Storage
-from millstream.landing.manifest import Landing, in_memory, read_manifest
+from millstream.landing.manifest import read_manifest
+from millstream.landing.run import Landing, in_memory
 from millstream.publishing.counts import row_hash
 from millstream.quality.parameters import run_parameters
 from millstream.quality.suite import Suite

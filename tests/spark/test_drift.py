@@ -30,7 +30,8 @@ from millstream.lake import history
 from millstream.lake.delta import TableDefinition, create_table, replace, require_columns
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
-from millstream.landing.manifest import Landing, in_memory, read_manifest
+from millstream.landing.manifest import read_manifest
+from millstream.landing.run import Landing, in_memory
 from millstream.sources.sql import SqlExtractor
 from millstream.transforms import column
 from tests.support.chain import Chain, contract_of, small_suite

@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 from millstream.formats.parquet import UNFIT
 from millstream.lake import history
 from millstream.lake.storage import Storage
-from millstream.landing.manifest import Landing, in_memory
+from millstream.landing.run import Landing, in_memory
 from millstream.sources.sql import SqlExtractor
 from millstream.upkeep import reconcile
 from tests.support.chain import Chain, contract_of, small_suite

@@ -19,7 +19,7 @@ from millstream.lake import history
 from millstream.lake.accounts import Account
 from millstream.lake.storage import Storage
 from millstream.lake.tables import DECISIONS, TableRef
-from millstream.landing.manifest import Landing
+from millstream.landing.run import Landing
 from millstream.settings import CHECKOUT
 from millstream.sources.files import FilesExtractor
 

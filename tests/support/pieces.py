@@ -8,7 +8,8 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from millstream.lake.storage import Storage
-from millstream.landing.manifest import Landing, read_manifest
+from millstream.landing.manifest import read_manifest
+from millstream.landing.run import Landing
 from millstream.sources.files import FilesExtractor
 from tests.support.chain import Chain, contract_of, small_suite
 from tests.support.decoding import records_of

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 from millstream.lake import history
 from millstream.lake.storage import Storage
 from millstream.lake.tables import DECISIONS
-from millstream.landing.manifest import Landing, in_memory, read_manifest
+from millstream.landing.manifest import read_manifest
+from millstream.landing.run import Landing, in_memory
 from tests.support.chain import Chain
 
 NEW = {

@@ -14,7 +14,8 @@ from millstream.contracts.contract import Contract
 from millstream.errors import SourceDataError
 from millstream.formats.parquet import UNFIT
 from millstream.lake.storage import Storage
-from millstream.landing.manifest import Landing, read_manifest
+from millstream.landing.manifest import read_manifest
+from millstream.landing.run import Landing
 from millstream.sources.sql import SqlExtractor, SqlSlice
 
 

@@ -15,7 +15,7 @@ import pytest
 from millstream.contracts.contract import Contract
 from millstream.errors import ConfigurationError, SourceDataError, SourceUnavailableError
 from millstream.lake.storage import NewFile, Storage
-from millstream.landing.manifest import Landing
+from millstream.landing.run import Landing
 from millstream.sources import files
 from millstream.sources.files import FilesExtractor
 

@@ -17,15 +17,8 @@ from millstream.errors import ConfigurationError, ContractError, SourceDataError
 from millstream.jobs.fit_candidate import Result as Fitted
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
-from millstream.landing.manifest import (
-    LandedFile,
-    Landing,
-    Manifest,
-    in_memory,
-    manifests_of,
-    read_manifest,
-    run_key,
-)
+from millstream.landing.manifest import LandedFile, Manifest, manifests_of, read_manifest, run_key
+from millstream.landing.run import Landing, in_memory
 from millstream.models import model_spec
 from millstream.settings import CHECKOUT, Settings
 from millstream.sources import SourceFile

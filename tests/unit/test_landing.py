@@ -13,18 +13,15 @@ import pytest
 from millstream.errors import ClusterError, SourceDataError
 from millstream.lake.storage import Storage
 from millstream.landing.manifest import (
-    Landing,
-    at_least,
-    highest,
-    in_memory,
     landed_later,
     latest_manifest,
-    look_back,
     manifests_of,
     read_manifest,
     run_key,
     verify,
 )
+from millstream.landing.run import Landing, in_memory
+from millstream.landing.watermarks import at_least, highest, look_back
 
 CONTENT = b"carrier,name\n9E,Endeavor Air Inc.\n"
 

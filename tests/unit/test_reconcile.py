@@ -13,7 +13,7 @@ from millstream.lake import history
 from millstream.lake.accounts import Account
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
-from millstream.landing.manifest import Landing, in_memory
+from millstream.landing.run import Landing, in_memory
 from millstream.upkeep.reconcile import Difference, Event, compare
 from tests.support.ledger_tables import account, publish, write
 

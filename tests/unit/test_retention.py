@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from millstream.lake.storage import Storage
-from millstream.landing.manifest import Landing, damaged_files, in_memory, read_manifest
+from millstream.landing.manifest import damaged_files, read_manifest
+from millstream.landing.run import Landing, in_memory
 from millstream.upkeep import retention
 from millstream.upkeep.retention import (
     Removed,

@@ -11,7 +11,7 @@ import pytest
 from millstream.lake import history
 from millstream.lake.storage import Storage
 from millstream.lake.tables import DECISIONS, TableRef
-from millstream.landing.manifest import Landing, in_memory
+from millstream.landing.run import Landing, in_memory
 from millstream.publishing.decide import decide
 from millstream.publishing.precedence import in_turn
 from millstream.publishing.request import Request

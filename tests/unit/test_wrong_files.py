@@ -22,7 +22,7 @@ from millstream.formats.archives import unzipped
 from millstream.formats.checks import check_file
 from millstream.formats.record import UnreadableError, is_unicode
 from millstream.lake.storage import Storage
-from millstream.landing.manifest import Landing
+from millstream.landing.run import Landing
 from millstream.settings import CHECKOUT
 from millstream.sources.files import FilesExtractor
 from tests.support.decoding import records_of

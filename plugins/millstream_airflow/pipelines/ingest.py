@@ -16,7 +16,8 @@ from millstream.contracts.contract import Contract
 from millstream.errors import ConfigurationError
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
-from millstream.landing.manifest import LandedFile, Landing, run_key
+from millstream.landing.manifest import LandedFile, run_key
+from millstream.landing.run import Landing
 from millstream_airflow import catalog
 from millstream_airflow.months import months_of_run, of_source
 from millstream_airflow.schedules import of_contract

@@ -11,15 +11,12 @@ Retention removes what no manifest names once it is old (`millstream.upkeep.rete
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from itertools import pairwise
-from typing import Any, BinaryIO, Literal, Self, cast
+from typing import BinaryIO, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -28,7 +25,7 @@ from millstream.errors import SourceDataError
 from millstream.formats.record import Piece
 from millstream.lake.storage import PART_NAME, File, Storage
 from millstream.lake.tables import is_run_key
-from millstream.landing.receiving import CHUNK_BYTES, Received, Split, in_one_piece
+from millstream.landing.receiving import CHUNK_BYTES
 
 NAME_DIGITS = 12
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -40,14 +37,8 @@ LANDED = re.compile(
 )
 # A file that is not whole.
 PART = re.compile(rf"landing/[^/]+/((partition=[^/]+|_manifests)/)?{PART_NAME}")
-# The note of when a run began to fetch.
-BEGAN = "began"
-# What parts two manifests when the clock does not.
-TICK = timedelta(milliseconds=1)
 
 Status = Literal["new", "unchanged", "changed"]
-Opener = Callable[[], BinaryIO]
-Check = Callable[[BinaryIO], None]
 
 
 class LandedFile(BaseModel):
@@ -156,7 +147,7 @@ class Manifest(BaseModel):
 
     @property
     def path(self) -> str:
-        return _manifest_path(self.dataset, self.key)
+        return manifest_path(self.dataset, self.key)
 
     @property
     def unchanged(self) -> bool:
@@ -169,190 +160,12 @@ class Manifest(BaseModel):
         return list(dict.fromkeys(file.path for file in self.files))
 
 
-class Landing:
-    """Where one run of one dataset lands what it fetches."""
-
-    def __init__(
-        self,
-        storage: Storage,
-        dataset: str,
-        run: str,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self._storage = storage
-        self._now = now
-        self.dataset = dataset
-        self.run = run
-        self.key = run_key(run)
-
-    def land(
-        self,
-        source: str,
-        name: str,
-        read: Opener,
-        check: Check = lambda stream: None,
-        *,
-        split: Split = in_one_piece,
-        partition: str | None = None,
-        modified: datetime | None = None,
-        rows: int | None = None,
-        watermark: str | None = None,
-    ) -> LandedFile:
-        """Land the bytes that `read` opens, as they are, unless the same bytes are there already.
-
-        Args:
-            source: what `read` reads, in words for a person; the key by which a change is noticed.
-            name: last part of the object's name; unsafe characters become `_`.
-            check: looks at the received bytes and raises when they are no good; then nothing is landed.
-            split: in which pieces they can be read, said while they pass by.
-
-        Raises: whatever `read` and `check` raise; ClusterError when the lake's storage fails.
-        """
-        before = self._last_landed.get(source)
-        if before and self._is_unchanged(before, read):
-            path, size, digest, pieces = before.path, before.size, before.sha256, before.pieces
-        else:
-            path, size, digest, pieces = self._copy(name, read, check, split, partition)
-        return LandedFile(
-            path=path,
-            source=source,
-            size=size,
-            sha256=digest,
-            modified=modified,
-            landed_at=self._now(),
-            partition=partition,
-            rows=rows,
-            watermark=watermark,
-            status=_status(before, digest),
-            pieces=pieces,
-        )
-
-    def commit(
-        self, partitions: Sequence[str], files: Sequence[LandedFile], watermark_low: str | None = None
-    ) -> Manifest:
-        """Write the run's manifest, which makes its files landed; an earlier try's manifest is replaced.
-
-        Manifests are ordered by `fetch_began`: when the run began to fetch, as far as that was noted. The
-        same files once more are no newer than they were.
-        """
-        # What a look-back brings alone may lie before what had been read.
-        reached = [watermark_low, *(file.watermark for file in files)]
-        before = self.landed()
-        began = self.noted(BEGAN)
-        if began is not None:
-            fetch_began = datetime.fromisoformat(began)
-        elif before is not None and before.files == tuple(files):
-            fetch_began = before.fetch_began
-        else:
-            fetch_began = self._next()
-        manifest = Manifest(
-            dataset=self.dataset,
-            run=self.run,
-            key=self.key,
-            fetch_began=fetch_began,
-            partitions=tuple(partitions),
-            files=tuple(files),
-            replaced=_replaced(before, files),
-            watermark_low=watermark_low,
-            watermark_high=highest(one for one in reached if one is not None),
-        )
-        replace_manifest(self._storage, manifest)
-        self._storage.remove(self._notes)
-        return manifest
-
-    def begin(self) -> None:
-        """Note that the run fetches from now on, all of it: what an earlier try has noted is of then.
-
-        Of two runs that fetch at once, the one that began later has the newer bytes, however long it takes
-        either to land them.
-        """
-        self._storage.remove(self._notes)
-        self.note(BEGAN, self._next().isoformat())
-
-    def landed(self) -> Manifest | None:
-        """The manifest of an earlier try, if this run has landed before."""
-        path = _manifest_path(self.dataset, self.key)
-        return _parse(self._storage, path) if self._storage.exists(path) else None
-
-    def _next(self) -> datetime:
-        """A time after every manifest's, even if the machine's clock was set back: the clock of Kulkarni et
-        al., "Logical Physical Clocks" (2014), without its counter."""
-        newest = latest_manifest(self._storage, self.dataset)
-        return max(self._now(), newest.fetch_began + TICK) if newest else self._now()
-
-    def note(self, name: str, content: str) -> None:
-        """Keep `content` for a retry of this same run; forgotten when the manifest is written."""
-        self._storage.write(f"{self._notes}/{name}", content.encode())
-
-    def noted(self, name: str) -> str | None:
-        """What an earlier try of this run noted, if anything."""
-        path = f"{self._notes}/{name}"
-        return self._storage.read(path).decode() if self._storage.exists(path) else None
-
-    def forget(self, folder: str) -> None:
-        """Drop the notes whose names start with `folder/`."""
-        self._storage.remove(f"{self._notes}/{folder}")
-
-    def is_intact(self, file: LandedFile) -> bool:
-        """Whether the landed object is still there with the bytes the record speaks of."""
-        return _is_intact(self._storage, file)
-
-    def bytes_of(self, file: LandedFile) -> bytes:
-        """A landed object. Raises FileNotFoundError when it is no longer there, as retention may have it."""
-        if not self._storage.exists(file.path):
-            raise FileNotFoundError(f"{file.path} is no longer there")
-        return self._storage.read(file.path)
-
-    @property
-    def storage(self) -> Storage:
-        return self._storage
-
-    @property
-    def _notes(self) -> str:
-        return f"{_folder(self.dataset)}/_unfinished/{self.key}"
-
-    @cached_property
-    def _last_landed(self) -> dict[str, LandedFile]:
-        manifests = manifests_of(self._storage, self.dataset)
-        return {file.source: file for manifest in manifests for file in manifest.files}
-
-    def _is_unchanged(self, before: LandedFile, read: Opener) -> bool:
-        """Whether the source still has the bytes that were landed before, and the lake does too."""
-        with read() as stream:
-            now = _measure(stream)
-        return now == (before.size, before.sha256) and self.is_intact(before)
-
-    def _copy(
-        self, name: str, read: Opener, check: Check, split: Split, partition: str | None
-    ) -> tuple[str, int, str, tuple[Piece, ...]]:
-        folder = _folder(self.dataset) + (f"/partition={partition}" if partition else "")
-        with self._storage.new_file(folder) as new:
-            with read() as stream:
-                received = Received(stream, new)
-                pieces = split(cast(BinaryIO, received))
-                received.drain()
-            with new.reading() as whole:
-                check(whole)
-            path = f"{folder}/{received.sha256[:NAME_DIGITS]}-{_safe(name)}"
-            # The name holds the checksum: what is there has the same bytes, or was damaged and is healed.
-            new.publish(path)
-        return path, received.size, received.sha256, pieces
-
-
-def _replaced(before: Manifest | None, files: Sequence[LandedFile]) -> tuple[str, ...]:
-    """What an earlier landing has left, on which published rows may rest still."""
-    if before is None:
-        return ()
-    own = {file.path for file in files}
-    return tuple(path for path in dict.fromkeys([*before.replaced, *before.paths]) if path not in own)
-
-
 def run_key(run: str) -> str:
     """A run id as a file name: letters, digits, `.`, `_`, `-`; different ids give different keys.
 
     A key is its own key.
     """
-    clean = _safe(run)
+    clean = safe_name(run)
     if clean == run:
         return clean
     return f"{clean[: LONGEST_NAME - 9]}-{hashlib.sha256(run.encode()).hexdigest()[:8]}"
@@ -360,13 +173,13 @@ def run_key(run: str) -> str:
 
 def read_manifest(storage: Storage, dataset: str, run: str) -> Manifest:
     """The manifest of run `run`. Raises SourceDataError when that run has landed nothing."""
-    path = _manifest_path(dataset, run_key(run))
+    path = manifest_path(dataset, run_key(run))
     if not storage.exists(path):
         raise SourceDataError(
             f"{dataset}: run {run} has landed nothing ({path} does not exist). What to do: run its extract "
             "task first"
         )
-    return _parse(storage, path)
+    return parsed(storage, path)
 
 
 def replace_manifest(storage: Storage, manifest: Manifest) -> None:
@@ -376,9 +189,9 @@ def replace_manifest(storage: Storage, manifest: Manifest) -> None:
 
 def manifests_of(storage: Storage, dataset: str) -> list[Manifest]:
     """All manifests of a dataset, oldest first."""
-    folder = f"{_folder(dataset)}/_manifests"
+    folder = f"{folder_of(dataset)}/_manifests"
     names = [name for name in storage.list(folder) if not name.startswith(".")]
-    found = [_parse(storage, f"{folder}/{name}") for name in names]
+    found = [parsed(storage, f"{folder}/{name}") for name in names]
     return sorted(found, key=lambda manifest: (manifest.fetch_began, manifest.key))
 
 
@@ -402,7 +215,7 @@ def latest_manifest(
 
 def unfinished(storage: Storage, dataset: str) -> dict[str, tuple[File, ...]]:
     """The notes of runs that have not landed, by their folder: under way, failed, or with nothing to land."""
-    folder = f"{_folder(dataset)}/_unfinished"
+    folder = f"{folder_of(dataset)}/_unfinished"
     return {f"{folder}/{name}": storage.files(f"{folder}/{name}") for name in storage.list(folder)}
 
 
@@ -412,7 +225,7 @@ def unlanded(storage: Storage, dataset: str) -> list[str]:
     landed = {path for manifest in manifests for path in (*manifest.paths, *manifest.replaced)}
     return [
         file.path
-        for file in storage.files(_folder(dataset))
+        for file in storage.files(folder_of(dataset))
         if (LANDED.fullmatch(file.path) and file.path not in landed) or PART.fullmatch(file.path)
     ]
 
@@ -432,55 +245,18 @@ def verify(storage: Storage, manifest: Manifest) -> None:
 def damaged_files(storage: Storage, files: Iterable[LandedFile]) -> list[str]:
     """Paths of landed objects that are missing or have other bytes than were received; each is read once."""
     received = {(file.path, file.size, file.sha256): file for file in files}
-    return sorted({file.path for file in received.values() if not _is_intact(storage, file)})
+    return sorted({file.path for file in received.values() if not is_intact(storage, file)})
 
 
-def highest(watermarks: Iterable[str]) -> str | None:
-    """The highest of watermarks as text: numbers as numbers, times as moments, whatever their spelling."""
-    return max(watermarks, key=_place, default=None)
-
-
-def at_least(watermark: str | None, other: str) -> bool:
-    """Whether a watermark is at or after another. What cannot be compared counts as it."""
-    if watermark is None:
-        return True
-    places = _place(watermark), _place(other)
-    return places[0][0] != places[1][0] or places[0] >= places[1]
-
-
-def look_back(watermark: str, lookback: timedelta | int) -> str:
-    """Where an increment after `watermark` begins to read; a look-back of another kind reaches nowhere."""
-    kind, place = _place(watermark)
-    if kind == 0 and isinstance(lookback, int):
-        return str(place - lookback)
-    if kind == 1 and isinstance(lookback, timedelta):
-        earliest = datetime.min.replace(tzinfo=UTC)
-        return str((place - min(lookback, place - earliest)).isoformat())
-    return watermark
-
-
-def _place(watermark: str) -> tuple[int, Any]:
-    """What orders watermarks of one kind: numbers, moments, other text."""
-    try:
-        return 0, Decimal(watermark)
-    except InvalidOperation:
-        pass
-    try:
-        moment = datetime.fromisoformat(watermark)
-    except ValueError:
-        return 2, watermark
-    return 1, moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _folder(dataset: str) -> str:
+def folder_of(dataset: str) -> str:
     return f"landing/{dataset}"
 
 
-def _manifest_path(dataset: str, key: str) -> str:
-    return f"{_folder(dataset)}/_manifests/{key}.json"
+def manifest_path(dataset: str, key: str) -> str:
+    return f"{folder_of(dataset)}/_manifests/{key}.json"
 
 
-def _parse(storage: Storage, path: str) -> Manifest:
+def parsed(storage: Storage, path: str) -> Manifest:
     try:
         return Manifest.model_validate_json(storage.read(path))
     except ValidationError as error:
@@ -489,20 +265,14 @@ def _parse(storage: Storage, path: str) -> Manifest:
         ) from error
 
 
-def _status(before: LandedFile | None, digest: str) -> Status:
-    if before is None:
-        return "new"
-    return "unchanged" if before.sha256 == digest else "changed"
-
-
-def _is_intact(storage: Storage, file: LandedFile) -> bool:
+def is_intact(storage: Storage, file: LandedFile) -> bool:
     if not storage.exists(file.path):
         return False
     with storage.reading(file.path) as stream:
-        return _measure(stream) == (file.size, file.sha256)
+        return measure(stream) == (file.size, file.sha256)
 
 
-def _measure(stream: BinaryIO) -> tuple[int, str]:
+def measure(stream: BinaryIO) -> tuple[int, str]:
     digest = hashlib.sha256()
     size = 0
     for chunk in _chunks(stream):
@@ -516,11 +286,6 @@ def _chunks(stream: BinaryIO) -> Iterator[bytes]:
         yield chunk
 
 
-def _safe(name: str) -> str:
+def safe_name(name: str) -> str:
     cleaned = UNSAFE.sub("_", name).replace("..", "__").lstrip(".")
     return cleaned[:LONGEST_NAME] or "_"
-
-
-def in_memory(content: bytes) -> Opener:
-    """An opener of bytes already received."""
-    return lambda: io.BytesIO(content)

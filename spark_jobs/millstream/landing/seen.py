@@ -23,7 +23,9 @@ from millstream.formats import json_records
 from millstream.lake import history
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
-from millstream.landing.manifest import LandedFile, Landing, Manifest, at_least, manifests_of
+from millstream.landing.manifest import LandedFile, Manifest, manifests_of
+from millstream.landing.run import Landing
+from millstream.landing.watermarks import at_least
 
 log = logging.getLogger(__name__)
 # For each key the digests of the rows that the newest run which brought it has brought.

@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from millstream.contracts.contract import Contract, FilesSource, Month, is_month
 from millstream.errors import REMEDY, ConfigurationError, SourceDataError, SourceUnavailableError
 from millstream.formats.checks import check_file, splitter
-from millstream.landing.manifest import LandedFile, Landing
+from millstream.landing.manifest import LandedFile
+from millstream.landing.run import Landing
 
 PLACEHOLDER = "{partition}"
 # A task of Spark reads about so much.

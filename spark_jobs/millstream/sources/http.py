@@ -20,7 +20,8 @@ from millstream.contracts.contract import Column, Contract, HttpSource
 from millstream.errors import ConfigurationError, SourceDataError, SourceUnavailableError
 from millstream.formats import json_records
 from millstream.formats.json_page import records_under, stated_total
-from millstream.landing.manifest import LandedFile, Landing, in_memory
+from millstream.landing.manifest import LandedFile
+from millstream.landing.run import Landing, in_memory
 from millstream.landing.seen import SeenRecords
 from millstream.sources.http_client import UNHURRIED, HttpEndpoint, Patience, PatientClient, checked
 from millstream.sources.ordering import NO_LOOKBACK, earlier

@@ -25,8 +25,10 @@ from sqlalchemy import ColumnElement, Engine, and_, case, func, or_, select, tru
 
 from millstream.contracts.contract import Contract
 from millstream.errors import ConfigurationError, SourceDataError
-from millstream.landing.manifest import LandedFile, Landing, at_least, in_memory
+from millstream.landing.manifest import LandedFile
+from millstream.landing.run import Landing, in_memory
 from millstream.landing.seen import SeenRows
+from millstream.landing.watermarks import at_least
 from millstream.sources.arrow_types import arrow_table
 from millstream.sources.ordering import NO_LOOKBACK, Order, earlier
 from millstream.sources.sql_table import OpenTable, SourceTable

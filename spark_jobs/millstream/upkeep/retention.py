@@ -14,15 +14,8 @@ from millstream.contracts.contract import USUAL_LOOKBACK
 from millstream.lake import history
 from millstream.lake.storage import File, Storage
 from millstream.lake.tables import TableRef
-from millstream.landing.manifest import (
-    Manifest,
-    at_least,
-    look_back,
-    manifests_of,
-    replace_manifest,
-    unfinished,
-    unlanded,
-)
+from millstream.landing.manifest import Manifest, manifests_of, replace_manifest, unfinished, unlanded
+from millstream.landing.watermarks import at_least, look_back
 
 
 class Removed(BaseModel):
