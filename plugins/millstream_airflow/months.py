@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import Param
 
-from millstream.contracts.contract import Contract, months
+from millstream.contracts.contract import Contract
+from millstream.contracts.months import months
 from millstream.errors import ConfigurationError, ContractError
 from millstream_airflow import catalog
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from millstream.contracts.contract import Contract, months
+from millstream.contracts.contract import Contract
 from millstream.contracts.documents import read_json
+from millstream.contracts.months import months
 from millstream.errors import ContractError
 from millstream.settings import CHECKOUT
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from millstream import jobs
-from millstream.contracts.contract import Contract, months
+from millstream.contracts.contract import Contract
+from millstream.contracts.months import months
 from millstream.errors import ConfigurationError, ContractError, SourceDataError
 from millstream.jobs.fit_candidate import Result as Fitted
 from millstream.lake.storage import Storage

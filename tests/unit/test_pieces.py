@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from millstream.bronze.decoding import decoded
 from millstream.bronze.parts import TASK_BYTES, Part, parts_of, parts_with, tasks_of
-from millstream.contracts.contract import FilesSource, HttpSource, SqlSource
+from millstream.contracts.source import FilesSource, HttpSource, SqlSource
 from millstream.errors import SourceDataError
 from millstream.formats import csv_lines
 from millstream.formats.record import Columns, Piece, Record, UnreadableError

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import DAG, AssetAny, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from millstream.contracts.contract import months
+from millstream.contracts.months import months
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.ml.spec import ModelSpec

@@ -6,36 +6,32 @@ it imports neither Spark nor Airflow.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from millstream.contracts.documents import read_yaml
+from millstream.contracts.months import MONTH_PATTERN, months
+from millstream.contracts.source import (
+    FilesSource,
+    HttpSource,
+    Identifier,
+    Source,
+    SqlSource,
+    Strict,
+)
 from millstream.errors import ContractError
 
-Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-# A column's name at the source, as it is spelled there.
-SourceName = Annotated[str, StringConstraints(pattern=r"^[\p{L}_][\p{L}\p{N}_$-]{0,127}$")]
-# How far behind the watermark to read again: a duration for times, a number for numbers.
-Lookback = Annotated[timedelta, Field(ge=timedelta(0))] | Annotated[int, Field(ge=0)]
 USUAL_LOOKBACK = timedelta(days=1)
-# Digits are spelled out, because `\d` takes those of every script.
-MONTH_PATTERN = r"^[1-9][0-9]{3}-(0[1-9]|1[0-2])$"
-Month = Annotated[str, StringConstraints(pattern=MONTH_PATTERN)]
 ColumnType = Literal["string", "int", "bigint", "double", "boolean", "date", "timestamp"]
 DriftKind = Literal["added", "removed", "renamed", "retyped", "widened", "nullability", "new_category"]
 DriftPolicy = Literal["evolve", "freeze", "quarantine"]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Column(_Strict):
+class Column(Strict):
     """One column as the source delivers it."""
 
     name: Identifier
@@ -57,70 +53,7 @@ class Column(_Strict):
         return next((name for name in (self.name, *self.aliases) if name in delivered), None)
 
 
-class FilesSource(_Strict):
-    """Files in a folder; `{partition}` in `path` is replaced by the partition, for example 2013-01."""
-
-    kind: Literal["files"]
-    connection: Identifier
-    format: Literal["csv.zip", "csv", "jsonl.gz", "xml"]
-    path: str = Field(min_length=1)
-    row_tag: str | None = Field(default=None, description="XML: the element that is one row")
-
-    @model_validator(mode="after")
-    def _xml_names_its_row(self) -> FilesSource:
-        if (self.format == "xml") != (self.row_tag is not None):
-            raise ValueError("row_tag is needed for format xml, and for no other")
-        if "*" in self.path:
-            raise ValueError(
-                "path names one file, or one for each {partition}: `*` stands for nothing. Name the file, or "
-                "ask the source to deliver one for each month"
-            )
-        if self.path.startswith("/") or ".." in Path(self.path).parts:
-            raise ValueError("path must be relative to the connection's folder")
-        return self
-
-
-class HttpSource(_Strict):
-    """A paginated JSON API."""
-
-    kind: Literal["http"]
-    connection: Identifier
-    format: Literal["json"] = "json"
-    endpoint: str = Field(pattern=r"^/[^?#\s[:cntrl:]]*$")
-    page_size: int = Field(default=1000, ge=1, le=100_000)
-    records_key: str = Field(
-        default="results",
-        pattern=r"^[^\s.[:cntrl:]]+(\.[^\s.[:cntrl:]]+)*$",
-        max_length=200,
-        description="where an answer has its records: a name, or a path of names: data.items",
-    )
-    lookback: Lookback | None = None
-    since_param: str | None = Field(default=None, pattern=r"^[A-Za-z_$][A-Za-z0-9_.$\[\]-]{0,62}$")
-
-    @model_validator(mode="after")
-    def _asks_for_more_than_pages(self) -> Self:
-        if self.since_param in ("offset", "limit"):
-            raise ValueError(f"since_param: {self.since_param} is what pages are asked for with")
-        return self
-
-
-class SqlSource(_Strict):
-    """A table of a SQL database, read in key order."""
-
-    kind: Literal["sql"]
-    connection: Identifier
-    format: Literal["parquet"] = "parquet"
-    table: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$")
-    key: SourceName
-    watermark: SourceName | None = None
-    lookback: Lookback | None = None
-    batch_rows: int = Field(default=10_000, ge=1)
-
-
-Source = Annotated[FilesSource | HttpSource | SqlSource, Field(discriminator="kind")]
-
-
-class Partition(_Strict):
+class Partition(Strict):
     """How silver is cut: by calendar month of the event."""
 
     grain: Literal["month"] = "month"
@@ -128,7 +61,7 @@ class Partition(_Strict):
     start: str = Field(pattern=MONTH_PATTERN, description="first month the source has")
 
 
-class Drift(_Strict):
+class Drift(Strict):
     """What happens when the source changes, by kind of change.
 
     evolve: accepted as far as the contract allows, and recorded. freeze: nothing is published. quarantine:
@@ -161,7 +94,7 @@ class Layout(NamedTuple):
     missing: tuple[str, ...]
 
 
-class Contract(_Strict):
+class Contract(Strict):
     """One dataset: source, columns, key, schedule, and what happens when the source changes."""
 
     dataset: Identifier
@@ -355,24 +288,3 @@ def alike(names: Iterable[str]) -> str:
     shown = ", ".join(repr(name) for group in doubled for name in dict.fromkeys(group))
     by_case = any(len(set(group)) > 1 for group in doubled)
     return f"{shown} (Spark takes no notice of case)" if by_case else shown
-
-
-def is_month(text: str) -> bool:
-    """Whether `text` is a month, 'YYYY-MM'."""
-    # Python's `$` also holds before a line break at the end; fullmatch does not.
-    return re.fullmatch(MONTH_PATTERN, text) is not None
-
-
-def months(start: str, end: str) -> list[str]:
-    """All months from `start` to `end`, both included, as 'YYYY-MM'. Raises ContractError on a bad range."""
-    for value in (start, end):
-        if not is_month(value):
-            raise ContractError(f"a month is written YYYY-MM, found {value!r}")
-    if end < start:
-        raise ContractError(f"the range ends before it starts: {start} to {end}")
-    first, last = (datetime.strptime(value, "%Y-%m") for value in (start, end))
-    count = (last.year - first.year) * 12 + last.month - first.month + 1
-    return [
-        f"{first.year + (first.month - 1 + step) // 12:04d}-{(first.month - 1 + step) % 12 + 1:02d}"
-        for step in range(count)
-    ]

@@ -11,7 +11,8 @@ from functools import partial
 from itertools import chain
 from typing import IO, Any
 
-from millstream.contracts.contract import Contract, HttpSource
+from millstream.contracts.contract import Contract
+from millstream.contracts.source import HttpSource
 from millstream.errors import printable
 from millstream.file_kinds import HEAD_BYTES, recognised
 from millstream.formats.format import Format

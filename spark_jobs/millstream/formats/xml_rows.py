@@ -13,7 +13,8 @@ from typing import IO, TYPE_CHECKING
 from xml.etree.ElementTree import ParseError
 from xml.parsers import expat
 
-from millstream.contracts.contract import Contract, FilesSource
+from millstream.contracts.contract import Contract
+from millstream.contracts.source import FilesSource
 from millstream.errors import printable
 from millstream.file_kinds import HEAD_BYTES, recognised, recognised_markup
 from millstream.formats.format import Format

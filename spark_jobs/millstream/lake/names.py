@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from millstream.contracts.contract import is_month
+from millstream.contracts.months import is_month
 from millstream.lake.tables import NAME, WHOLE, TableRef, is_run_key
 
 

@@ -20,7 +20,8 @@ from typing import BinaryIO, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from millstream.contracts.contract import Identifier, Month
+from millstream.contracts.months import Month
+from millstream.contracts.source import Identifier
 from millstream.errors import SourceDataError
 from millstream.formats.record import Piece
 from millstream.lake.storage import PART_NAME, File, Storage

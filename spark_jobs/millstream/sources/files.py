@@ -14,7 +14,9 @@ from typing import BinaryIO, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from millstream.contracts.contract import Contract, FilesSource, Month, is_month
+from millstream.contracts.contract import Contract
+from millstream.contracts.months import Month, is_month
+from millstream.contracts.source import FilesSource
 from millstream.errors import REMEDY, ConfigurationError, SourceDataError, SourceUnavailableError
 from millstream.formats.checks import check_file, splitter
 from millstream.landing.manifest import LandedFile

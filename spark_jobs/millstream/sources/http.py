@@ -16,7 +16,8 @@ from typing import Any, Literal
 import httpx
 from pydantic import BaseModel, ConfigDict
 
-from millstream.contracts.contract import Column, Contract, HttpSource
+from millstream.contracts.contract import Column, Contract
+from millstream.contracts.source import HttpSource
 from millstream.errors import ConfigurationError, SourceDataError, SourceUnavailableError
 from millstream.formats import json_records
 from millstream.formats.json_page import records_under, stated_total

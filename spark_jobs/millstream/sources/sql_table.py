@@ -32,7 +32,8 @@ from sqlalchemy.exc import (
 )
 
 from millstream.contracts import drift
-from millstream.contracts.contract import Contract, SqlSource, alike
+from millstream.contracts.contract import Contract, alike
+from millstream.contracts.source import SqlSource
 from millstream.errors import ConfigurationError, SchemaDriftError, SourceDataError, SourceUnavailableError
 from millstream.sources.arrow_types import change_of_type, landed_columns
 from millstream.sources.ordering import Order, prepare_sqlite

@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from millstream.contracts.contract import Contract, months
+from millstream.contracts.contract import Contract
+from millstream.contracts.months import months
 from millstream.errors import ConfigurationError, ContractError, TrackingError
 from millstream.lake import history
 from millstream.lake.accounts import Scope
