@@ -14,8 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from millstream.lake.accounts import Account, PartitionCounts, account_in
-from millstream.lake.storage import Storage
-from millstream.lake.tables import WHOLE, TableRef
+from millstream.lake.tables import TableRef
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -307,25 +306,6 @@ def accounts_of(table: TableRef, commits: Iterable[Commit]) -> list[Account]:
     """The accounts of `table` among `commits`."""
     accounts = (commit.account for commit in commits)
     return [account for account in accounts if account is not None and account.table == str(table)]
-
-
-def partitions_changed(table: TableRef, lake_root: str, version: int) -> set[str]:
-    """The partitions in which the commit of `version` has changed rows, by its entry in the table's log.
-
-    `all` is among them when the table is not cut by one column, or the log does not say.
-    """
-    path = f"{table.zone}/{table.name}/_delta_log/{version:020}.json"
-    storage = Storage(lake_root)
-    if not storage.exists(path):
-        return {WHOLE}
-    actions = [json.loads(line) for line in storage.read(path).splitlines() if line.strip()]
-    files = (action.get("add") or action.get("remove") for action in actions)
-    return {_partition(file) for file in files if file and file.get("dataChange", True)}
-
-
-def _partition(file: dict[str, Any]) -> str:
-    values = list((file.get("partitionValues") or {}).values())
-    return str(values[0]) if len(values) == 1 and values[0] is not None else WHOLE
 
 
 def _open(uri: str, version: int | None = None) -> DeltaTable | None:

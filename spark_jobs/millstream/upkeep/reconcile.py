@@ -22,6 +22,7 @@ from millstream.lake import history
 from millstream.lake.accounts import Account
 from millstream.lake.history import Commit, Histories, History
 from millstream.lake.inventory import tables
+from millstream.lake.log_entries import partitions_changed
 from millstream.lake.storage import Storage
 from millstream.lake.tables import WHOLE, TableRef
 from millstream.landing.manifest import Manifest, damaged_files, manifests_of, run_key
@@ -244,7 +245,7 @@ class _Grounds:
 
     def _note(self, commit: Commit) -> None:
         if commit.is_foreign:
-            changed = history.partitions_changed(self._place.table, self._lake_root, commit.version)
+            changed = partitions_changed(self._place.table, self._lake_root, commit.version)
             if changed := changed - set(self._by_partition):
                 self._foreign.append((commit, changed))
 
