@@ -184,6 +184,30 @@ def sources_environment(credentials: Credentials) -> dict[str, str]:
     return {"MILLSTREAM_DEMO_API_TOKEN": credentials.demo_api_token}
 
 
+SCHEDULER: dict[str, object] = {
+    "scheduler_heartbeat_sec": 1,
+    "scheduler_idle_sleep_time": 0.5,
+    "job_heartbeat_sec": 5,
+    # A killed task shows within a minute; the default of five hides it from retries.
+    "task_instance_heartbeat_timeout": 60,
+    "task_instance_heartbeat_timeout_detection_interval": 5,
+    "orphaned_tasks_check_interval": 60,
+    "catchup_by_default": False,
+    "create_cron_data_intervals": True,
+    # No statistics are sent anywhere, so none are gathered.
+    "pool_metrics_interval": 3600,
+    "ti_metrics_interval": 3600,
+    "dagrun_metrics_interval": 3600,
+}
+DAG_PROCESSOR: dict[str, object] = {
+    "refresh_interval": 10,
+    "min_file_process_interval": 60,
+    "stale_dag_threshold": 120,
+    "parsing_processes": 2,
+    "print_stats_interval": 0,
+}
+
+
 def airflow_environment(settings: Settings, credentials: Credentials) -> dict[str, str]:
     """Airflow's configuration and the connections of the embedded stack."""
     options: dict[str, dict[str, object]] = {
@@ -203,28 +227,8 @@ def airflow_environment(settings: Settings, credentials: Credentials) -> dict[st
         },
         "api_auth": {"jwt_secret": credentials.airflow_jwt_secret},
         "fab": {"config_file": settings.home / "airflow" / "webserver_config.py"},
-        "scheduler": {
-            "scheduler_heartbeat_sec": 1,
-            "scheduler_idle_sleep_time": 0.5,
-            "job_heartbeat_sec": 5,
-            # A killed task shows within a minute; the default of five hides it from retries.
-            "task_instance_heartbeat_timeout": 60,
-            "task_instance_heartbeat_timeout_detection_interval": 5,
-            "orphaned_tasks_check_interval": 60,
-            "catchup_by_default": False,
-            "create_cron_data_intervals": True,
-            # No statistics are sent anywhere, so none are gathered.
-            "pool_metrics_interval": 3600,
-            "ti_metrics_interval": 3600,
-            "dagrun_metrics_interval": 3600,
-        },
-        "dag_processor": {
-            "refresh_interval": 10,
-            "min_file_process_interval": 60,
-            "stale_dag_threshold": 120,
-            "parsing_processes": 2,
-            "print_stats_interval": 0,
-        },
+        "scheduler": SCHEDULER,
+        "dag_processor": DAG_PROCESSOR,
         # While jobs keep the machine busy the API is slow to answer; the default of 5 s loses tasks then.
         "workers": {"execution_api_timeout": 60, "execution_api_retries": 8},
         # A cleared task must run again; remembered state of an earlier success would let it pass at once.

@@ -85,3 +85,24 @@ def test_the_architecture_page_shows_this_order() -> None:
     assert tuple(re.findall(r"^\| `(\w+)` \|", packages, re.MULTILINE)) == LAYERS
     drawn = re.findall(r"\w+", "".join(re.findall(r"^  \w+(?: --> \w+){2,}$", packages, re.MULTILINE)))
     assert tuple(dict.fromkeys(drawn)) == LAYERS[LAYERS.index("contracts") :]
+
+
+PRODUCT = [
+    path
+    for folder in ("spark_jobs", "plugins", "stack", "demo", "dags")
+    for path in sorted((CHECKOUT / folder).rglob("*.py"))
+]
+LONGEST_FILE, LONGEST_FUNCTION = 350, 60
+
+
+def test_no_file_and_no_function_is_too_long_to_be_read_at_once() -> None:
+    assert len(PRODUCT) > 150
+    long_files = [path.name for path in PRODUCT if len(path.read_text().splitlines()) > LONGEST_FILE]
+    long_functions = [
+        f"{path.name}: {node.name}"
+        for path in PRODUCT
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno >= LONGEST_FUNCTION
+    ]
+    assert (long_files, long_functions) == ([], [])
