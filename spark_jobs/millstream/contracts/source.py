@@ -11,6 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 # A column's name at the source, as it is spelled there.
 SourceName = Annotated[str, StringConstraints(pattern=r"^[\p{L}_][\p{L}\p{N}_$-]{0,127}$")]
+# What the records are written in, and how the file is packed.
+FileFormat = Literal[
+    "csv", "csv.gz", "csv.bz2", "csv.zip",
+    "jsonl", "jsonl.gz", "jsonl.bz2", "jsonl.zip",
+    "xml", "xml.gz", "xml.bz2", "xml.zip",
+]  # fmt: skip
 # How far behind the watermark to read again: a duration for times, a number for numbers.
 Lookback = Annotated[timedelta, Field(ge=timedelta(0))] | Annotated[int, Field(ge=0)]
 
@@ -26,14 +32,14 @@ class FilesSource(Strict):
 
     kind: Literal["files"]
     connection: Identifier
-    format: Literal["csv.zip", "csv", "jsonl.gz", "xml"]
+    format: FileFormat
     path: str = Field(min_length=1)
     row_tag: str | None = Field(default=None, description="XML: the element that is one row")
 
     @model_validator(mode="after")
     def _xml_names_its_row(self) -> FilesSource:
-        if (self.format == "xml") != (self.row_tag is not None):
-            raise ValueError("row_tag is needed for format xml, and for no other")
+        if self.format.startswith("xml") != (self.row_tag is not None):
+            raise ValueError("row_tag is needed for format xml, packed or not, and for no other")
         if "*" in self.path:
             raise ValueError(
                 "path names one file, or one for each {partition}: `*` stands for nothing. Name the file, or "

@@ -1,7 +1,8 @@
-"""Packed files: gzip, and a zip file that holds one file."""
+"""Packed files: gzip, bzip2, and a zip file that holds one file."""
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import lzma
 import struct
@@ -20,6 +21,7 @@ from millstream.formats.record import UnreadableError
 _SYSTEM_FOLDERS = frozenset({"__MACOSX", "$RECYCLE.BIN", ".Trashes"})
 _SYSTEM_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 _SHOWN = 10
+_BEGINNINGS = {"zip": b"PK", "gzip": b"\x1f\x8b", "bzip2": b"BZh"}
 # An OSError without a number comes from bzip2 and gzip; those of the operating system have it.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError)
 
@@ -67,6 +69,16 @@ def gunzipped(stream: IO[bytes], whole: bool = False) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
+def bunzipped(stream: IO[bytes], whole: bool = False) -> Iterator[IO[bytes]]:
+    """The content of a bzip2 file; each of its blocks has a checksum.
+
+    Raises: UnreadableError: no bzip2 file, or a damaged one.
+    """
+    with _readable(stream, "bzip2"), bz2.BZ2File(stream) as content:
+        yield cast(IO[bytes], content)
+
+
+@contextmanager
 def _readable(stream: IO[bytes], kind: str) -> Iterator[None]:
     """What a damaged file raises, in words; what it may be instead."""
     try:
@@ -76,7 +88,7 @@ def _readable(stream: IO[bytes], kind: str) -> Iterator[None]:
             raise
         stream.seek(0)
         head = stream.read(HEAD_BYTES)
-        other = "" if head.startswith((b"PK", b"\x1f\x8b")[kind == "gzip"]) else f"; it is {kind_of(head)}"
+        other = "" if head.startswith(_BEGINNINGS[kind]) else f"; it is {kind_of(head)}"
         raise UnreadableError(f"is not a readable {kind} file: {printable(str(error))}{other}") from error
 
 
