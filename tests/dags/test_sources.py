@@ -193,7 +193,8 @@ def test_reconcile_asks_the_sources_of_the_shipped_contracts(tmp_path, monkeypat
     extractor = extractor_for(planes)
     files = [file for piece in extractor.plan([]) for file in extractor.fetch(piece, landing)]
     manifest = landing.commit([], files)
-    publish(root, "silver.planes", "r1", read=3322, watermark=manifest.watermark_high)
+    began = {"fetch_began": manifest.fetch_began}
+    publish(root, "silver.planes", "r1", read=3322, watermark=manifest.watermark_high, **began)
     assert [against_source(dataset) for dataset in ("planes", "airlines", "weather", "flights")] == [[]] * 4
 
     with sqlite3.connect(tmp_path / "source.db") as register:
