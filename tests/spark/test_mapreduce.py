@@ -56,7 +56,7 @@ def by_mapreduce(flights: DataFrame, folder: Path) -> tuple[Rows, Counters]:
     counters = run(ROUTE_DELAY_STATISTICS, folder)
     rows = [
         line.split("\t")
-        for part in sorted((folder / "output").glob("part-*"))
+        for part in sorted((folder / "gold" / "output").glob("part-*"))
         for line in part.read_text().splitlines()
     ]
     of_keys = {tuple(row[: len(KEY)]): tuple(map(int, row[len(KEY) :])) for row in rows}
@@ -69,7 +69,7 @@ def run(job: StreamingJob, folder: Path) -> Counters:
     scratch.mkdir()
     try:
         return run_local(
-            job, folder / "input", folder / "output", jars=Settings().home / "jars", scratch=scratch
+            job, folder / "input", folder / "gold" / "output", jars=Settings().home / "jars", scratch=scratch
         )
     finally:
         assert list(scratch.iterdir()) == []
@@ -140,7 +140,7 @@ def test_a_malformed_line_fails_the_job_and_leaves_no_output(tmp_path: Path) -> 
     (tmp_path / "input" / "flights.txt").write_text(FLIGHT + "2013-01\tUA\n" + FLIGHT)
     with pytest.raises(TransformError, match=r"flights\.txt from byte 0, line 2: it has 2 columns, not 6"):
         run(ROUTE_DELAY_STATISTICS, tmp_path)
-    assert not (tmp_path / "output").exists()
+    assert not (tmp_path / "gold" / "output").exists()
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_script_that_ends_before_its_input_does(
     script.write_text(f"import sys\nsys.stdin.readline()\n{end}\n")
     with pytest.raises(error, match=said):
         run(replace(ROUTE_DELAY_STATISTICS, script=script), tmp_path)
-    assert not (tmp_path / "output").exists()
+    assert not (tmp_path / "gold" / "output").exists()
 
 
 def test_an_input_that_is_not_there_is_said(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_the_environment_of_the_caller_stays_with_it(tmp_path: Path, monkeypatch
     # Relative paths are the caller's, too.
     monkeypatch.chdir(tmp_path)
     run(StreamingJob(script, 1), Path())
-    names = (tmp_path / "output" / "part-00000").read_text().split()
+    names = (tmp_path / "gold" / "output" / "part-00000").read_text().split()
     assert "PATH" in names
     assert "AIRFLOW_CONN_SECRET" not in names
 
@@ -205,4 +205,4 @@ def test_a_caller_that_is_cancelled_does_not_wait_for_the_job(
     )
     with pytest.raises(Cancelled):
         run(replace(ROUTE_DELAY_STATISTICS, script=script), tmp_path)
-    assert not (tmp_path / "output").exists()
+    assert not (tmp_path / "gold" / "output").exists()

@@ -97,6 +97,7 @@ def run_local(
             python=sys.executable,
         )
         printed = _run(command, own, job.script.name)
+        output_folder.parent.mkdir(parents=True, exist_ok=True)
         (own / "output").rename(output_folder)
     return counters(printed)
 
