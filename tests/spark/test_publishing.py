@@ -149,7 +149,7 @@ def test_a_table_is_published_by_one_run_at_a_time(published: Chain, monkeypatch
     monkeypatch.setattr(delta, "TURN_TIMEOUT_S", 0.1)
     with (
         delta.turn(published.table, published.root),
-        pytest.raises(ClusterError, match=r"silver\.flights: another run has been publishing it"),
+        pytest.raises(ClusterError, match=r"another process has held the lock silver\.flights"),
     ):
         published.publish("r2", staged, ["2013-01"])
     assert published.rows().count() == 4

@@ -381,7 +381,7 @@ class _Race:
 
     def decide(self, contender: promotion.Contender) -> promotion.Decision:
         root = self.folder.as_uri()
-        return promotion.decide(mlflow, self.spec, contender, self.tested, root, str(self.folder))
+        return promotion.decide(mlflow, self.spec, contender, self.tested, root)
 
     def champion(self) -> int:
         return int(MlflowClient().get_model_version_by_alias(self.spec.name, "champion").version)
