@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -18,6 +17,7 @@ from millstream_stack.services.lake_claim import scratch_path
 from millstream_stack.services.spark_server import spark_connect_command, write_spark_properties
 from tests.support import jvm
 from tests.support.loopback import free_ports
+from tests.support.waiting import until
 
 UP_TIMEOUT_S = 180.0
 
@@ -72,12 +72,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 
 def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + UP_TIMEOUT_S
-    while time.monotonic() < deadline:
+    def answers() -> bool:
         assert process.poll() is None, "the Connect server ended before it was up"
         with socket.socket() as probe:
             probe.settimeout(1)
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.2)
-    pytest.fail(f"the Connect server was not up after {UP_TIMEOUT_S:.0f} s")
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    until(answers, UP_TIMEOUT_S, "the Connect server")

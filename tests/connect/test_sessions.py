@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pytest
 from millstream.engines import sessions
 from millstream.errors import ClusterError
 from millstream.settings import Settings
+from tests.support.waiting import until
 
 BOUND_S = 120.0
 # A client that was taken for dead: it begins something after its successor has started.
@@ -52,10 +52,7 @@ def running_jobs(server: Settings) -> int:
 
 
 def wait_for_jobs(server: Settings, wanted: bool) -> None:
-    deadline = time.monotonic() + BOUND_S
-    while (running_jobs(server) > 0) != wanted:
-        assert time.monotonic() < deadline, f"running Spark jobs: expected {wanted} within {BOUND_S:.0f} s"
-        time.sleep(0.2)
+    until(lambda: (running_jobs(server) > 0) == wanted, BOUND_S, f"running Spark jobs: {wanted}")
 
 
 def test_a_retry_ends_the_killed_clients_write_before_it_writes(server: Settings, tmp_path: Path) -> None:

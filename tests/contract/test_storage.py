@@ -21,7 +21,7 @@ from millstream.errors import ClusterError, ConfigurationError
 from millstream.formats.archives import gunzipped, unzipped
 from millstream.lake.storage import Storage
 from tests.support.hadoop import Hdfs
-from tests.support.harness import until
+from tests.support.waiting import until
 
 MIB = 1 << 20
 HOLDER = textwrap.dedent(

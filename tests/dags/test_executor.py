@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +16,7 @@ import pytest
 from airflow.executors.base_executor import BaseExecutor
 
 from millstream_airflow.executor import LocalExecutor
+from tests.support import waiting
 
 TIMEOUT_S = 30.0
 
@@ -38,10 +38,7 @@ class Work:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {TIMEOUT_S:.0f} s"
-        time.sleep(0.02)
+    waiting.until(condition, TIMEOUT_S, "the executor")
 
 
 @pytest.fixture

@@ -39,6 +39,7 @@ from tests.support.carried import carry
 from tests.support.fault_report import Outcome, Report
 from tests.support.machine_clock import MachineClock
 from tests.support.small_disk import fill, mounted
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.fault, pytest.mark.thorough, pytest.mark.e2e, pytest.mark.timeout(1200)]
 
@@ -136,7 +137,7 @@ class Wounded:
                 if one.run_id == self.run.run_id
             )
 
-        wait_until(reached, BEGUN_TIMEOUT_S, f"{task} to be {states}")
+        until(reached, BEGUN_TIMEOUT_S, f"{task} to be {states}")
 
     def publishes(self) -> bool:
         """Whether somebody has the turn to publish flights: between its reading and its last commit."""
@@ -226,13 +227,6 @@ def row_ids(table: TableRef, lake_root: str, column: str, month: str) -> list[st
     return ids
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {timeout_s:.0f} s for {what}"
-        time.sleep(0.02)
-
-
 @pytest.fixture
 def settable(clock: MachineClock | None) -> Iterator[MachineClock]:
     """The stack's clock, which is right again afterwards."""
@@ -252,7 +246,7 @@ def wounded(api: AirflowUser, settings: Settings, report: Report) -> Wounded:
         except ClusterError:
             return False
 
-    wait_until(at_rest, HEALED_TIMEOUT_S, "the stack to be at rest")
+    until(at_rest, HEALED_TIMEOUT_S, "the stack to be at rest")
     return Wounded(api, settings, report)
 
 
@@ -332,7 +326,7 @@ def test_the_spark_server(wounded: Wounded, kill: Callable[..., None]) -> None:
     wounded.until("publish", "running")
 
     def hurt() -> None:
-        wait_until(wounded.publishes, BEGUN_TIMEOUT_S, "the publish to have its turn")
+        until(wounded.publishes, BEGUN_TIMEOUT_S, "the publish to have its turn")
         kill("spark-connect")
 
     (again,) = wounded.judge("the Spark Connect server, in the midst of a publish", hurt)
@@ -390,7 +384,7 @@ def test_the_metadata_database_until_the_scheduler_ends(
             database.execute("BEGIN EXCLUSIVE")
             down = time.monotonic()
             for name, sign in signs.items():
-                wait_until(partial(said, name, sign), NOTICED_TIMEOUT_S, f"{name} to fail")
+                until(partial(said, name, sign), NOTICED_TIMEOUT_S, f"{name} to fail")
             assert time.monotonic() - down > SQLITE_CONNECT_ARGS["timeout"]
             database.execute("ROLLBACK")
 
@@ -411,7 +405,7 @@ def test_a_full_disk_under_the_metadata_database(
         before = process_of("airflow-scheduler")
         ballast = fill(airflow_disk, leave=0)
         try:
-            wait_until(
+            until(
                 lambda: process_of("airflow-scheduler") not in (before, 0),
                 NOTICED_TIMEOUT_S,
                 "the scheduler to end and be started again",
@@ -459,7 +453,7 @@ def test_the_clock_is_set_back(wounded: Wounded, settable: MachineClock, api: Ai
         def succeeded() -> bool:
             return any(run.key == other.key and run.state == "success" for run in api.runs_since(EVER))
 
-        wait_until(succeeded, BEGUN_TIMEOUT_S, "a run that was triggered after to succeed")
+        until(succeeded, BEGUN_TIMEOUT_S, "a run that was triggered after to succeed")
         settable.set(0)
 
     wounded.judge("the clock set back by an hour, and an hour later", hurt)

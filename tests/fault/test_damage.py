@@ -14,9 +14,10 @@ import pytest
 from millstream.engines import sessions
 from millstream.lake.tables import TableRef
 from tests.support.fault_report import Report
-from tests.support.harness import Journal, Killer, Server, carry, rows_of, until
+from tests.support.harness import Journal, Killer, Server, carry, rows_of
 from tests.support.month import MONTH, OLD, Month, Undisturbed
 from tests.support.small_disk import fill, free, mounted
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(900)]
 

@@ -25,8 +25,9 @@ from millstream.jobs import quality_gate
 from millstream.lake import history
 from millstream.quality.gate import run_gate
 from tests.support.fault_report import Report
-from tests.support.harness import UP_TIMEOUT_S, Journal, Killer, Server, after_seconds, carry, rows_of, until
+from tests.support.harness import UP_TIMEOUT_S, Journal, Killer, Server, after_seconds, carry, rows_of
 from tests.support.month import BROKEN, MONTH, OLD, Month, Undisturbed
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(900)]
 

@@ -21,7 +21,8 @@ import pytest
 from millstream.lake.log_store import LOG_STORE
 from tests.support import jvm, power_loss
 from tests.support.fault_report import Report
-from tests.support.harness import fault_classpath, until
+from tests.support.harness import fault_classpath
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
 

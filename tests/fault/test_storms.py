@@ -25,9 +25,10 @@ from millstream.settings import Settings
 from millstream_stack.services.spark_server import spark_properties
 from tests.support import jvm
 from tests.support.fault_report import Report
-from tests.support.harness import LIBRARIES, until
+from tests.support.harness import LIBRARIES
 from tests.support.old_files import split
 from tests.support.storm_writer import Orders
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(600)]
 

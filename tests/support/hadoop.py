@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from millstream.settings import CHECKOUT, Settings
 from millstream_stack.install.jars import fetch
-from tests.support.harness import until
+from tests.support.waiting import until
 
 CONF = CHECKOUT / "conf" / "hadoop"
 NAMENODE = "org.apache.hadoop.hdfs.server.namenode.NameNode"

@@ -37,6 +37,7 @@ from millstream_stack.supervision.processes import end
 from tests.support import jvm
 from tests.support.chain import Chain
 from tests.support.loopback import free_ports
+from tests.support.waiting import until
 
 UP_TIMEOUT_S = 180.0
 REACHED_TIMEOUT_S = 180.0
@@ -262,11 +263,3 @@ def rows_of(table: TableRef, lake_root: str) -> list[str]:
 
 def account(table: TableRef, lake_root: str) -> Account:
     return history.read(table, lake_root).accounts[0]
-
-
-def until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
-    """Wait for a condition, with a bound."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {timeout_s:.0f} s for {what}"
-        time.sleep(0.02)

@@ -133,6 +133,7 @@ def _array(where: str, field: pa.Field, values: Sequence[Any]) -> pa.Array:
             # Arrow would take 1 for 1.5.
             raise ValueError(f"{cut!r} is no whole number")
         return pa.array(values, field.type)
+    # ArrowNotImplementedError is what Arrow raises for a value that it cannot convert.
     except (ValueError, TypeError, ArithmeticError, NotImplementedError) as error:
         raise SourceDataError(
             f"{where}: column {field.name} holds a value that is not {field.type}: {error}. Nothing was "

@@ -184,7 +184,7 @@ def value_type(column: Column[Any]) -> type | None:
     """The Python type of a column's values; None where SQLAlchemy knows none."""
     try:
         return column.type.python_type
-    except NotImplementedError:
+    except NotImplementedError:  # SQLAlchemy's answer for a type without one
         return None
 
 
