@@ -45,6 +45,7 @@ class ByServer(LoadScopeScheduling):
         return SHARED.get(file.split("/")[1], file)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByServer:
     config.option.loadscopereorder = False
     return ByServer(config, log)
