@@ -6,9 +6,9 @@ One typed source of configuration: defaults, then `.env` in the checkout, then t
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -17,6 +17,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 Port = int
+# Where a lake can lie: each has its module in `millstream.lake.filesystems`.
+LAKE_SCHEMES = ("file", "hdfs")
 # What a query, a list of Java's options or a URI takes for something else than a part of a name.
 UNSAFE = frozenset(" \t\n`'\"\\#%?*;:,$[]{}")
 
@@ -25,8 +27,8 @@ class Settings(BaseSettings):
     """Settings of one checkout; every field can be set as `MILLSTREAM_<FIELD>`.
 
     Raises:
-        pydantic.ValidationError: a value has the wrong type, a port is out of range or used twice, or the
-            lake's root is not a `file://` URI.
+        pydantic.ValidationError: a value has the wrong type, a port is out of range or used twice, the lake's
+            root is not a URI of a known scheme, or Hadoop's configuration is not where it is said to be.
     """
 
     model_config = SettingsConfigDict(
@@ -40,6 +42,12 @@ class Settings(BaseSettings):
     root: Path = Field(default=CHECKOUT, description="The checkout.")
     home: Path = Field(default=Path(), description="Runtime files; default <root>/.millstream.")
     lake_root: str = Field(default="", description="URI of the lake; default file://<home>/lake.")
+
+    hadoop_conf_dir: str = Field(
+        default="",
+        description="Folder of Hadoop's configuration, unless the lake lies on this machine; "
+        "default HADOOP_CONF_DIR.",
+    )
 
     host: str = Field(default="127.0.0.1", description="Address every embedded service binds to.")
     airflow_port: Port = Field(default=8080, ge=1, le=65535, description="Airflow's web UI and REST API.")
@@ -64,24 +72,24 @@ class Settings(BaseSettings):
         root = Path(str(values.get("root") or CHECKOUT)).resolve()
         home = Path(str(values.get("home") or root / ".millstream"))
         home = home if home.is_absolute() else root / home
+        lake_root = str(values.get("lake_root") or f"file://{home}/lake")
+        hadoop_conf_dir = values.get("hadoop_conf_dir") or os.environ.get("HADOOP_CONF_DIR", "")
         return {
             **values,
             "root": root,
             "home": home,
-            "lake_root": values.get("lake_root") or f"file://{home}/lake",
+            "lake_root": lake_root,
+            # With it a path without a scheme would lie on the cluster.
+            "hadoop_conf_dir": "" if lake_root.startswith("file://") else hadoop_conf_dir,
         }
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if urlsplit(self.lake_root).scheme != "file":
-            raise ValueError(
-                f"MILLSTREAM_LAKE_ROOT is {self.lake_root!r}: expected a URI such as file:///data/lake; this "
-                "version reaches no other file system"
-            )
+        self._check_lake()
         places = {
             "The checkout": str(self.root),
             "MILLSTREAM_HOME": str(self.home),
-            "MILLSTREAM_LAKE_ROOT": self.lake_root.removeprefix("file://"),
+            "MILLSTREAM_LAKE_ROOT": "/" + self.lake_root.split("/", 3)[3],
         }
         for name, place in places.items():
             if unsafe := sorted(UNSAFE & set(place)):
@@ -99,6 +107,20 @@ class Settings(BaseSettings):
                 )
             users[port] = field
         return self
+
+    def _check_lake(self) -> None:
+        scheme, separator, place = self.lake_root.partition("://")
+        if scheme not in LAKE_SCHEMES or not separator or not place.partition("/")[2].strip("/"):
+            raise ValueError(
+                f"MILLSTREAM_LAKE_ROOT is {self.lake_root!r}: expected the URI of a folder, such as "
+                "file:///data/lake or hdfs://namenode:8020/lake"
+            )
+        folder = self.hadoop_conf_dir
+        if folder and not (Path(folder) / "core-site.xml").is_file():
+            raise ValueError(
+                f"HADOOP_CONF_DIR is {folder!r}, and no core-site.xml is there: name the folder of Hadoop's "
+                f"configuration, for instance {CHECKOUT / 'conf' / 'hadoop'}"
+            )
 
     @property
     def airflow_url(self) -> str:

@@ -83,6 +83,7 @@ def base_environment(settings: Settings, inherited: Mapping[str, str] = os.envir
         **_unproxied(settings.host, inherited),
         **_spark_client(settings, java),
         **NO_TELEMETRY,
+        **({"HADOOP_CONF_DIR": settings.hadoop_conf_dir} if settings.hadoop_conf_dir else {}),
         "AIRFLOW_HOME": str(home / "airflow"),
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     }

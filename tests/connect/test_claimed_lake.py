@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import json
+import re
 
 import pytest
 
 from millstream.engines import sessions
 from millstream.errors import LakeWriterError
+from millstream.lake.storage import CLAIM, Storage
 from millstream.settings import Settings
-from millstream_stack.services.lake_claim import claim_path, require_unclaimed, scratch_path
+from millstream_stack.services.lake_claim import owner, scratch_path
 from tests.connect.test_idle_daemons import process_of
 
 
 def test_a_running_server_has_its_lake_and_its_python_daemons_have_not(server: Settings) -> None:
     process = process_of(server)
-    note = json.loads(claim_path(server.lake_root).read_text())
-    assert note == {"home": str(server.home), "pid": process.pid}
-    with pytest.raises(LakeWriterError, match=rf"to the stack in {server.home} \(process {process.pid}\)"):
-        require_unclaimed(server.lake_root)
+    lake = Storage(server.lake_root)
+    holder = f"{owner(str(server.home))} (process {process.pid})"
+    with pytest.raises(LakeWriterError, match=re.escape(f"belongs to {holder} already")):
+        lake.require_unclaimed("another")
 
     with sessions.connect(server.connect_url, "claim/1", [], tag="claim") as spark:
         assert len(spark.range(10).mapInArrow(lambda batches: batches, "id long").collect()) == 10
         daemons = process.children()
         assert daemons
-        lock = str(claim_path(server.lake_root))
+        lock = f"{server.lake_root.removeprefix('file://')}/{CLAIM}"
         assert lock in {file.path for file in process.open_files()}
         assert all(lock not in {file.path for file in daemon.open_files()} for daemon in daemons)
 

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from millstream.errors import ClusterError, ConfigurationError
+from millstream.errors import ClusterError, ConfigurationError, LakeWriterError
 from millstream.formats.archives import gunzipped, unzipped
 from millstream.lake.storage import Storage
 from tests.support.hadoop import Hdfs
@@ -167,6 +167,26 @@ def test_a_lock_is_one_process_at_a_time(storage: Storage) -> None:
     process.communicate("")
     with storage.lock("silver.flights", 10):
         pass
+
+
+def test_a_lake_is_that_of_one_stack(storage: Storage) -> None:
+    storage.require_unclaimed("stack A")
+    claim = "import sys; from millstream.lake.storage import Storage; Storage(sys.argv[1]).claim('stack A'); "
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{claim} print('claimed', flush=True); sys.stdin.read()", storage.lake_root],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "claimed\n"
+    for refused in (storage.require_unclaimed, storage.claim):
+        with pytest.raises(LakeWriterError, match=r"belongs to stack A.* already, and a lake has one"):
+            refused("stack B")
+    process.communicate("")
+    # On HDFS it still is that stack's, and the one that has it starts again.
+    storage.require_unclaimed("stack A")
+    storage.require_safe_for_writers()
 
 
 def test_what_fails_under_a_lock_is_no_failure_of_the_storage(storage: Storage) -> None:

@@ -15,7 +15,12 @@ from millstream_stack.services.airflow_setup import POOLS
 
 PAGE = CHECKOUT / "docs" / "configuration.md"
 # Defaults that depend on where the checkout lies, in words.
-DERIVED = {"root": "where the code lies", "home": "`<root>/.millstream`", "lake_root": "`file://<home>/lake`"}
+DERIVED = {
+    "root": "where the code lies",
+    "home": "`<root>/.millstream`",
+    "lake_root": "`file://<home>/lake`",
+    "hadoop_conf_dir": "`HADOOP_CONF_DIR`",
+}
 
 
 def settings_table() -> str:

@@ -15,8 +15,9 @@ import psutil
 import pytest
 
 from millstream.errors import LakeWriterError
+from millstream.lake.storage import Storage
 from millstream.settings import Settings
-from millstream_stack.services.lake_claim import claim, empty, require_unclaimed, scratch_path
+from millstream_stack.services.lake_claim import claim, empty, owner, scratch_path
 from millstream_stack.services.spark_server import spark_connect_command
 from millstream_stack.supervision.lifecycle import status, up
 
@@ -65,12 +66,15 @@ def test_a_second_server_is_told_who_has_the_lake_and_what_to_do(lake: str, star
     first = start("/somewhere/.millstream")
     child_of(first)
 
-    for refused in (lambda: require_unclaimed(lake), lambda: claim(lake, "/elsewhere", wait_s=0)):
+    for refused in (
+        lambda: Storage(lake).require_unclaimed("me"),
+        lambda: claim(lake, "/elsewhere", wait_s=0),
+    ):
         with pytest.raises(LakeWriterError) as error:
             refused()
         assert str(error.value) == (
-            f"{lake} belongs to the stack in /somewhere/.millstream (process {first.pid}) already, and a "
-            "lake has one stack: run `make down` there, or give this stack a lake of its own with "
+            f"{lake} belongs to {owner('/somewhere/.millstream')} (process {first.pid}) already, and a lake "
+            "has one stack: run `make down` there, or give this stack a lake of its own with "
             "MILLSTREAM_LAKE_ROOT"
         )
     claim(f"{lake}-other", "/elsewhere", wait_s=0)
@@ -84,7 +88,7 @@ def test_a_killed_server_gives_its_lake_back_though_a_child_of_it_lives(lake: st
     first.wait(10)
 
     assert child.is_running()
-    require_unclaimed(lake)
+    Storage(lake).require_unclaimed("me")
     child_of(start("/elsewhere"))
 
 
@@ -98,8 +102,8 @@ def test_a_server_waits_for_one_that_is_dying(lake: str, start: Start) -> None:
     first.kill()
 
     child_of(second)
-    with pytest.raises(LakeWriterError, match=r"belongs to the stack in /elsewhere \(process"):
-        require_unclaimed(lake)
+    with pytest.raises(LakeWriterError, match=r"belongs to the stack in /elsewhere on .* \(process"):
+        Storage(lake).require_unclaimed("me")
 
 
 def test_a_lake_that_is_claimed_stops_the_start_before_anything_runs(

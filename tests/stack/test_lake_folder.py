@@ -11,8 +11,9 @@ import psutil
 import pytest
 
 from millstream.errors import ConfigurationError
+from millstream.lake.filesystems.file import kind_of_mount
+from millstream.lake.storage import Storage
 from millstream.settings import Settings
-from millstream_stack.services.lake_folder import file_system, require_hard_links
 from millstream_stack.supervision.lifecycle import status, up
 
 
@@ -21,7 +22,7 @@ def refuse_links(*_: object) -> None:
 
 
 def test_a_folder_of_this_machine_is_taken_and_left_as_it_was(tmp_path: Path) -> None:
-    require_hard_links(f"file://{tmp_path}/lake")
+    Storage(f"file://{tmp_path}/lake").require_safe_for_writers()
     assert list((tmp_path / "lake").iterdir()) == []
 
 
@@ -45,12 +46,12 @@ def test_a_network_file_system_is_refused_by_name(tmp_path: Path, monkeypatch: p
     with pytest.raises(
         ConfigurationError, match=rf"cannot lie in {tmp_path}/lake: it is on a network file system \(nfs4\)"
     ):
-        require_hard_links(f"file://{tmp_path}/lake")
+        Storage(f"file://{tmp_path}/lake").require_safe_for_writers()
 
 
 def test_the_file_system_is_that_of_the_nearest_mount(tmp_path: Path) -> None:
     told = subprocess.run(
         ["stat", "--file-system", "--format", "%T", "/proc"], check=True, capture_output=True, text=True
     )
-    assert file_system(Path("/proc/self")) == told.stdout.strip() == "proc"
-    assert file_system(tmp_path) not in ("proc", "unknown")
+    assert kind_of_mount(Path("/proc/self")) == told.stdout.strip() == "proc"
+    assert kind_of_mount(tmp_path) not in ("proc", "unknown")

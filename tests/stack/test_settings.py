@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from millstream.settings import CHECKOUT, Settings
+from millstream_stack.environment import base_environment
 
 
 def test_everything_stays_in_the_checkout_and_on_loopback_by_default() -> None:
@@ -44,10 +45,27 @@ def test_one_port_for_two_services_is_refused_with_both_variables() -> None:
         Settings(airflow_port=5000, mlflow_port=5000)
 
 
-@pytest.mark.parametrize("root", ["/data/lake", "hdfs://host:8020/lake"])
+@pytest.mark.parametrize("root", ["/data/lake", "s3://bucket/lake", "hdfs:/lake", "hdfs://", "file:///"])
 def test_a_lake_root_that_cannot_be_reached_is_refused(root: str) -> None:
-    with pytest.raises(ValidationError, match=f"MILLSTREAM_LAKE_ROOT is '{root}': expected a URI"):
+    with pytest.raises(
+        ValidationError, match=rf"MILLSTREAM_LAKE_ROOT is '{root}': expected .* hdfs://namenode:8020/lake"
+    ):
         Settings(lake_root=root)
+
+
+def test_hadoops_configuration_is_for_a_lake_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside a lake on this machine, paths without a scheme would lie on the cluster."""
+    conf = str(CHECKOUT / "conf" / "hadoop")
+    monkeypatch.setenv("HADOOP_CONF_DIR", conf)
+    elsewhere = Settings(lake_root="hdfs://host:8020/lake")
+    assert elsewhere.hadoop_conf_dir == base_environment(elsewhere)["HADOOP_CONF_DIR"] == conf
+    assert "HADOOP_CONF_DIR" not in base_environment(Settings())
+    monkeypatch.setenv("HADOOP_CONF_DIR", f"{tmp_path}/none")
+    assert Settings().hadoop_conf_dir == ""
+    with pytest.raises(ValidationError, match=rf"HADOOP_CONF_DIR is '{tmp_path}/none', and no core-site.xml"):
+        Settings(lake_root="hdfs:///lake")
 
 
 @pytest.mark.parametrize(("field", "value"), [("airflow_port", 0), ("mlflow_port", 65536), ("task_slots", 0)])

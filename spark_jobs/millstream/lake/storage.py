@@ -14,12 +14,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from millstream.errors import ClusterError, ConfigurationError
+from millstream.errors import ClusterError, ConfigurationError, LakeWriterError
 from millstream.lake.filesystems import Writer, file_system
 
 # What a file is called until it is published, as a regular expression.
 PART_NAME = r"\.[0-9a-f]{32}\.part"
 LOCKS = ".locks"
+CLAIM = f"{LOCKS}/stack.lock"
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,34 @@ class Storage:
                         f"{timeout_s:.0f} s; look for a task of another run that is still running"
                     ) from error
             yield
+
+    def require_safe_for_writers(self) -> None:
+        """Raise ConfigurationError when several processes cannot safely write a lake that lies here."""
+        with storage_failures(""):
+            self._fs.require_safe_for_writers()
+
+    def claim(self, owner: str) -> None:
+        """Make the lake that of `owner`, as `filesystems.FileSystem.claim` says.
+
+        Raises: LakeWriterError, which says who has it and what to do.
+        """
+        with storage_failures(CLAIM):
+            claimant = self._fs.claim(self._at(CLAIM), owner)
+        self._require_own(claimant, owner)
+
+    def require_unclaimed(self, owner: str) -> None:
+        """Raise LakeWriterError when another one than `owner` has the lake."""
+        with storage_failures(CLAIM):
+            claimant = self._fs.claimant(self._at(CLAIM))
+        self._require_own(claimant, owner)
+
+    def _require_own(self, claimant: str | None, owner: str) -> None:
+        if claimant not in (None, owner):
+            raise LakeWriterError(
+                f"{self.lake_root} belongs to {claimant or 'another stack'} already, and a lake has one "
+                f"stack: {self._fs.how_to_release.format(path=CLAIM)}, or give this stack a lake of its own "
+                "with MILLSTREAM_LAKE_ROOT"
+            )
 
     @contextmanager
     def reading(self, path: str) -> Iterator[BinaryIO]:

@@ -19,12 +19,12 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from millstream.errors import ClusterError, ConfigurationError
+from millstream.lake.storage import Storage
 from millstream.settings import Settings
 from millstream_stack.credentials import Credentials, load_or_create
 from millstream_stack.environment import base_environment, prepare_folders
 from millstream_stack.services.declared import Service, service_environment, services
-from millstream_stack.services.lake_claim import require_unclaimed
-from millstream_stack.services.lake_folder import require_hard_links
+from millstream_stack.services.lake_claim import owner
 from millstream_stack.services.spark_server import write_spark_properties
 from millstream_stack.supervision.health import Health
 from millstream_stack.supervision.ports import require_free
@@ -134,8 +134,9 @@ def _start(settings: Settings, supervisor: Supervisor, report: Report) -> None:
     if left_over:
         report(f"ending {end(left_over)} processes of an earlier stack that lost its supervisor")
     wanted = services(settings)
-    require_hard_links(settings.lake_root)
-    require_unclaimed(settings.lake_root)
+    lake = Storage(settings.lake_root)
+    lake.require_safe_for_writers()
+    lake.require_unclaimed(owner(str(settings.home)))
     require_free(settings, [field for service in wanted for field in service.ports])
     write_spark_properties(settings)
     _record(settings).write_text(settings.model_dump_json(indent=2))

@@ -16,8 +16,7 @@ from typing import BinaryIO, Protocol
 from urllib.parse import urlsplit
 
 from millstream.errors import ConfigurationError
-
-SCHEMES = ("file", "hdfs")
+from millstream.settings import LAKE_SCHEMES
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,8 @@ class FileSystem(Protocol):
     """Files by absolute path. All methods raise OSError when the storage fails."""
 
     root: str
+    # What ends another's claim, which lies at `{path}`.
+    how_to_release: str
 
     def exists(self, path: str) -> bool: ...
 
@@ -74,15 +75,34 @@ class FileSystem(Protocol):
         """Hold the lock of the file `path`. Raises TimeoutError when another process keeps it."""
         ...
 
+    def require_safe_for_writers(self) -> None:
+        """Return when two processes can never both make the same file of `root`.
+
+        Raises: ConfigurationError, which names the place and the reason.
+        """
+        ...
+
+    def claim(self, path: str, owner: str) -> str | None:
+        """Note in the file `path` that `owner` has the lake: None when it has it now, or else who does.
+
+        On a disk of this machine a claim ends with the process, also after `exec`; on a cluster it stays
+        until the file is removed, because there no process could hold it for another.
+        """
+        ...
+
+    def claimant(self, path: str) -> str | None:
+        """Whoever has the lake by `claim`, if anybody."""
+        ...
+
 
 def file_system(uri: str) -> FileSystem:
     """The file system of a folder's URI, with `root` as the folder's path in it.
 
-    Raises: ConfigurationError when the scheme is none of `SCHEMES`.
+    Raises: ConfigurationError when the scheme is none of `LAKE_SCHEMES`.
     """
     scheme = urlsplit(uri).scheme
-    if "://" not in uri or scheme not in SCHEMES:
-        known = " or ".join(f"{name}://" for name in SCHEMES)
+    if "://" not in uri or scheme not in LAKE_SCHEMES:
+        known = " or ".join(f"{name}://" for name in LAKE_SCHEMES)
         raise ConfigurationError(
             f"lake root {uri!r}: expected a URI that begins with {known}; set MILLSTREAM_LAKE_ROOT"
         )

@@ -10,6 +10,7 @@ import errno
 import io
 import os
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -73,6 +74,8 @@ def _failures() -> Iterator[None]:
 
 class FileSystem:
     """Files of HDFS by path."""
+
+    how_to_release = "if that one is gone for good, remove {path} of the lake"
 
     def __init__(self, uri: str) -> None:
         parts = urlsplit(uri)
@@ -153,6 +156,34 @@ class FileSystem:
             # A lease that was lost meanwhile cannot be given back, and what was done under it is done.
             with suppress(OSError, RuntimeError):
                 holder.close()
+
+    def require_safe_for_writers(self) -> None:
+        """Nothing to ask: a NameNode gives a name to one writer."""
+
+    @_failures()
+    def claim(self, path: str, owner: str) -> str | None:
+        from hdfs_native import WriteOptions
+
+        self._make_folder(path)
+        # The note comes with the file: a process that dies in between leaves no claim of nobody's.
+        hidden = f"{path}.{uuid.uuid4().hex}"
+        stream = self._client.create(hidden, WriteOptions(permission=FILE_MODE))
+        stream.write(owner.encode())
+        stream.close()
+        try:
+            self._client.rename(hidden, path, overwrite=False)
+        except FileExistsError:
+            self._client.delete(hidden)
+            claimant = self.claimant(path)
+            return None if claimant == owner else claimant
+        return None
+
+    @_failures()
+    def claimant(self, path: str) -> str | None:
+        try:
+            return str(self._client.read(path).read().decode(errors="replace"))
+        except FileNotFoundError:
+            return None
 
     def _appending(self, path: str, timeout_s: float) -> Any:
         deadline = time.monotonic() + timeout_s
