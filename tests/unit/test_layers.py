@@ -12,6 +12,7 @@ from millstream.settings import CHECKOUT
 LAYERS = (
     "errors",
     "settings",
+    "declared",
     "file_kinds",
     "blame",
     "contracts",

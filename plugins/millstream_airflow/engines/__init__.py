@@ -6,15 +6,14 @@ Each module has a class `Engine`; adding an engine is adding a module. All of th
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow.sdk import BaseHook
 
+from millstream.declared import module_of
 from millstream.errors import ConfigurationError
-from millstream.lake.tables import NAME
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -74,13 +73,7 @@ def engine_for(conn_id: str) -> Engine:
     """The engine of the connection `conn_id`. Raises ConfigurationError when its type has none."""
     connection = BaseHook.get_connection(conn_id)
     kind = connection.conn_type or ""
-    name = f"{__name__}.{kind}"
-    try:
-        module = importlib.import_module(name) if NAME.fullmatch(kind) else None
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        module = None
+    module = module_of(__name__, kind)
     if module is None:
         raise ConfigurationError(
             f"connection {conn_id} is of type {kind or 'none'}; a Spark job needs spark_connect or spark"

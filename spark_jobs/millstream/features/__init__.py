@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from dataclasses import dataclass
 
+from millstream.declared import module_of, names_in
 from millstream.errors import ConfigurationError
-from millstream.lake.tables import NAME, TableRef
+from millstream.lake.tables import TableRef
 
 
 @dataclass(frozen=True)
@@ -32,19 +31,15 @@ class FeatureTable:
 
 def feature_table(name: str) -> FeatureTable:
     """The declaration of the gold table `name`. Raises ConfigurationError when there is none."""
-    module = f"{__name__}.{name}"
-    if NAME.fullmatch(name):
-        try:
-            declared: FeatureTable = importlib.import_module(module).TABLE
-            return declared
-        except ModuleNotFoundError as error:
-            if error.name != module:
-                raise
-    raise ConfigurationError(
-        f"no such feature table: {name!r}; they are declared in spark_jobs/millstream/features"
-    )
+    module = module_of(__name__, name)
+    if module is None:
+        raise ConfigurationError(
+            f"no such feature table: {name!r}; they are declared in spark_jobs/millstream/features"
+        )
+    table: FeatureTable = module.TABLE
+    return table
 
 
 def feature_tables() -> list[str]:
     """The names of all feature tables."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return names_in(__name__)

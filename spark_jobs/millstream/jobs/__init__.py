@@ -6,14 +6,14 @@ A job never knows where it runs. The same code is called over Spark Connect by t
 
 from __future__ import annotations
 
-import importlib
 from types import ModuleType
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from millstream.declared import module_of
 from millstream.errors import ConfigurationError, of_worker
-from millstream.lake.tables import NAME, TableRef
+from millstream.lake.tables import TableRef
 
 
 class JobModel(BaseModel):
@@ -48,13 +48,10 @@ class StagedArgs(JobModel):
 
 def load(name: str) -> ModuleType:
     """The module of job `name`. Raises ConfigurationError when there is none."""
-    if NAME.fullmatch(name):
-        try:
-            return importlib.import_module(f"millstream.jobs.{name}")
-        except ModuleNotFoundError as error:
-            if error.name != f"millstream.jobs.{name}":
-                raise
-    raise ConfigurationError(f"no such job: {name!r}")
+    module = module_of(__name__, name)
+    if module is None:
+        raise ConfigurationError(f"no such job: {name!r}")
+    return module
 
 
 def parse(name: str, arguments: dict[str, Any]) -> BaseModel:

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-import re
-
+from millstream.declared import module_of, names_in
 from millstream.errors import ConfigurationError
 from millstream.ml.spec import ModelSpec
-
-NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 
 
 def model_spec(name: str) -> ModelSpec:
     """The declaration of model `name`. Raises ConfigurationError when there is none."""
-    module = f"millstream.models.{name}"
-    if NAME.match(name):
-        try:
-            spec: ModelSpec = importlib.import_module(module).SPEC
-            return spec
-        except ModuleNotFoundError as error:
-            if error.name != module:
-                raise
-    raise ConfigurationError(f"no such model: {name!r}; models are declared in spark_jobs/millstream/models")
+    module = module_of(__name__, name)
+    if module is None:
+        raise ConfigurationError(
+            f"no such model: {name!r}; models are declared in spark_jobs/millstream/models"
+        )
+    spec: ModelSpec = module.SPEC
+    return spec
 
 
 def models() -> list[str]:
     """The names of all models."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return names_in(__name__)

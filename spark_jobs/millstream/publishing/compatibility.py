@@ -5,19 +5,17 @@ Each publish keeps its contract's schema in the table's history (`Contract.schem
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from millstream import models
 from millstream.contracts.contract import Contract
 from millstream.errors import ContractError
 from millstream.lake import history
 from millstream.lake.inventory import tables
 from millstream.lake.tables import TableRef
+from millstream.models import model_spec, models
 
 NOT_NULL = " not null"
 # A reader of the narrower type can hold every value of it in the wider one.
@@ -129,8 +127,7 @@ def readers(table: str, lake_root: str) -> list[str]:
 
 
 def _models(read: set[str]) -> list[str]:
-    names = sorted(module.name for module in pkgutil.iter_modules(models.__path__))
-    specs = [importlib.import_module(f"{models.__name__}.{name}").SPEC for name in names]
+    specs = map(model_spec, models())
     return [f"model {spec.name}" for spec in specs if spec.input_table in read]
 
 

@@ -10,11 +10,11 @@ A silver module has
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Protocol, cast
 
 from pyspark.sql import types as T
 
+from millstream.declared import module_of
 from millstream.errors import ConfigurationError, TransformError
 
 if TYPE_CHECKING:
@@ -45,12 +45,9 @@ def transform_of(dataset: str) -> Transform:
     Raises: ConfigurationError when there is none; TransformError when a required name is missing.
     """
     path = f"spark_jobs/millstream/transforms/{dataset}.py"
-    try:
-        module = importlib.import_module(f"millstream.transforms.{dataset}")
-    except ModuleNotFoundError as error:
-        if error.name != f"millstream.transforms.{dataset}":
-            raise
-        raise ConfigurationError(f"dataset {dataset} has no transform: write {path}") from error
+    module = module_of(__name__, dataset)
+    if module is None:
+        raise ConfigurationError(f"dataset {dataset} has no transform: write {path}")
     if lacking := [name for name in DECLARED if not hasattr(module, name)]:
         raise TransformError(
             f"{path} lacks {', '.join(lacking)}. What to do: declare it, empty if there is nothing to say; "
