@@ -63,7 +63,7 @@ def declaration(job: str, args: Mapping[str, Any]) -> Declaration | None:
     match job:
         case "transform":
             return _transform(args["contract"]["dataset"])
-        case "build_features":
+        case "build_features" | "export_text" | "stage_text":
             return _transform(args["table"].partition(".")[2])
         case "quality_gate":
             return Declaration(f"expectations/{args['suite'].get('name', '')}.json", ContractError)

@@ -291,6 +291,7 @@ def airflow_connections(settings: Settings, credentials: Credentials) -> dict[st
             "host": f"local[{settings.spark_cores}]",
             "extra": {"deploy-mode": "client", "spark-binary": "spark-submit"},
         },
+        "mapreduce_default": {"conn_type": "hadoop_local"},
         "mlflow_default": {
             "conn_type": "http",
             "schema": "http",

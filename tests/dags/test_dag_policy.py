@@ -29,6 +29,7 @@ SPARK_OPERATORS = {
     "PublishOperator",
     "RegisterOperator",
     "MaintainOperator",
+    "MapReduceOperator",
 }
 # What must be there beside what is declared: of lakes, not of one table.
 OPERATIONS = {"maintain_lake", "reconcile", "replay_quarantine"}

@@ -42,9 +42,9 @@ def lake_rows(settings: Settings, table: str) -> list[dict[str, Any]]:
 def test_one_month_from_the_sources_to_the_features(api: AirflowUser, settings: Settings) -> None:
     carry(api, *(f"ingest_{name}" for name in DIMENSIONS))
     _, tasks = carry(api, "ingest_flights", conf={"start": "2013-01", "end": "2013-01"})
-    assert ("build_features", "publish", "success") in {
-        (task.dag_id, task.task_id, task.state) for task in tasks
-    }
+    ended = {(task.dag_id, task.task_id, task.state) for task in tasks}
+    assert ("build_route_statistics", "publish", "success") in ended
+    assert ("build_features", "publish", "success") in ended
 
     source = source_rows(settings)
     assert len(source) == 27_004
@@ -67,6 +67,12 @@ def test_one_month_from_the_sources_to_the_features(api: AirflowUser, settings: 
     # One observation claims a wind of 1,048 miles per hour; three share their key with another.
     assert (weather.read, weather.written) == (26_115, 26_111)
     assert (weather.quarantined, weather.deduplicated) == (1, 3)
+
+    statistics = lake_rows(settings, "gold.route_delay_statistics")
+    assert sum(row["flights"] for row in statistics) == len(source)
+    assert sum(row["late_arrivals"] for row in statistics) == late
+    counted = history.read(TableRef.parse("gold.route_delay_statistics"), settings.lake_root).accounts[0]
+    assert counted.inputs == {"silver.flights": account.version}
 
     made = history.read(TableRef.parse("gold.arrival_delay_features"), settings.lake_root)
     features, months = made.accounts[0], made.latest_by_partition()

@@ -129,7 +129,8 @@ def test_the_connections_name_the_embedded_services(settings: Settings, credenti
     }
 
     assert set(connections) == {
-        "spark_connect", "spark_default", "mlflow_default", "demo_drop", "demo_weather_api", "demo_sql",
+        "spark_connect", "spark_default", "mapreduce_default", "mlflow_default",
+        "demo_drop", "demo_weather_api", "demo_sql",
     }  # fmt: skip
     assert connections["spark_connect"]["port"] == settings.connect_port
     assert connections["mlflow_default"]["password"] == credentials.mlflow_password

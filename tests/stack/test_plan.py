@@ -241,7 +241,11 @@ def test_an_empty_lake_has_a_plan_too(settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("dag_id", "partitions", "message"),
     [
-        ("ingest_nothing", "", "no such DAG: 'ingest_nothing'; there are build_features, ingest_airlines"),
+        (
+            "ingest_nothing",
+            "",
+            "no such DAG: 'ingest_nothing'; there are build_features, build_route_statistics",
+        ),
         ("../dags/build_features", "", "no such DAG"),
         ("reconcile", "", "publishes no table and registers no model"),
         ("replay_quarantine", "", "is known only when it runs: trigger it with dry_run"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from millstream.engines import mapreduce
-from millstream.engines.mapreduce import ROUTE_DELAY_STATISTICS, StreamingJob, run_local
+from millstream.engines.mapreduce import ROUTE_DELAY_STATISTICS, LocalRunner, StreamingJob
 from millstream.errors import ClusterError, ConfigurationError, TransformError
 from millstream.settings import CHECKOUT
 from spark_jobs.mapreduce import route_delay_statistics
@@ -121,9 +121,9 @@ def test_a_failure_without_a_script_is_hadoops() -> None:
 
 
 def refused(folder: Path, job: StreamingJob = ROUTE_DELAY_STATISTICS, **changes: Path) -> str:
-    places = {"input_folder": folder, "output_folder": folder / "new", "jars": folder, "scratch": folder}
+    places = {"input_folder": folder, "output_folder": folder / "new"}
     with pytest.raises(ConfigurationError) as refusal:
-        run_local(job, **{**places, **changes})
+        LocalRunner(jars=folder, scratch=folder).run(job, **{**places, **changes})
     return str(refusal.value)
 
 

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millstream.transforms import arrival_delay_features
+from millstream.transforms import route_delay_statistics as table
 from spark_jobs.mapreduce import route_delay_statistics as job
 
 SCRIPT = Path(job.__file__)
@@ -91,6 +92,15 @@ def test_the_ends_of_the_bins_are_part_of_them(delay: int | None) -> None:
 
 def test_late_is_what_the_model_calls_late() -> None:
     assert job.LATE_AFTER_MIN == arrival_delay_features.LATE_MIN
+
+
+def test_the_published_table_has_the_jobs_columns() -> None:
+    """What the job writes is read by position."""
+    assert tuple(table.SCHEMA.names) == (*job.KEY, *job.STATISTICS)
+    assert table.KEY == job.KEY
+    assert job.STATISTICS[-len(table.BINS) :] == table.BINS
+    begins = zip(table.BINS[1:], job.BIN_ENDS_MIN, strict=True)
+    assert tuple(name for name, begin in begins if begin >= job.LATE_AFTER_MIN) == table.LATE_BINS
 
 
 WRONG = {

@@ -1,12 +1,13 @@
 """Engines: where a job runs, one module a type of Airflow connection, named as the type is.
 
-Each module has a class `Engine`; adding an engine is adding a module. All of them run the same jobs
-(`millstream.jobs`) and raise the library's own exceptions, because Airflow's retry rules match classes.
+Each module has a class `Engine` for Spark's jobs (`millstream.jobs`), or `MapReduceEngine` for those in
+`spark_jobs/mapreduce`; adding an engine is adding a module. All of them run the same jobs and raise the
+library's own exceptions, because Airflow's retry rules match classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,9 +15,12 @@ from airflow.sdk import BaseHook
 
 from millstream.declared import module_of
 from millstream.errors import ConfigurationError
+from millstream.lake.tables import TextFolders
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
+
+    from millstream.engines.mapreduce import Counters
 
 
 @dataclass(frozen=True)
@@ -69,14 +73,45 @@ class Engine(Protocol):
         ...
 
 
+class MapReduceEngine(Protocol):
+    """Runs MapReduce jobs through one connection."""
+
+    def __init__(self, connection: Connection) -> None: ...
+
+    def run(self, job: str, folders: TextFolders, attempt: Attempt) -> Counters:
+        """The counters of the job, which reads the input folder and writes the output folder.
+
+        The output appears complete or not at all; what an earlier attempt has written is replaced. Progress
+        goes to the log.
+
+        Raises: TransformError when the job's script failed, ClusterError when Hadoop did.
+        """
+        ...
+
+    def kill(self) -> None:
+        """End the job: the task was cleared, or marked by a person."""
+        ...
+
+
 def engine_for(conn_id: str) -> Engine:
     """The engine of the connection `conn_id`. Raises ConfigurationError when its type has none."""
-    connection = BaseHook.get_connection(conn_id)
-    kind = connection.conn_type or ""
-    module = module_of(__name__, kind)
-    if module is None:
-        raise ConfigurationError(
-            f"connection {conn_id} is of type {kind or 'none'}; a Spark job needs spark_connect or spark"
-        )
-    engine: Engine = module.Engine(connection)
+    connection, made_by = _declared(conn_id, "Engine", "a Spark job needs spark_connect or spark")
+    engine: Engine = made_by(connection)
     return engine
+
+
+def mapreduce_engine_for(conn_id: str) -> MapReduceEngine:
+    """As `engine_for`, for MapReduce jobs."""
+    connection, made_by = _declared(conn_id, "MapReduceEngine", "a MapReduce job needs hadoop_local")
+    engine: MapReduceEngine = made_by(connection)
+    return engine
+
+
+def _declared(conn_id: str, kind: str, needed: str) -> tuple[Connection, Callable[[Connection], Any]]:
+    """The connection, and the class `kind` of the module that its type names."""
+    connection = BaseHook.get_connection(conn_id)
+    conn_type = connection.conn_type or ""
+    made_by = getattr(module_of(__name__, conn_type), kind, None)
+    if made_by is None:
+        raise ConfigurationError(f"connection {conn_id} is of type {conn_type or 'none'}; {needed}")
+    return connection, made_by

@@ -1,8 +1,14 @@
-"""The DAG that rebuilds a gold features table when any of the tables it is made from changes."""
+"""The DAG that rebuilds a gold features table when any of the tables it is made from changes.
+
+Spark makes the rows, or a MapReduce job does: then Spark exports the inputs as text before, and stages what
+the job has written.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from airflow.sdk import DAG, AssetAny, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
@@ -11,15 +17,17 @@ from millstream.features import feature_table
 from millstream.lake.tables import TableRef
 from millstream_airflow import catalog
 from millstream_airflow.tasks.alerts import RunNotifier
-from millstream_airflow.tasks.publish import StagingOperator, publish_staged
+from millstream_airflow.tasks.mapreduce import MapReduceOperator
+from millstream_airflow.tasks.publish import StagingOperator, field, publish_staged
 from millstream_airflow.tasks.retries import TASK_ARGS
+from millstream_airflow.tasks.spark_job import SparkJobOperator
 
 DOC = """
 ### {table}
 
 Made from {inputs}, each read at one pinned version.
 
-Any of them triggers this DAG, because some change rarely: waiting for all of them would wait for ever.
+Any of {triggers} triggers this DAG, because some change rarely: waiting for all of them would wait for ever.
 Nothing is done when the table was already made from the present versions by the present code, or when one of
 them has never been published.
 """
@@ -32,8 +40,8 @@ def features_dag(dag_id: str, name: str) -> DAG:
     with DAG(
         dag_id=dag_id,
         description=f"Rebuild {table} when one of its inputs changes",
-        doc_md=DOC.format(table=table, inputs=", ".join(f"`{name}`" for name in inputs)),
-        schedule=AssetAny(*(catalog.table_asset(name) for name in inputs)),
+        doc_md=DOC.format(table=table, inputs=_quoted(inputs), triggers=_quoted(declared.triggers)),
+        schedule=AssetAny(*(catalog.table_asset(name) for name in declared.triggers)),
         catchup=False,
         max_active_runs=1,
         tags=["features", "gold"],
@@ -42,13 +50,17 @@ def features_dag(dag_id: str, name: str) -> DAG:
         default_args={"owner": "data-platform", **TASK_ARGS},
         on_failure_callback=RunNotifier(),
     ) as dag:
-        versions = changed_inputs(table, list(inputs))
-        build = StagingOperator(
-            task_id="build",
-            job="build_features",
-            arguments={"table": table, "inputs": versions},
-            doc_md="A pure function of the pinned input versions, staged once.",
-        )
+        read = [catalog.table_asset(name) for name in inputs]
+        versions = changed_inputs.override(inlets=read)(table, list(inputs))
+        if declared.mapreduce is not None:
+            build = _by_mapreduce(table, declared.mapreduce.job, versions)
+        else:
+            build = StagingOperator(
+                task_id="build",
+                job="build_features",
+                arguments={"table": table, "inputs": versions},
+                doc_md="A pure function of the pinned input versions, staged once.",
+            )
         publish_staged(
             table,
             build,
@@ -56,6 +68,37 @@ def features_dag(dag_id: str, name: str) -> DAG:
             arguments={"load": "full", "partition_column": declared.partition_column},
         )
     return dag
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _by_mapreduce(table: str, job: str, versions: Any) -> StagingOperator:
+    """Tasks that stage `table` as the MapReduce job makes it."""
+    export = SparkJobOperator(
+        task_id="export",
+        job="export_text",
+        arguments={"table": table, "inputs": versions},
+        doc_md="The pinned input versions as text files, a line a row.",
+    )
+    run = MapReduceOperator(
+        task_id="mapreduce",
+        job=job,
+        doc_md=f"Hadoop runs `spark_jobs/mapreduce/{job}.py` over these files; its counters are in the log.",
+    )
+    build = StagingOperator(
+        task_id="build",
+        job="stage_text",
+        arguments={
+            "table": table,
+            "inputs": field(export.output, "inputs"),
+            "lines": field(export.output, "rows"),
+        },
+        doc_md="What the job has written, staged once. Each exported line must be counted in it.",
+    )
+    export >> run >> build
+    return build
 
 
 @task(doc_md="Present versions of the inputs; skips the run when there is nothing to do.")

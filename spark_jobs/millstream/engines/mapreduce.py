@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -32,8 +33,9 @@ JAVA_OPTIONS = (
     "-Xmx512m",
     f"-Dlog4j2.configurationFile={CHECKOUT / 'conf' / 'mapreduce' / 'log4j2.properties'}",
 )
-# Secrets may be in the rest: Airflow's connections are.
-ENVIRONMENT = ("JAVA_HOME", "LANG", "LC_ALL", "PATH", "TZ")
+# Secrets may be in the rest: Airflow's connections are. By the last one `make down` knows what a killed task
+# has left running.
+ENVIRONMENT = ("JAVA_HOME", "LANG", "LC_ALL", "PATH", "TZ", "MILLSTREAM_STACK_HOME")
 LAST_LINES = 20
 
 _EXIT_STATUS = re.compile(r"subprocess failed with code (\d+)")
@@ -51,55 +53,120 @@ class StreamingJob:
     script: Path
     key_fields: int
 
+    @property
+    def name(self) -> str:
+        return self.script.stem
 
-ROUTE_DELAY_STATISTICS = StreamingJob(CHECKOUT / "spark_jobs" / "mapreduce" / "route_delay_statistics.py", 5)
+
+SCRIPTS = CHECKOUT / "spark_jobs" / "mapreduce"
+ROUTE_DELAY_STATISTICS = StreamingJob(SCRIPTS / "route_delay_statistics.py", 5)
+JOBS = {job.name: job for job in (ROUTE_DELAY_STATISTICS,)}
 
 # By group and name.
 Counters = dict[str, dict[str, int]]
 
 
-def run_local(
-    job: StreamingJob, input_folder: Path, output_folder: Path, *, jars: Path, scratch: Path
-) -> Counters:
-    """Runs `job` over the files in `input_folder` and returns Hadoop's counters.
+def streaming_job(name: str) -> StreamingJob:
+    """The job `name`. Raises ConfigurationError when there is none."""
+    if name not in JOBS:
+        raise ConfigurationError(f"no such MapReduce job: {name!r}; there are {', '.join(sorted(JOBS))}")
+    return JOBS[name]
 
-    `output_folder` appears when the job has succeeded, complete, or not at all; a killed caller leaves
-    nothing that a retry would meet. Progress and counters go to the log.
+
+class LocalRunner:
+    """Hadoop's local runner, for one job.
 
     Args:
-        input_folder: text files; those whose names begin with `_` or `.` are left out, as Hadoop does.
-        output_folder: `part-*` files of text; must not exist yet.
         jars: has Hadoop's streaming jar (`.millstream/jars`).
-        scratch: a folder for what the job needs only while it runs; on the file system of `output_folder`.
-
-    Raises:
-        ConfigurationError: Java or a jar is missing, or a path cannot be used.
-        TransformError: the script failed; carries the last lines of its standard error.
-        ClusterError: Hadoop failed, or the script was killed; carries the last lines of both.
+        scratch: a folder for what a job needs only while it runs; on the file system of its output.
     """
-    # Hadoop runs in a folder of its own.
-    input_folder, output_folder = input_folder.absolute(), output_folder.absolute()
-    for path in (job.script, input_folder, output_folder, scratch.absolute()):
-        if unsafe := sorted(UNSAFE & set(str(path))):
-            raise ConfigurationError(f"{path}: Hadoop reads {' or '.join(map(repr, unsafe))} as a pattern")
-    if output_folder.exists():
-        raise ConfigurationError(f"{output_folder} exists already: give the job a folder of its own")
-    java, classpath = _java(), _classpath(jars)
-    with tempfile.TemporaryDirectory(dir=scratch.absolute(), prefix="mapreduce-") as temporary:
-        own = Path(temporary)
-        command = streaming_command(
-            job,
-            input_folder,
-            own / "output",
-            scratch=own,
-            java=java,
-            classpath=classpath,
-            python=sys.executable,
-        )
-        printed = _run(command, own, job.script.name)
-        output_folder.parent.mkdir(parents=True, exist_ok=True)
-        (own / "output").rename(output_folder)
-    return counters(printed)
+
+    def __init__(self, *, jars: Path, scratch: Path) -> None:
+        self._jars = jars
+        self._scratch = scratch.absolute()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._killed = False
+
+    def run(self, job: StreamingJob, input_folder: Path, output_folder: Path) -> Counters:
+        """Runs `job` over the files in `input_folder` and returns Hadoop's counters.
+
+        `output_folder` appears when the job has succeeded, complete, or not at all; a killed caller leaves
+        nothing that a retry would meet. Progress and counters go to the log.
+
+        Args:
+            input_folder: text files; those whose names begin with `_` or `.` are left out, as Hadoop does.
+            output_folder: `part-*` files of text; must not exist yet.
+
+        Raises:
+            ConfigurationError: Java or a jar is missing, or a path cannot be used.
+            TransformError: the script failed; carries the last lines of its standard error.
+            ClusterError: Hadoop failed, or somebody killed it or the script; carries the last lines of both.
+        """
+        # Hadoop runs in a folder of its own.
+        input_folder, output_folder = input_folder.absolute(), output_folder.absolute()
+        for path in (job.script, input_folder, output_folder, self._scratch):
+            if unsafe := sorted(UNSAFE & set(str(path))):
+                raise ConfigurationError(
+                    f"{path}: Hadoop reads {' or '.join(map(repr, unsafe))} as a pattern"
+                )
+        if output_folder.exists():
+            raise ConfigurationError(f"{output_folder} exists already: give the job a folder of its own")
+        java, classpath = _java(), _classpath(self._jars)
+        with tempfile.TemporaryDirectory(dir=self._scratch, prefix="mapreduce-") as temporary:
+            own = Path(temporary)
+            command = streaming_command(
+                job,
+                input_folder,
+                own / "output",
+                scratch=own,
+                java=java,
+                classpath=classpath,
+                python=sys.executable,
+            )
+            printed = self._execute(command, own, job.name)
+            output_folder.parent.mkdir(parents=True, exist_ok=True)
+            (own / "output").rename(output_folder)
+        return counters(printed)
+
+    def kill(self) -> None:
+        """Ends the job that runs, with its mappers and reducers; `run` then raises ClusterError."""
+        self._killed = True
+        if self._process is not None and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _execute(self, command: list[str], scratch: Path, name: str) -> list[str]:
+        """Runs a command in `scratch` and returns the lines it printed. Raises what `failure` makes of
+        them."""
+        errors = scratch / "errors.txt"
+        environment = {variable: os.environ[variable] for variable in ENVIRONMENT if variable in os.environ}
+        printed = []
+        with (
+            errors.open("wb") as stderr,
+            subprocess.Popen(
+                command,
+                cwd=scratch,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                # One signal reaches Hadoop and the scripts that it has started.
+                start_new_session=True,
+            ) as self._process,
+        ):
+            try:
+                for line in _text(self._process.stdout or ()):
+                    log.info("%s", line)
+                    printed.append(line)
+            except BaseException:
+                # A task that is cancelled does not wait for Hadoop.
+                self.kill()
+                raise
+        if self._killed:
+            raise ClusterError(f"{name} was killed: its task was cleared, or somebody marked it")
+        if self._process.returncode:
+            with errors.open("rb") as lines:
+                raise failure(name, printed, list(_text(lines)))
+        return printed
 
 
 def streaming_command(
@@ -115,7 +182,7 @@ def streaming_command(
     """The command line of one run of Hadoop's local runner; `scratch` is for its temporary files."""
     properties = {
         "mapreduce.framework.name": "local",
-        "mapreduce.job.name": job.script.stem,
+        "mapreduce.job.name": job.name,
         "fs.defaultFS": "file:///",
         "hadoop.tmp.dir": str(scratch / "hadoop"),
         "stream.num.map.output.key.fields": str(job.key_fields),
@@ -169,36 +236,6 @@ def failure(name: str, printed: list[str], task_errors: list[str]) -> TransformE
     return ClusterError(
         f"{name} was not carried out; the last lines of Hadoop:\n{hadoop}\nof the task:\n{last}"
     )
-
-
-def _run(command: list[str], scratch: Path, name: str) -> list[str]:
-    """Runs a command in `scratch` and returns the lines it printed. Raises what `failure` makes of them."""
-    errors = scratch / "errors.txt"
-    environment = {variable: os.environ[variable] for variable in ENVIRONMENT if variable in os.environ}
-    printed = []
-    with (
-        errors.open("wb") as stderr,
-        subprocess.Popen(
-            command,
-            cwd=scratch,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-        ) as process,
-    ):
-        try:
-            for line in _text(process.stdout or ()):
-                log.info("%s", line)
-                printed.append(line)
-        except BaseException:
-            # A task that is cancelled does not wait for Hadoop; mappers end when their input does.
-            process.kill()
-            raise
-    if process.returncode:
-        with errors.open("rb") as lines:
-            raise failure(name, printed, list(_text(lines)))
-    return printed
 
 
 def _text(lines: Iterable[bytes]) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The platform's feature tables, one declaration a module. Imported by DAG files, so it imports no Spark.
 
-`millstream.transforms.<table>` makes the rows; only the inputs are declared here.
+`millstream.transforms.<table>` makes the rows, by `features`; where a MapReduce job makes them, the module
+has `lines` instead, which makes what that job reads. Only the inputs are declared here.
 """
 
 from __future__ import annotations
@@ -13,20 +14,41 @@ from millstream.lake.tables import TableRef
 
 
 @dataclass(frozen=True)
+class MapReduce:
+    """The job that makes a table's rows, out of `spark_jobs/mapreduce`.
+
+    counts: the table's column that adds up to the number of lines that the job has read.
+    """
+
+    job: str
+    counts: str
+
+
+@dataclass(frozen=True)
 class FeatureTable:
     """A gold table made from other tables, each read at one pinned version.
 
     inputs: the tables, by name, for example silver.flights.
     partition_column: the column that the table is partitioned by, a month (YYYY-MM).
+    mapreduce: the job that makes its rows; None where Spark makes them.
     """
 
     name: str
     inputs: tuple[str, ...]
     partition_column: str
+    mapreduce: MapReduce | None = None
 
     @property
     def table(self) -> TableRef:
         return TableRef(zone="gold", name=self.name)
+
+    @property
+    def triggers(self) -> tuple[str, ...]:
+        """The inputs whose changes rebuild the table: those that another input is made from are left out,
+        because its own rebuild follows, and the table would be built twice."""
+        declared = {str(one.table): one for one in map(feature_table, feature_tables())}
+        behind = {name for table in self.inputs if table in declared for name in declared[table].inputs}
+        return tuple(name for name in self.inputs if name not in behind)
 
 
 def feature_table(name: str) -> FeatureTable:

@@ -1,9 +1,9 @@
-"""Addresses of lake tables. A job never builds a path by hand."""
+"""Addresses of lake tables, and of the text between them. A job never builds a path by hand."""
 
 from __future__ import annotations
 
 import re
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
@@ -69,6 +69,26 @@ class TableRef(BaseModel):
 
     def __str__(self) -> str:
         return f"{self.zone}.{self.name}"
+
+
+class TextFolders(NamedTuple):
+    """Folders of text files, relative to the lake's root."""
+
+    input: str
+    output: str
+
+
+def text_folders(job: str, run: str) -> TextFolders:
+    """Where the MapReduce job `job` reads and writes in run `run`; retention removes them as staged tables.
+
+    Raises ConfigurationError on an unsafe name of either.
+    """
+    if not NAME.fullmatch(job):
+        raise ConfigurationError(f"not a job's name: {job!r}; it is lower case letters, digits and _")
+    if not is_run_key(run):
+        raise ConfigurationError(f"not a run key: {run!r}; see millstream.landing.manifest.run_key")
+    folder = f"staging/mapreduce.{job}/{run}"
+    return TextFolders(f"{folder}/input", f"{folder}/output")
 
 
 # What people decided about quarantined rows.

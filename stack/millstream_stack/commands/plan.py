@@ -172,9 +172,12 @@ def _triggers(dag: DAG) -> list[Asset]:
 
 
 def _read(dag: DAG, contract: Contract | None) -> list[TableRef]:
-    """Tables that the run reads: those that trigger the DAG; an ingest looks references up in them."""
+    """Tables that the run reads: its tasks' inlets and what triggers the DAG; an ingest looks references up
+    in them."""
     if contract is None:
-        return [TableRef.parse(asset.name) for asset in _triggers(dag) if asset.group == "lake"]
+        inlets = [asset for task in dag.tasks for asset in getattr(task, "inlets", ())]
+        names = {asset.name: None for asset in [*inlets, *_triggers(dag)] if asset.group == "lake"}
+        return [TableRef.parse(name) for name in names]
     looked_up = {table for _, table, _ in transform_of(contract.dataset).REFERENCES.values()}
     return [TableRef.parse(name) for name in sorted(looked_up)]
 
