@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
@@ -16,12 +16,12 @@ class MillstreamPlugin(AirflowPlugin):
     datasets, and the alert of runs that did nothing."""
 
     name = "millstream"
-    fastapi_apps: ClassVar[list[Any]] = [
+    fastapi_apps: list[Any] = [
         {"name": "Millstream pages", "app": pages.app, "url_prefix": pages.PREFIX},
     ]
-    timetables: ClassVar[list[Any]] = [SourceTimetable]
-    listeners: ClassVar[list[Any]] = [empty_runs]
-    external_views: ClassVar[list[Any]] = [
+    timetables: list[Any] = [SourceTimetable]
+    listeners: list[Any] = [empty_runs]
+    external_views: list[Any] = [
         {"name": "Data Docs", "href": f"{pages.PREFIX}/data-docs/", "destination": "nav"},
         {"name": "MLflow", "href": Settings().mlflow_url, "destination": "nav"},
     ]
