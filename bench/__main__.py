@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 
-BENCHMARKS = ("chain", "dags", "decode", "gate", "long_files", "publish")
+BENCHMARKS = ("chain", "dags", "decode", "gate", "ingest", "long_files", "publish", "small", "training")
 
 
 def main() -> None:

@@ -28,16 +28,18 @@ POLL_S = 0.5
 def run(runs: int = 5) -> dict[str, list[float]]:
     """For each DAG the seconds of every reading."""
     publish_sources()
-    found: dict[str, list[float]] = {}
+    seconds_of: dict[str, list[float]] = {}
     with own_stack(0) as (api, dags, _):
         # A DAG that nobody runs is read all the same, and its schedule disturbs no measurement.
         for name in dags:
             api.pause(name)
         for number in range(1, runs + 1):
             for name in sorted(dags):
-                found.setdefault(name, []).append(_reread(api, name))
-            say(f"reading {number}: {sum(seconds[-1] for seconds in found.values()):.2f} s for all files")
-    return found
+                seconds_of.setdefault(name, []).append(_reread(api, name))
+            say(
+                f"reading {number}: {sum(seconds[-1] for seconds in seconds_of.values()):.2f} s for all files"
+            )
+    return seconds_of
 
 
 def _reread(api: AirflowApi, dag_id: str) -> float:

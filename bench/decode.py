@@ -39,11 +39,11 @@ TITLE = "Decoding CSV"
 ROWS, RUNS, FILES = 3_000_000, 3, 12
 
 
-def flights_as(source: dict[str, Any], **more: Any) -> Contract:
-    """The contract of flights with another source."""
-    real = Contract.load_file(CHECKOUT / "dags" / "datasets" / "flights.yaml").model_dump(mode="json")
+def from_files(dataset: str, source: dict[str, Any], **more: Any) -> Contract:
+    """The contract of `dataset` with other files as its source."""
+    real = Contract.load_file(CHECKOUT / "dags" / "datasets" / f"{dataset}.yaml").model_dump(mode="json")
     kept = {"kind": "files", "connection": "drop", "row_tag": None}
-    return Contract.from_dict({**real, "source": {**kept, **source}, **more}, origin="flights")
+    return Contract.from_dict({**real, "source": {**kept, **source}, **more}, origin=dataset)
 
 
 def flights_lines() -> tuple[bytes, list[bytes]]:
@@ -61,16 +61,16 @@ def land(contract: Contract, drop: Path, lake_root: str) -> Manifest:
 
 
 def _medians(works: dict[str, Callable[[], int]], runs: int) -> tuple[int, dict[str, list[float]]]:
-    found: dict[str, list[float]] = {name: [] for name in works}
+    seconds_of: dict[str, list[float]] = {name: [] for name in works}
     rows = set()
     for number in range(runs + 1):
         for name, work in works.items():
             start = time.perf_counter()
             rows.add(work())
             if number:
-                found[name].append(round(time.perf_counter() - start, 2))
+                seconds_of[name].append(round(time.perf_counter() - start, 2))
     assert len(rows) == 1, rows
-    return rows.pop(), found
+    return rows.pop(), seconds_of
 
 
 def _written_to_nowhere(
@@ -88,7 +88,7 @@ def run(rows: int = ROWS, runs: int = RUNS) -> dict[str, Any]:
     home.mkdir(parents=True, exist_ok=True)
     header, lines = flights_lines()
     lines = (lines * -(-rows // len(lines)))[:rows]
-    contract = flights_as({"format": "csv", "path": "flights_{partition}.csv"})
+    contract = from_files("flights", {"format": "csv", "path": "flights_{partition}.csv"})
     with tempfile.TemporaryDirectory(dir=home) as folder:
         scratch, root = Path(folder), f"file://{folder}/lake"
         for month in range(FILES):
@@ -104,7 +104,7 @@ def run(rows: int = ROWS, runs: int = RUNS) -> dict[str, Any]:
                 return rows
 
             assert ours.count() == sparks.count() == rows
-            _, found = _medians(
+            _, seconds_of = _medians(
                 {"Millstream": lambda: noop(ours), "Spark's CSV reader": lambda: noop(sparks)}, runs
             )
         finally:
@@ -123,8 +123,8 @@ def run(rows: int = ROWS, runs: int = RUNS) -> dict[str, Any]:
         "machine": machine.describe(),
         "rows": rows,
         "alone": alone_rows,
-        "runs": {**found, **readers},
-        "medians": {name: statistics.median(each) for name, each in {**found, **readers}.items()},
+        "runs": {**seconds_of, **readers},
+        "medians": {name: statistics.median(each) for name, each in {**seconds_of, **readers}.items()},
     }
 
 
@@ -140,7 +140,7 @@ def markdown(result: dict[str, Any]) -> str:
     ]
     for name, each in result["runs"].items():
         rows = result["alone" if name.startswith("by the") else "rows"]
-        seconds = " ".join(f"{one:.2f}" for one in each)
+        seconds = " ".join(f"{value:.2f}" for value in each)
         lines.append(f"| {name} | {seconds} | {medians[name]:.2f} | {rows / medians[name]:,.0f} |")
     speed = medians["Spark's CSV reader"] / medians["Millstream"]
     factor = medians["by the row"] / medians["by the column"]

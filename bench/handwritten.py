@@ -87,7 +87,8 @@ class Script:
         self.timed("checks", self.checks)
         self.timed("features", self.build_features)
         for name in ("arrival_delay", "big_data_text"):
-            self.timed(f"train {name}", lambda name=name: self.train(model_spec(name)))
+            spec = model_spec(name)
+            self.timed(f"train {name}", lambda spec=spec: self.predict(spec, self.train(spec)[0]))
         self.seconds["total"] = round(sum(self.seconds.values()), 1)
         return self.seconds
 
@@ -104,9 +105,9 @@ class Script:
         self.write("bronze_weather", self.spark.createDataFrame(weather))
         with sqlite3.connect(self.data / "source.db") as database:
             for name in ("planes", "airlines"):
-                found = database.execute(f"SELECT * FROM {name}")
-                columns = ", ".join(f"`{column[0]}` string" for column in found.description)
-                rows = [tuple(None if value is None else str(value) for value in row) for row in found]
+                records = database.execute(f"SELECT * FROM {name}")
+                columns = ", ".join(f"`{column[0]}` string" for column in records.description)
+                rows = [tuple(None if value is None else str(value) for value in row) for row in records]
                 self.write(f"bronze_{name}", self.spark.createDataFrame(rows, columns))
         airports = self.spark.read.format("xml").option("rowTag", "airport").option("inferSchema", False)
         self.write("bronze_airports", airports.load(str(drop / "airports" / "airports.xml")))
@@ -116,7 +117,7 @@ class Script:
     def silver(self) -> None:
         for name in ("flights", "weather", "planes", "airlines", "airports", "docstrings"):
             self.table(f"bronze_{name}").createOrReplaceTempView(name)
-        self.write("flights", self.spark.sql(FLIGHTS))
+        self.write("flights", self.spark.sql(FLIGHTS.format(row_id=ROW_ID)))
         self.write("weather", self.spark.sql(WEATHER).dropDuplicates(["origin", "observed_local"]))
         self.write("planes", self.spark.sql(PLANES))
         self.write("airlines", self.spark.sql("SELECT carrier, name FROM airlines"))
@@ -139,17 +140,24 @@ class Script:
         self.write("features", features({name: self.table(name) for name in names}))
         self.check("features", label="arrived_late IN (0, 1)", share="origin_late_share_2h BETWEEN 0 AND 1")
 
-    def train(self, spec: ModelSpec) -> None:
-        source = self.table("features" if spec.partition_column else "docstrings")
-        rows = labelled(source, spec)
+    def train(self, spec: ModelSpec) -> tuple[PipelineModel, dict[str, float]]:
+        """The best candidate, and how it did on the test part."""
+        rows = labelled(self.input(spec), spec)
         fitted = [self.fit(rows, spec, candidate) for candidate in spec.candidates]
-        _, model, name = max(fitted, key=lambda one: one[0])
+        _, model, name = max(fitted, key=lambda candidate: candidate[0])
         test = scored_pairs(inputs(ordered(part(rows, "test"), spec), spec, LABEL), model)
-        print(spec.name, name, metrics.summary(test), file=sys.stderr)
+        summary = metrics.summary(test)
+        print(spec.name, name, summary, file=sys.stderr)
+        return model, summary
+
+    def predict(self, spec: ModelSpec, model: PipelineModel) -> None:
         key = list(dict.fromkeys([spec.row_id, *spec.key]))
-        scored = with_score(inputs(source, spec, *key), model).select(*key, SCORE)
+        scored = with_score(inputs(self.input(spec), spec, *key), model).select(*key, SCORE)
         self.write(f"{spec.name}_predictions", scored)
         self.check(f"{spec.name}_predictions", probability=f"{SCORE} BETWEEN 0 AND 1")
+
+    def input(self, spec: ModelSpec) -> DataFrame:
+        return self.table("features" if spec.partition_column else "docstrings")
 
     def fit(self, rows: DataFrame, spec: ModelSpec, candidate: Any) -> tuple[float, Any, str]:
         began = time.monotonic()
@@ -160,8 +168,8 @@ class Script:
         trials = []
         for params in candidate.grid:
             model = estimator(spec, candidate, params).fit(train)
-            found = metrics.summary(scored_pairs(part(matrix, "validate"), model))
-            trials.append((found["auc_roc"], params))
+            summary = metrics.summary(scored_pairs(part(matrix, "validate"), model))
+            trials.append((summary["auc_roc"], params))
         area, params = max(trials, key=lambda trial: trial[0])
         model = PipelineModel([*encoder.stages, estimator(spec, candidate, params).fit(matrix)])
         matrix.unpersist()
@@ -188,9 +196,10 @@ FLIGHTS = f"""
            {_number("dep_delay")} AS dep_delay_min, {_number("arr_time", "int")} AS arr_time,
            {_number("arr_delay")} AS arr_delay_min, {_number("air_time")} AS air_time_min,
            {_number("distance")} AS distance_mi, dep_time = 'NA' AS cancelled,
-           concat_ws('#', year, month, day, carrier, flight, origin) AS _source_row_id
+           {{row_id}} AS _source_row_id
     FROM flights
 """
+ROW_ID = "concat_ws('#', year, month, day, carrier, flight, origin)"
 WEATHER = f"""
     SELECT origin, make_timestamp_ntz(int(year), int(month), int(day), int(hour), 0, 0) AS observed_local,
            timestamp(time_hour) AS observed_utc, {_number("temp")} AS temp_f, {_number("dewp")} AS dewp_f,

@@ -1,6 +1,6 @@
 """One long file from its source to bronze: seconds, and the memory of the processes that read it.
 
-    python -m bench.long_files [--gigabytes 3] [--format csv]
+    python -m bench.long_files [--gigabytes 10] [--format csv.gz]
 
 Ten of the real flights of 2013 make one quoted text; they are repeated until the file, or what is packed in
 it, is long enough. Spark has a heap of 4 GiB. Memory is the resident size, sampled ten times a second: of
@@ -13,7 +13,6 @@ import argparse
 import gzip
 import json
 import tempfile
-import threading
 import time
 import zipfile
 from collections.abc import Iterator
@@ -21,11 +20,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
-import psutil
-
 from bench import machine
-from bench.decode import flights_as, flights_lines, land
+from bench.decode import flights_lines, from_files, land
 from bench.gate import session
+from bench.memory import Peak
 from millstream import jobs
 from millstream.settings import Settings
 
@@ -67,36 +65,12 @@ def _content(path: Path, file_format: str) -> Iterator[IO[bytes]]:
                 yield cast(IO[bytes], packed)
 
 
-class Peak:
-    """The largest resident size, in bytes, of this process and of any Python worker of Spark."""
-
-    def __init__(self) -> None:
-        self.own = self.worker = 0
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-
-    def end(self) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        own = psutil.Process()
-        while not self._ended.wait(0.1):
-            self.own = max(self.own, own.memory_info().rss)
-            for child in own.children(recursive=True):
-                try:
-                    if any("pyspark.daemon" in part for part in child.cmdline()):
-                        self.worker = max(self.worker, child.memory_info().rss)
-                except psutil.NoSuchProcess:
-                    continue
-
-
 def run(gigabytes: float = GIGABYTES, file_format: str = "csv") -> dict[str, Any]:
     """Figures for `markdown`."""
     home = Settings().home / "tmp"
     home.mkdir(parents=True, exist_ok=True)
-    contract = flights_as(
+    contract = from_files(
+        "flights",
         {"format": file_format, "path": f"flights.{file_format}"},
         load="full",
         partition=None,
@@ -155,6 +129,6 @@ def markdown(result: dict[str, Any]) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--gigabytes", type=float, default=GIGABYTES)
-    parser.add_argument("--format", default="csv", choices=("csv", "csv.zip", "jsonl.gz"))
+    parser.add_argument("--format", default="csv", choices=("csv", "csv.gz", "csv.zip", "jsonl.gz"))
     asked = parser.parse_args()
     print(markdown(run(asked.gigabytes, asked.format)))

@@ -31,15 +31,17 @@ def publish_sources() -> None:
 
 
 @contextmanager
-def own_stack(number: int) -> Iterator[tuple[AirflowApi, dict[str, dict[str, Any]], Path]]:
-    """Airflow's API, its DAGs by their ids, and the home, whose logs are kept."""
+def own_stack(
+    number: int, root: Path = CHECKOUT
+) -> Iterator[tuple[AirflowApi, dict[str, dict[str, Any]], Path]]:
+    """Airflow's API, the DAGs of `root` by their ids, and the home, whose logs are kept."""
     with ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in PORTS]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        ports = {name: one.getsockname()[1] for name, one in zip(PORTS, sockets, strict=True)}
+        for listening in sockets:
+            listening.bind(("127.0.0.1", 0))
+        ports = {name: port.getsockname()[1] for name, port in zip(PORTS, sockets, strict=True)}
     home = SCRATCH / str(number)
-    settings = Settings(home=home, lake_root=f"file://{home}/lake", **ports)
+    settings = Settings(root=root, home=home, lake_root=f"file://{home}/lake", **ports)
     shutil.copytree(SCRATCH / "demo", home / "demo")
     try:
         up(settings, say)

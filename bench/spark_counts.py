@@ -40,8 +40,8 @@ def measure(spark: SparkSession, work: Callable[[], Any]) -> Measured:
 
 def _executions(spark: Any) -> tuple[Any, list[int]]:
     store = spark._jsparkSession.sharedState().statusStore()
-    found = store.executionsList()
-    return store, [found.apply(place).executionId() for place in range(found.size())]
+    executions = store.executionsList()
+    return store, [executions.apply(place).executionId() for place in range(executions.size())]
 
 
 def _last_execution(spark: SparkSession) -> int:

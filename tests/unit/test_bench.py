@@ -28,4 +28,7 @@ def test_every_benchmark_can_be_run_and_shown() -> None:
 def test_an_unknown_benchmark_is_refused_with_the_known_ones() -> None:
     found = python("-m", "bench", "nothing")
     assert found.returncode == 2
-    assert "no benchmark nothing; there are: chain, dags, decode, gate, long_files, publish" in found.stderr
+    assert (
+        "no benchmark nothing; there are: chain, dags, decode, gate, ingest, long_files, publish,"
+        in found.stderr
+    )
