@@ -1,11 +1,13 @@
-"""Real HDFS servers on free ports of 127.0.0.1, from the pinned jars and the shipped configuration."""
+"""Real servers of HDFS and YARN on free ports of 127.0.0.1: the pinned jars, the shipped configuration."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 import httpx
@@ -18,6 +20,8 @@ from tests.support.waiting import until
 CONF = CHECKOUT / "conf" / "hadoop"
 NAMENODE = "org.apache.hadoop.hdfs.server.namenode.NameNode"
 DATANODE = "org.apache.hadoop.hdfs.server.datanode.DataNode"
+RESOURCEMANAGER = "org.apache.hadoop.yarn.server.resourcemanager.ResourceManager"
+NODEMANAGER = "org.apache.hadoop.yarn.server.nodemanager.NodeManager"
 # Small servers that live for minutes.
 JAVA = (
     "-Xmx256m",
@@ -38,56 +42,25 @@ def jars() -> Path:
         return fetch(CHECKOUT / "conf" / "jars-hadoop.txt", home, home / "hadoop")[0].parent
 
 
-class Hdfs:
-    """One NameNode and one DataNode with their data in `folder`."""
+class Servers:
+    """JVMs of Hadoop, with the shipped configuration and their data in `folder`."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._jars = jars()
-        self._rpc, self._http = _free_port(), _free_port()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        # The servers' pages come apart from their jars, and a NameNode without this folder does not start.
-        for pages in ("hdfs", "datanode"):
-            (folder / "pages" / "webapps" / pages).mkdir(parents=True)
-        self._run(NAMENODE, "-format", "-nonInteractive")
-
-    @property
-    def uri(self) -> str:
-        return f"hdfs://127.0.0.1:{self._rpc}"
 
     @property
     def environment(self) -> dict[str, str]:
         """What Hadoop's configuration asks of the environment, here."""
         return {
             "HADOOP_CONF_DIR": str(CONF),
-            "NAMENODE_ADDRESS": f"127.0.0.1:{self._rpc}",
-            "NAMENODE_HTTP": f"127.0.0.1:{self._http}",
-            "HADOOP_DATA": str(self._folder),
-            "HDFS_REPLICATION": "1",
+            "HADOOP_DATA": str(self.folder),
+            "HADOOP_JARS": str(self._jars),
         }
 
-    def start(self) -> None:
-        """Returns when the NameNode has left safe mode and has a DataNode."""
-        self.start_namenode()
-        self.start_datanode()
-        until(
-            lambda: self.state("NameNodeInfo").get("Safemode") == "", START_TIMEOUT_S, "the end of safe mode"
-        )
-
-    def start_namenode(self) -> None:
-        self._start("namenode", NAMENODE)
-        until(lambda: bool(self.state("FSNamesystemState")), START_TIMEOUT_S, "the NameNode")
-
-    def start_datanode(self) -> None:
-        self._start("datanode", DATANODE)
-        until(
-            lambda: self.state("FSNamesystemState").get("NumLiveDataNodes") == 1,
-            START_TIMEOUT_S,
-            "a DataNode",
-        )
-
     def kill(self, name: str) -> None:
-        """Ends `namenode` or `datanode` at once."""
+        """Ends a server at once."""
         process = self._processes.pop(name)
         process.kill()
         process.wait(STOP_TIMEOUT_S)
@@ -102,49 +75,187 @@ class Hdfs:
                 process.kill()
                 process.wait(STOP_TIMEOUT_S)
 
-    def state(self, bean: str) -> dict[str, object]:
-        """What the NameNode says of itself; nothing while it does not answer."""
-        try:
-            answer = httpx.get(
-                f"http://127.0.0.1:{self._http}/jmx",
-                params={"qry": f"Hadoop:service=NameNode,name={bean}"},
-                timeout=5,
-            )
-            beans: list[dict[str, object]] = answer.json()["beans"]
-        except (httpx.HTTPError, ValueError):
-            return {}
-        return beans[0] if beans else {}
+    def run(self, main: str, *arguments: str, java: Iterable[str] = ()) -> str:
+        """A tool of Hadoop's, to its end; what it printed."""
+        done = subprocess.run(
+            self._command(main, *arguments, java=java),
+            env={**os.environ, **self.environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-3000:]
+        return done.stdout
 
-    def _command(self, main: str, *arguments: str) -> list[str]:
-        java = Path(os.environ["JAVA_HOME"]) / "bin" / "java"
-        classpath = f"{CONF}:{self._folder / 'pages'}:{self._jars}/*"
-        scratch = f"-Djava.io.tmpdir={self._folder}"
-        return [str(java), *JAVA, scratch, "-cp", classpath, main, *arguments]
-
-    def _run(self, main: str, *arguments: str) -> None:
-        log = self._folder / "format.log"
-        with log.open("wb") as out:
-            done = subprocess.run(
-                self._command(main, *arguments),
-                env={**os.environ, **self.environment},
-                stdout=out,
-                stderr=out,
-                check=False,
-            )
-        assert done.returncode == 0, log.read_text()[-3000:]
-
-    def _start(self, name: str, main: str) -> None:
-        with (self._folder / f"{name}.log").open("ab") as out:
+    def start_server(self, name: str, main: str) -> None:
+        with (self.folder / f"{name}.log").open("ab") as out:
             self._processes[name] = subprocess.Popen(
                 self._command(main),
                 env={**os.environ, **self.environment},
                 stdout=out,
                 stderr=out,
-                cwd=self._folder,
+                cwd=self.folder,
             )
 
+    def _command(self, main: str, *arguments: str, java: Iterable[str] = ()) -> list[str]:
+        program = Path(os.environ["JAVA_HOME"]) / "bin" / "java"
+        classpath = f"{CONF}:{self.folder / 'pages'}:{self._jars}/*"
+        scratch = f"-Djava.io.tmpdir={self.folder}"
+        return [str(program), *JAVA, *java, scratch, "-cp", classpath, main, *arguments]
 
-def _free_port() -> int:
+
+class Hdfs(Servers):
+    """One NameNode and one DataNode."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._rpc, self._http, self._datanode = free_port(), free_port(), free_port()
+        # The servers' pages come apart from their jars, and a NameNode without this folder does not start.
+        for pages in ("hdfs", "datanode"):
+            (folder / "pages" / "webapps" / pages).mkdir(parents=True)
+        self.run(NAMENODE, "-format", "-nonInteractive")
+
+    @property
+    def uri(self) -> str:
+        return f"hdfs://127.0.0.1:{self._rpc}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **super().environment,
+            "NAMENODE_ADDRESS": f"127.0.0.1:{self._rpc}",
+            "NAMENODE_HTTP": f"127.0.0.1:{self._http}",
+            "DATANODE_PORT": str(self._datanode),
+            "HDFS_REPLICATION": "1",
+        }
+
+    def start(self) -> None:
+        """Returns when the NameNode has left safe mode and has a DataNode."""
+        self.start_namenode()
+        self.start_datanode()
+        until(
+            lambda: self.state("NameNodeInfo").get("Safemode") == "", START_TIMEOUT_S, "the end of safe mode"
+        )
+
+    def start_namenode(self) -> None:
+        self.start_server("namenode", NAMENODE)
+        until(lambda: bool(self.state("FSNamesystemState")), START_TIMEOUT_S, "the NameNode")
+
+    def start_datanode(self) -> None:
+        """Returns when the DataNode answers and the NameNode has one; it may still count an earlier one."""
+        self.start_server("datanode", DATANODE)
+        until(
+            lambda: answers(self._datanode) and self.state("FSNamesystemState").get("NumLiveDataNodes") == 1,
+            START_TIMEOUT_S,
+            "a DataNode",
+        )
+
+    def admin(self, *arguments: str) -> str:
+        """`hdfs dfsadmin`."""
+        return self.run("org.apache.hadoop.hdfs.tools.DFSAdmin", *arguments)
+
+    def state(self, bean: str) -> dict[str, object]:
+        """What the NameNode says of itself; nothing while it does not answer."""
+        query = {"qry": f"Hadoop:service=NameNode,name={bean}"}
+        beans = asked(f"http://127.0.0.1:{self._http}/jmx", query).get("beans")
+        return beans[0] if isinstance(beans, list) and beans else {}
+
+
+class StandbyNameNode(Hdfs):
+    """A NameNode of a pair, of which none is active."""
+
+    PAIR = """
+      <property><name>dfs.nameservices</name><value>pair</value></property>
+      <property><name>dfs.ha.namenodes.pair</name><value>a,b</value></property>
+      <property><name>dfs.namenode.rpc-address.pair.a</name><value>{rpc}</value></property>
+      <property><name>dfs.namenode.http-address.pair.a</name><value>{http}</value></property>
+      <property><name>dfs.namenode.rpc-address.pair.b</name><value>127.0.0.1:1</value></property>
+      <property><name>dfs.namenode.http-address.pair.b</name><value>127.0.0.1:2</value></property>
+      <property><name>dfs.ha.namenode.id</name><value>a</value></property>
+      <property><name>dfs.namenode.shared.edits.dir</name><value>file://{folder}/edits</value></property>
+    </configuration>"""
+
+    def __init__(self, folder: Path) -> None:
+        self._own_conf = folder / "conf"
+        shutil.copytree(CONF, self._own_conf)
+        super().__init__(folder)
+
+    def _command(self, main: str, *arguments: str, java: Iterable[str] = ()) -> list[str]:
+        addresses = {"rpc": f"127.0.0.1:{self._rpc}", "http": f"127.0.0.1:{self._http}"}
+        site = self._own_conf / "hdfs-site.xml"
+        pair = self.PAIR.format(folder=self.folder, **addresses)
+        site.write_text((CONF / "hdfs-site.xml").read_text().replace("</configuration>", pair))
+        command = super()._command(main, *arguments, java=java)
+        return [word.replace(f"{CONF}:", f"{self._own_conf}:") for word in command]
+
+
+class Yarn(Servers):
+    """One ResourceManager and one NodeManager over an HDFS."""
+
+    def __init__(self, folder: Path, hdfs: Hdfs, memory_mb: int = 6144) -> None:
+        super().__init__(folder)
+        self._hdfs = hdfs
+        self._memory_mb = memory_mb
+        self._ports = {
+            name: str(free_port())
+            for name in ("PORT", "SCHEDULER_PORT", "TRACKER_PORT", "ADMIN_PORT", "WEB_PORT")
+        }
+        self._node_port = free_port()
+
+    @property
+    def web(self) -> str:
+        """The address of the ResourceManager's REST API."""
+        return f"http://127.0.0.1:{self._ports['WEB_PORT']}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **self._hdfs.environment,
+            **super().environment,
+            **{f"RESOURCEMANAGER_{name}": port for name, port in self._ports.items()},
+            "RESOURCEMANAGER_HOST": "127.0.0.1",
+            "NODEMANAGER_HOST": "127.0.0.1",
+            "NODEMANAGER_WEB_PORT": str(self._node_port),
+            "NODEMANAGER_MEMORY_MB": str(self._memory_mb),
+            "NODEMANAGER_SERVICES": self.services,
+        }
+
+    # MapReduce's shuffle listens on all addresses of the machine, whatever it is told.
+    services = ""
+
+    def start(self) -> None:
+        """Returns when the ResourceManager has a NodeManager."""
+        self.start_resourcemanager()
+        self.start_server("nodemanager", NODEMANAGER)
+        until(lambda: self.metrics().get("activeNodes") == 1, START_TIMEOUT_S, "a NodeManager")
+
+    def start_resourcemanager(self) -> None:
+        self.start_server("resourcemanager", RESOURCEMANAGER)
+        until(lambda: bool(self.metrics()), START_TIMEOUT_S, "the ResourceManager")
+
+    def metrics(self) -> dict[str, object]:
+        """The cluster's figures; none while the ResourceManager does not answer."""
+        figures = asked(f"{self.web}/ws/v1/cluster/metrics", {}).get("clusterMetrics")
+        return figures if isinstance(figures, dict) else {}
+
+
+def asked(url: str, query: dict[str, str]) -> dict[str, object]:
+    """A server's answer in JSON; nothing while it does not answer."""
+    try:
+        answer: dict[str, object] = httpx.get(url, params=query, timeout=5).json()
+    except (httpx.HTTPError, ValueError):
+        return {}
+    return answer
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -121,25 +121,28 @@ class Storage:
         with self.reading(path) as stream:
             return stream.read()
 
-    def write(self, path: str, content: bytes) -> None:
-        """Put `content` at `path` in one step, replacing what was there."""
-        with self.new_file(path.rpartition("/")[0]) as new:
+    def write(self, path: str, content: bytes, private: bool = False) -> None:
+        """Put `content` at `path` in one step, replacing what was there; `private`: for this user alone."""
+        with self.new_file(path.rpartition("/")[0], private) as new:
             new.write(content)
             new.publish(path)
 
     @contextmanager
-    def new_file(self, folder: str) -> Iterator[NewFile]:
-        """A file that is invisible until it is published; dropped at the end of the block otherwise."""
+    def new_file(self, folder: str, private: bool = False) -> Iterator[NewFile]:
+        """A file that is invisible until it is published; dropped at the end of the block otherwise.
+
+        Nobody but this user, and the storage's administrators, can read one that is `private`.
+        """
         hidden = f"{folder}{'/' if folder else ''}.{uuid.uuid4().hex}.part"
         with storage_failures(hidden):
-            stream = self._fs.create(self._at(hidden))
+            stream = self._fs.create(self._at(hidden), private)
         new = NewFile(self, hidden, stream)
         try:
             yield new
         except BaseException:
             # What went wrong is told, not what follows from it.
+            stream.abandon()
             with suppress(ClusterError):
-                new.close()
                 self.remove(hidden)
             raise
         new.close()

@@ -37,6 +37,10 @@ class Writer(Protocol):
         """End the file, with its bytes on disk. Closing twice does nothing."""
         ...
 
+    def abandon(self) -> None:
+        """Let go of a file that is to be removed, also where it cannot be ended."""
+        ...
+
 
 class FileSystem(Protocol):
     """Files by absolute path. All methods raise OSError when the storage fails."""
@@ -59,8 +63,8 @@ class FileSystem(Protocol):
         """The file's bytes, seekable. Raises FileNotFoundError."""
         ...
 
-    def create(self, path: str) -> Writer:
-        """A new file; folders above it are made."""
+    def create(self, path: str, private: bool) -> Writer:
+        """A new file, for this user alone if it is `private`; folders above it are made."""
         ...
 
     def move(self, path: str, target: str) -> None:

@@ -50,9 +50,9 @@ class FileSystem:
     def open(self, path: str) -> BinaryIO:
         return open(path, "rb")
 
-    def create(self, path: str) -> _Writer:
+    def create(self, path: str, private: bool) -> _Writer:
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        return _Writer(path)
+        return _Writer(path, 0o600 if private else 0o666)
 
     def move(self, path: str, target: str) -> None:
         os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -163,8 +163,9 @@ def _stat(path: str) -> Iterator[Stat]:
 
 
 class _Writer:
-    def __init__(self, path: str) -> None:
-        self._stream = open(path, "wb")  # noqa: SIM115 (closed by whoever writes)
+    def __init__(self, path: str, mode: int) -> None:
+        # Closed by whoever writes.
+        self._stream = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb")
         self.write = self._stream.write
 
     def close(self) -> None:
@@ -172,4 +173,9 @@ class _Writer:
         if not self._stream.closed:
             self._stream.flush()
             os.fsync(self._stream.fileno())
+            self._stream.close()
+
+    def abandon(self) -> None:
+        # What is still in the buffer fails as it has before, on a full disk.
+        with suppress(OSError):
             self._stream.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 
-from millstream.errors import ClusterError, ConfigurationError
+from millstream.errors import ClusterError, ConfigurationError, MillstreamError
 from millstream.lake.filesystems import Stat
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ BOUNDS = {
     "dfs.client.failover.sleep.max.millis": "3000",
     "ipc.client.connect.timeout": "10000",
 }
-FOLDER_MODE, FILE_MODE = 0o750, 0o640
+FOLDER_MODE, FILE_MODE, PRIVATE_MODE = 0o750, 0o640, 0o600
 
 
 # By the process that made it. What a child has of its parent's is never touched: even to let go of it waits
@@ -51,25 +52,66 @@ def _client(url: str) -> Client:
     process = os.getpid()
     if any(user != process for user, _ in _clients):
         raise OSError(
+            errno.EDEADLK,
             "this process was forked from one that had used HDFS, and cannot use it: start a new process, or "
-            "use HDFS only after the fork"
+            "use HDFS only after the fork",
         )
     if (process, url) not in _clients:
         _clients[process, url] = Client(url, BOUNDS)
     return _clients[process, url]
 
 
+# What the NameNode has thrown, as the client quotes it.
+_REMOTE = re.compile(r'RPCError\("[\w.$]*?(?P<name>\w+)", "(?P<text>.*)', re.DOTALL)
+REFUSALS: dict[str, tuple[type[MillstreamError], str]] = {
+    "AccessControlException": (
+        ConfigurationError,
+        "give this user the right to it (hdfs dfs -chown, -chmod or -setfacl), or run as a user who has it "
+        "(HADOOP_USER_NAME)",
+    ),
+    "DSQuotaExceededException": (ConfigurationError, "remove what is not needed, or raise the quota"),
+    "NSQuotaExceededException": (ConfigurationError, "remove what is not needed, or raise the quota"),
+    "SafeModeException": (
+        ClusterError,
+        "wait until the NameNode has heard of its blocks; `hdfs dfsadmin -safemode get` and `hdfs fsck /` "
+        "show what it waits for",
+    ),
+    "StandbyException": (
+        ClusterError,
+        "name the nameservice in MILLSTREAM_LAKE_ROOT, not one NameNode of several, or wait for the failover",
+    ),
+}
+
+
+def _refusal(error: Exception) -> Exception:
+    """What of ours a RuntimeError of the client is: most of what the servers refuse comes as one."""
+    if str(error).startswith("InvalidArgument"):
+        return ConfigurationError(
+            f"HDFS: {error}: look at MILLSTREAM_LAKE_ROOT, and at the configuration below HADOOP_CONF_DIR"
+        )
+    remote = _REMOTE.match(str(error))
+    if remote is None:
+        return OSError(errno.EIO, f"HDFS: {error}")
+    text = remote["text"].partition("\\n\\tat ")[0].replace("\\n", " ").replace('\\"', '"')
+    if remote["name"] not in REFUSALS:
+        return OSError(errno.EIO, f"HDFS: {remote['name']}: {text}")
+    kind, remedy = REFUSALS[remote["name"]]
+    return kind(f"HDFS refuses: {text}. What to do: {remedy}")
+
+
 @contextmanager
 def _failures() -> Iterator[None]:
-    """Most of what NameNode and DataNodes refuse comes as a bare RuntimeError."""
     try:
         yield
     except RuntimeError as error:
-        if str(error).startswith("InvalidArgument"):
-            raise ConfigurationError(
-                f"HDFS: {error}: look at MILLSTREAM_LAKE_ROOT, and at the configuration below HADOOP_CONF_DIR"
-            ) from error
-        raise OSError(errno.EIO, f"HDFS: {error}") from error
+        raise _refusal(error) from error
+    except OSError as error:
+        # Of the client's own, those of a file have a class and those of a connection have not even a number.
+        if type(error) is not OSError or error.errno is not None:
+            raise
+        raise OSError(
+            errno.EIO, f"HDFS: {error}: look whether the NameNode and enough DataNodes are up"
+        ) from error
 
 
 class FileSystem:
@@ -118,11 +160,12 @@ class FileSystem:
         return io.BufferedReader(_Reader(path, self._client.read(path)), BUFFER_BYTES)
 
     @_failures()
-    def create(self, path: str) -> _Writer:
+    def create(self, path: str, private: bool) -> _Writer:
         from hdfs_native import WriteOptions
 
         self._make_folder(path)
-        options = WriteOptions(permission=FILE_MODE, overwrite=True, create_parent=False)
+        mode = PRIVATE_MODE if private else FILE_MODE
+        options = WriteOptions(permission=mode, overwrite=True, create_parent=False)
         return _Writer(self._client.create(path, options))
 
     @_failures()
@@ -251,3 +294,7 @@ class _Writer:
             with _failures():
                 self._stream.close()
             self._stream = None
+
+    def abandon(self) -> None:
+        """Ends nothing at the NameNode, which would wait 15 s for blocks that no DataNode has taken."""
+        self._stream = None
