@@ -4,7 +4,7 @@ STACK := $(RUN) python -m millstream_stack
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up down status logs sql plan expectations reconcile check test test-thorough test-faults e2e \
-	lint audit bench clean
+	lint audit bench clean secrets cluster-up cluster-down cluster-status cluster-demo test-cluster
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -72,3 +72,28 @@ bench: ## Measure the chain against hand-written scripts (see bench/README.md)
 
 clean: ## Stop the stack and remove its data (lake, models, logs, logins); keeps what was installed
 	@$(STACK) clean
+
+# Containers run as the person who starts them and whose secrets they read; root's run as the user 1000.
+CLUSTER_USER := $(or $(MILLSTREAM_UID),$(patsubst 0,1000,$(shell id -u)))
+CODE_VERSION := $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null || echo unknown)
+COMPOSE := MILLSTREAM_UID=$(CLUSTER_USER) MILLSTREAM_CODE_VERSION=$(CODE_VERSION) docker compose
+
+secrets: ## Write the cluster's passwords and keys that are missing, each into a file of its own
+	@PYTHONPATH=spark_jobs:stack python3 -m millstream_stack.cluster.secret_files secrets $(if $(filter 0,$(shell id -u)),$(CLUSTER_USER))
+
+cluster-up: secrets ## Build and start the cluster of docker-compose.yml (needs Docker with Compose)
+	@$(COMPOSE) build --quiet
+	@$(COMPOSE) up --wait --wait-timeout 600
+
+cluster-down: ## Stop it; its data stays
+	@$(COMPOSE) down
+
+cluster-status: ## Show its services' health, and how much memory each uses
+	@$(COMPOSE) ps --all
+	@$(COMPOSE) stats --no-stream
+
+cluster-demo: cluster-up ## Run the whole chain on it
+	@$(COMPOSE) run --rm demo
+
+test-cluster: ## Run the cluster's tests; where no container engine runs, root starts one of its own
+	@$(RUN) tests/cluster/with_engine.sh pytest tests/cluster

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Installs everything the platform needs into this checkout: uv, the locked Python environment, a Java runtime
 # when the machine has none that fits, and the pinned jars; with the argument `dev` also what tests, lint and audit
-# need. Does nothing when nothing has changed, so every make target calls it; after the first run it needs no
-# network.
+# need, with `hadoop` also the jars of Hadoop's servers. Does nothing when nothing has changed, so every make target
+# calls it; after the first run it needs no network.
 set -eu
 
 wanted=${1:-}
@@ -44,6 +44,7 @@ read_by() {
             stack/millstream_stack/install/jars.py stack/millstream_stack/install/native.py \
             stack/millstream_stack/install/scala.py
         ;;
+    hadoop) echo conf/jars-hadoop.txt requirements.txt stack/millstream_stack/install/jars.py ;;
     esac
 }
 is_done() { [ -f "$tools/$1.stamp" ] && [ "$(state_of "$1")" = "$(cat "$tools/$1.stamp")" ]; }
@@ -55,7 +56,7 @@ java_still_there() { [ -f "$tools/java_home" ] && [ -x "$(cat "$tools/java_home"
 
 up_to_date() {
     [ -x .venv/bin/python ] && is_done environment && is_done package && java_still_there && is_done jars &&
-        { [ "$wanted" != dev ] || is_done dev; }
+        case $wanted in dev | hadoop) is_done "$wanted" ;; esac
 }
 
 # Two make targets at once must not install into the same environment. The kernel takes the lock back when this
@@ -143,6 +144,12 @@ install_jars() {
     done_now jars
 }
 
+install_hadoop() {
+    begin hadoop
+    JAVA_HOME=$(cat "$tools/java_home") .venv/bin/python -m millstream_stack.install.jars hadoop
+    done_now hadoop
+}
+
 # Prints the home of the given java when it is of version 17 or later.
 home_if_fit() {
     properties=$("$1" -XX:-UsePerfData -XshowSettings:properties -version 2>&1) || return 1
@@ -193,4 +200,5 @@ is_done package || install_package
 [ "$wanted" != dev ] || is_done dev || install_dev
 java_still_there || find_java
 is_done jars || install_jars
+[ "$wanted" != hadoop ] || is_done hadoop || install_hadoop
 say "ready"

@@ -209,24 +209,27 @@ DAG_PROCESSOR: dict[str, object] = {
 }
 
 
-def airflow_environment(settings: Settings, credentials: Credentials) -> dict[str, str]:
-    """Airflow's configuration and the connections of the embedded stack."""
-    options: dict[str, dict[str, object]] = {
-        "core": _airflow_core(settings, credentials),
-        "database": {
-            "sql_alchemy_conn": f"sqlite:///{settings.home}/airflow/airflow.db",
-            # SQLite has one writer; several processes share it here, so they wait longer for their turn.
-            "sql_alchemy_connect_args": "millstream_stack.services.airflow_setup.SQLITE_CONNECT_ARGS",
+def airflow_options(settings: Settings) -> dict[str, dict[str, object]]:
+    """Airflow's configuration, by section, that the embedded stack and the cluster share: no secrets."""
+    logs = settings.home / "logs" / "airflow"
+    return {
+        "core": {
+            "auth_manager": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
+            "dags_folder": settings.root / "dags",
+            "plugins_folder": settings.root / "plugins",
+            "load_examples": False,
+            "dags_are_paused_at_creation": False,
+            "parallelism": settings.task_slots,
+            "max_active_tasks_per_dag": settings.task_slots,
+            "hostname_callable": "socket.gethostname",
+            "min_serialized_dag_update_interval": 5,
         },
         "api": {
-            "host": settings.host,
             "port": settings.airflow_port,
             "base_url": settings.airflow_url,
             "workers": 1,
-            "secret_key": credentials.airflow_api_secret,
             "instance_name": "Millstream",
         },
-        "api_auth": {"jwt_secret": credentials.airflow_jwt_secret},
         "fab": {"config_file": settings.home / "airflow" / "webserver_config.py"},
         "scheduler": SCHEDULER,
         "dag_processor": DAG_PROCESSOR,
@@ -235,8 +238,8 @@ def airflow_environment(settings: Settings, credentials: Credentials) -> dict[st
         # A cleared task must run again; remembered state of an earlier success would let it pass at once.
         "state_store": {"clear_on_success": True},
         "logging": {
-            "base_log_folder": settings.home / "logs" / "airflow",
-            "dag_processor_child_process_log_directory": settings.home / "logs" / "airflow" / "dag_processor",
+            "base_log_folder": logs,
+            "dag_processor_child_process_log_directory": logs / "dag_processor",
             "colored_console_log": False,
         },
         "openlineage": {
@@ -253,31 +256,38 @@ def airflow_environment(settings: Settings, credentials: Credentials) -> dict[st
             "emission_policy": json.dumps([{"scope": {}, "controls": {"include_source_code": False}}]),
         },
     }
+
+
+def as_variables(options: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
+    """`AIRFLOW__<SECTION>__<OPTION>` for each option."""
     return {
-        **{
-            f"AIRFLOW__{section.upper()}__{option.upper()}": str(value)
-            for section, values in options.items()
-            for option, value in values.items()
-        },
-        **airflow_connections(settings, credentials),
+        f"AIRFLOW__{section.upper()}__{option.upper()}": str(value)
+        for section, values in options.items()
+        for option, value in values.items()
     }
 
 
-def _airflow_core(settings: Settings, credentials: Credentials) -> dict[str, object]:
+def airflow_environment(settings: Settings, credentials: Credentials) -> dict[str, str]:
+    """Airflow's configuration and the connections of the embedded stack."""
+    own: dict[str, dict[str, object]] = {
+        "core": {
+            # LocalExecutor that survives the death of its idle workers.
+            "executor": "millstream_airflow.executor.LocalExecutor",
+            "fernet_key": credentials.airflow_fernet_key,
+            "execution_api_server_url": f"{settings.airflow_url}/execution/",
+        },
+        "database": {
+            "sql_alchemy_conn": f"sqlite:///{settings.home}/airflow/airflow.db",
+            # SQLite has one writer; several processes share it here, so they wait longer for their turn.
+            "sql_alchemy_connect_args": "millstream_stack.services.airflow_setup.SQLITE_CONNECT_ARGS",
+        },
+        "api": {"host": settings.host, "secret_key": credentials.airflow_api_secret},
+        "api_auth": {"jwt_secret": credentials.airflow_jwt_secret},
+    }
     return {
-        # LocalExecutor that survives the death of its idle workers.
-        "executor": "millstream_airflow.executor.LocalExecutor",
-        "auth_manager": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
-        "dags_folder": settings.root / "dags",
-        "plugins_folder": settings.root / "plugins",
-        "fernet_key": credentials.airflow_fernet_key,
-        "execution_api_server_url": f"{settings.airflow_url}/execution/",
-        "load_examples": False,
-        "dags_are_paused_at_creation": False,
-        "parallelism": settings.task_slots,
-        "max_active_tasks_per_dag": settings.task_slots,
-        "hostname_callable": "socket.gethostname",
-        "min_serialized_dag_update_interval": 5,
+        **as_variables(airflow_options(settings)),
+        **as_variables(own),
+        **airflow_connections(settings, credentials),
     }
 
 

@@ -14,7 +14,8 @@ import pytest
 from millstream.settings import CHECKOUT
 
 READ = (
-    "requirements.txt", "pyproject.toml", "conf/jars.txt", "conf/requirements-bootstrap.txt",
+    "requirements.txt", "pyproject.toml", "conf/jars.txt", "conf/jars-hadoop.txt",
+    "conf/requirements-bootstrap.txt",
     "conf/requirements-build.txt", "conf/requirements-dev.txt", "conf/requirements-java.txt",
     "stack/bootstrap.sh", "stack/millstream_stack/install/jars.py",
     "stack/millstream_stack/install/native.py", "stack/millstream_stack/install/scala.py",
@@ -177,6 +178,17 @@ SYNC, DEV, PACKAGE, JARS = (
     "--build-constraints conf/requirements-build.txt --editable .",
     "python -m millstream_stack.install.jars",
 )
+
+
+def test_the_jars_of_hadoops_servers_come_when_they_are_asked_for_and_once(
+    installed: list[str], checkout: Path, bare_path: Path
+) -> None:
+    hadoop = f"{JARS} hadoop"
+    assert hadoop not in installed
+    for _ in range(2):
+        assert bootstrap(checkout, bare_path, "hadoop").returncode == 0
+    calls = (checkout.parent / "calls").read_text().splitlines()
+    assert [call for call in calls if call.startswith(JARS)] == [JARS, hadoop]
 
 
 @pytest.mark.parametrize(

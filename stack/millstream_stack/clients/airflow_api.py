@@ -49,7 +49,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Task:
-    """One task instance; `map_index` is -1 for a task that is not mapped."""
+    """One task instance; `map_index` is -1 for a task that is not mapped, `host` the machine it runs on."""
 
     dag_id: str
     run_id: str
@@ -59,6 +59,7 @@ class Task:
     try_number: int
     started: datetime | None
     ended: datetime | None
+    host: str = ""
 
     @property
     def key(self) -> tuple[str, str, str, int]:
@@ -286,4 +287,5 @@ def _task(data: dict[str, Any]) -> Task:
         data["try_number"],
         _moment(data["start_date"]),
         _moment(data["end_date"]),
+        data["hostname"] or "",
     )

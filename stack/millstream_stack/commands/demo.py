@@ -12,6 +12,7 @@ from rich.console import Console
 from millstream.errors import ClusterError
 from millstream.lake import history
 from millstream.lake.tables import TableRef
+from millstream.ml.mlflow_api import MlflowApi
 from millstream.settings import Settings
 from millstream.transforms import transform_of
 from millstream_stack.clients.airflow_api import AirflowApi, Run, Task, wait_for_dags
@@ -39,24 +40,35 @@ def run_demo(settings: Settings) -> int:
     began = time.monotonic()
     up(settings, screen.print)
     credentials = load_or_create(settings)
-    with AirflowApi(settings.airflow_url, credentials.airflow_user, credentials.airflow_password) as api:
-        expected = {path.stem for path in (settings.root / "dags").glob("*.py")}
-        dags = wait_for_dags(api, expected, PARSE_TIMEOUT_S)
-        moment = datetime.now(UTC)
-        ingests = Ingests(api, dags, settings.lake_root)
-        with Progress(screen) as progress:
-            runs, tasks = follow(api, moment, ingests.triggered, progress.show, ingests.start_due)
-        failed = [run for run in runs if run.state == "failed"]
-        for run in failed:
-            _explain(api, run, tasks, screen)
-        complete = summarise(settings, credentials, api.assets(), screen)
+    with (
+        AirflowApi(settings.airflow_url, credentials.airflow_user, credentials.airflow_password) as airflow,
+        MlflowApi(settings.mlflow_url, credentials.mlflow_user, credentials.mlflow_password) as mlflow,
+    ):
+        succeeded = run_chain(settings, airflow, mlflow, screen)
     screen.print(addresses_table(settings, credentials))
-    succeeded = complete and not failed
-    verdict = "[green]Everything succeeded" if succeeded else "[red]Not everything succeeded (see above)"
-    screen.print(
-        f"{verdict}[/] in {duration(time.monotonic() - began)}. The stack stays up: make down stops it."
-    )
+    verdict = verdict_line(succeeded, time.monotonic() - began)
+    screen.print(f"{verdict} The stack stays up: make down stops it.")
     return 0 if succeeded else 1
+
+
+def verdict_line(succeeded: bool, seconds: float) -> str:
+    verdict = "[green]Everything succeeded" if succeeded else "[red]Not everything succeeded (see above)"
+    return f"{verdict}[/] in {duration(seconds)}."
+
+
+def run_chain(settings: Settings, airflow: AirflowApi, mlflow: MlflowApi, screen: Console) -> bool:
+    """From the sources to predictions, with live progress and a summary; whether all of it succeeded."""
+    expected = {path.stem for path in (settings.root / "dags").glob("*.py")}
+    dags = wait_for_dags(airflow, expected, PARSE_TIMEOUT_S)
+    moment = datetime.now(UTC)
+    ingests = Ingests(airflow, dags, settings.lake_root)
+    with Progress(screen) as progress:
+        runs, tasks = follow(airflow, moment, ingests.triggered, progress.show, ingests.start_due)
+    failed = [run for run in runs if run.state == "failed"]
+    for run in failed:
+        _explain(airflow, run, tasks, screen)
+    complete = summarise(settings.lake_root, mlflow, airflow.assets(), screen)
+    return complete and not failed
 
 
 class Ingests:

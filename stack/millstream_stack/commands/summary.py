@@ -14,8 +14,6 @@ from millstream.ml.mlflow_api import MlflowApi, ModelRun
 from millstream.ml.tracking import DECISION_TAG
 from millstream.models import model_spec
 from millstream.quality.verdict import word
-from millstream.settings import Settings
-from millstream_stack.credentials import Credentials
 
 TABLE_ZONES = ("silver.", "gold.")
 MODEL_PREFIX = "model."
@@ -26,17 +24,12 @@ CANDIDATE_TAG = "candidate"
 SHOWN_METRICS = ("auc_roc", "auc_pr", "log_loss", "calibration_error")
 
 
-def summarise(
-    settings: Settings, credentials: Credentials, assets: Iterable[dict[str, Any]], screen: Console
-) -> bool:
+def summarise(lake_root: str, mlflow: MlflowApi, assets: Iterable[dict[str, Any]], screen: Console) -> bool:
     """Prints the summary; returns whether every asset Airflow knows has something to show for it."""
     names = sorted(asset["name"] for asset in assets)
-    complete = print_tables(
-        settings.lake_root, [name for name in names if name.startswith(TABLE_ZONES)], screen
-    )
+    complete = print_tables(lake_root, [name for name in names if name.startswith(TABLE_ZONES)], screen)
     models = [name.removeprefix(MODEL_PREFIX) for name in names if name.startswith(MODEL_PREFIX)]
-    with MlflowApi(settings.mlflow_url, credentials.mlflow_user, credentials.mlflow_password) as api:
-        return print_models(api, models, screen) and complete
+    return print_models(mlflow, models, screen) and complete
 
 
 def print_models(api: MlflowApi, models: list[str], screen: Console) -> bool:

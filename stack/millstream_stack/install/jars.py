@@ -213,10 +213,14 @@ def fetch(listed: Path, home: Path, folder: Path | None = None) -> list[Path]:
     return [folder / jar.file_name for jar in jars]
 
 
-def main() -> int:
+def main(argv: list[str]) -> int:
+    """Installs Spark's jars; with the argument `hadoop` those of Hadoop's servers."""
     settings = Settings()
     home = settings.root / ".millstream"
     try:
+        if argv == ["hadoop"]:
+            fetch(settings.root / "conf" / "jars-hadoop.txt", home, home / "hadoop")
+            return 0
         fetch(settings.root / "conf" / "jars.txt", home)
         build_jar(
             [settings.root / "spark_jobs" / "scala" / "HardLinkLogStore.scala"],
@@ -232,4 +236,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

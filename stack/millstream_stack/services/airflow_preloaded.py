@@ -1,4 +1,4 @@
-"""Airflow's scheduler or DAG processor, with the libraries of the processes that they fork already imported.
+"""Airflow's scheduler, worker or DAG processor, with the libraries of the processes they fork imported.
 
 What is imported here costs a task, or a reading of a DAG file, nothing. Measured, in seconds of one core:
 Great Expectations 6, PySpark's Connect client 3, Airflow's task runner 2 for each task; 0.1 for each file.
@@ -26,32 +26,37 @@ OPENLINEAGE = (
     "airflow.providers.openlineage.plugins.openlineage",
     "airflow.providers.openlineage.plugins.listener",
 )
-PRELOADED = {
-    # LocalExecutor forks every task from the scheduler.
-    "scheduler": Libraries(
-        packages=("millstream", "millstream_airflow"),
-        lazy=(
-            *OPENLINEAGE,
-            "airflow.sdk.execution_time.supervisor",
-            "airflow.sdk.execution_time.task_runner",
-            "deltalake",
-            "great_expectations",
-            "great_expectations.execution_engine.sparkdf_execution_engine",
-            "great_expectations.expectations.core",
-            "httpx",
-            "mlflow",
-            "pandas",
-            "pyarrow.parquet",
-            "pyspark.ml.classification",
-            "pyspark.ml.evaluation",
-            "pyspark.ml.feature",
-            "pyspark.sql.connect.dataframe",
-            "pyspark.sql.connect.functions",
-            "pyspark.sql.connect.proto",
-            "pyspark.sql.connect.session",
-            "sqlalchemy",
-        ),
+# Every task is forked from the process that has these.
+TASKS = Libraries(
+    packages=("millstream", "millstream_airflow"),
+    lazy=(
+        *OPENLINEAGE,
+        "airflow.sdk.execution_time.supervisor",
+        "airflow.sdk.execution_time.task_runner",
+        "deltalake",
+        "great_expectations",
+        "great_expectations.execution_engine.sparkdf_execution_engine",
+        "great_expectations.expectations.core",
+        "httpx",
+        "mlflow",
+        "pandas",
+        "pyarrow.parquet",
+        "pyspark.ml.classification",
+        "pyspark.ml.evaluation",
+        "pyspark.ml.feature",
+        "pyspark.sql.connect.dataframe",
+        "pyspark.sql.connect.functions",
+        "pyspark.sql.connect.proto",
+        "pyspark.sql.connect.session",
+        "sqlalchemy",
     ),
+)
+# By Airflow's command.
+PRELOADED = {
+    # With LocalExecutor.
+    "scheduler": TASKS,
+    # The worker.
+    "celery": TASKS,
     # It forks a process for each reading of a DAG file.
     "dag-processor": Libraries(
         packages=("millstream_airflow",),
@@ -80,13 +85,14 @@ def _modules(package: str) -> list[str]:
     return [module.name for module in pkgutil.walk_packages(path, f"{package}.")]
 
 
-def main() -> None:
-    preload(sys.argv[1])
+def run_preloaded(arguments: list[str]) -> None:
+    """Become Airflow's command line with these arguments."""
+    preload(arguments[0])
     from airflow.__main__ import main as airflow
 
-    sys.argv = ["airflow", *sys.argv[1:]]
+    sys.argv = ["airflow", *arguments]
     airflow()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":
-    main()
+    run_preloaded(sys.argv[1:])

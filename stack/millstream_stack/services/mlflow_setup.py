@@ -8,16 +8,20 @@ from pathlib import Path
 # Every request would otherwise hash the password again (PBKDF2); with one worker nothing gets stale.
 CONFIGURATION = """[mlflow]
 default_permission = READ
-database_uri = sqlite:///{folder}/basic_auth.db
+database_uri = {database_uri}
 admin_username = {user}
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 auth_cache_ttl_seconds = 300
 """
 
 
-def write_configuration(folder: Path, user: str) -> None:
+def write_configuration(folder: Path, user: str, database_uri: str) -> None:
+    """Write `basic_auth.ini`, for the server's eyes only: the database's address may hold a password."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "basic_auth.ini").write_text(CONFIGURATION.format(folder=folder, user=user))
+    path = folder / "basic_auth.ini"
+    path.touch(mode=0o600)
+    # The file's reader takes a percent sign for the begin of a reference.
+    path.write_text(CONFIGURATION.format(database_uri=database_uri.replace("%", "%%"), user=user))
 
 
 def renew_password(folder: Path, user: str, password: str) -> None:
@@ -41,7 +45,7 @@ def main() -> int:
     settings = Settings()
     credentials = load_or_create(settings)
     folder = settings.home / "mlflow"
-    write_configuration(folder, credentials.mlflow_user)
+    write_configuration(folder, credentials.mlflow_user, f"sqlite:///{folder}/basic_auth.db")
     renew_password(folder, credentials.mlflow_user, credentials.mlflow_password)
     return 0
 

@@ -1,0 +1,57 @@
+"""`python -m millstream_stack.cluster.launch <service>`: becomes that service of docker-compose.yml.
+
+The environment is made here, so that no secret stands in the configuration of a container.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from millstream.errors import ConfigurationError
+from millstream.settings import Settings
+from millstream_stack.cluster import airflow, mlflow, spark
+from millstream_stack.cluster.secret_files import read
+from millstream_stack.environment import base_environment, prepare_folders
+from millstream_stack.services.airflow_setup import write_webserver_config
+
+
+def launched(service: str, settings: Settings) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Command and environment of a service.
+
+    Raises: ConfigurationError when a secret of the service is missing, or when there is no such service.
+    """
+    family, _, name = service.partition("-")
+    environment = base_environment(settings)
+    if family == "airflow":
+        variables = airflow.environment(name, settings)
+        if name == "api-server":
+            write_webserver_config(Path(variables["AIRFLOW__FAB__CONFIG_FILE"]))
+        return airflow.command(name), environment | variables
+    if service == "mlflow":
+        return mlflow.command(), environment | mlflow.environment(settings)
+    if service == "spark-connect":
+        return spark.command(settings), environment
+    if service == "demo-sources":
+        arguments = ("--host", "0.0.0.0", "--port", "8099", "--data", str(settings.home / "demo"))
+        token = {"MILLSTREAM_DEMO_API_TOKEN": read("demo_api_token")}
+        return (sys.executable, "-m", "millstream_demo", "serve", *arguments), environment | token
+    if service == "demo":
+        return (sys.executable, "-m", "millstream_stack.cluster.demo"), environment
+    raise ConfigurationError(f"docker-compose.yml asks for {service!r}, which this image does not have")
+
+
+def main(service: str) -> None:
+    settings = Settings()
+    prepare_folders(settings)
+    try:
+        command, environment = launched(service, settings)
+    except ConfigurationError as error:
+        sys.exit(f"error: {error}")
+    os.chdir(settings.home)
+    os.execvpe(command[0], command, environment)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

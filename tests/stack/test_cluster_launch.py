@@ -1,0 +1,86 @@
+"""What each service of docker-compose.yml gets in its environment: its own secrets, and no others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from millstream.errors import ConfigurationError
+from millstream.settings import Settings
+from millstream_stack.cluster import secret_files
+from millstream_stack.cluster.launch import launched
+from millstream_stack.environment import prepare_folders
+from tests.stack.test_compose_file import services
+
+# These read some of their secrets only when they run.
+LATER = {
+    "airflow-setup": {"airflow_admin_password", "mlflow_admin_password", "demo_api_token"},
+    "demo": {"airflow_admin_password", "mlflow_admin_password"},
+}
+OURS = [name for name, service in services().items() if service["image"].startswith("millstream:")]
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    settings = Settings(home=tmp_path / "home")
+    prepare_folders(settings)
+    secret_files.write_missing(tmp_path / "all")
+    (tmp_path / "mounted").mkdir()
+    monkeypatch.setattr(secret_files, "MOUNTED", tmp_path / "mounted")
+    return settings
+
+
+def mount(names: list[str], folder: Path) -> dict[str, str]:
+    """Puts these secrets, and no others, where a container has its own."""
+    for path in (folder / "mounted").iterdir():
+        path.unlink()
+    values = {name: (folder / "all" / name).read_text() for name in names}
+    for name, value in values.items():
+        (folder / "mounted" / name).write_text(value)
+    return values
+
+
+def secrets_of(service: str) -> list[str]:
+    return [secret["source"] for secret in services()[service].get("secrets", ())]
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_a_service_starts_with_its_secrets_and_with_none_in_its_arguments(
+    service: str, settings: Settings, tmp_path: Path
+) -> None:
+    values = mount(secrets_of(service), tmp_path)
+    command, environment = launched(service, settings)
+    assert not [name for name, value in values.items() if value in " ".join(command)]
+    text = "\n".join(environment.values())
+    held = {name for name, value in values.items() if value in text}
+    assert held == values.keys() - LATER.get(service, set())
+
+
+@pytest.mark.parametrize(
+    ("service", "missing"),
+    [
+        (service, name)
+        for service in OURS
+        for name in secrets_of(service)
+        if name not in LATER.get(service, set())
+    ],
+)
+def test_without_one_of_its_secrets_a_service_names_it(
+    service: str, missing: str, settings: Settings, tmp_path: Path
+) -> None:
+    mount([name for name in secrets_of(service) if name != missing], tmp_path)
+    with pytest.raises(ConfigurationError, match=f"the secret {missing} "):
+        launched(service, settings)
+
+
+def test_a_worker_knows_neither_database_nor_connections(settings: Settings, tmp_path: Path) -> None:
+    mount(secrets_of("airflow-worker"), tmp_path)
+    _, environment = launched("airflow-worker", settings)
+    assert not [name for name in environment if name.startswith(("AIRFLOW_CONN_", "AIRFLOW__DATABASE__"))]
+    assert environment["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"].startswith("http://airflow-api-server:")
+
+
+def test_an_unknown_service_is_refused_by_name(settings: Settings) -> None:
+    with pytest.raises(ConfigurationError, match="'kafka'"):
+        launched("kafka", settings)

@@ -1,0 +1,103 @@
+"""docker-compose.yml and the Dockerfiles, as Compose and hadolint read them: no engine is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import compose
+import pytest
+
+from millstream.settings import CHECKOUT
+from millstream_stack.cluster.secret_files import NAMES
+
+STAND_INS = ("postgres", "valkey")
+COMPOSE = Path(compose.__path__[0]) / "docker-compose"
+DOCKERFILES = ("Dockerfile", *(f"tests/cluster/stand_ins/{name}/Dockerfile" for name in STAND_INS))
+# What one machine of this kind has.
+MEMORY = 24 * 1024**3
+WORKERS_SECRETS = ["broker_password"]
+
+
+@cache
+def configuration() -> dict[str, Any]:
+    done = subprocess.run(
+        [COMPOSE, "--profile", "*", "config", "--format", "json"],
+        cwd=CHECKOUT, env={"PATH": os.defpath}, text=True, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return dict(json.loads(done.stdout))
+
+
+def services() -> dict[str, dict[str, Any]]:
+    return dict(configuration()["services"])
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES)
+def test_hadolint_has_nothing_to_say(dockerfile: str) -> None:
+    done = subprocess.run(
+        ["hadolint", "--no-color", dockerfile], cwd=CHECKOUT, text=True, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_every_service_is_bounded_and_without_privileges() -> None:
+    for name, service in services().items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert int(service["mem_limit"]) > 0, name
+        assert "privileged" not in service, name
+
+
+def test_a_machine_of_this_size_holds_all_that_it_starts() -> None:
+    limits = {
+        name: int(service["mem_limit"]) * service.get("deploy", {}).get("replicas", 1)
+        for name, service in services().items()
+        if "profiles" not in service
+    }
+    assert sum(limits.values()) <= MEMORY, limits
+
+
+def test_ports_are_open_on_this_machine_only() -> None:
+    addresses = {port["host_ip"] for service in services().values() for port in service.get("ports", ())}
+    assert addresses == {"127.0.0.1"}
+
+
+def test_only_what_people_open_reaches_outside() -> None:
+    outside = {name for name, network in configuration()["networks"].items() if not network.get("internal")}
+    assert outside == {"edge", "spark-pages"}
+    reaching = {name for name, service in services().items() if outside & service["networks"].keys()}
+    assert reaching == {"airflow-api-server", "mlflow", "spark-connect"}
+    assert reaching == {name for name, service in services().items() if service.get("ports")}
+
+
+def test_services_that_stay_are_asked_for_their_health() -> None:
+    without = {name for name, service in services().items() if "healthcheck" not in service}
+    assert without == {"airflow-setup", "demo"}
+
+
+def test_each_secret_is_a_file_that_make_secrets_writes() -> None:
+    assert set(configuration()["secrets"]) == set(NAMES)
+    used = {secret["source"] for service in services().values() for secret in service.get("secrets", ())}
+    assert used == set(NAMES)
+
+
+def test_workers_get_the_broker_s_password_alone_and_reach_no_database() -> None:
+    worker = services()["airflow-worker"]
+    assert [secret["source"] for secret in worker["secrets"]] == WORKERS_SECRETS
+    assert "database" not in worker["networks"]
+
+
+def test_spark_is_reached_by_workers_alone() -> None:
+    on_its_networks = {
+        name
+        for name, service in services().items()
+        if services()["spark-connect"]["networks"].keys() & service["networks"].keys()
+    }
+    assert on_its_networks == {"spark-connect", "airflow-worker"}
