@@ -3,7 +3,7 @@ RUN := stack/run
 STACK := $(RUN) python -m millstream_stack
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status logs sql plan expectations reconcile check test test-thorough test-faults e2e \
+.PHONY: help demo demo-streams up streams-up down status logs sql plan expectations reconcile check test test-thorough test-faults e2e \
 	lint audit bench clean secrets cluster-up cluster-down cluster-status cluster-demo test-cluster
 
 help: ## Show this list
@@ -14,6 +14,12 @@ demo: ## Run the whole chain: sources to lake to model to predictions, with live
 
 up: ## Start the embedded stack (Airflow, MLflow, Spark Connect, demo sources)
 	@$(STACK) up
+
+streams-up: ## Start the stack with Kafka, the stream to silver.flight_events and the demo's live events
+	@$(STACK) streams-up
+
+demo-streams: ## Send a day of flights through Kafka to silver in two minutes, and compare
+	@$(STACK) demo-streams
 
 down: ## Stop it
 	@$(STACK) down

@@ -23,5 +23,6 @@ class MillstreamPlugin(AirflowPlugin):
     listeners: list[Any] = [empty_runs]
     external_views: list[Any] = [
         {"name": "Data Docs", "href": f"{pages.PREFIX}/data-docs/", "destination": "nav"},
+        {"name": "Streams", "href": f"{pages.PREFIX}/streams/", "destination": "nav"},
         {"name": "MLflow", "href": Settings().mlflow_url, "destination": "nav"},
     ]

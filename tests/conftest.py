@@ -22,7 +22,13 @@ os.environ.setdefault("AIRFLOW_HOME", str(CHECKOUT / ".millstream" / "airflow"))
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 
 # What the tests of these folders share, so that one process has to run them all. Other files stand alone.
-SHARED = {"spark": "classic Spark", "connect": "over Connect", "fault": "over Connect", "e2e": "the stack"}
+SHARED = {
+    "spark": "classic Spark",
+    "streams": "a broker",
+    "connect": "over Connect",
+    "fault": "over Connect",
+    "e2e": "the stack",
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

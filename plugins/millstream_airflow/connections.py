@@ -26,6 +26,7 @@ from sqlalchemy import Engine, NullPool
 from sqlalchemy.exc import NoSuchModuleError
 
 from millstream.contracts.contract import Contract
+from millstream.contracts.source import KafkaSource
 from millstream.errors import ConfigurationError
 from millstream.sources import (
     Extractor,
@@ -51,6 +52,8 @@ def extractor_for(contract: Contract) -> Extractor:
 
     Raises ConfigurationError when the connection is not defined or is of another kind than the source.
     """
+    if isinstance(contract.source, KafkaSource):
+        raise ConfigurationError(f"{contract.dataset}: a topic is read by a stream, not by tasks of a DAG")
     connection = contract.source.connection
     with _defined(connection):
         match contract.source.kind:

@@ -7,6 +7,7 @@ request.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from millstream.settings import Settings
+from millstream_airflow.streams_page import streams_page
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -41,11 +43,12 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 @cache
 def _application() -> FastAPI:
-    return build(Settings().home / "data_docs")
+    settings = Settings()
+    return build(settings.home / "data_docs", settings.lake_root)
 
 
-def build(docs_root: Path) -> FastAPI:
-    """The pages below `docs_root`.
+def build(docs_root: Path, lake_root: str) -> FastAPI:
+    """The pages below `docs_root`, and that of the streams of the lake.
 
     Answers: 401 without a login, 403 to a user who may not see Airflow's website, 404 for anything that is
     not an HTML file below `docs_root`.
@@ -70,6 +73,10 @@ def build(docs_root: Path) -> FastAPI:
         if file is None:
             raise HTTPException(404, "no such page")
         return FileResponse(file, media_type="text/html", headers=HEADERS)
+
+    @pages.get("/streams/")
+    def streams() -> HTMLResponse:
+        return HTMLResponse(streams_page(lake_root, datetime.now(UTC)), headers=HEADERS)
 
     async def refusal(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

@@ -122,6 +122,12 @@ class SupersededError(PermanentError):
     remedy = "nothing: the newer result stands"
 
 
+class StreamPositionError(PermanentError):
+    """A topic does not go on where a table's newest account ends: records are gone, or it is another one."""
+
+    remedy = "see docs/streams.md: find out what became of the topic before the stream goes on"
+
+
 class SourceUnavailableError(TransientError):
     """A source system does not answer."""
 

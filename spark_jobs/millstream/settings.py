@@ -59,7 +59,14 @@ class Settings(BaseSettings):
         default=4040, ge=1, le=65535, description="Spark's web UI of the Connect server."
     )
     sources_port: Port = Field(default=8099, ge=1, le=65535, description="HTTP source of the demo.")
+    kafka_port: Port = Field(default=9092, ge=1, le=65535, description="Kafka broker; `make streams-up`.")
+    kafka_controller_port: Port = Field(
+        default=9093, ge=1, le=65535, description="Kafka's controller, in the same process."
+    )
 
+    event_speed: float = Field(
+        default=60, gt=0, description="How many times faster than in 2013 the demo's events come."
+    )
     spark_cores: int = Field(default=2, ge=1, description="Threads of the Connect server's local master.")
     spark_driver_memory: str = Field(
         default="4g", pattern=r"^\d+[mg]$", description="Heap of the Connect server, for instance 4g."
@@ -137,6 +144,10 @@ class Settings(BaseSettings):
     @property
     def spark_ui_url(self) -> str:
         return f"http://{self.host}:{self.spark_ui_port}"
+
+    @property
+    def kafka_servers(self) -> str:
+        return f"{self.host}:{self.kafka_port}"
 
     @property
     def sources_url(self) -> str:

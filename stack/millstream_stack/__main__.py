@@ -66,6 +66,18 @@ def run_demo_chain(settings: Settings, _: argparse.Namespace) -> int:
     return run_demo(settings)
 
 
+def run_streams_up(settings: Settings, _: argparse.Namespace) -> int:
+    from millstream_stack.commands.streams import streams_up
+
+    return streams_up(settings)
+
+
+def run_demo_streams(settings: Settings, _: argparse.Namespace) -> int:
+    from millstream_stack.commands import streams
+
+    return streams.run_demo_streams(settings)
+
+
 def run_sql(settings: Settings, arguments: argparse.Namespace) -> int:
     """Without a query all tables; notes go to standard error, so that programs can read the answer."""
     from millstream_stack.commands.sql import run_query
@@ -149,6 +161,8 @@ def parser() -> argparse.ArgumentParser:
     command("down", run_down, "stop it")
     command("status", run_status, "show every service's health, process and address")
     command("demo", run_demo_chain, "run the whole chain on the reference data, with live progress")
+    command("streams-up", run_streams_up, "start the stack with Kafka, the stream and the demo's events")
+    command("demo-streams", run_demo_streams, "send a day of flights through Kafka to silver")
     sql = command("sql", run_sql, "query lake tables by name, read-only; without a query list them all")
     sql.add_argument("query", nargs="?", default="")
     sql.add_argument("--format", default="", help="csv or json; a table without it")

@@ -27,6 +27,7 @@ LAYERS = (
     "models",
     "features",
     "publishing",
+    "streams",
     "upkeep",
     "jobs",
     "engines",

@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from millstream.lake.storage import local_uri
 from millstream_airflow import pages
 
 PAGE = "<h1>silver.flights</h1>"
@@ -59,7 +60,7 @@ def docs_root(tmp_path: Path) -> Path:
 @pytest.fixture
 def client(docs_root: Path) -> TestClient:
     server = FastAPI()
-    server.mount(pages.PREFIX, pages.build(docs_root))
+    server.mount(pages.PREFIX, pages.build(docs_root, local_uri(docs_root.parent / "lake")))
     return TestClient(server, follow_redirects=False)
 
 
@@ -68,10 +69,18 @@ def bearer(token: str) -> dict[str, str]:
 
 
 @pytest.mark.usefixtures("tokens")
-def test_without_a_login_nothing_is_shown(client: TestClient) -> None:
-    answer = client.get("/millstream/data-docs/silver.flights/r1-v0.html")
+@pytest.mark.parametrize("page", ["data-docs/silver.flights/r1-v0.html", "streams/"])
+def test_without_a_login_nothing_is_shown(client: TestClient, page: str) -> None:
+    answer = client.get(f"/millstream/{page}")
     assert answer.status_code == 401
     assert "flights" not in answer.text
+    assert "streams-up" not in answer.text
+
+
+def test_a_viewer_sees_the_streams(client: TestClient, tokens: dict[str, str]) -> None:
+    answer = client.get("/millstream/streams/", headers=bearer(tokens["viewer"]))
+    assert "No stream has begun" in answer.text
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
 
 
 @pytest.mark.usefixtures("tokens")

@@ -42,5 +42,9 @@ def test_airflow_finds_the_plugin_and_pays_little_for_it() -> None:
     probe = json.loads(found.stdout.strip().splitlines()[-1])
     assert probe["errors"] == {}
     assert probe["apps"]["Millstream pages"] == "/millstream"
-    assert probe["views"] == {"Data Docs": "/millstream/data-docs/", "MLflow": "http://127.0.0.1:5000"}
+    assert probe["views"] == {
+        "Data Docs": "/millstream/data-docs/",
+        "Streams": "/millstream/streams/",
+        "MLflow": "http://127.0.0.1:5000",
+    }
     assert probe["heavy"] == []

@@ -209,7 +209,7 @@ def _doc(contract: Contract) -> str:
         description=contract.description,
         kind=contract.source.kind,
         format=contract.source.format,
-        connection=contract.source.connection,
+        connection=getattr(contract.source, "connection", "none: a stream reads it"),
         key=", ".join(contract.primary_key),
         load=contract.load,
         owner=contract.owner,

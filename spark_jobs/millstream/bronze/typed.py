@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
 from millstream.bronze.readings import EXACT, decimal, moment, reading
 from millstream.contracts.contract import Column as ContractColumn
@@ -55,6 +56,17 @@ def typed(rows: DataFrame, contract: Contract) -> DataFrame:
         F.when(F.size("_malformed") > 0, source_record(contract)).alias("_source_record"),
         DRIFT,
     )
+
+
+def with_required_checked(rows: DataFrame, schema: StructType) -> DataFrame:
+    """A row whose values are each of their type may still make no whole one: there is no 30 February."""
+    required = [field.name for field in schema.fields if not field.nullable]
+    reasons = [
+        F.when(F.col(name).isNull(), F.lit(f"{name}: no valid value can be made of the row"))
+        for name in required
+    ]
+    impossible = F.when(F.size("_malformed") == 0, F.array_compact(F.array(*reasons)))
+    return rows.withColumn("_malformed", F.coalesce(F.concat("_malformed", impossible), "_malformed"))
 
 
 def changed_values(rows: DataFrame, contract: Contract) -> tuple[Change, ...]:

@@ -19,6 +19,7 @@ from millstream.contracts.source import (
     FilesSource,
     HttpSource,
     Identifier,
+    KafkaSource,
     Source,
     SqlSource,
     Strict,
@@ -154,8 +155,16 @@ class Contract(Strict):
             raise ValueError("load: 'watermark' over http needs event_time, what since_param is about")
         if isinstance(self.source, FilesSource):
             self._path_fits(self.source)
-        elif self.source.lookback is not None:
+        elif not isinstance(self.source, KafkaSource) and self.source.lookback is not None:
             self._has_use_for_lookback(self.source.lookback)
+        return self
+
+    @model_validator(mode="after")
+    def _headers_are_columns(self) -> Contract:
+        if isinstance(self.source, KafkaSource):
+            unknown = [name for name in self.source.headers if name not in self.column_names]
+            if unknown:
+                raise ValueError(f"source.headers: not among the columns: {', '.join(unknown)}")
         return self
 
     def _path_fits(self, source: FilesSource) -> None:
@@ -185,7 +194,7 @@ class Contract(Strict):
     def lookback(self, of_times: bool) -> timedelta | int:
         """How far before the watermark to read again, for rows committed late: the contract's, or by
         default a day for times and nothing for numbers."""
-        given = None if isinstance(self.source, FilesSource) else self.source.lookback
+        given = None if isinstance(self.source, FilesSource | KafkaSource) else self.source.lookback
         if given is None:
             return USUAL_LOOKBACK if of_times else 0
         return given
@@ -196,6 +205,9 @@ class Contract(Strict):
                 return self.source.watermark is not None
             case HttpSource():
                 return self.source.since_param is not None
+            case KafkaSource():
+                # Its offsets.
+                return True
             case _:
                 return False
 

@@ -87,4 +87,17 @@ class SqlSource(Strict):
     batch_rows: int = Field(default=10_000, ge=1)
 
 
-Source = Annotated[FilesSource | HttpSource | SqlSource, Field(discriminator="kind")]
+class KafkaSource(Strict):
+    """A topic of Kafka: each record one row, its value a JSON object, columns named in `headers` beside it.
+
+    A record whose header `schema_version` is not among `schema_versions` goes to quarantine.
+    """
+
+    kind: Literal["kafka"]
+    format: Literal["json"] = "json"
+    topic: str = Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")
+    headers: tuple[Identifier, ...] = ()
+    schema_versions: tuple[int, ...] = Field(min_length=1)
+
+
+Source = Annotated[FilesSource | HttpSource | SqlSource | KafkaSource, Field(discriminator="kind")]

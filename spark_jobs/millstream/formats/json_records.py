@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -109,6 +109,22 @@ def _lines_parsed(lines: Iterable[bytes]) -> Iterator[tuple[Any, bytes]]:
 
 
 LINES = Format(delivered_lines, lines_have_records, line_records)
+
+
+def value_record(value: bytes, beside: Mapping[str, str], layout_of: Layouts) -> Record:
+    """The record that the value of a message is, with the fields that came `beside` it."""
+    raw = partial(_json_line, value)
+    try:
+        parsed = _parsed(value)
+    except RecursionError:
+        return Record(None, NESTED, raw())
+    except ValueError as error:
+        return Record(None, f"not JSON: {error}", raw())
+    if isinstance(parsed, dict):
+        if twice := sorted(parsed.keys() & beside.keys()):
+            return Record(None, f"{FIELD_TWICE}: {', '.join(twice)}", raw())
+        parsed |= beside
+    return _json_record(parsed, layout_of, raw)
 
 
 def delivered_page(stream: IO[bytes], contract: Contract) -> Delivered:

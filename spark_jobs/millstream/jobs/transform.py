@@ -27,7 +27,7 @@ from millstream.bronze.loads import (
     received_changes,
     received_rows,
 )
-from millstream.bronze.typed import DRIFT, changed_values, typed
+from millstream.bronze.typed import DRIFT, changed_values, typed, with_required_checked
 from millstream.contracts import drift
 from millstream.contracts.contract import Contract
 from millstream.errors import ConservationError
@@ -89,7 +89,7 @@ def run(spark: SparkSession, args: Args) -> Result:
     marked = typed(source, contract)
     received, made = Observation(), Observation()
     rows = _transformed(marked.observe(received, *_which_rows()), transform)
-    rows = _with_required_checked(rows, transform)
+    rows = with_required_checked(rows, transform.SCHEMA)
     rows = _with_partition_checked(rows, contract)
     rows = _with_duplicates_marked(_with_seen_marked(spark, rows, manifest), transform.KEY)
     rows = _with_references_checked(spark, rows, transform, args.lake_root, referenced)
@@ -160,17 +160,6 @@ def _source_rows(
 def _transformed(source: DataFrame, transform: Transform) -> DataFrame:
     """The transform's columns, and the partition that each row was delivered for."""
     return transform.transform(source).withColumn("_partition", month_of())
-
-
-def _with_required_checked(rows: DataFrame, transform: Transform) -> DataFrame:
-    """A row whose values are each of their type may still make no whole one: there is no 30 February."""
-    required = [field.name for field in transform.SCHEMA.fields if not field.nullable]
-    reasons = [
-        F.when(F.col(name).isNull(), F.lit(f"{name}: no valid value can be made of the row"))
-        for name in required
-    ]
-    impossible = F.when(F.size("_malformed") == 0, F.array_compact(F.array(*reasons)))
-    return rows.withColumn("_malformed", F.coalesce(F.concat("_malformed", impossible), "_malformed"))
 
 
 def _with_partition_checked(rows: DataFrame, contract: Contract) -> DataFrame:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from millstream.contracts.drift import Change
 from millstream.errors import ConservationError
+from millstream.lake.offsets import Offsets
 from millstream.lake.tables import WHOLE
 
 KIND = "millstream.publish"
@@ -61,6 +62,7 @@ class Account(BaseModel):
     drift: tuple[Change, ...] = Field(default=(), description="what had changed at the source")
     replay: str | None = Field(default=None, description="run that published the rows of `run` once more")
     sequence: int = Field(default=0, description="of two attempts at the same partitions the higher stays")
+    offsets: Offsets | None = Field(default=None, description="of a stream: what of its topic was read")
     # Known only once read back from the table's history.
     version: int | None = None
     operation: str | None = None

@@ -192,12 +192,8 @@ def replace(
             .option("txnAppId", transaction.writer)
             .option("txnVersion", str(transaction.sequence))
         )
-    try:
+    with _superseded_by_another(uri):
         writer.save(uri)
-    except Exception as error:
-        if "CONCURRENT_TRANSACTION" in str(error) or "ConcurrentTransactionException" in str(error):
-            raise _superseded(uri, error) from error
-        raise
     if transaction is not None:
         _require_landed(uri, transaction)
 
@@ -210,27 +206,69 @@ def merge(
     A row whose column `_keep` is false is not written. `changed` and `withdrawn` are SQL over `new` and
     `old`: whether a matched row differs, and whether one that is not to be kept is in the table and leaves.
     """
+    on = " AND ".join(f"old.`{name}` <=> new.`{name}`" for name in key)
+    clauses = (
+        f"WHEN MATCHED AND NOT new._keep AND {withdrawn} THEN DELETE "
+        f"WHEN MATCHED AND new._keep AND {changed} THEN UPDATE SET * "
+        "WHEN NOT MATCHED AND new._keep THEN INSERT *"
+    )
+    _merge(rows, uri, on, clauses, transaction)
+
+
+def append(rows: DataFrame, uri: str, transaction: Transaction) -> None:
+    """Add rows in one commit; done again, it adds nothing.
+
+    Raises: SupersededError when `transaction`, or a newer one of the same writer, has been committed.
+    """
+    writer = rows.write.format("delta").mode("append").option("userMetadata", transaction.metadata)
+    writer = writer.option("txnAppId", transaction.writer).option("txnVersion", str(transaction.sequence))
+    with _superseded_by_another(uri):
+        writer.save(uri)
+    _require_landed(uri, transaction)
+
+
+def insert(
+    rows: DataFrame, uri: str, key: tuple[str, ...], transaction: Transaction, withdrawn: str | None = None
+) -> None:
+    """Add the rows whose `key` the table does not have, in one commit.
+
+    In the same commit rows of the table leave for which `withdrawn` (SQL over `old`) holds, unless they are
+    among `rows`. Raises: as `append`.
+    """
+    on = " AND ".join(f"old.`{name}` <=> new.`{name}`" for name in key)
+    leave = f"WHEN NOT MATCHED BY SOURCE AND {withdrawn} THEN DELETE" if withdrawn else ""
+    with _superseded_by_another(uri):
+        _merge(rows, uri, on, f"WHEN NOT MATCHED THEN INSERT * {leave}", transaction)
+
+
+def _merge(rows: DataFrame, uri: str, on: str, clauses: str, transaction: Transaction) -> None:
     spark = rows.sparkSession
     rows.createOrReplaceTempView("_merge_source")
-    on = " AND ".join(f"old.`{name}` <=> new.`{name}`" for name in key)
     settings = {
         "spark.databricks.delta.commitInfo.userMetadata": transaction.metadata,
         "spark.databricks.delta.write.txnAppId": transaction.writer,
         "spark.databricks.delta.write.txnVersion": str(transaction.sequence),
+        # An account is written also where no row is new.
+        "spark.databricks.delta.skipRecordingEmptyCommits": "false",
     }
     for name, value in settings.items():
         spark.conf.set(name, value)
     try:
-        spark.sql(
-            f"MERGE INTO delta.`{uri}` old USING _merge_source new ON {on} "
-            f"WHEN MATCHED AND NOT new._keep AND {withdrawn} THEN DELETE "
-            f"WHEN MATCHED AND new._keep AND {changed} THEN UPDATE SET * "
-            "WHEN NOT MATCHED AND new._keep THEN INSERT *"
-        ).collect()
+        spark.sql(f"MERGE INTO delta.`{uri}` old USING _merge_source new ON {on} {clauses}").collect()
     finally:
         for name in settings:
             spark.conf.unset(name)
     _require_landed(uri, transaction)
+
+
+@contextmanager
+def _superseded_by_another(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if "CONCURRENT_TRANSACTION" in str(error) or "ConcurrentTransactionException" in str(error):
+            raise _superseded(uri, error) from error
+        raise
 
 
 def _require_landed(uri: str, transaction: Transaction) -> None:

@@ -180,7 +180,11 @@ class History:
     @cached_property
     def standing(self) -> list[Account]:
         """The table's accounts that no restore has undone, newest first."""
-        return accounts_of(self.table, self._not_undone())
+        return self.standing_of(self.table)
+
+    def standing_of(self, table: TableRef) -> list[Account]:
+        """The accounts of `table` among the commits that no restore has undone, newest first."""
+        return accounts_of(table, self._not_undone())
 
     @property
     def watermark(self) -> str | None:

@@ -31,6 +31,22 @@ def definition(table: TableRef, columns: StructType) -> TableDefinition:
     )
 
 
+def kept(
+    broken: DataFrame, columns: StructType, run: str, contract_version: int | None, suite_version: str
+) -> DataFrame:
+    """Judged rows that broke a rule as the quarantine keeps them: the columns of `definition`."""
+    return broken.select(
+        *columns.fieldNames(),
+        F.col(REASONS),
+        F.col(MALFORMED),
+        F.col("_source_record"),
+        F.col("_partition"),
+        F.lit(run).alias("_run"),
+        F.lit(contract_version).cast("int").alias("_contract_version"),
+        F.lit(suite_version).alias("_suite_version"),
+    )
+
+
 def rows_at(
     spark: SparkSession, table: TableRef, lake_root: str, version: int, reason: str = "", partition: str = ""
 ) -> DataFrame:

@@ -35,7 +35,6 @@ from millstream.publishing import quarantine
 from millstream.publishing.decide import Publication
 from millstream.publishing.fate import is_dropped, is_published, is_quarantined
 from millstream.publishing.state import LakeState
-from millstream.quality.predicates import MALFORMED, REASONS
 from millstream.transforms import Transform, transform_of
 
 
@@ -197,15 +196,8 @@ def _write_quarantine(work: Work) -> None:
     if work.state.manifest is not None and request.contract is not None and account.quarantined:
         contract = Contract.from_dict(request.contract, origin="contract")
         broken = _as_received(work, broken, contract, work.state.manifest)
-    broken = broken.select(
-        *work.columns.fieldNames(),
-        F.col(REASONS),
-        F.col(MALFORMED),
-        F.col("_source_record"),
-        F.col("_partition"),
-        F.lit(request.run).alias("_run"),
-        F.lit(request.contract_version).cast("int").alias("_contract_version"),
-        F.lit(account.suite_version).alias("_suite_version"),
+    broken = quarantine.kept(
+        broken, work.columns, request.run, request.contract_version, account.suite_version
     )
     uri = place.uri(work.lake_root)
     definition = quarantine.definition(work.table, work.columns)

@@ -15,9 +15,14 @@ from millstream_stack.environment import (
     stack_environment,
 )
 from millstream_stack.services.spark_server import spark_connect_command
+from millstream_stack.services.stream_process import STOPPED, stream_command, stream_environment, stream_runs
 from millstream_stack.supervision.health import Health, airflow_component, http_answers, port_answers
 
 AIRFLOW_SECRETS = ("AIRFLOW_CONN_", "AIRFLOW_VAR_")
+
+
+# What `make streams-up` adds to the stack, one after the other; `make demo-streams` sends its events itself.
+Part = Literal["", "broker", "streams", "events"]
 
 
 @dataclass(frozen=True)
@@ -25,17 +30,22 @@ class Service:
     """One supervised process.
 
     `ports` maps the setting that chooses a port to its value; `health` asks the running service. `setup` is
-    whose database must be prepared before it starts.
+    whose database must be prepared before it starts. Those of a `part` start only when it is asked for. One
+    that ends with the exit status `parks_at` is not started again; one that `drains` is told to end alone,
+    before the processes that it has started.
     """
 
     name: str
     title: str
     command: tuple[str, ...]
-    health: Callable[[], Health]
+    health: Callable[[], Health] = lambda: Health(True)
     ports: tuple[str, ...] = ()
     url: str = ""
     stop_seconds: int = 20
     setup: Literal["", "MLflow", "Airflow"] = ""
+    part: Part = ""
+    parks_at: int | None = None
+    drains: bool = False
 
 
 def services(settings: Settings) -> list[Service]:
@@ -71,6 +81,40 @@ def services(settings: Settings) -> list[Service]:
             url=settings.sources_url,
         ),
         *(replace(service, setup="Airflow") for service in _airflow_services(settings, python)),
+        *_stream_services(settings, python),
+    ]
+
+
+def _stream_services(settings: Settings, python: str) -> list[Service]:
+    events = settings.home / "demo" / "flight_events.day"
+    return [
+        Service(
+            name="kafka",
+            title="Kafka",
+            command=(python, "-m", "millstream_stack.services.kafka_broker"),
+            health=lambda: port_answers(settings.host, settings.kafka_port),
+            ports=("kafka_port", "kafka_controller_port"),
+            part="broker",
+        ),
+        Service(
+            name="stream-flights",
+            title="Stream of flights",
+            command=stream_command(settings, "flight_events"),
+            health=lambda: stream_runs(settings, "flight_events"),
+            stop_seconds=60,
+            part="streams",
+            parks_at=STOPPED,
+            drains=True,
+        ),
+        Service(
+            name="event-source",
+            title="Demo events",
+            command=(
+                *(python, "-m", "millstream_demo", "events", "--servers", settings.kafka_servers),
+                *("--speed", str(settings.event_speed), "--state", str(events)),
+            ),
+            part="events",
+        ),
     ]
 
 
@@ -132,6 +176,8 @@ def service_environment(name: str, settings: Settings, credentials: Credentials)
         return environment | airflow_environment(settings, credentials) | given
     if name == "mlflow":
         return environment | mlflow_environment(settings, credentials)
+    if name.startswith("stream-"):
+        return environment | stream_environment(settings)
     if name == "demo-sources":
         return environment | sources_environment(credentials)
     return environment

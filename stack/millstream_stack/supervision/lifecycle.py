@@ -23,9 +23,10 @@ from millstream.lake.storage import Storage
 from millstream.settings import Settings
 from millstream_stack.credentials import Credentials, load_or_create
 from millstream_stack.environment import base_environment, prepare_folders
-from millstream_stack.services.declared import Service, service_environment, services
+from millstream_stack.services.declared import Part, Service, service_environment, services
 from millstream_stack.services.lake_claim import owner
 from millstream_stack.services.spark_server import write_spark_properties
+from millstream_stack.services.stream_process import write_stream_properties
 from millstream_stack.supervision.health import Health
 from millstream_stack.supervision.ports import require_free
 from millstream_stack.supervision.processes import end, strays
@@ -34,9 +35,12 @@ from millstream_stack.supervision.supervision import ProcessState, Program, Supe
 START_TIMEOUT_S = 480.0
 STOP_TIMEOUT_S = 90.0
 POLL_S = 0.5
+CLEANER = "idle-daemons"
+# How supervisord describes such a program.
+NEVER_STARTED = "Not started"
 # What `make clean` removes, by name: a home that somebody put into a folder of theirs is not emptied.
 DATA = (
-    *("airflow", "data_docs", "demo", "e2e", "home", "lake", "lineage", "locks", "logs", "mlflow"),
+    *("airflow", "broker", "data_docs", "demo", "e2e", "home", "lake", "lineage", "locks", "logs", "mlflow"),
     *("scratch/spark-connect", "secrets", "spark", "spark-events", "stack", "tmp"),
 )
 Report = Callable[[str], None]
@@ -90,7 +94,7 @@ def _record(settings: Settings) -> Path:
 
 
 def up(settings: Settings, report: Report) -> None:
-    """Starts what does not run, and returns when every service is healthy.
+    """Starts what does not run, and returns when every service is healthy; those of a part are left alone.
 
     Raises:
         ConfigurationError: a port is taken, the lake cannot lie where it is to lie, or the installation is
@@ -109,8 +113,29 @@ def up(settings: Settings, report: Report) -> None:
         if not supervisor.running():
             _start(settings, supervisor, report)
         _set_up(settings, credentials, supervisor, report)
-        supervisor.start_stopped()
-        _wait_healthy(settings, supervisor, report, began)
+        wanted = [service for service in services(settings) if not service.part]
+        supervisor.start_stopped({CLEANER, *(service.name for service in wanted)})
+        _wait_healthy(wanted, supervisor, report, began)
+
+
+def start_part(settings: Settings, report: Report, part: Part) -> None:
+    """Starts the services of a `part` of the stack that is up, and returns when they are healthy.
+
+    Raises: ConfigurationError: a port is taken; ClusterError: a service does not get healthy.
+    """
+    began = time.monotonic()
+    with _exclusively(settings):
+        supervisor = supervisor_of(settings, load_or_create(settings))
+        wanted = [service for service in services(settings) if service.part == part]
+        _require_ports(settings, supervisor, wanted)
+        supervisor.start_stopped({service.name for service in wanted})
+        _wait_healthy(wanted, supervisor, report, began)
+
+
+def _require_ports(settings: Settings, supervisor: Supervisor, wanted: list[Service]) -> None:
+    """Raises ConfigurationError when a port of a service is taken that is about to start."""
+    running = {state.name for state in supervisor.states() if state.pid}
+    require_free(settings, [port for one in wanted if one.name not in running for port in one.ports])
 
 
 @contextmanager
@@ -137,8 +162,9 @@ def _start(settings: Settings, supervisor: Supervisor, report: Report) -> None:
     lake = Storage(settings.lake_root)
     lake.require_safe_for_writers()
     lake.require_unclaimed(owner(str(settings.home)))
-    require_free(settings, [field for service in wanted for field in service.ports])
+    require_free(settings, [field for service in wanted if not service.part for field in service.ports])
     write_spark_properties(settings)
+    write_stream_properties(settings)
     _record(settings).write_text(settings.model_dump_json(indent=2))
     python = str(settings.root / ".venv" / "bin" / "python")
     launcher = (python, "-m", "millstream_stack.services.launch")
@@ -147,12 +173,14 @@ def _start(settings: Settings, supervisor: Supervisor, report: Report) -> None:
             service.name,
             (*launcher, service.name),
             stop_seconds=service.stop_seconds,
-            autostart=not service.setup,
+            autostart=not service.setup and not service.part,
+            parks_at=service.parks_at,
+            drains=service.drains,
         )
         for service in wanted
     ]
     cleaner = (python, "-m", "millstream_stack.services.idle_daemons")
-    programs.append(Program("idle-daemons", cleaner, events="TICK_60"))
+    programs.append(Program(CLEANER, cleaner, events="TICK_60"))
     resolved = {f"MILLSTREAM_{name.upper()}": str(value) for name, value in settings.model_dump().items()}
     supervisor.start(programs, base_environment(settings) | resolved)
 
@@ -191,8 +219,8 @@ def _run_setup(module: str, environment: dict[str, str], settings: Settings) -> 
         raise ClusterError(f"{module} failed:\n{last_lines(log, 20)}")
 
 
-def _wait_healthy(settings: Settings, supervisor: Supervisor, report: Report, began: float) -> None:
-    waiting = {service.name: service for service in services(settings)}
+def _wait_healthy(wanted: list[Service], supervisor: Supervisor, report: Report, began: float) -> None:
+    waiting = {service.name: service for service in wanted}
     started = time.monotonic()
     while waiting:
         states = {state.name: state for state in supervisor.states()}
@@ -264,7 +292,8 @@ def status(settings: Settings) -> list[ServiceStatus]:
     """Every service with its process and its health."""
     supervisor = supervisor_of(settings, load_or_create(settings))
     states = {state.name: state for state in supervisor.states()}
-    found = services(settings)
+    # What nobody has asked for is not missing.
+    found = [service for service in services(settings) if not service.part or _was_started(service, states)]
     healths = _ask(found)
     return [
         ServiceStatus(
@@ -272,6 +301,11 @@ def status(settings: Settings) -> list[ServiceStatus]:
         )
         for service in found
     ]
+
+
+def _was_started(service: Service, states: dict[str, ProcessState]) -> bool:
+    state = states.get(service.name)
+    return state is not None and state.detail != NEVER_STARTED
 
 
 def _judge(process: ProcessState | None, health: Health) -> Health:

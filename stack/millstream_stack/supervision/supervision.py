@@ -34,7 +34,11 @@ POLL_S = 0.1
 
 @dataclass(frozen=True)
 class Program:
-    """One supervised command; with `events` one that supervisord sends these on its standard input."""
+    """One supervised command; with `events` one that supervisord sends these on its standard input.
+
+    After the exit status `parks_at` it is not started again; one that `drains` gets the signal to stop alone,
+    without its children.
+    """
 
     name: str
     command: Sequence[str]
@@ -42,6 +46,8 @@ class Program:
     start_seconds: int = 3
     autostart: bool = True
     events: str = ""
+    parks_at: int | None = None
+    drains: bool = False
 
 
 @dataclass(frozen=True)
@@ -170,11 +176,12 @@ class Supervisor:
             directory=self.home,
             priority=order,
             autostart=str(program.autostart).lower(),
-            autorestart="true",
+            autorestart="true" if program.parks_at is None else "unexpected",
+            exitcodes=program.parks_at or 0,
             startsecs=program.start_seconds,
             startretries=10,
             stopwaitsecs=program.stop_seconds,
-            stopasgroup="true",
+            stopasgroup=str(not program.drains).lower(),
             killasgroup="true",
             **output,
         )

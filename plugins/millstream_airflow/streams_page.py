@@ -1,0 +1,68 @@
+"""The live page of the streams: what each says of itself; the browser makes no figure.
+
+It loads itself anew every two seconds, without a script.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+# A stream shows life every few seconds; a micro-batch may take longer.
+STALE_S = 30.0
+
+PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="UTF-8"><meta http-equiv="refresh" content="2"><title>Streams</title>
+<style>
+body { font: 15px/1.4 sans-serif; margin: 2em; color: #222 }
+table { border-collapse: collapse; margin: 1em 0 }
+td, th { padding: .25em .8em; border-bottom: 1px solid #ddd; text-align: right }
+td:first-child, th:first-child, td.text, th.text { text-align: left }
+.bad { background: #b00020; color: white; padding: .4em .8em; display: inline-block }
+.good { color: #1a7f37 }
+.bar { background: #d9822b; height: .8em; display: inline-block }
+</style></head><body>
+{% for seen, age in streams %}
+<h1>{{ seen.stream }}</h1>
+{% if seen.state != "running" %}
+<p class="bad">{{ seen.state }}{% if seen.reason %}: {{ seen.reason }}{% endif %}</p>
+{% elif age > stale_s %}<p class="bad">Stale: no sign of life for {{ age | round | int }} s</p>
+{% else %}<p class="good">running, as of {{ seen.at.strftime("%H:%M:%S") }} UTC</p>{% endif %}
+<table><tr><th>position</th><th>behind</th><th>events/s</th><th>newest batch</th><th>read</th><th>written</th>
+<th>quarantined</th><th>deduplicated</th></tr>
+<tr><td>{{ seen.position }}</td><td>{{ seen.lag }}</td><td>{{ "%.0f" | format(seen.events_per_s) }}</td>
+<td>{{ "%.1f" | format(seen.batch_s) }} s</td><td>{{ seen.read }}</td><td>{{ seen.written }}</td>
+<td>{{ seen.quarantined }}</td><td>{{ seen.deduplicated }}</td></tr></table>
+{% if seen.delays %}<h2>Delays by airport and carrier, last 24 hours of events</h2>
+<table><tr><th>airport</th><th class="text">carrier</th><th>scheduled</th><th>departed</th><th>cancelled</th>
+<th>arrived</th><th>mean delay at arrival</th><th>late arrivals</th><th class="text"></th></tr>
+{% for one in seen.delays %}
+<tr><td>{{ one.airport }}</td><td class="text">{{ one.carrier }}</td><td>{{ one.scheduled }}</td>
+<td>{{ one.departed }}</td><td>{{ one.cancelled }}</td><td>{{ one.arrived }}</td>
+{% if one.arrived %}{% set late = 100 * one.late_arrivals / one.arrived %}
+<td>{{ "%.1f" | format(one.arrival_delay_min / one.arrived) }} min</td><td>{{ "%.0f" | format(late) }} %</td>
+<td class="text"><span class="bar" style="width: {{ "%.0f" | format(late) }}px"></span></td>
+{% else %}<td></td><td></td><td></td>{% endif %}</tr>
+{% endfor %}</table>{% endif %}
+{% else %}<p>No stream has begun: <code>make streams-up</code> starts one.</p>{% endfor %}
+</body></html>
+"""
+
+
+def streams_page(lake_root: str, now: datetime) -> str:
+    """The page as HTML; what comes from data is escaped."""
+    from millstream.streams.snapshot import read_all
+
+    streams = [(seen, (now - seen.at).total_seconds()) for seen in read_all(lake_root)]
+    return _template().render(streams=streams, stale_s=STALE_S)
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment
+
+    return Environment(autoescape=True).from_string(PAGE)

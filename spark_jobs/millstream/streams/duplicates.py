@@ -1,0 +1,41 @@
+"""Events that have come before: the same once more, or another one under the same id."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from millstream.lake.source_rows import file_order
+from millstream.lake.tables import SOURCE_ROW_ID
+from millstream.publishing.counts import row_hash
+
+CONTENTS = "_contents"
+FIRST = "_first"
+
+
+def with_duplicates_marked(
+    rows: DataFrame, published: DataFrame | None, key: tuple[str, ...], columns: StructType
+) -> DataFrame:
+    """`rows` with `_duplicate`: the table has the row's `key` with the same contents, or an earlier row has.
+
+    With other contents it is no duplicate, but malformed: nobody can say which of the two is right. An
+    unreadable row is neither.
+    """
+    compared = StructType([column for column in columns.fields if column.name != SOURCE_ROW_ID])
+    rows = rows.withColumn(CONTENTS, row_hash(compared))
+    if published is None:
+        rows = rows.withColumn(FIRST, F.lit(None).cast("bigint"))
+    else:
+        there = published.select(*key, row_hash(compared).alias(FIRST))
+        rows = rows.join(there, list(key), "left")
+    readable = F.size("_malformed") == 0
+    earlier = Window.partitionBy(*key).orderBy(F.when(readable, 0).otherwise(1), *file_order())
+    before = F.when(F.row_number().over(earlier) > 1, F.first(CONTENTS).over(earlier))
+    rows = rows.withColumn(FIRST, F.coalesce(FIRST, before))
+    repeated = readable & F.col(FIRST).isNotNull()
+    same = F.col(CONTENTS) == F.col(FIRST)
+    reason = F.array(F.lit(f"{', '.join(key)}: came before with other contents"))
+    malformed = F.when(repeated & ~same, F.concat("_malformed", reason)).otherwise(F.col("_malformed"))
+    marks = {"_duplicate": F.coalesce(repeated & same, F.lit(False)), "_malformed": malformed}
+    return rows.withColumns(marks).drop(CONTENTS, FIRST)

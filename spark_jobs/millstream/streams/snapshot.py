@@ -1,0 +1,80 @@
+"""What a stream says of itself while it runs: one small file in the lake, replaced after each micro-batch."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from millstream.lake.storage import Storage
+
+FOLDER = "ops/streams"
+State = Literal["starting", "running", "waiting", "drained", "stopped"]
+
+
+class Delays(BaseModel):
+    """The figures of one airport and carrier (`streams.delays.aggregate`) over the last day of events."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    airport: str
+    carrier: str
+    scheduled: int
+    cancelled: int
+    departed: int
+    late_departures: int
+    departure_delay_min: int
+    arrived: int
+    late_arrivals: int
+    arrival_delay_min: int
+
+
+class Snapshot(BaseModel):
+    """The stream's figures as of its newest commit.
+
+    `lag` is records that the topic has and silver not; `batch_s` and `events_per_s` are of the
+    newest batch. `reason` says why it waits or is stopped. Counts are of this process. `delays` are as of
+    the position `delays_at`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    stream: str
+    state: State
+    at: datetime
+    position: int = 0
+    lag: int = 0
+    read: int = 0
+    written: int = 0
+    quarantined: int = 0
+    deduplicated: int = 0
+    batches: int = 0
+    batch_s: float = 0.0
+    events_per_s: float = 0.0
+    reason: str = ""
+    delays: tuple[Delays, ...] = ()
+    delays_at: int = -1
+
+
+def path_of(stream: str) -> str:
+    return f"{FOLDER}/{stream}.json"
+
+
+def write(lake_root: str, snapshot: Snapshot) -> None:
+    Storage(lake_root).write(path_of(snapshot.stream), snapshot.model_dump_json().encode())
+
+
+def read(lake_root: str, stream: str) -> Snapshot | None:
+    """The newest snapshot; None before the first."""
+    storage, path = Storage(lake_root), path_of(stream)
+    if not storage.exists(path):
+        return None
+    return Snapshot.model_validate_json(storage.read(path))
+
+
+def read_all(lake_root: str) -> list[Snapshot]:
+    """The newest snapshot of every stream, by name."""
+    names = Storage(lake_root).list(FOLDER)
+    found = (read(lake_root, name.removesuffix(".json")) for name in names if name.endswith(".json"))
+    return [one for one in found if one is not None]

@@ -1,0 +1,66 @@
+"""Entry script of a stream: reads a topic into the lake until SIGTERM, which drains it.
+
+python run_stream.py <contract> --lake-root URI --servers HOST:PORT [--available-now]
+
+Exit status: 0 drained, or all that was there is read; 3 stopped for a reason that a new start does not mend.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from millstream.contracts.contract import Contract
+from millstream.contracts.documents import read_json
+from millstream.errors import PermanentError, SupersededError
+from millstream.quality.suite import Suite
+from millstream.settings import CHECKOUT
+
+STOPPED, BEHIND = 3, 4
+
+
+def arg_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("contract", type=Path, help="the dataset's, in dags/streams")
+    parser.add_argument("--lake-root", required=True)
+    parser.add_argument("--servers", required=True, help="bootstrap servers of Kafka")
+    parser.add_argument("--available-now", action="store_true", help="end at the topic's present end")
+    parser.add_argument("--most-records", type=int, default=20_000, help="that one micro-batch reads")
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    options = arg_parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    contract = Contract.load_file(options.contract)
+    suite = Suite.from_dict(read_json(CHECKOUT / "expectations" / f"{contract.dataset}.json"))
+    from pyspark.sql import SparkSession
+
+    from millstream.streams.process import Runner
+    from millstream.streams.tables import Stream
+
+    spark = SparkSession.builder.appName(f"stream-{contract.dataset}").getOrCreate()
+    code_version = os.environ.get("MILLSTREAM_CODE_VERSION", "unknown")
+    stream = Stream(contract, suite, options.lake_root, code_version)
+    runner = Runner(spark, stream, options.servers, options.available_now, options.most_records)
+    signal.signal(signal.SIGTERM, lambda *_: runner.drain())
+    try:
+        ended = runner.run()
+    except SupersededError as error:
+        logging.warning("another query was first, a new start goes on behind it: %s", error)
+        return BEHIND
+    except PermanentError as error:
+        logging.error("stopped: %s: %s", type(error).__name__, error)
+        return STOPPED
+    print(ended.model_dump_json(), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,146 @@
+"""`make streams-up` and `make demo-streams`: a day of flights through Kafka to silver, with live progress."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from datetime import date
+from uuid import uuid4
+
+from rich.console import Console
+from rich.table import Table
+
+from millstream.engines import sessions
+from millstream.errors import ClusterError
+from millstream.lake import history
+from millstream.lake.tables import TableRef
+from millstream.settings import Settings
+from millstream.streams import snapshot
+from millstream.streams.topic import Topics
+from millstream_stack.commands.screen import console, duration
+from millstream_stack.environment import base_environment
+from millstream_stack.supervision.lifecycle import start_part, up
+
+DATASET, TOPIC = "flight_events", "flights"
+SILVER = TableRef(zone="silver", name=DATASET)
+DAY = date(2013, 1, 15)
+DAY_S = 120.0
+POLL_S = 0.5
+# From the last event to its commit.
+CATCH_UP_S = 300.0
+# Behind Airflow's login (millstream_airflow/pages.py).
+PAGE = "/millstream/streams/"
+
+
+def streams_up(settings: Settings) -> int:
+    screen = console()
+    _start(settings, screen)
+    start_part(settings, screen.print, "events")
+    screen.print(f"Live figures: {settings.airflow_url}{PAGE}", soft_wrap=True)
+    return 0
+
+
+def run_demo_streams(settings: Settings, day: date = DAY, seconds: float = DAY_S) -> int:
+    """Exit status 0 only if silver has each event of the day once, and every record is accounted for."""
+    screen = console()
+    began = time.monotonic()
+    _start(settings, screen)
+    before = _position(settings)
+    sent = _send(settings, day, seconds, lambda line: screen.print(f"  {line}"))
+    reached = _caught_up(settings)
+    complete = _summary(settings, day, sent, before, screen)
+    verdict = "[green]Every event is in silver once" if complete else "[red]Events and silver differ"
+    screen.print(
+        f"{verdict}[/], the last {duration(reached)} after it was sent; in all "
+        f"{duration(time.monotonic() - began)}. The stack stays up: make down stops it."
+    )
+    screen.print(f"Live figures: {settings.airflow_url}{PAGE}", soft_wrap=True)
+    return 0 if complete else 1
+
+
+def _start(settings: Settings, screen: Console) -> None:
+    """The stack, Kafka with the demo's topic, then the stream, which needs that."""
+    up(settings, screen.print)
+    start_part(settings, screen.print, "broker")
+    made = subprocess.run([*_events(settings), "--make-topic"], env=base_environment(settings), check=False)
+    if made.returncode:
+        raise ClusterError("the demo's topic could not be made (see above)")
+    start_part(settings, screen.print, "streams")
+
+
+def _events(settings: Settings) -> list[str]:
+    python = str(settings.root / ".venv" / "bin" / "python")
+    return [python, "-m", "millstream_demo", "events", "--servers", settings.kafka_servers]
+
+
+def _send(settings: Settings, day: date, seconds: float, show: Callable[[str], None]) -> int:
+    """Have the demo send the day's events; how many the broker has acknowledged."""
+    sending = subprocess.Popen(
+        [*_events(settings), "--day", str(day), "--seconds", str(seconds)],
+        env=base_environment(settings),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert sending.stdout is not None
+    sent = 0
+    for line in sending.stdout:
+        progress = json.loads(line)
+        sent = progress["sent"]
+        found = snapshot.read(settings.lake_root, DATASET)
+        silver = f"position {found.position}, {found.lag} behind" if found else "nothing yet"
+        show(f"{day}: {sent} of {progress['of']} events sent; silver: {silver}")
+    if sending.wait():
+        raise ClusterError("the demo could not send its events (see above); `make status` shows what is down")
+    return sent
+
+
+def _caught_up(settings: Settings) -> float:
+    """Seconds until silver has all that the topic has now."""
+    began = time.monotonic()
+    end = sum(Topics(settings.kafka_servers).look(TOPIC).end.values())
+    while True:
+        found = snapshot.read(settings.lake_root, DATASET)
+        if found and found.position >= end:
+            return time.monotonic() - began
+        if time.monotonic() - began > CATCH_UP_S:
+            state = (
+                f"{found.state}: {found.reason or f'at {found.position} of {end}'}" if found else "not begun"
+            )
+            raise ClusterError(f"silver has not caught up in {duration(CATCH_UP_S)}: the stream is {state}")
+        time.sleep(POLL_S)
+
+
+def _position(settings: Settings) -> int:
+    accounts = history.read(SILVER, settings.lake_root).standing
+    return accounts[0].offsets.position if accounts and accounts[0].offsets else 0
+
+
+def _summary(settings: Settings, day: date, sent: int, before: int, screen: Console) -> bool:
+    """Print the accounts since the position `before`; whether they and the rows are as they must be."""
+    accounts = [
+        account
+        for account in history.read(SILVER, settings.lake_root).standing
+        if account.offsets and account.offsets.position > before
+    ]
+    sums = {
+        name: sum(getattr(account, name) for account in accounts)
+        for name in ("read", "written", "quarantined", "deduplicated")
+    }
+    rows, distinct = _rows_of(settings, day)
+    table = Table(title=f"{SILVER}, {day}", title_justify="left")
+    for heading in ("sent", "commits", *sums, "rows of the day", "distinct ids"):
+        table.add_column(heading, justify="right")
+    table.add_row(*map(str, (sent, len(accounts), *sums.values(), rows, distinct)))
+    screen.print(table)
+    accounted = sums["read"] == sums["written"] + sums["quarantined"] + sums["deduplicated"]
+    return accounted and sums["read"] >= sent and rows == distinct == sent
+
+
+def _rows_of(settings: Settings, day: date) -> tuple[int, int]:
+    """Rows of the day's flights in silver, and how many different events they are."""
+    with sessions.connect(settings.connect_url, f"demo-streams {uuid4()}", [], "demo-streams") as spark:
+        events = spark.read.format("delta").load(SILVER.uri(settings.lake_root))
+        ids = events.where(events["flight_date"] == str(day)).select("event_id")
+        return ids.count(), ids.distinct().count()

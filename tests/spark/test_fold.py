@@ -1,0 +1,85 @@
+"""A day of flights by events and by the monthly file: the same rows, value for value."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from millstream.streams.commits import Committer
+from millstream.streams.delays import FIGURES, aggregate, latest
+from millstream.streams.fold import fold
+from millstream_demo import reference
+from millstream_demo.flight_events import events_of
+from tests.spark.test_stream_commits import TOPIC_ID, records
+from tests.support.chain import Chain, contract_of, month_zip, small_suite
+from tests.support.flights_rows import POSITIVE_DISTANCE
+from tests.support.streaming import DAY, day_messages, rows, stream
+
+MONTH = "2013-01"
+
+
+def by_key(found: list[dict[str, Any]]) -> dict[tuple[Any, ...], dict[str, Any]]:
+    named = {
+        tuple(row[name] for name in ("flight_date", "carrier", "flight", "origin")): row
+        | {"_source_row_id": None}
+        for row in found
+    }
+    assert len(named) == len(found)
+    return named
+
+
+def test_a_day_by_events_equals_the_day_by_its_file(spark: SparkSession, tmp_path: Path) -> None:
+    start = f"{DAY.year},{DAY.month},{DAY.day},".encode()
+    lines = [line.decode().strip() for line in reference.flight_lines() if line.startswith(start)]
+    chain = Chain(spark, tmp_path, contract_of("flights"), small_suite(POSITIVE_DISTANCE))
+    chain.put(f"flights/flights_{MONTH}.csv.zip", month_zip(*lines))
+    assert chain.run("r1", [MONTH])["written"] == len(lines)
+    lake = stream(chain.root)
+    committed = Committer(lake, lambda: TOPIC_ID).commit(records(spark, day_messages()))
+    assert committed.account is not None
+    assert committed.account.quarantined == 0
+
+    events = spark.read.format("delta").load(lake.silver.uri(chain.root))
+    folded = fold(events)
+    assert [row["_malformed"] for row in folded.where("size(_malformed) > 0").collect()] == []
+    batch = spark.read.format("delta").load(f"{chain.root}/silver/flights")
+    columns = batch.columns
+    streamed = by_key([row.asDict() for row in folded.select(*columns).collect()])
+    assert streamed == by_key([row.asDict() for row in batch.collect()])
+
+    assert_delays(spark, chain.root)
+
+
+def assert_delays(spark: SparkSession, root: str) -> None:
+    """The figures, against plain Python over what was sent."""
+    expected: dict[tuple[str, str, datetime], dict[str, int]] = defaultdict(lambda: dict.fromkeys(FIGURES, 0))
+    for event in events_of(DAY):
+        hour = event.event_time.replace(minute=0, second=0, microsecond=0)
+        figures = expected[event.value["origin"], event.value["carrier"], hour]
+        kind = event.value["event_type"]
+        figures[kind] += 1
+        for name, field, late in (
+            ("departed", "dep_delay", "late_departures"),
+            ("arrived", "arr_delay", "late_arrivals"),
+        ):
+            if kind == name and event.value[field] is not None:
+                total = "departure_delay_min" if name == "departed" else "arrival_delay_min"
+                figures[total] += event.value[field]
+                figures[late] += event.value[field] > 15
+    events = spark.read.format("delta").load(f"{root}/silver/flight_events")
+    found = {
+        (row["airport"], row["carrier"], row["hour"].replace(tzinfo=UTC)): {one: row[one] for one in FIGURES}
+        for row in aggregate(events).collect()
+    }
+    assert found == dict(expected)
+    assert len(rows("silver.flight_events", root)) == sum(
+        sum(one[name] for name in ("scheduled", "departed", "arrived", "cancelled")) for one in found.values()
+    )
+    last_day = latest(events).collect()
+    newest = max(event.event_time for event in events_of(DAY))
+    sums = [one for (_, _, hour), one in expected.items() if (newest - hour).total_seconds() < 23 * 3600]
+    assert sum(row["arrived"] for row in last_day) >= sum(one["arrived"] for one in sums)

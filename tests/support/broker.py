@@ -1,0 +1,112 @@
+"""A real Kafka broker on free ports of 127.0.0.1, as the stack starts it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+from filelock import FileLock
+
+from millstream.settings import Settings
+from millstream_stack.services import kafka_broker
+from tests.support.waiting import until
+
+FETCH_TIMEOUT_S = 600.0
+START_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 30.0
+ASK_S = 10.0
+
+# Key, value and headers of a record, with the partition that it goes to.
+Message = tuple[str | None, bytes | None, Sequence[tuple[str, str | bytes]], int]
+
+
+class RunningBroker:
+    """One broker; its topics are there again after `kill` and `start`."""
+
+    def __init__(self, folder: Path) -> None:
+        settings = Settings()
+        # By one of several test processes.
+        with FileLock(settings.root / ".millstream" / "kafka.lock", timeout=FETCH_TIMEOUT_S):
+            jars = kafka_broker.jars(settings)
+        port, controller_port = _free_ports()
+        self._broker = kafka_broker.Broker(folder, jars, Path(os.environ["JAVA_HOME"]), port, controller_port)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.servers = f"127.0.0.1:{port}"
+        # What it is asked for ends with the client.
+        self.admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
+
+    def start(self) -> None:
+        self._broker.prepare()
+        with (self._broker.folder / "broker.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._broker.command, stdout=log, stderr=log, cwd=self._broker.folder
+            )
+        until(self._answers, START_TIMEOUT_S, "the broker")
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, (self._broker.folder / "broker.log").read_text()[-3000:]
+        try:
+            return bool(self.admin.list_topics(timeout=1).brokers)
+        except KafkaException:
+            return False
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is None:
+            return
+        self._process.send_signal(how)
+        try:
+            self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(STOP_TIMEOUT_S)
+        self._process = None
+
+    def create(self, topic: str, partitions: int = 2) -> None:
+        for made in self.admin.create_topics([NewTopic(topic, partitions, 1)]).values():
+            made.result(ASK_S)
+        until(lambda: self._present(topic), ASK_S, f"the topic {topic}")
+
+    def delete(self, topic: str) -> None:
+        for deleted in self.admin.delete_topics([topic]).values():
+            deleted.result(ASK_S)
+        until(lambda: not self._present(topic), ASK_S, f"the end of the topic {topic}")
+
+    def _present(self, topic: str) -> bool:
+        return topic in self.admin.list_topics(timeout=ASK_S).topics
+
+    def send(self, topic: str, messages: Iterable[Message]) -> None:
+        """Returns when the broker has acknowledged every message."""
+        producer = Producer({"bootstrap.servers": self.servers, "enable.idempotence": True})
+        failed: list[object] = []
+        for key, value, headers, partition in messages:
+            producer.produce(
+                topic,
+                value,
+                key,
+                partition,
+                on_delivery=lambda error, _: failed.append(error) if error else None,
+                headers=list(headers),
+            )
+            producer.poll(0)
+        assert producer.flush(ASK_S) == 0
+        assert failed == []
+
+
+def _free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1]), int(other.getsockname()[1])

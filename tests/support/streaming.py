@@ -1,0 +1,126 @@
+"""Streams for tests: a day's events in a real topic, and the stream's own process beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from deltalake import DeltaTable
+
+from millstream.contracts.contract import Contract
+from millstream.engines.conf import spark_conf
+from millstream.quality.suite import Suite
+from millstream.settings import CHECKOUT, Settings
+from millstream.streams.tables import Stream
+from millstream_demo.flight_events import Event, events_of
+from tests.support import jvm
+from tests.support.broker import Message, RunningBroker
+
+DATASET, TOPIC = "flight_events", "flights"
+DAY = date(2013, 1, 15)
+SCRIPT = CHECKOUT / "spark_jobs" / "run_stream.py"
+PARTITIONS = 2
+ENDS_S = 60.0
+
+
+def contract() -> Contract:
+    return Contract.load_file(CHECKOUT / "dags" / "streams" / f"{DATASET}.yaml")
+
+
+def suite() -> Suite:
+    return Suite.from_dict(json.loads((CHECKOUT / "expectations" / f"{DATASET}.json").read_text()))
+
+
+def stream(lake_root: str) -> Stream:
+    return Stream(contract(), suite(), lake_root, "test")
+
+
+def messages(events: Iterable[Event]) -> list[Message]:
+    """Every flight's events in one partition, as a producer that partitions by key sends them."""
+    return [
+        (event.key, json.dumps(event.value).encode(), event.headers, sum(event.key.encode()) % PARTITIONS)
+        for event in events
+    ]
+
+
+def day_messages() -> list[Message]:
+    return messages(events_of(DAY))
+
+
+def event_ids(sent: Iterable[Message]) -> list[str]:
+    return [str(dict(headers)["event_id"]) for _, _, headers, _ in sent]
+
+
+def rows(table: str, lake_root: str) -> list[dict[str, Any]]:
+    """The table's rows, read without Spark."""
+    zone, _, name = table.partition(".")
+    found: list[dict[str, Any]] = DeltaTable(f"{lake_root}/{zone}/{name}").to_pyarrow_table().to_pylist()
+    return found
+
+
+def properties(folder: Path) -> Path:
+    """Spark's properties of a stream, for a Java machine that lives some minutes."""
+    conf = {
+        **spark_conf("submitted"),
+        "spark.master": "local[2]",
+        "spark.driver.extraClassPath": f"{Settings().root}/.millstream/jars/*",
+        "spark.driver.extraJavaOptions": f"{jvm.SHORT_LIVED} -Duser.timezone=UTC",
+        "spark.driver.memory": "1g",
+        # As in tests/spark: what lives for some micro-batches is not worth compiling.
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+        "spark.local.dir": str(folder / "spark"),
+        "spark.sql.warehouse.dir": str(folder / "warehouse"),
+    }
+    path = folder / "stream.conf"
+    path.write_text("".join(f"{name} {value}\n" for name, value in conf.items()))
+    return path
+
+
+class StreamProcess:
+    """The stream as the stack starts it, with a smaller Java machine."""
+
+    def __init__(
+        self, broker: RunningBroker, lake_root: str, folder: Path, *options: str, topic: str = TOPIC
+    ) -> None:
+        self.log = folder / "stream.log"
+        contracts = folder / "contracts"
+        contracts.mkdir(exist_ok=True)
+        written = (CHECKOUT / "dags" / "streams" / f"{DATASET}.yaml").read_text()
+        (contracts / f"{DATASET}.yaml").write_text(written.replace(f"topic: {TOPIC}", f"topic: {topic}"))
+        command = [sys.executable, str(SCRIPT), str(contracts / f"{DATASET}.yaml"), "--lake-root", lake_root]
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen(
+                [*command, "--servers", broker.servers, *options],
+                env={
+                    **os.environ,
+                    "PYSPARK_SUBMIT_ARGS": f"--properties-file {properties(folder)} pyspark-shell",
+                    "SPARK_LOCAL_DIRS": str(folder / "spark"),
+                },
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+
+    def kill(self) -> None:
+        """Python and Java at once, without a word."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(ENDS_S)
+
+    def drain(self) -> int:
+        """As supervisord ends it. The exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.wait()
+
+    def wait(self, timeout_s: float = 5 * ENDS_S) -> int:
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(self.log.read_text()[-4000:]) from None
