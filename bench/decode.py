@@ -27,7 +27,7 @@ from millstream.bronze.decoding import batches
 from millstream.bronze.loads import landed_rows
 from millstream.bronze.parts import Part
 from millstream.contracts.contract import Contract
-from millstream.formats import csv_lines
+from millstream.formats.readers import csv
 from millstream.lake.storage import Storage
 from millstream.landing.manifest import Manifest
 from millstream.landing.run import Landing
@@ -42,7 +42,7 @@ ROWS, RUNS, FILES = 3_000_000, 3, 12
 def from_files(dataset: str, source: dict[str, Any], **more: Any) -> Contract:
     """The contract of `dataset` with other files as its source."""
     real = Contract.load_file(CHECKOUT / "dags" / "datasets" / f"{dataset}.yaml").model_dump(mode="json")
-    kept = {"kind": "files", "connection": "drop", "row_tag": None}
+    kept = {"kind": "files", "connection": "drop"}
     return Contract.from_dict({**real, "source": {**kept, **source}, **more}, origin=dataset)
 
 
@@ -117,7 +117,7 @@ def run(rows: int = ROWS, runs: int = RUNS) -> dict[str, Any]:
         return sum(batch.num_rows for batch in read)
 
     alone_rows, readers = _medians(
-        {"by the column": lambda: alone(csv_lines.rows), "by the row": lambda: alone(csv_lines.records)}, runs
+        {"by the column": lambda: alone(csv.rows), "by the row": lambda: alone(csv.records)}, runs
     )
     return {
         "machine": machine.describe(),

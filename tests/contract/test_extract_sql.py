@@ -304,7 +304,7 @@ def test_hostile_column_name_at_the_source_is_only_a_name(engine, lake):
 
 @pytest.mark.parametrize("field", ["table", "key", "watermark"])
 def test_hostile_name_in_a_contract_is_refused(field):
-    with pytest.raises(ContractError, match=f"planes.yaml: source.sql.{field}: String should match pattern"):
+    with pytest.raises(ContractError, match=f"planes.yaml: source.{field}: String should match pattern"):
         contract(**{field: "planes; DROP TABLE planes"})
 
 

@@ -12,7 +12,7 @@ from fastapi import FastAPI, Response
 
 from millstream.contracts.contract import Contract
 from millstream.errors import ConfigurationError, ContractError, SourceDataError
-from millstream.formats.parquet import UNFIT
+from millstream.formats.readers.parquet import UNFIT
 from millstream.lake.storage import Storage
 from millstream.landing.manifest import Manifest
 from millstream.landing.run import Landing

@@ -7,6 +7,7 @@ from typing import get_args
 
 import pytest
 
+from docs.contract_tables import with_tables
 from millstream.contracts.contract import Drift
 from millstream.publishing.compatibility import WIDENINGS
 from millstream.settings import CHECKOUT
@@ -30,3 +31,8 @@ def test_the_types_that_may_be_widened_are_the_codes() -> None:
         old, *new = re.findall(r"`(\w+)`", part)
         shown |= {(old, wider) for wider in new}
     assert shown == WIDENINGS
+
+
+def test_formats_and_options_are_the_codes() -> None:
+    """`python docs/contract_tables.py` writes them."""
+    assert with_tables(TEXT) == TEXT

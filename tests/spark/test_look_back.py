@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 from pyspark.sql import SparkSession
 
-from millstream.formats.parquet import UNFIT
+from millstream.formats.readers.parquet import UNFIT
 from millstream.lake import history
 from millstream.lake.storage import Storage
 from millstream.landing.run import Landing, in_memory

@@ -11,9 +11,7 @@ from millstream.formats.registry import format_of
 
 def records_of(contract: Contract, stream: IO[bytes], piece: Piece | None = None) -> list[Record | None]:
     """What the platform reads; None for a blank line."""
-    rows = format_of(contract).rows
-    assert rows is not None
-    return each(rows(stream, contract, piece))
+    return each(format_of(contract).rows(stream, contract, piece))
 
 
 def each(rows: Rows) -> list[Record | None]:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from millstream.contracts.contract import Contract
 from millstream.errors import SourceDataError
-from millstream.formats.parquet import UNFIT
+from millstream.formats.readers.parquet import UNFIT
 from millstream.lake.storage import Storage
 from millstream.landing.manifest import read_manifest
 from millstream.landing.run import Landing

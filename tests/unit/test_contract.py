@@ -64,11 +64,11 @@ def test_a_right_contract_loads_with_defaults(tmp_path: Path) -> None:
         ),
         (
             {"source": {"kind": "sql", "connection": "shop", "table": "o; DROP TABLE x", "key": "id"}},
-            ["orders.yaml", "source.sql.table", "should match pattern"],
+            ["orders.yaml", "source.table", "should match pattern"],
         ),
         (
             {"source": {"kind": "files", "connection": "drop", "format": "csv", "path": "../../etc/passwd"}},
-            ["orders.yaml", "source.files", "path must be relative to the connection's folder"],
+            ["orders.yaml", "source", "path must be relative to the connection's folder"],
         ),
         (
             {"source": {"kind": "http", "connection": "api", "endpoint": "/o", "since_param": "offset"}},

@@ -17,7 +17,7 @@ from airflow.sdk import Connection
 from millstream import errors
 from millstream.bronze.decoding import FETCH_AGAIN
 from millstream.errors import REMEDY, QualityGateError, SourceDataError, TransformError, printable
-from millstream.formats.checks import ASK_AGAIN, check_file
+from millstream.landing.checks import ASK_AGAIN, check_file
 from millstream.settings import CHECKOUT
 from millstream.sources.http import ASK_OWNER
 from millstream_airflow.tasks import alerts as notifier

@@ -7,27 +7,38 @@ import gzip
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
 
+import fastavro
 import pytest
+import zstandard
 
-from millstream.contracts.source import FileFormat
 from millstream.errors import SourceDataError
-from millstream.formats.checks import check_file
-from millstream.formats.registry import FORMATS
-from millstream.settings import CHECKOUT
+from millstream.formats.registry import formats, plain_formats
+from millstream.landing.checks import check_file
 from tests.support.decoding import records_of
 from tests.unit.test_decode import contract, zipped
+
+
+def avro_file() -> bytes:
+    stream = io.BytesIO()
+    fields = [{"name": "id", "type": "string"}, {"name": "name", "type": ["null", "string"]}]
+    schema = {"type": "record", "name": "thing", "fields": fields}
+    fastavro.writer(stream, schema, [{"id": "1", "name": "one"}, {"id": "2", "name": None}])
+    return stream.getvalue()
+
 
 PLAIN = {
     "csv": b'id,name\n1,one\n2,"two, and\nmore"\n3\n',
     "jsonl": b'{"id": 1, "name": "one"}\n\n{"id": 2}\n{"id": 3, "name": "three"}\n',
     "xml": b"<things><thing><id>1</id><name>one</name></thing><thing><id>2</id><name/></thing></things>",
+    "json": b'[{"id": 1, "name": "one"}, {"id": 2}, {"id": 3, "name": "three"}]',
+    "avro": avro_file(),
 }
 PACK: dict[str, Callable[[bytes], bytes]] = {
     "": lambda content: content,
     ".gz": lambda content: gzip.compress(content, mtime=0),
     ".bz2": bz2.compress,
+    ".zst": lambda content: zstandard.ZstdCompressor(write_checksum=True).compress(content),
     ".zip": lambda content: zipped(content, "things"),
 }
 PAIRS = [(plain, ending) for plain in PLAIN for ending in PACK]
@@ -38,15 +49,10 @@ def of_format(name: str):
     return contract({"kind": "files", "format": name, "path": f"things.{name}", **more})
 
 
-def test_these_are_the_formats_that_a_contract_may_name() -> None:
-    assert {plain + ending for plain, ending in PAIRS} == set(get_args(FileFormat)) < set(FORMATS)
-
-
-def test_the_page_on_contracts_names_them() -> None:
-    page = (CHECKOUT / "docs" / "contracts.md").read_text()
-    table = page.partition("`source.format`")[2].partition("\n\n")[0]
-    assert {name for name in PLAIN if f"| `{name}` |" in table} == set(PLAIN)
-    assert {ending for ending in PACK if ending and f"`{ending}`" in table} == {*PACK} - {""}
+def test_these_are_the_formats_that_may_be_packed() -> None:
+    assert {plain + ending for plain, ending in PAIRS} == {
+        name for name in formats() if plain_formats()[name.partition(".")[0]].packable
+    }
 
 
 @pytest.mark.parametrize(("plain", "ending"), PAIRS)

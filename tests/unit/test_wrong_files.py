@@ -19,9 +19,9 @@ from millstream.bronze.rows import delivered
 from millstream.contracts.contract import Contract
 from millstream.errors import SourceDataError
 from millstream.formats.archives import unzipped
-from millstream.formats.checks import check_file
 from millstream.formats.record import UnreadableError, is_unicode
 from millstream.lake.storage import Storage
+from millstream.landing.checks import check_file
 from millstream.landing.run import Landing
 from millstream.settings import CHECKOUT
 from millstream.sources.files import FilesExtractor
@@ -88,7 +88,7 @@ WRONG_CSV = [
     (
         ROWS.replace("name", "näme", 1).encode("cp1252"),
         "has a header that is not UTF-8: faa,n\\xe4me,lat,lon,alt,tz,dst,tzone. Is it in another encoding, "
-        "such as Windows-1252? Save it as UTF-8",
+        "such as Windows-1252? Save it as UTF-8, or name its encoding in the contract",
     ),
     (
         CSV_ROWS.replace(b"alt,", b"\x00,", 1),
@@ -105,13 +105,13 @@ WRONG_CSV = [
             f"has {named} between its columns: "
             f"{repr(f'faa{delimiter}name')[1:-1]}{repr(delimiter)[1:-1]}lat{repr(delimiter)[1:-1]}lon"
             f"{repr(delimiter)[1:-1]}alt{repr(delimiter)[1:-1]}tz{repr(delimiter)[1:-1]}dst"
-            f"{repr(delimiter)[1:-1]}tzone. Is that its delimiter? CSV is read with ','",
+            f"{repr(delimiter)[1:-1]}tzone. Is that its delimiter? The contract says ','",
         )
         for delimiter, named in ((";", "';'"), ("\t", "tabs"), ("|", "'|'"))
     ),
     (
         b'"faa";"name";"lat";"lon"\n"EWR";"Newark";1;2\n',
-        'has \';\' between its columns: "faa";"name";"lat";"lon". Is that its delimiter? CSV is read with '
+        'has \';\' between its columns: "faa";"name";"lat";"lon". Is that its delimiter? The contract says '
         "','",
     ),
 ]

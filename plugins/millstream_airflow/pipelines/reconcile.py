@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.sdk import DAG, AssetAlias, get_current_context, task
 
@@ -98,17 +98,16 @@ def report(differences: list[dict[str, Any]]) -> int:
 def against_source(dataset: str) -> list[Difference]:
     """Rows of a dataset's source that should have been read and were not. A source that does not answer is
     only logged, because its ingest fails for that."""
-    from millstream.sources import SqlExtractor
+    from millstream.sources import Counting
     from millstream.upkeep.reconcile import Difference
     from millstream.upkeep.reconcile_source import compare_with_source
     from millstream_airflow.connections import extractor_for
 
     contract = catalog.contract(dataset)
-    if contract.source.kind != "sql" or contract.load != "watermark":
+    if not contract.source.can_count or contract.load != "watermark":
         return []
     try:
-        extractor = extractor_for(contract)
-        assert isinstance(extractor, SqlExtractor)
+        extractor = cast(Counting, extractor_for(contract))
         return compare_with_source(contract, extractor, catalog.lake_root())
     except MillstreamError as error:
         text = f"not compared with its source: {error}"

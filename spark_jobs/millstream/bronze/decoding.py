@@ -40,14 +40,13 @@ def decoded(contract: Contract, lake_root: str, parts: Iterable[Part]) -> Iterat
     Raises: SourceDataError: a file cannot be read; ClusterError: the lake's storage fails.
     """
     storage = Storage(lake_root)
-    rows_of = format_of(contract).rows
-    assert rows_of is not None
+    format_ = format_of(contract)
     for part in parts:
-        if part.piece is not None and format_of(contract).pieces is None:
+        if part.piece is not None and not format_.has_pieces:
             raise SourceDataError(f"{part.path} has pieces, and its format has none. {FETCH_AGAIN}")
         with storage.reading(part.path) as stream:
             try:
-                yield from batches(rows_of(stream, contract, part.piece), contract.column_names, part)
+                yield from batches(format_.rows(stream, contract, part.piece), contract.column_names, part)
             except UnreadableError as error:
                 raise SourceDataError(f"{part.path} {error}. {FETCH_AGAIN}") from error
 
@@ -102,7 +101,7 @@ def _columnar(columns: Columns, schema: pa.Schema, part: Part, first_row: int) -
         pa.repeat(part.partition, columns.rows),
         pa.repeat(part.path, columns.rows),
         pa.array(range(first_row, first_row + columns.rows), pa.int64()),
-        nothing,
+        nothing if columns.errors is None else pa.array(columns.errors, pa.string()),
         nothing,
         nothing if columns.added is None else pa.array(columns.added, pa.string()),
     ]

@@ -52,8 +52,8 @@ def check_landed_columns(lake_root: str, contract: Contract, manifest: Manifest)
         for change in differences:
             same = changes.get((change.kind, change.column))
             changes[change.kind, change.column] = _in_both(same, change) if same else change
-    if contract.source.kind == "sql" and len({tuple(found) for found in by_file.values()}) > 1:
-        # Spark would read all files with the columns of one of them.
+    if contract.source.one_table and len({tuple(found) for found in by_file.values()}) > 1:
+        # Its rows would be of two tables.
         raise SchemaDriftError(
             f"{contract.dataset}: the table's columns changed while run {manifest.run} read it. Nothing was "
             "loaded. What to do: clear the run from plan"

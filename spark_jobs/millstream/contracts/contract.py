@@ -8,23 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from millstream.contracts.documents import read_yaml
 from millstream.contracts.months import MONTH_PATTERN, months
-from millstream.contracts.source import (
-    FilesSource,
-    HttpSource,
-    Identifier,
-    KafkaSource,
-    Source,
-    SqlSource,
-    Strict,
-)
+from millstream.contracts.sources import AnySource, Identifier, Strict
 from millstream.errors import ContractError
+from millstream.formats.record import Layout, alike
 
 USUAL_LOOKBACK = timedelta(days=1)
 ColumnType = Literal["string", "int", "bigint", "double", "boolean", "date", "timestamp"]
@@ -83,18 +77,6 @@ class Drift(Strict):
         return policy
 
 
-class Layout(NamedTuple):
-    """How the columns of one delivery are read.
-
-    delivered: for each column of the contract its name in the delivery, None if it is missing. added: names
-    that the contract does not have. missing: columns that are missing and may not be.
-    """
-
-    delivered: tuple[str | None, ...]
-    added: tuple[str, ...]
-    missing: tuple[str, ...]
-
-
 class Contract(Strict):
     """One dataset: source, columns, key, schedule, and what happens when the source changes."""
 
@@ -103,7 +85,7 @@ class Contract(Strict):
     description: str = Field(min_length=10)
     owner: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
     tags: tuple[str, ...] = ()
-    source: Source
+    source: AnySource
     load: Literal["full", "partition", "watermark"]
     partition: Partition | None = None
     schedule: str | None = Field(default=None, description="Airflow cron preset or expression; null: by hand")
@@ -144,32 +126,17 @@ class Contract(Strict):
             raise ValueError(f"partition.start: is after end_date, {self.end_date}")
         if (self.load == "partition") != (self.partition is not None):
             raise ValueError("load: 'partition' and the section partition go together")
-        if self.load == "partition" and not isinstance(self.source, FilesSource):
+        if self.load == "partition" and not self.source.by_partition:
             raise ValueError(
                 f"load: a source of kind {self.source.kind} is not read by partition; use 'full', or "
                 "'watermark'"
             )
-        if self.load == "watermark" and not self._has_watermark():
+        if self.load == "watermark" and not self.source.has_watermark:
             raise ValueError("load: 'watermark' needs source.watermark (sql) or source.since_param (http)")
-        if self.load == "watermark" and isinstance(self.source, HttpSource) and self.event_time is None:
-            raise ValueError("load: 'watermark' over http needs event_time, what since_param is about")
-        if isinstance(self.source, FilesSource):
-            self._path_fits(self.source)
-        elif not isinstance(self.source, KafkaSource) and self.source.lookback is not None:
-            self._has_use_for_lookback(self.source.lookback)
+        if self.load != "watermark" and self.source.lookback is not None:
+            raise ValueError("source.lookback: only load 'watermark' has one; the others read all anew")
+        self.source.check(self)
         return self
-
-    @model_validator(mode="after")
-    def _headers_are_columns(self) -> Contract:
-        if isinstance(self.source, KafkaSource):
-            unknown = [name for name in self.source.headers if name not in self.column_names]
-            if unknown:
-                raise ValueError(f"source.headers: not among the columns: {', '.join(unknown)}")
-        return self
-
-    def _path_fits(self, source: FilesSource) -> None:
-        if self.partition and "{partition}" not in source.path:
-            raise ValueError("source.path: must contain {partition}, because the dataset is partitioned")
 
     @model_validator(mode="after")
     def _drift_means_something(self) -> Contract:
@@ -185,31 +152,12 @@ class Contract(Strict):
             raise ValueError("drift.new_category: no column has categories")
         return self
 
-    def _has_use_for_lookback(self, lookback: timedelta | int) -> None:
-        if self.load != "watermark":
-            raise ValueError("source.lookback: only load 'watermark' has one; the others read all anew")
-        if isinstance(self.source, HttpSource) and lookback and not isinstance(lookback, timedelta):
-            raise ValueError("source.lookback: since_param is about times: write a duration, for example P1D")
-
     def lookback(self, of_times: bool) -> timedelta | int:
         """How far before the watermark to read again, for rows committed late: the contract's, or by
         default a day for times and nothing for numbers."""
-        given = None if isinstance(self.source, FilesSource | KafkaSource) else self.source.lookback
-        if given is None:
+        if self.source.lookback is None:
             return USUAL_LOOKBACK if of_times else 0
-        return given
-
-    def _has_watermark(self) -> bool:
-        match self.source:
-            case SqlSource():
-                return self.source.watermark is not None
-            case HttpSource():
-                return self.source.since_param is not None
-            case KafkaSource():
-                # Its offsets.
-                return True
-            case _:
-                return False
+        return self.source.lookback
 
     def months_at(self, moment: datetime) -> list[str]:
         """The source's months that have begun at `moment`; none without a partition."""
@@ -222,6 +170,20 @@ class Contract(Strict):
     def column_names(self) -> list[str]:
         return [column.name for column in self.columns]
 
+    @property
+    def text_columns(self) -> frozenset[str]:
+        """The columns whose values are any text."""
+        return frozenset(column.name for column in self.columns if column.type == "string")
+
+    @property
+    def format_name(self) -> str:
+        return self.source.format
+
+    @cached_property
+    def format_options(self) -> Any:
+        """How the source's files are written, beside the format."""
+        return self.source.format_options
+
     def lacks_nothing_without(self, column: Column) -> bool:
         """Whether a delivery may come without `column`, which then is null."""
         return column.nullable and self.drift.removed == "evolve"
@@ -230,9 +192,7 @@ class Contract(Strict):
         """How a delivery with these `columns` is read."""
         names = dict.fromkeys(columns)
         delivered = tuple(column.delivered_as(names) for column in self.columns)
-        known = {*delivered}
-        if isinstance(self.source, SqlSource):
-            known |= {self.source.key, self.source.watermark}
+        known = {*delivered, *self.source.own_columns}
         pairs = zip(self.columns, delivered, strict=True)
         return Layout(
             delivered=delivered,
@@ -289,14 +249,3 @@ def _problem(origin: str, detail: Any) -> str:
     value = detail.get("input")
     shown = "" if isinstance(value, dict | list) or detail["type"] == "missing" else f", found {value!r}"
     return f"  {origin}: {field}: {detail['msg']}{shown}"
-
-
-def alike(names: Iterable[str]) -> str:
-    """Those of `names` that occur twice or differ only in case, which Spark ignores; '' if there are none."""
-    by_letters: dict[str, list[str]] = {}
-    for name in names:
-        by_letters.setdefault(name.lower(), []).append(name)
-    doubled = [group for group in by_letters.values() if len(group) > 1]
-    shown = ", ".join(repr(name) for group in doubled for name in dict.fromkeys(group))
-    by_case = any(len(set(group)) > 1 for group in doubled)
-    return f"{shown} (Spark takes no notice of case)" if by_case else shown

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from millstream.contracts.contract import Column, ColumnType, Contract
-from millstream.contracts.source import KafkaSource
+from millstream.contracts.sources import kafka
 
 _TYPES: dict[ColumnType, dict[str, Any]] = {
     "string": {"type": "string"},
@@ -29,7 +29,7 @@ _TYPES: dict[ColumnType, dict[str, Any]] = {
 def value_schema(contract: Contract) -> dict[str, Any]:
     """JSON Schema (2020-12) of a value of the newest schema version; columns of headers are not in it."""
     source = contract.source
-    assert isinstance(source, KafkaSource)
+    assert isinstance(source, kafka.Source)
     columns = [column for column in contract.columns if column.name not in source.headers]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -1,28 +1,32 @@
-"""Packed files: gzip, bzip2, and a zip file that holds one file."""
+"""Packed files: gzip, bzip2, Zstandard, and a zip file that holds one file."""
 
 from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import IO, cast
 
 from millstream.errors import printable
 from millstream.file_kinds import HEAD_BYTES, kind_of
-from millstream.formats.record import UnreadableError
+from millstream.formats.format import Format
+from millstream.formats.record import Delivered, Piece, Rows, UnreadableError, Wanted
 
 # What operating systems put beside a person's files.
 _SYSTEM_FOLDERS = frozenset({"__MACOSX", "$RECYCLE.BIN", ".Trashes"})
 _SYSTEM_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 _SHOWN = 10
-_BEGINNINGS = {"zip": b"PK", "gzip": b"\x1f\x8b", "bzip2": b"BZh"}
-# An OSError without a number comes from bzip2 and gzip; those of the operating system have it.
+_BEGINNINGS = {"zip": b"PK", "gzip": b"\x1f\x8b", "bzip2": b"BZh", "Zstandard": b"\x28\xb5\x2f\xfd"}
+CHUNK_BYTES = 1 << 20
+# An OSError without a number comes from bzip2, gzip and Zstandard; those of the operating system have it.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError)
 
 
@@ -79,6 +83,32 @@ def bunzipped(stream: IO[bytes], whole: bool = False) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
+def unzstandard(stream: IO[bytes], whole: bool = False) -> Iterator[IO[bytes]]:
+    """The content of a Zstandard file, whose checksums are compared where it has some.
+
+    Arrow reads it: the reader of `zstandard` takes a file that was cut off for a whole one.
+    Raises: UnreadableError: no Zstandard file, or a damaged one.
+    """
+    import pyarrow as pa
+
+    with _readable(stream, "Zstandard"):
+        opened = pa.CompressedInputStream(pa.PythonFile(_Borrowed(stream), "r"), "zstd")
+        yield cast(IO[bytes], io.BufferedReader(opened, CHUNK_BYTES))
+
+
+class _Borrowed:
+    """A stream that its reader must not close: Arrow's does at its own end."""
+
+    closed = False
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.read = stream.read
+
+    def close(self) -> None:
+        pass
+
+
+@contextmanager
 def _readable(stream: IO[bytes], kind: str) -> Iterator[None]:
     """What a damaged file raises, in words; what it may be instead."""
     try:
@@ -107,3 +137,31 @@ def _only_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
 def _is_of_the_system(info: zipfile.ZipInfo) -> bool:
     path = PurePosixPath(info.filename)
     return path.name in _SYSTEM_FILES or not _SYSTEM_FOLDERS.isdisjoint(path.parts[:-1])
+
+
+# Opens what a packed file holds; `whole`: its checksum is compared at the end, or has been at the beginning.
+Unpack = Callable[[IO[bytes], bool], AbstractContextManager[IO[bytes]]]
+PACKINGS: dict[str, Unpack] = {"gz": gunzipped, "bz2": bunzipped, "zst": unzstandard, "zip": unzipped}
+
+
+def packed(unpack: Unpack, inner: Format) -> Format:
+    """`inner` in a packed file, which is read to its end where it has to be whole."""
+
+    def delivered(stream: IO[bytes], contract: Wanted) -> Delivered:
+        with unpack(stream, False) as content:
+            return inner.delivered(content, contract)
+
+    def has_records(stream: IO[bytes], contract: Wanted) -> bool:
+        with unpack(stream, True) as content:
+            some = inner.has_records(content, contract)
+            while content.read(CHUNK_BYTES):
+                pass
+            return some
+
+    def rows(stream: IO[bytes], contract: Wanted, piece: Piece | None) -> Rows:
+        with unpack(stream, False) as content:
+            yield from inner.rows(content, contract, None)
+
+    return replace(
+        inner, delivered=delivered, has_records=has_records, rows=rows, pieces=None, pieces_at_end=None
+    )

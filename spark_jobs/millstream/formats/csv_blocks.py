@@ -1,26 +1,27 @@
 """CSV by the block: blocks of lines with every quote in its place, which most files are made of.
 
 Their records are counted without reading them, and Arrow's reader takes them, many times as fast as Python's
-(`python -m bench.decode`). All others are for `millstream.formats.csv_lines`; what is taken is read alike.
+(`python -m bench.decode`). All others are for `millstream.formats.readers.csv`; what is taken is read alike.
 """
 
 from __future__ import annotations
 
 import codecs
 import csv
-import json
 from collections.abc import Callable
 from typing import NamedTuple
 
-from millstream.contracts.contract import Contract
-from millstream.formats.record import Columns
+from millstream.formats.csv_dialect import Options
+from millstream.formats.record import Columns, Wanted, added_as_json
 from millstream.formats.text_lines import line_ends
 
 # A field beyond it began with a quote that nobody has closed. Python's own limit, 131,072, is for whole
 # processes too.
 LONGEST_FIELD = 1 << 24
 csv.field_size_limit(LONGEST_FIELD)
-COMMA, LF, CR, QUOTE = b',\n\r"'
+LF, CR = b"\n\r"
+# No header has a zero byte.
+BEHIND = "\x00 behind the last delimiter"
 
 
 class Regular(NamedTuple):
@@ -30,19 +31,21 @@ class Regular(NamedTuple):
     records: int
 
 
-def regular(block: bytes) -> Regular | None:
+def regular(block: bytes, dialect: Options) -> Regular | None:
     """The records at the beginning of a block of whole lines, if every quote there is in its place: each that
-    opens a field behind a comma or a line end, each that closes one before them. None if there are none."""
-    if len(block) > LONGEST_FIELD:
+    opens a field behind a delimiter or a line end, each that closes one before them. None if there are none,
+    or an escaped character or a comment is among them."""
+    if len(block) > LONGEST_FIELD or _has_exceptions(block, dialect):
         return None
-    if b'"' not in block:
+    if dialect.quote is None or dialect.quote.encode() not in block:
         return Regular(len(block), line_ends(block))
+    quote, delimiter = ord(dialect.quote), ord(dialect.delimiter)
     if b"\r" in block and block.count(b"\r") != block.count(b"\r\n"):
         return None
     import numpy as np
 
     content = np.frombuffer(block, np.uint8)
-    quotes, ends = np.flatnonzero(content == QUOTE), np.flatnonzero(content == LF)
+    quotes, ends = np.flatnonzero(content == quote), np.flatnonzero(content == LF)
     # Behind an odd number of quotes a line ends within a field.
     ends = ends[np.searchsorted(quotes, ends) % 2 == 0]
     size = len(block)
@@ -55,12 +58,21 @@ def regular(block: bytes) -> Regular | None:
     # that opens.
     framed = np.concatenate(([LF], content[:size], [LF]))
     around = np.concatenate((framed[quotes[::2]], framed[quotes[1::2] + 2]))
-    if not np.isin(around, (COMMA, LF, CR, QUOTE)).all():
+    if not np.isin(around, (delimiter, LF, CR, quote)).all():
         return None
     return Regular(size, len(ends) + (content[size - 1] != LF))
 
 
-def plain_reader(header: list[str], contract: Contract) -> Callable[[bytes, int], Columns | None]:
+def _has_exceptions(block: bytes, dialect: Options) -> bool:
+    if dialect.escape is not None and dialect.escape.encode() in block:
+        return True
+    if dialect.comment is None:
+        return False
+    comment = dialect.comment.encode()
+    return block.startswith(comment) or b"\n" + comment in block or b"\r" + comment in block
+
+
+def plain_reader(header: list[str], contract: Wanted) -> Callable[[bytes, int], Columns | None]:
     """What reads `regular` records, so many, behind `header`.
 
     Its answer is None where one of them may be no row, or no good one.
@@ -68,12 +80,16 @@ def plain_reader(header: list[str], contract: Contract) -> Callable[[bytes, int]
     import pyarrow as pa
     from pyarrow import csv
 
+    dialect: Options = contract.format_options
     layout = contract.layout(header)
     wanted = {*layout.delivered, *layout.added} - {None}
-    parse = csv.ParseOptions(newlines_in_values=True)
+    names = [*header, BEHIND] if dialect.trailing_delimiter else header
+    parse = csv.ParseOptions(
+        delimiter=dialect.delimiter, quote_char=dialect.quote or False, newlines_in_values=True
+    )
     convert = csv.ConvertOptions(
-        column_types=dict.fromkeys(header, pa.string()),
-        include_columns=[name for name in header if name in wanted],
+        column_types=dict.fromkeys(names, pa.string()),
+        include_columns=[name for name in names if name in wanted or name == BEHIND],
         null_values=[],
         strings_can_be_null=False,
         check_utf8=False,
@@ -81,10 +97,10 @@ def plain_reader(header: list[str], contract: Contract) -> Callable[[bytes, int]
 
     def read(block: bytes, records: int) -> Columns | None:
         # A line of white space may be a row of one field.
-        if len(header) == 1 or not _is_plain(block):
+        if len(names) == 1 or not _is_plain(block):
             return None
         # Of one Arrow block, and so in one chunk.
-        options = csv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=header)
+        options = csv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=names)
         try:
             table = csv.read_csv(pa.BufferReader(block), options, parse, convert)
         except pa.ArrowInvalid:
@@ -94,10 +110,12 @@ def plain_reader(header: list[str], contract: Contract) -> Callable[[bytes, int]
             # Empty lines are left out.
             return None
         columns = {name: table[name].combine_chunks() for name in table.column_names}
+        if dialect.trailing_delimiter and any(columns[BEHIND].to_pylist()):
+            return None
         return Columns(
             table.num_rows,
             [None if name is None else columns[name] for name in layout.delivered],
-            _as_json({name: columns[name].to_pylist() for name in layout.added}),
+            added_as_json({name: columns[name].to_pylist() for name in layout.added}),
         )
 
     return read
@@ -115,9 +133,3 @@ def _is_plain(block: bytes) -> bool:
         except UnicodeDecodeError:
             return False
     return True
-
-
-def _as_json(added: dict[str, list[str]]) -> list[str] | None:
-    if not added:
-        return None
-    return [json.dumps(dict(zip(added, row, strict=True))) for row in zip(*added.values(), strict=True)]

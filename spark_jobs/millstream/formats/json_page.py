@@ -1,15 +1,17 @@
-"""One answer of a paginated JSON API: its records, and the total that it states."""
+"""A JSON document: its records and, of an answer of a paginated API, the total that it states."""
 
 from __future__ import annotations
 
 from typing import Any
 
 
-def records_under(page: Any, key: str) -> list[Any] | None:
-    """The list that `page` has under `key`, a name or a path of names (`data.items`).
+def records_under(page: Any, key: str | None) -> list[Any] | None:
+    """The list that `page` has under `key`, a name or a path of names (`data.items`), or that it is itself.
 
     Null is a list without records. None when there is no such list.
     """
+    if key is None:
+        return page if isinstance(page, list) else None
     parent, name = _parent(page, key)
     if not isinstance(parent, dict) or name not in parent:
         return None

@@ -6,17 +6,65 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple, Protocol
 
-from millstream.contracts.contract import Contract, Layout, alike
+from millstream.errors import printable
+from millstream.file_kinds import HEAD_BYTES, kind_of
 
 FIELD_TWICE = "a field comes twice"
 # Far more than people write, far less than Python's parsers can take, which depends on who calls them.
 MOST_NESTED = 200
+# Of what a library says of a file that it cannot read.
+MOST_SAID = 300
+
+
+class Layout(NamedTuple):
+    """How the columns of one delivery are read.
+
+    delivered: for each column of the contract its name in the delivery, None if it is missing. added: names
+    that the contract does not have. missing: columns that are missing and may not be.
+    """
+
+    delivered: tuple[str | None, ...]
+    added: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+class Wanted(Protocol):
+    """What a format is asked for: a contract, as far as it is about files.
+
+    text_columns: names of the columns whose values are any text. format_options: an instance of the format's
+    `options`.
+    """
+
+    @property
+    def column_names(self) -> list[str]: ...
+
+    @property
+    def text_columns(self) -> frozenset[str]: ...
+
+    @property
+    def format_name(self) -> str: ...
+
+    @property
+    def format_options(self) -> Any: ...
+
+    def layout(self, columns: Iterable[str]) -> Layout: ...
 
 
 class UnreadableError(ValueError):
     """A file, as a whole, is not what its format says. The message goes on behind the file's name."""
+
+
+def unreadable(
+    stream: IO[bytes], kind: str, beginnings: tuple[bytes, ...], error: BaseException
+) -> UnreadableError:
+    """What a library said of a file that it could not read, and what that is if it is none of the kind."""
+    stream.seek(0)
+    head = stream.read(HEAD_BYTES)
+    other = "" if head.startswith(beginnings) else f"; it is {kind_of(head)}"
+    reason = printable(" ".join(str(error).split())[:MOST_SAID]) or type(error).__name__
+    return UnreadableError(f"is not a readable {kind}: {reason}{other}")
 
 
 class Record(NamedTuple):
@@ -32,15 +80,16 @@ class Record(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """Many records at once, all of which could be read.
+    """Many records at once.
 
     values: for each column of the contract an Arrow array of strings, None where it is left out. added: as of
-    `Record`, for each row.
+    `Record`, for each row. errors: for each row why it cannot be trusted, None for a good one.
     """
 
     rows: int
     values: list[Any]
     added: list[str] | None
+    errors: list[str | None] | None = None
 
 
 # None stands for a blank line: it is no row, but keeps its number, by which people find the others.
@@ -74,7 +123,7 @@ class Named(NamedTuple):
 Layouts = Callable[[tuple[str, ...]], Named]
 
 
-def layouts(contract: Contract) -> Layouts:
+def layouts(contract: Wanted) -> Layouts:
     """How records are read by their names, each found out once: most records have the same ones."""
 
     @lru_cache(maxsize=1000)
@@ -108,7 +157,7 @@ def named_record(
     return Record(values, added=more)
 
 
-def of_records(contract: Contract, records: Iterable[Any]) -> Delivered:
+def of_records(contract: Wanted, records: Iterable[Any]) -> Delivered:
     """Every name that one of the records has, in the order of their first appearance."""
     layout_of = layouts(contract)
     found: dict[str, None] = {}
@@ -128,6 +177,13 @@ def of_records(contract: Contract, records: Iterable[Any]) -> Delivered:
     return Delivered(list(found), dict(lacking))
 
 
+def added_as_json(added: Mapping[str, Sequence[str | None]]) -> list[str] | None:
+    """The `added` of each row, from the values of each column; None without any."""
+    if not added:
+        return None
+    return [json.dumps(dict(zip(added, row, strict=True))) for row in zip(*added.values(), strict=True)]
+
+
 def is_unicode(row: Sequence[str | None]) -> bool:
     """Whether all texts of the row can be written as UTF-8."""
     joined = "".join(value for value in row if value is not None)
@@ -139,3 +195,14 @@ def is_unicode(row: Sequence[str | None]) -> bool:
 def as_received(text: str) -> str:
     """`text` with its bytes that were not UTF-8 as \\xeb, and nothing else changed."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def alike(names: Iterable[str]) -> str:
+    """Those of `names` that occur twice or differ only in case, which Spark ignores; '' if there are none."""
+    by_letters: dict[str, list[str]] = {}
+    for name in names:
+        by_letters.setdefault(name.lower(), []).append(name)
+    doubled = [group for group in by_letters.values() if len(group) > 1]
+    shown = ", ".join(repr(name) for group in doubled for name in dict.fromkeys(group))
+    by_case = any(len(set(group)) > 1 for group in doubled)
+    return f"{shown} (Spark takes no notice of case)" if by_case else shown

@@ -21,7 +21,7 @@ from typing import BinaryIO, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from millstream.contracts.months import Month
-from millstream.contracts.source import Identifier
+from millstream.contracts.sources import Identifier
 from millstream.errors import SourceDataError
 from millstream.formats.record import Piece
 from millstream.lake.storage import PART_NAME, File, Storage
@@ -90,7 +90,7 @@ class LandedFile(BaseModel):
                 raise ValueError(
                     f"pieces that leave out bytes or rows, or have them twice: {piece}, {following}"
                 )
-        if pieces and (min(pieces[0]) < 1 or pieces[0].first_row != 1):
+        if pieces and (pieces[0].offset < 0 or pieces[0].length < 1 or pieces[0].first_row != 1):
             raise ValueError(f"not the first piece of a file: {pieces[0]}")
         return pieces
 

@@ -14,10 +14,18 @@ CHUNK_BYTES = 1 << 20
 
 # Says, from the bytes that pass by, in which pieces they can be read.
 Split = Callable[[IO[bytes]], tuple[Piece, ...]]
+# Raises when received bytes are no good; says, of those that have a directory, in which pieces they can be
+# read.
+Check = Callable[[BinaryIO], tuple[Piece, ...]]
 
 
 def in_one_piece(stream: IO[bytes]) -> tuple[Piece, ...]:
     """The `Split` of what can only be read as a whole."""
+    return ()
+
+
+def unchecked(stream: BinaryIO) -> tuple[Piece, ...]:
+    """The `Check` of what an extractor has made itself."""
     return ()
 
 

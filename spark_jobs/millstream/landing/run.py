@@ -26,7 +26,7 @@ from millstream.landing.manifest import (
     run_key,
     safe_name,
 )
-from millstream.landing.receiving import Received, Split, in_one_piece
+from millstream.landing.receiving import Check, Received, Split, in_one_piece, unchecked
 from millstream.landing.watermarks import highest
 
 # The note of when a run began to fetch.
@@ -35,7 +35,6 @@ BEGAN = "began"
 TICK = timedelta(milliseconds=1)
 
 Opener = Callable[[], BinaryIO]
-Check = Callable[[BinaryIO], None]
 
 
 class Landing:
@@ -59,7 +58,7 @@ class Landing:
         source: str,
         name: str,
         read: Opener,
-        check: Check = lambda stream: None,
+        check: Check = unchecked,
         *,
         split: Split = in_one_piece,
         partition: str | None = None,
@@ -201,7 +200,7 @@ class Landing:
                 pieces = split(cast(BinaryIO, received))
                 received.drain()
             with new.reading() as whole:
-                check(whole)
+                pieces = check(whole) or pieces
             path = f"{folder}/{received.sha256[:NAME_DIGITS]}-{safe_name(name)}"
             # The name holds the checksum: what is there has the same bytes, or was damaged and is healed.
             new.publish(path)

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from millstream.contracts.contract import Column, Contract
-from millstream.formats import json_records
+from millstream.formats import json_values
 from millstream.lake import history
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
@@ -125,15 +125,15 @@ class SeenRecords:
 
     def _each(self, file: LandedFile) -> Iterator[tuple[int, Row]]:
         now = datetime.now(UTC)
-        records = json_records.values_of(self._landing.bytes_of(file), self._records_key)
+        records = json_values.values_of(self._landing.bytes_of(file), self._records_key)
         for number, record in enumerate(records, start=1):
             # Numbers as they were written: two texts may be one double.
-            digest = _digest(json_records.as_written(_without_nulls(record)))
+            digest = _digest(json_values.as_written(_without_nulls(record)))
             yield number, Row(self._key_of(record), digest, _is_undated(self._time_of(record), now))
 
     def _key_of(self, record: Any) -> Hashable:
         key = [_value(record, column) for column in self._keys] if isinstance(record, dict) else record
-        return json_records.as_written(key)
+        return json_values.as_written(key)
 
     def _time_of(self, record: Any) -> datetime | None:
         text = _value(record, self._event_time) if isinstance(record, dict) else None

@@ -13,7 +13,7 @@ from sqlalchemy import Column, ColumnElement, String, Table, case, cast, types
 
 from millstream.contracts.contract import ColumnType
 from millstream.errors import SourceDataError
-from millstream.formats.parquet import UNFIT
+from millstream.formats.readers.parquet import UNFIT
 from millstream.sources.ordering import is_no_number, not_held
 
 LARGEST_PRECISION = 38

@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from millstream.contracts.contract import Contract
 from millstream.contracts.months import Month, is_month
-from millstream.contracts.source import FilesSource
+from millstream.contracts.sources.files import Source as FilesSource
 from millstream.errors import REMEDY, ConfigurationError, SourceDataError, SourceUnavailableError
-from millstream.formats.checks import check_file, splitter
+from millstream.landing.checks import check_file, splitter
 from millstream.landing.manifest import LandedFile
 from millstream.landing.run import Landing
 
@@ -113,7 +113,7 @@ class FilesExtractor:
             source=file.path,
             name=path.name,
             read=lambda: cast(BinaryIO, _WholeFile(path, where)),
-            check=check_file(self._contract, where),
+            check=check_file(self._contract, where, self._piece_bytes),
             split=splitter(self._contract, where, self._piece_bytes),
             partition=file.partition,
             modified=modified,
@@ -249,3 +249,6 @@ def _missing(files: Sequence[str]) -> SourceDataError:
         f"{', '.join(files)}: not there. Nothing was landed. What to do: put the file there, or ask for "
         "partitions the source has delivered, then clear the task"
     )
+
+
+EXTRACTOR, SLICE = FilesExtractor, FileSlice

@@ -17,9 +17,9 @@ import httpx
 from pydantic import BaseModel, ConfigDict
 
 from millstream.contracts.contract import Column, Contract
-from millstream.contracts.source import HttpSource
+from millstream.contracts.sources.http import Source as HttpSource
 from millstream.errors import ConfigurationError, SourceDataError, SourceUnavailableError
-from millstream.formats import json_records
+from millstream.formats import json_values
 from millstream.formats.json_page import records_under, stated_total
 from millstream.landing.manifest import LandedFile
 from millstream.landing.run import Landing, in_memory
@@ -186,7 +186,7 @@ class _Walk:
             watermark=self._latest(records, where),
         )
         # Of the records alone: what stands beside them may differ each time, as the moment of the answer.
-        content = hashlib.sha256(json_records.as_written(records).encode(errors="surrogatepass")).hexdigest()
+        content = hashlib.sha256(json_values.as_written(records).encode(errors="surrogatepass")).hexdigest()
         return _Page(records=len(records), total=total, miscounts=miscounts, content=content, file=file)
 
     def _url(self, offset: int) -> str:
@@ -221,7 +221,7 @@ class _Walk:
             # 204, No Content.
             return {self._source.records_key: None}
         try:
-            return json_records.page(body, self._source.records_key)
+            return json_values.page(body, self._source.records_key)
         except ValueError as error:
             raise SourceDataError(f"{where}: not JSON: {error}. {ASK_OWNER}") from error
 
@@ -297,3 +297,6 @@ def _as_utc(value: Any) -> datetime | None:
     except (TypeError, ValueError):
         return None
     return read if read.tzinfo else read.replace(tzinfo=UTC)
+
+
+EXTRACTOR, SLICE = HttpExtractor, HttpSlice

@@ -244,3 +244,6 @@ def _watermark_bounds(order: Order, piece: SqlSlice) -> list[ColumnElement[bool]
     if piece.until is not None:
         bounds.append(or_(order.expression <= order.bound(piece.until), order.has_no_place))
     return bounds
+
+
+EXTRACTOR, SLICE = SqlExtractor, SqlSlice

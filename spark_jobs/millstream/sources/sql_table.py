@@ -32,9 +32,10 @@ from sqlalchemy.exc import (
 )
 
 from millstream.contracts import drift
-from millstream.contracts.contract import Contract, alike
-from millstream.contracts.source import SqlSource
+from millstream.contracts.contract import Contract
+from millstream.contracts.sources.sql import Source as SqlSource
 from millstream.errors import ConfigurationError, SchemaDriftError, SourceDataError, SourceUnavailableError
+from millstream.formats.record import alike
 from millstream.sources.arrow_types import change_of_type, landed_columns
 from millstream.sources.ordering import Order, prepare_sqlite
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from millstream.bronze.decoding import LINEAGE
 from millstream.contracts.contract import Contract
-from millstream.contracts.source import KafkaSource
-from millstream.formats.json_records import value_record
+from millstream.contracts.sources import kafka
+from millstream.formats.readers.jsonl import value_record
 from millstream.formats.record import FIELD_TWICE, Layouts, Record, layouts
 from millstream.lake.tables import WHOLE
 
@@ -64,7 +64,7 @@ def record_of(
     `headers` are maps of `key` and `value`; those that the contract does not name are left out.
     """
     source = contract.source
-    assert isinstance(source, KafkaSource)
+    assert isinstance(source, kafka.Source)
     raw = "" if value is None else value.decode("utf-8", "backslashreplace")
     beside: dict[str, str] = {}
     for header in headers:

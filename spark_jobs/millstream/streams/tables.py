@@ -17,7 +17,7 @@ from pyspark.sql.types import (
 )
 
 from millstream.contracts.contract import Contract
-from millstream.contracts.source import KafkaSource
+from millstream.contracts.sources import kafka
 from millstream.lake import checks, history
 from millstream.lake.accounts import Account
 from millstream.lake.delta import TableDefinition
@@ -53,8 +53,8 @@ class Stream:
     code_version: str
 
     @property
-    def source(self) -> KafkaSource:
-        assert isinstance(self.contract.source, KafkaSource)
+    def source(self) -> kafka.Source:
+        assert isinstance(self.contract.source, kafka.Source)
         return self.contract.source
 
     @property

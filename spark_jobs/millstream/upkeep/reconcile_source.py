@@ -22,7 +22,7 @@ from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.landing.manifest import Manifest
 from millstream.landing.seen import standing_manifests
-from millstream.sources import SqlExtractor
+from millstream.sources import Counting
 from millstream.sources.sql import SourceCounts
 from millstream.upkeep.reconcile import Difference
 
@@ -30,7 +30,7 @@ RANGES = 32
 KEY, WATERMARK = "key", "watermark"
 
 
-def compare_with_source(contract: Contract, extractor: SqlExtractor, lake_root: str) -> list[Difference]:
+def compare_with_source(contract: Contract, extractor: Counting, lake_root: str) -> list[Difference]:
     """Ranges of the key in which the source has more rows than have been read.
 
     None for tables that are not loaded by watermark: their next run reads everything.

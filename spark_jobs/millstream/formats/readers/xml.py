@@ -13,10 +13,11 @@ from typing import IO, TYPE_CHECKING
 from xml.etree.ElementTree import ParseError
 from xml.parsers import expat
 
-from millstream.contracts.contract import Contract
-from millstream.contracts.source import FilesSource
+from pydantic import Field
+
 from millstream.errors import printable
 from millstream.file_kinds import HEAD_BYTES, recognised, recognised_markup
+from millstream.formats import format as of_format
 from millstream.formats.format import Format
 from millstream.formats.record import (
     FIELD_TWICE,
@@ -24,7 +25,9 @@ from millstream.formats.record import (
     Delivered,
     Piece,
     Record,
+    Rows,
     UnreadableError,
+    Wanted,
     layouts,
     named_record,
     of_records,
@@ -36,7 +39,13 @@ if TYPE_CHECKING:
 SHOWN = 5
 
 
-def delivered(stream: IO[bytes], contract: Contract) -> Delivered:
+class Options(of_format.Options):
+    """Of an XML file."""
+
+    row_tag: str = Field(min_length=1, description="the element that is one row")
+
+
+def delivered(stream: IO[bytes], contract: Wanted) -> Delivered:
     """Every name that one of the rows has. Raises: as `has_records`."""
     found = of_records(contract, (dict(_fields(row)) for row in _rows(stream, _row_tag(contract))))
     if not found.names:
@@ -45,7 +54,7 @@ def delivered(stream: IO[bytes], contract: Contract) -> Delivered:
     return found
 
 
-def records(stream: IO[bytes], contract: Contract, piece: Piece | None = None) -> Iterator[Record]:
+def rows(stream: IO[bytes], contract: Wanted, piece: Piece | None = None) -> Rows:
     """The rows in file order."""
     layout_of = layouts(contract)
     for row in _rows(stream, _row_tag(contract)):
@@ -56,7 +65,7 @@ def records(stream: IO[bytes], contract: Contract, piece: Piece | None = None) -
             yield Record(None, FIELD_TWICE, _xml_text(row))
 
 
-def has_records(stream: IO[bytes], contract: Contract) -> bool:
+def has_records(stream: IO[bytes], contract: Wanted) -> bool:
     """Whether there is a row; none is what a root without content has. Reads to the end.
 
     Raises: UnreadableError: not XML, or something is there, and no row.
@@ -87,13 +96,12 @@ def has_records(stream: IO[bytes], contract: Contract) -> bool:
     raise UnreadableError(f"has no element <{row_tag}>, but {others}. Is row_tag right in the contract?")
 
 
-FORMAT = Format(delivered, has_records, records)
+FORMAT = Format("the elements named by `row_tag`", delivered, has_records, rows, options=Options)
 
 
-def _row_tag(contract: Contract) -> str:
-    assert isinstance(contract.source, FilesSource)
-    assert contract.source.row_tag is not None
-    return contract.source.row_tag
+def _row_tag(contract: Wanted) -> str:
+    options: Options = contract.format_options
+    return options.row_tag
 
 
 class _Seen:

@@ -1,0 +1,53 @@
+"""Files in a folder, at any place that a connection leads to."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from millstream.contracts import sources
+from millstream.formats.registry import format_named
+
+if TYPE_CHECKING:
+    from millstream.contracts.contract import Contract
+
+
+class Source(sources.Source):
+    """Files below a connection's folder; `{partition}` in `path` is replaced by the partition, for example
+    2013-01.
+
+    What its format can be told besides stands beside these fields.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    by_partition: ClassVar[bool] = True
+
+    kind: Literal["files"]
+    path: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _format_is_known(self) -> Source:
+        format_named(self.format)
+        self.format_options  # noqa: B018 (it raises)
+        return self
+
+    @model_validator(mode="after")
+    def _path_lies_in_the_folder(self) -> Source:
+        if "*" in self.path:
+            raise ValueError(
+                "path names one file, or one for each {partition}: `*` stands for nothing. Name the file, or "
+                "ask the source to deliver one for each month"
+            )
+        if self.path.startswith("/") or ".." in PurePosixPath(self.path).parts:
+            raise ValueError("path must be relative to the connection's folder")
+        return self
+
+    @property
+    def format_options(self) -> Any:
+        return format_named(self.format).options.model_validate(self.model_extra or {})
+
+    def check(self, contract: Contract) -> None:
+        if contract.partition and "{partition}" not in self.path:
+            raise ValueError("source.path: must contain {partition}, because the dataset is partitioned")
