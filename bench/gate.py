@@ -14,7 +14,6 @@ publishing does, is timed beside it. All agree on every rule. Runs alternate, af
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 import zipfile
@@ -29,14 +28,15 @@ from pyspark.sql import functions as F
 
 from bench import machine
 from bench.spark_counts import Measured, measure
+from millstream import transforms
 from millstream.bronze.typed import typed
 from millstream.contracts.contract import Contract
 from millstream.lake.staging import read_staged, write_staged
 from millstream.quality.gate import publishable, run_gate
 from millstream.quality.predicates import REASONS, split
 from millstream.quality.suite import Suite
+from millstream.quality.suites import suite_in
 from millstream.settings import CHECKOUT, Settings
-from millstream.transforms import flights
 from millstream_demo.reference import reference_file
 from millstream_stack.services.spark_server import spark_properties
 
@@ -68,13 +68,13 @@ CHECKS = {
     21: ("cancelled", "cancelled IS NOT NULL"),
     22: ("tailnum IS NULL", ALL),
     23: ("tailnum NOT RLIKE '^N[0-9A-Z]{{1,5}}$'", "tailnum IS NOT NULL"),
-    24: ("NOT _ref_plane", "_ref_plane IS NOT NULL"),
+    24: ("NOT _ref_tailnum", "_ref_tailnum IS NOT NULL"),
     25: ("NOT _ref_dest", "_ref_dest IS NOT NULL"),
     26: ("NOT _ref_origin", "_ref_origin IS NOT NULL"),
-    27: ("NOT _ref_airline", "_ref_airline IS NOT NULL"),
-    28: ("_ref_plane IS NULL", ALL),
+    27: ("NOT _ref_carrier", "_ref_carrier IS NOT NULL"),
+    28: ("_ref_tailnum IS NULL", ALL),
     29: ("_ref_dest IS NULL", ALL),
-    30: ("_ref_airline IS NULL", ALL),
+    30: ("_ref_carrier IS NULL", ALL),
 }
 KEY_RULE = 1
 BY_HAND = """
@@ -110,7 +110,7 @@ class Bench:
         dates = self.staged.agg(F.min("flight_date"), F.max("flight_date"), F.countDistinct("flight_date"))
         first, last, days = dates.collect()[0]
         parameters = {"first_date": str(first), "last_date": str(last), "days": days}
-        self.suite_data = json.loads((CHECKOUT / "expectations" / "flights.json").read_text(encoding="utf-8"))
+        self.suite_data = suite_in(CHECKOUT, "flights")
         self.suite = Suite.from_dict(self.suite_data, parameters)
         judged_here = {KEY_RULE, *CHECKS}
         assert judged_here == {rule.index for rule in self.suite.rules if rule.level == "row"}, "other rules"
@@ -209,7 +209,8 @@ def _flights(spark: SparkSession, scratch: Path, rows: int) -> DataFrame:
             "_added": F.lit(None).cast("string"),
         }
     )
-    once = flights.transform(typed(source, contract)).cache()
+    table = transforms.table_of(contract.dataset, contract)
+    once = table.rows(typed(source, contract)).cache()
     copies = max(1, round(rows / once.count()))
     later = spark.range(copies, numPartitions=2).select(F.col("id").cast("int").alias("_years"))
     staged = once.crossJoin(later)
@@ -224,8 +225,8 @@ def _flights(spark: SparkSession, scratch: Path, rows: int) -> DataFrame:
             "dep_delay_min": F.when(impossible, F.lit(BROKEN_DELAY_MIN)).otherwise(F.col("dep_delay_min")),
         }
     ).withColumn("month", F.date_format("flight_date", "yyyy-MM"))
-    for flag, (own, table, other) in flights.REFERENCES.items():
-        path = f"file://{reference_file(table.removeprefix('silver.') + '.csv')}"
+    for flag, (own, place, other) in table.references.items():
+        path = f"file://{reference_file(place.removeprefix('silver.') + '.csv')}"
         known = spark.read.option("header", True).csv(path).select(F.col(other).alias("_known")).distinct()
         staged = (
             staged.join(F.broadcast(known), F.col(own) == F.col("_known"), "left")

@@ -24,7 +24,7 @@ from bench.handwritten import AIRPORTS, FLIGHTS, PLANES, WEATHER, session
 from bench.ingest import REFERENCES
 from bench.ingest_platform import made
 from bench.sides import Steps, files_below
-from millstream.transforms import flights
+from millstream.transforms import table_of
 from millstream.transforms.arrival_delay_features import features
 
 SILVER = {
@@ -97,11 +97,11 @@ class Script:
     def silver(self) -> None:
         self.table("bronze_flights").createOrReplaceTempView("flights")
         rows = self.spark.sql(FLIGHTS.format(row_id="concat_ws('#', _source_file, _source_row)"))
-        self.write("flights", rows.dropDuplicates(list(flights.KEY)), "month")
+        self.write("flights", rows.dropDuplicates(list(table_of("flights").key)), "month")
 
     def silver_checks(self) -> None:
         rows = self.table("flights")
-        for flag, (own, table, other) in flights.REFERENCES.items():
+        for flag, (own, table, other) in table_of("flights").references.items():
             known = self.table(table.removeprefix("silver.")).select(F.col(other).alias("_known"))
             rows = (
                 rows.join(F.broadcast(known), F.col(own) == F.col("_known"), "left")

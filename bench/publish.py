@@ -20,9 +20,9 @@ from typing import Any
 
 from bench.gate import ROWS, RUNS, Bench, by_default, compared, table_of
 from bench.spark_counts import Measured, measure
+from millstream import transforms
 from millstream.jobs import publish, quality_gate
 from millstream.lake.tables import TableRef
-from millstream.transforms import flights
 
 TITLE = "Publish"
 TABLE = TableRef.parse("silver.flights")
@@ -77,7 +77,7 @@ class Published(Bench):
 
     def plain(self, name: str = "plain") -> None:
         good = self.staged.where("NOT _duplicate AND coalesce(dep_delay_min BETWEEN -120 AND 2880, true)")
-        rows = good.select(*flights.SCHEMA.fieldNames(), "_source_row_id")
+        rows = good.select(*transforms.table_of("flights").schema.fieldNames(), "_source_row_id")
         rows.write.format("delta").partitionBy("month").mode("overwrite").save(f"{self.root}/{name}")
 
     def compare(self, runs: int) -> dict[str, list[Measured]]:

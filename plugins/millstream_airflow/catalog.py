@@ -10,10 +10,9 @@ from typing import Any
 from airflow.sdk import Asset
 
 from millstream.contracts.contract import Contract
-from millstream.contracts.documents import read_json
 from millstream.engines.conf import spark_conf
-from millstream.errors import ContractError
 from millstream.features import feature_table, feature_tables
+from millstream.marts import Mart, load_mart, marts
 from millstream.models import model_spec, models
 from millstream.settings import Settings
 
@@ -25,15 +24,15 @@ def contract(dataset: str) -> Contract:
 
 def suite(name: str) -> dict[str, Any]:
     """The expectation suite of table `name`, in Great Expectations' JSON. Raises ContractError."""
-    path = Settings().root / "expectations" / f"{name}.json"
-    try:
-        loaded: dict[str, Any] = read_json(path)
-    except OSError as error:
-        raise ContractError(
-            f"{path.name}: table {name} has no suite in expectations/: without one nothing is published; "
-            f"for a dataset, `make expectations DATASET={name}` proposes one"
-        ) from error
-    return loaded
+    # DAG files import this module, and need no Spark to be parsed.
+    from millstream.quality.suites import suite_in
+
+    return suite_in(Settings().root, name)
+
+
+def mart(name: str) -> Mart:
+    """The mart `name`. Raises ConfigurationError when there is none, ContractError when it is wrong."""
+    return load_mart(Settings().root, name)
 
 
 def datasets() -> list[str]:
@@ -42,11 +41,13 @@ def datasets() -> list[str]:
 
 
 def published_tables() -> list[str]:
-    """Every table that a DAG publishes: of each dataset, each feature table, and each model's predictions."""
+    """Every table that a DAG publishes: of each dataset, feature table and mart, and each model's
+    predictions."""
     return [
         *(f"silver.{dataset}" for dataset in datasets()),
         *(str(feature_table(name).table) for name in feature_tables()),
         *(model_spec(name).predictions_table for name in models()),
+        *(f"gold.{name}" for name in marts(Settings().root)),
     ]
 
 

@@ -30,7 +30,7 @@ def at_next(cron: str) -> CronTriggerTimetable:
 
 def of_contract(contract: Contract) -> SourceTimetable | None:
     """The timetable of a dataset's ingest, limited to the dates of its contract; None without a schedule."""
-    if contract.schedule is None:
+    if contract.schedule is None or contract.start_date is None:
         return None
     return SourceTimetable(contract.schedule, contract.start_date, contract.end_date)
 

@@ -25,6 +25,7 @@ from millstream.errors import (
     TransformError,
     without_stack,
 )
+from millstream.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -65,15 +66,29 @@ def declaration(job: str, args: Mapping[str, Any]) -> Declaration | None:
             return _transform(args["contract"]["dataset"])
         case "build_features" | "export_text" | "stage_text":
             return _transform(args["table"].partition(".")[2])
+        case "build_mart":
+            return Declaration(f"marts/{args['mart']['name']}.sql", ContractError)
         case "quality_gate":
-            return Declaration(f"expectations/{args['suite'].get('name', '')}.json", ContractError)
+            name = args["suite"].get("name", "")
+            return _first(f"expectations/{name}.json", _contract(name), error=ContractError)
         case "fit_candidate" | "score_model":
             return Declaration(f"spark_jobs/millstream/models/{args['model']}.py", ContractError)
     return None
 
 
 def _transform(name: str) -> Declaration:
-    return Declaration(f"spark_jobs/millstream/transforms/{name}.py", TransformError)
+    return _first(f"spark_jobs/millstream/transforms/{name}.py", _contract(name), error=TransformError)
+
+
+def _contract(name: str) -> str:
+    return f"dags/datasets/{name}.yaml"
+
+
+def _first(path: str, contract: str, error: type[PermanentError]) -> Declaration:
+    """The file at `path`, or where a dataset does without it its `contract`."""
+    root = Settings().root
+    chosen = contract if (root / contract).is_file() and not (root / path).is_file() else path
+    return Declaration(chosen, error)
 
 
 @contextmanager

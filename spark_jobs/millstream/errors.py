@@ -49,7 +49,7 @@ class UnsupportedExpectationError(ContractError):
 
 
 class TransformError(PermanentError):
-    """A transform, or one of its CHECKS, does not fit the rows: nothing was published."""
+    """A transform, or one of a table's checks, does not fit the rows: nothing was published."""
 
     remedy = "correct the transform, then clear the task"
 

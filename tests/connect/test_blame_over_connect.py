@@ -10,16 +10,16 @@ import pytest
 from millstream.engines import sessions
 from millstream.errors import TransformError
 from millstream.settings import Settings
-from millstream.transforms import planes as module
-from tests.connect.test_drift_over_connect import ROWS, SOURCE
-from tests.support.chain import Chain, contract_of, small_suite
+from millstream.transforms import flights as module
+from tests.support.chain import Chain, contract_of, month_zip, small_suite
+from tests.support.flights_rows import UA1545
 
-PATH = "spark_jobs/millstream/transforms/planes.py"
+PATH = "spark_jobs/millstream/transforms/flights.py"
 WRONG = (
     ("whole(rows).withColumn('gate', F.col('gaet'))", "UNRESOLVED_COLUMN"),
-    ("whole(rows).withColumn('engines', (F.col('engines') / 0).cast('int'))", "DIVIDE_BY_ZERO"),
+    ("whole(rows).withColumn('flight', (F.col('flight') / 0).cast('int'))", "DIVIDE_BY_ZERO"),
     (
-        "whole(rows).withColumn('engine', F.udf(lambda text: text.nope)('engine'))",
+        "whole(rows).withColumn('carrier', F.udf(lambda text: text.nope)('carrier'))",
         "AttributeError: 'str' object",
     ),
 )
@@ -28,11 +28,11 @@ WRONG = (
 def test_what_is_declared_wrong_is_told_in_one_line(
     server: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    contract = contract_of("planes", source=SOURCE, load="full")
+    contract = contract_of("flights")
     with sessions.connect(server.connect_url, "blame/1", [], tag="blame") as spark:
         chain = Chain(spark, tmp_path, contract, small_suite())
-        chain.put("planes.csv", ROWS)
-        chain.land("r1", [])
+        chain.put("flights/flights_2013-01.csv.zip", month_zip(UA1545))
+        chain.land("r1", ["2013-01"])
         for expression, why in WRONG:
             scope: dict[str, Any] = {**vars(module), "whole": module.transform}
             # As if it stood in the module's own file, in line 1002.
@@ -47,9 +47,9 @@ def test_what_is_declared_wrong_is_told_in_one_line(
             assert why in told
             assert told.endswith("What to do: correct it there, then clear the task")
             assert "\n" not in told
-        monkeypatch.setattr(module, "CHECKS", {"wrong": "seets > 0"})
+        chain.contract = contract.model_copy(update={"checks": {"wrong": "seets > 0"}})
         with pytest.raises(
-            TransformError, match=r"planes\.py: the CHECK wrong \(seets > 0\) cannot be read: "
+            TransformError, match=r"flights\.yaml: the CHECK wrong \(seets > 0\) cannot be read: "
         ) as lost:
             chain.transform("r1", "etl")
     assert "`seets`" in str(lost.value)

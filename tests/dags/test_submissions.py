@@ -135,7 +135,7 @@ def with_params(task: SparkJobOperator, value: Any) -> Any:
 def shown(found: dict[str, Any]) -> str:
     """As in the golden file: contract and suite by their names, this checkout as `<checkout>`."""
     arguments = dict(found["arguments"])
-    for name, key in (("contract", "dataset"), ("suite", "name")):
+    for name, key in (("contract", "dataset"), ("suite", "name"), ("mart", "name")):
         if name in arguments:
             arguments[name] = f"<{arguments[name][key]}>"
     text = json.dumps({**found, "arguments": arguments}, indent=2, sort_keys=True) + "\n"

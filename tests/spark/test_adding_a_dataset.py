@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,41 +9,43 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from pyspark.sql import SparkSession
 
-from millstream import transforms
 from millstream.bronze.rows import delivered
 from millstream.contracts import drift
 from millstream.contracts.contract import Contract
 from millstream.lake.tables import TableRef
+from millstream.marts import load_mart
 from millstream.quality.suite import Suite
+from millstream.quality.suites import suite_in
 from millstream.settings import CHECKOUT
+from millstream.transforms import table_of
 from tests.support.chain import Chain
 from tests.support.documents import files_shown
+from tests.support.marts import Marts
 
 PAGE = CHECKOUT / "docs" / "adding-a-dataset.md"
 DROP = ".millstream/demo/drop/"
 SOURCE = f"{DROP}runways/runways.csv"
 CONTRACT = "dags/datasets/runways.yaml"
-TRANSFORM = "spark_jobs/millstream/transforms/runways.py"
 SUITE = "expectations/runways.json"
 DAG = "dags/ingest_runways.py"
+MARTS_PAGE = CHECKOUT / "docs" / "marts.md"
+MART = "marts/runways_by_airport.sql"
 
 
 @pytest.fixture
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with the page's files, in which contracts, suites and transforms are looked for."""
-    for path, content in files_shown(PAGE).items():
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the page's files, in which contracts and suites are looked for."""
+    for path, content in (files_shown(PAGE) | files_shown(MARTS_PAGE)).items():
         target = tmp_path / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(content, encoding="utf-8")
     monkeypatch.setenv("MILLSTREAM_ROOT", str(tmp_path))
-    monkeypatch.setattr(transforms, "__path__", [*transforms.__path__, str((tmp_path / TRANSFORM).parent)])
-    yield tmp_path
-    sys.modules.pop("millstream.transforms.runways", None)
+    return tmp_path
 
 
 @pytest.fixture
 def runways(spark: SparkSession, checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Chain:
-    suite = json.loads((checkout / SUITE).read_text())
+    suite = suite_in(checkout, "runways")
     contract = Contract.load_file(checkout / CONTRACT)
     chain = Chain(spark, tmp_path_factory.mktemp("runways"), contract, suite)
     chain.put(SOURCE.removeprefix(DROP), (checkout / SOURCE).read_bytes())
@@ -56,25 +55,27 @@ def runways(spark: SparkSession, checkout: Path, tmp_path_factory: pytest.TempPa
 
 
 def test_the_page_shows_every_file() -> None:
-    assert set(files_shown(PAGE)) == {SOURCE, CONTRACT, TRANSFORM, SUITE, DAG}
+    assert set(files_shown(PAGE)) == {SOURCE, CONTRACT, SUITE, DAG}
+    assert set(files_shown(MARTS_PAGE)) == {MART, "dags/mart_runways_by_airport.py"}
 
 
 def test_airflow_loads_the_dag(checkout: Path) -> None:
     bag = DagBag(str(checkout / "dags"))
     assert bag.import_errors == {}
     dag = bag.dags["ingest_runways"]
+    assert bag.dags["mart_runways_by_airport"].description.startswith("How many runways an airport has")
     chain = ["plan", "extract", "land", "load_bronze", "transform", "quality_gate", "publish"]
     assert {task.task_id for task in dag.tasks} == set(chain)
     assert dag.description == "Runways of New York's three airports."
 
 
-def test_source_contract_suite_and_transform_fit(checkout: Path) -> None:
+def test_source_contract_and_suite_fit(checkout: Path) -> None:
     contract = Contract.load_file(checkout / CONTRACT)
     with (checkout / SOURCE).open("rb") as stream:
         assert drift.of_columns(contract, delivered(contract, stream, SOURCE).names) == []
-    transform = transforms.transform_of("runways")
-    staged = {*transform.SCHEMA.fieldNames(), *transform.REFERENCES}
-    suite = Suite.from_dict(json.loads((checkout / SUITE).read_text()))
+    table = table_of("runways")
+    staged = {*table.schema.fieldNames(), *table.references}
+    suite = Suite.from_dict(suite_in(checkout, "runways"))
     assert suite.name == "runways"
     assert {column for rule in suite.rules for column in rule.columns} <= staged
 
@@ -110,6 +111,15 @@ def test_the_chain_ends_as_the_page_says(runways: Chain) -> None:
     again = runways.run("third")
     assert not again["changed"]
     assert again["version"] == corrected["version"]
+
+
+@pytest.mark.spark
+def test_the_mart_of_its_page_reads_the_table(runways: Chain, checkout: Path) -> None:
+    runways.run("first")
+    mart = load_mart(checkout, "runways_by_airport")
+    marts = Marts(runways)
+    assert marts.run("mart", mart)["written"] == 3
+    assert marts.rows(mart) == {("EWR", 3, 11000), ("JFK", 4, 14511), ("LGA", 1, 7002)}
 
 
 def test_the_page_tells_the_counts_that_were_found() -> None:

@@ -29,7 +29,7 @@ from millstream.quality.parameters import run_parameters
 from millstream.quality.suite import Suite
 from millstream.settings import CHECKOUT
 from millstream.sources.sql import SqlExtractor
-from millstream.transforms import transform_of
+from millstream.transforms import table_of
 from millstream_demo import docstrings, register
 from millstream_demo.reference import flight_lines, rows
 from millstream_demo.weather_api import weather_records
@@ -293,7 +293,7 @@ def test_a_broken_row_costs_itself(spark: SparkSession, tmp_path: Path, dataset:
     ]
     assert wrong == []
     assert len(kept) == delivery.flaws
-    published = hashes(chain.rows(), transform_of(dataset).SCHEMA)
+    published = hashes(chain.rows(), table_of(dataset).schema)
     more = [case.name for case in broken if case.reasons == ()]
     assert (published - clean).total() == len(more), more
     assert (clean - published).total() == delivery.flaws + result["deduplicated"]
@@ -304,9 +304,9 @@ def clean_rows(chain: Chain, delivery: Delivery, good: list[Any]) -> Counter[int
     """What the good records make alone."""
     delivery.land(chain, "clean", good)
     manifest = read_manifest(Storage(chain.root), chain.contract.dataset, "clean")
-    transform = transform_of(chain.contract.dataset)
+    table = table_of(chain.contract.dataset, chain.contract)
     landed = landed_rows(chain.spark, chain.contract, chain.root, manifest)
-    return hashes(transform.transform(typed(landed, chain.contract)), transform.SCHEMA)
+    return hashes(table.rows(typed(landed, chain.contract)), table.schema)
 
 
 def hashes(frame: DataFrame, schema: StructType) -> Counter[int]:

@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from millstream.bronze.typed import typed
-from millstream.transforms import flights
+from millstream.transforms import table_of
 from millstream_demo import reference
 from tests.support.chain import FLIGHTS_HEADER, contract_of
 
@@ -23,7 +23,7 @@ def transformed(spark: SparkSession, lines: list[dict[str, str]]) -> DataFrame:
         [(*(line[name] for name in names), "flights.csv", str(number)) for number, line in enumerate(lines)],
         ", ".join(f"`{name}` string" for name in (*names, "_source_file", "_source_row")),
     ).withColumns({name: F.lit(None).cast("string") for name in ("_record_error", "_record", "_added")})
-    return flights.transform(typed(raw, contract_of("flights")))
+    return table_of("flights").rows(typed(raw, contract_of("flights")))
 
 
 def hour_by_row(found: DataFrame) -> dict[int, str | None]:

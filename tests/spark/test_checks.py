@@ -8,11 +8,10 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
 
 from millstream.errors import PermanentError, TransformError
 from millstream.lake import checks, history
-from millstream.transforms import column, planes
+from millstream.transforms import column
 from millstream.transforms import flights as module
 from tests.spark.test_look_back import Register
 from tests.support.chain import Chain, contract_of, month_zip, small_suite
@@ -24,6 +23,10 @@ pytestmark = pytest.mark.spark
 IN_THE_AIR = {"in_the_air": "air_time_min > 0 -- not for the cancelled"}
 LONG = {"long": "distance_mi >= 500"}
 FAR = {**IN_THE_AIR, "far": "distance_mi  >  '1' + 99 /* less is\nnear */ -- in miles"}
+
+
+def declare(chain: Chain, wanted: dict[str, str]) -> None:
+    chain.contract = chain.contract.model_copy(update={"checks": wanted})
 
 
 def flights_in(spark: SparkSession, folder: Path) -> Chain:
@@ -43,9 +46,8 @@ def chain(spark: SparkSession, tmp_path: Path) -> Chain:
 def january(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Chain:
     """Published while flights had to be in the air for some time; the cancelled one has a null there."""
     chain = flights_in(spark, tmp_path_factory.mktemp("january"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "CHECKS", IN_THE_AIR)
-        assert chain.run("r1", ["2013-01"])["written"] == 4
+    declare(chain, IN_THE_AIR)
+    assert chain.run("r1", ["2013-01"])["written"] == 4
     return chain
 
 
@@ -54,10 +56,8 @@ def constraints(chain: Chain) -> set[str]:
     return {name.removeprefix(checks.PROPERTY) for name in properties if name.startswith(checks.PROPERTY)}
 
 
-def test_what_breaks_a_check_is_told_with_a_row_and_makes_no_table(
-    chain: Chain, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "CHECKS", LONG)
+def test_what_breaks_a_check_is_told_with_a_row_and_makes_no_table(chain: Chain) -> None:
+    declare(chain, LONG)
     with pytest.raises(TransformError) as failure:
         chain.run("r1", ["2013-01"])
     told = str(failure.value)
@@ -66,7 +66,7 @@ def test_what_breaks_a_check_is_told_with_a_row_and_makes_no_table(
     )
     assert "flights_2013-01.csv.zip#4: flight_date=2013-01-01, carrier=EV, flight=4308" in told
     assert (
-        "distance_mi=416.0. Nothing was published. What to do: correct the check in transforms/flights"
+        "distance_mi=416.0. Nothing was published. What to do: correct the check in dags/datasets/flights"
         in told
     )
     assert "\n" not in told
@@ -75,12 +75,12 @@ def test_what_breaks_a_check_is_told_with_a_row_and_makes_no_table(
 
 
 def test_rows_that_stay_are_looked_at_before_anything_changes(
-    january: Chain, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    january: Chain, spark: SparkSession, tmp_path: Path
 ) -> None:
     chain = january.copied(spark, tmp_path)
     before = chain.version()
     assert constraints(chain) == {"in_the_air"}
-    monkeypatch.setattr(module, "CHECKS", LONG)
+    declare(chain, LONG)
     with pytest.raises(
         TransformError, match=r"silver.flights, published already: 1 rows break the CHECK long"
     ):
@@ -89,10 +89,10 @@ def test_rows_that_stay_are_looked_at_before_anything_changes(
 
 
 def test_changed_checks_come_with_the_next_publish(
-    january: Chain, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    january: Chain, spark: SparkSession, tmp_path: Path
 ) -> None:
     chain = january.copied(spark, tmp_path)
-    monkeypatch.setattr(module, "CHECKS", FAR)
+    declare(chain, FAR)
     result = chain.run("r2", ["2013-02"])
     assert result["changed"]
     assert constraints(chain) == {"in_the_air", "far"}
@@ -110,11 +110,11 @@ def test_changed_checks_come_with_the_next_publish(
 
 
 def test_changed_checks_come_without_new_rows_too(
-    january: Chain, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    january: Chain, spark: SparkSession, tmp_path: Path
 ) -> None:
     chain = january.copied(spark, tmp_path)
     before = chain.version()
-    monkeypatch.setattr(module, "CHECKS", {"far": FAR["far"]})
+    declare(chain, {"far": FAR["far"]})
     assert not chain.run("r2", ["2013-01"])["changed"]
     assert constraints(chain) == {"far"}
     assert history.read(chain.table, chain.root).unchanged_since(before)
@@ -126,21 +126,21 @@ def test_a_column_comes_together_with_a_check_on_it(
     chain = january.copied(spark, tmp_path)
     whole = module.transform
     gate = column("gate", "int", "Gate of departure")
-    monkeypatch.setattr(module, "SCHEMA", StructType([*module.SCHEMA.fields, gate]))
+    monkeypatch.setattr(module, "SCHEMA", (*module.SCHEMA, gate))
     monkeypatch.setattr(module, "transform", lambda rows: whole(rows).withColumn("gate", F.lit(7)))
     # The rows that stay have no gate.
-    monkeypatch.setattr(module, "CHECKS", {"has_a_gate": "gate IS NOT NULL"})
+    declare(chain, {"has_a_gate": "gate IS NOT NULL"})
     with pytest.raises(TransformError, match=r"published already: 4 rows break the CHECK has_a_gate"):
         chain.run("r2", ["2013-02"])
     assert "gate" not in chain.rows().columns
-    monkeypatch.setattr(module, "CHECKS", {"gate_is_a_number": "gate > 0"})
+    declare(chain, {"gate_is_a_number": "gate > 0"})
     assert chain.run("r3", ["2013-02"])["changed"]
     assert constraints(chain) == {"gate_is_a_number"}
     assert {(row.month, row.gate) for row in chain.rows().collect()} == {("2013-01", None), ("2013-02", 7)}
 
 
 def test_an_increment_without_news_brings_a_column_and_a_check_on_it(
-    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spark: SparkSession, tmp_path: Path
 ) -> None:
     chain = Chain(spark, tmp_path, contract_of("planes"), small_suite(NEW))
     register = Register(chain, tmp_path)
@@ -150,13 +150,9 @@ def test_an_increment_without_news_brings_a_column_and_a_check_on_it(
     # The same values once more, seen at a later time.
     register.write("UPDATE planes SET updated_at = '2013-01-02 05:00:00'")
     assert register.land("r2") == ["N1"]
-    whole = planes.transform
-    wings = column("wings", "int", "Wings")
-    monkeypatch.setattr(planes, "SCHEMA", StructType([*planes.SCHEMA.fields, wings]))
-    monkeypatch.setattr(
-        planes, "transform", lambda rows: whole(rows).withColumn("wings", F.lit(None).cast("int"))
-    )
-    monkeypatch.setattr(planes, "CHECKS", {"two_wings": "wings = 2"})
+    columns = [*chain.contract.model_dump(mode="json")["columns"], {"name": "wings", "type": "int"}]
+    more = {"columns": columns, "drift": {"removed": "evolve"}, "checks": {"two_wings": "wings = 2"}}
+    chain.contract = contract_of("planes", **more)
     assert not register.publish("r2")["changed"]
     assert constraints(chain) == {"two_wings"}
     assert [row.wings for row in chain.rows().collect()] == [None]
@@ -172,12 +168,12 @@ def test_an_increment_without_news_brings_a_column_and_a_check_on_it(
     ],
 )
 def test_a_check_that_cannot_be_read_fails_before_anything_is_staged(
-    chain: Chain, monkeypatch: pytest.MonkeyPatch, check: str, why: str
+    chain: Chain, check: str, why: str
 ) -> None:
-    monkeypatch.setattr(module, "CHECKS", {"wrong": check})
+    declare(chain, {"wrong": check})
     chain.land("r1", ["2013-01"])
     with pytest.raises(
-        TransformError, match=rf"^transforms/flights.py: the CHECK wrong \(.*\) {why}"
+        TransformError, match=rf"^dags/datasets/flights.yaml: the CHECK wrong \(.*\) {why}"
     ) as failure:
         chain.transform("r1", "etl")
     assert "\n" not in str(failure.value)

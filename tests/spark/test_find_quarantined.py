@@ -11,7 +11,7 @@ from pyspark.sql.types import StringType, StructType
 
 from millstream.jobs import find_quarantined
 from millstream.publishing import quarantine
-from millstream.transforms import planes
+from millstream.transforms import table_of
 from tests.support.chain import Chain, contract_of, small_suite
 
 pytestmark = pytest.mark.spark
@@ -30,7 +30,7 @@ def chain(spark: SparkSession, tmp_path: Path) -> Chain:
         [MALFORMED.format("y")],
         [MALFORMED.format("z")],
     ]
-    columns = StructType([*planes.SCHEMA.fields]).add("_source_row_id", StringType())
+    columns = StructType([*table_of("planes").schema.fields]).add("_source_row_id", StringType())
     schema = quarantine.definition(chain.table, columns).schema
     rows: list[dict[str, Any]] = [
         {

@@ -22,7 +22,8 @@ from millstream.lake.delta import TableDefinition, create_table
 from millstream.lake.log_store import LOG_STORE_CONF
 from millstream.lake.tables import TableRef
 from millstream.publishing.counts import row_hash
-from millstream.transforms import transform_of
+from millstream.transforms import flights as flights_module
+from millstream.transforms import table_of
 from tests.support.chain import Chain, contract_of, month_zip, small_suite, suite_of
 from tests.support.flights_rows import AA1141, B6725, EV4308, FEBRUARY, UA1545
 
@@ -81,14 +82,14 @@ def test_a_landed_file_that_was_damaged_is_told_in_one_line_and_the_healed_one_i
 
 def test_a_table_that_was_only_created_counts_as_not_published(flights: Chain, spark: SparkSession) -> None:
     planes = TableRef.parse("silver.planes")
-    create_table(spark, planes.uri(flights.root), TableDefinition(transform_of("planes").SCHEMA, "Planes"))
+    create_table(spark, planes.uri(flights.root), TableDefinition(table_of("planes").schema, "Planes"))
     assert history.version(planes, flights.root) == 0
     assert history.read(planes, flights.root).published_version is None
     flights.land("r1", ["2013-01"])
     staged = flights.stage("r1")
     assert "silver.planes" not in staged["inputs"]
     found = spark.read.format("delta").load(staged["staged_uri"])
-    assert found.where("_ref_plane IS NULL").count() == staged["rows"] > 0
+    assert found.where("_ref_tailnum IS NULL").count() == staged["rows"] > 0
 
     # The shipped rules about other tables: every row breaks some, and that says nothing of the rows.
     rules = [one for one in suite_of("flights")["expectations"] if "_ref_" in str(one["kwargs"])]
@@ -228,9 +229,8 @@ def times(rows: DataFrame, each: str) -> DataFrame:
 def test_a_transform_that_does_not_hand_on_each_row_once_stops_the_run(
     flights: Chain, monkeypatch: pytest.MonkeyPatch, each: str, made: int
 ) -> None:
-    module = transform_of("flights")
-    whole = module.transform
-    monkeypatch.setattr(module, "transform", lambda rows: times(whole(rows), each))
+    whole = flights_module.transform
+    monkeypatch.setattr(flights_module, "transform", lambda rows: times(whole(rows), each))
     flights.land("r1", ["2013-01"])
     with pytest.raises(ConservationError, match=rf"4 rows came in and {made} went out"):
         flights.stage("r1")
@@ -239,7 +239,7 @@ def test_a_transform_that_does_not_hand_on_each_row_once_stops_the_run(
 def test_references_tell_found_missing_and_not_yet_known(flights: Chain, spark: SparkSession) -> None:
     flights.land("r1", ["2013-01"])
     unknown = spark.read.format("delta").load(flights.stage("r1")["staged_uri"])
-    assert unknown.where("_ref_plane IS NOT NULL").count() == 0
+    assert unknown.where("_ref_tailnum IS NOT NULL").count() == 0
 
     account = Account(
         table="silver.planes", run="p1", partitions={}, verdict={}, suite_version="1", code_version="test"
@@ -248,7 +248,7 @@ def test_references_tell_found_missing_and_not_yet_known(flights: Chain, spark: 
     known.option("userMetadata", account.model_dump_json()).save(f"{flights.root}/silver/planes")
     staged = flights.stage("r1")
     found = spark.read.format("delta").load(staged["staged_uri"]).collect()
-    assert {row["flight"]: row["_ref_plane"] for row in found} == {
+    assert {row["flight"]: row["_ref_tailnum"] for row in found} == {
         1545: True,
         1141: False,
         725: False,

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from millstream.bronze.typed import typed
 from millstream.models import model_spec
 from millstream.transforms import arrival_delay_features as target
-from millstream.transforms import transform_of
+from millstream.transforms import table_of
 from millstream_demo import reference
 from tests.support.chain import contract_of
 
@@ -74,8 +74,8 @@ def _silver(spark: SparkSession, dataset: str) -> DataFrame:
         [(*row.values(), dataset, str(number)) for number, row in enumerate(lines)],
         ", ".join(f"`{name}` string" for name in (*contract.column_names, "_source_file", "_source_row")),
     ).withColumns({name: F.lit(None).cast("string") for name in ("_record_error", "_record", "_added")})
-    module = transform_of(dataset)
-    return module.transform(typed(raw, contract)).dropDuplicates(list(module.KEY))
+    table = table_of(dataset, contract)
+    return table.rows(typed(raw, contract)).dropDuplicates(list(table.key))
 
 
 def _reference_rows(dataset: str) -> list[dict[str, str]]:

@@ -16,7 +16,7 @@ from millstream.lake import delta, history
 from millstream.lake.delta import Transaction, replace
 from millstream.lake.tables import DECISIONS
 from millstream.publishing import write
-from millstream.transforms import transform_of
+from millstream.transforms import flights as flights_module
 from tests.support.chain import Chain, month_zip
 from tests.support.flights_rows import AA1141, B6725, EV4308, FEBRUARY, UA1545
 
@@ -52,7 +52,7 @@ def test_one_run_of_two_months_leaves_what_two_runs_leave(
     published: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where the key does not hold the month, and both have it."""
-    monkeypatch.setattr(transform_of("flights"), "KEY", ("carrier", "flight"))
+    monkeypatch.setattr(flights_module, "KEY", ("carrier", "flight"))
     again = UA1545.replace("2013,1,1,", "2013,2,1,").replace("2013-01-01", "2013-02-01")
     published.put("flights/flights_2013-02.csv.zip", month_zip(again, again, FEBRUARY))
 

@@ -43,7 +43,7 @@ LOW = {
 }
 KNOWN_PLANE = {
     "type": "expect_column_values_to_be_in_set",
-    "kwargs": {"column": "_ref_plane", "value_set": [True], "mostly": 0.1},
+    "kwargs": {"column": "_ref_tailnum", "value_set": [True], "mostly": 0.1},
     "severity": "critical",
     "meta": {},
 }
@@ -108,7 +108,7 @@ def test_a_search_tells_what_is_there_and_changes_nothing(flights: Chain) -> Non
     found = flights.find("q1")
     assert found["rows"] == 3
     assert [(group["partition"], group["rows"], group["reason"]) for group in found["groups"]] == [
-        ("2013-01", 1, "_ref_plane in set [True]"),
+        ("2013-01", 1, "_ref_tailnum in set [True]"),
         ("2013-01", 1, "distance_mi values to be between [1, ]"),
         ("2013-01", 1, "record: 4 fields where the header has 19"),
     ]
@@ -223,12 +223,12 @@ def test_an_accepted_row_that_breaks_a_later_rule_is_kept_back_again(flights: Ch
 
 
 def test_a_withdrawn_decision_leaves_the_row_to_the_rules(flights: Chain) -> None:
-    flights.decide("q1", "drop", reason="_ref_plane")
+    flights.decide("q1", "drop", reason="_ref_tailnum")
     flights.decide("q2", "accept", reason="distance_mi")
     assert counts(flights.replay("q2")[0]) == (5, 3, 1, 0, 1, 1)
     found = flights.find("q3", action="withdraw")
     assert [(group["rows"], group["reason"]) for group in found["groups"]] == [
-        (1, "_ref_plane in set [True]"),
+        (1, "_ref_tailnum in set [True]"),
         (1, "distance_mi values to be between [1, ]"),
     ]
     assert found["pieces"] == [{"source_run": "r1", "partitions": ["2013-01"]}]
@@ -239,7 +239,7 @@ def test_a_withdrawn_decision_leaves_the_row_to_the_rules(flights: Chain) -> Non
     assert published(flights) == {1545, 725, 1117}
     assert kept(flights) == {None, 1141}
     left = flights.find("q4", action="withdraw")
-    assert [group["reason"] for group in left["groups"]] == ["_ref_plane in set [True]"]
+    assert [group["reason"] for group in left["groups"]] == ["_ref_tailnum in set [True]"]
     assert flights.rows(DECISIONS).count() == 3
 
 

@@ -18,7 +18,7 @@ from millstream.errors import ConfigurationError
 from millstream.lake.staging import SOURCE_ROW_ID
 from millstream.ml.mlflow_api import MlflowApi
 from millstream.settings import CHECKOUT, Settings
-from millstream.transforms import transform_of
+from millstream.transforms import table_of
 from millstream_stack.commands.plan import Touch, plan_of, show_plan
 from millstream_stack.credentials import load_or_create
 from tests.support import ledger_tables
@@ -30,7 +30,7 @@ FEATURES = "gold.arrival_delay_features"
 
 def columns_of(table: str) -> pa.Schema:
     """As publishing by the present code would make them."""
-    made = to_arrow_schema(transform_of(table.partition(".")[2]).SCHEMA, timezone="UTC")
+    made = to_arrow_schema(table_of(table.partition(".")[2]).schema, timezone="UTC")
     fields = [field.with_nullable(True) for field in made if field.name != SOURCE_ROW_ID]
     return pa.schema([*fields, pa.field(SOURCE_ROW_ID, pa.string())])
 
@@ -88,7 +88,7 @@ def test_an_ingest_of_months(settings: Settings, lake: str) -> None:
         "2013-02": 4,
         "2013-03": None,
     }
-    assert plan.suites == ["expectations/flights.json"]
+    assert plan.suites == ["dags/datasets/flights.yaml", "expectations/flights.json"]
     assert [(one.table, one.changes) for one in plan.contracts] == [("silver.flights", ())]
     assert not plan.refused
 

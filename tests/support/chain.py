@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from millstream.lake.accounts import Account
 from millstream.lake.storage import Storage
 from millstream.lake.tables import DECISIONS, TableRef
 from millstream.landing.run import Landing
+from millstream.quality.suites import suite_in
 from millstream.settings import CHECKOUT
 from millstream.sources.files import FilesExtractor
 
@@ -37,8 +37,7 @@ def contract_of(dataset: str, **changes: Any) -> Contract:
 
 def suite_of(table: str) -> dict[str, Any]:
     """The suite that the DAGs use."""
-    loaded: dict[str, Any] = json.loads((CHECKOUT / "expectations" / f"{table}.json").read_text())
-    return loaded
+    return suite_in(CHECKOUT, table)
 
 
 def small_suite(*expectations: dict[str, Any]) -> dict[str, Any]:

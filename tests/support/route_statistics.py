@@ -11,8 +11,8 @@ from pyspark.sql import functions as F
 from millstream import jobs
 from millstream.bronze.typed import typed
 from millstream.lake.tables import TableRef
-from millstream.transforms import flights as flights_table
 from millstream.transforms import route_delay_statistics as statistics_table
+from millstream.transforms import table_of
 from millstream_demo import reference
 from tests.support.chain import contract_of, suite_of
 
@@ -32,8 +32,8 @@ def silver_flights(spark: SparkSession, folder: Path, months: tuple[int, ...]) -
             **{"_source_file": F.lit(source.name), "_source_row": F.lit("1")},
         }
     )
-    silver = flights_table.transform(typed(raw, contract_of("flights")))
-    return silver.select(*(field.name for field in flights_table.SCHEMA), "_source_row_id")
+    table = table_of("flights")
+    return table.rows(typed(raw, contract_of("flights"))).select(*table.schema.names, "_source_row_id")
 
 
 def by_spark(flights: DataFrame) -> DataFrame:

@@ -19,6 +19,7 @@ LAYERS = (
     "contracts",
     "lake",
     "transforms",
+    "marts",
     "landing",
     "sources",
     "bronze",

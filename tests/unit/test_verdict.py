@@ -8,9 +8,9 @@ import pytest
 
 from millstream.quality.references import absent, not_checked
 from millstream.quality.verdict import RuleVerdict, Verdict
-from millstream.transforms import transform_of
+from millstream.transforms import table_of
 
-FLIGHTS = transform_of("flights").REFERENCES
+FLIGHTS = table_of("flights").references
 
 
 def rule(**changes: Any) -> RuleVerdict:
@@ -71,7 +71,8 @@ def test_each_rule_says_in_words_what_follows(told: RuleVerdict, word: str) -> N
 
 def test_what_was_not_there_is_said_with_what_to_run_first() -> None:
     assert absent(FLIGHTS, {"silver.airports": 3, "silver.airlines": 1, "bronze.flights": 0}) == {
-        "_ref_plane": "silver.planes has not been published yet: run ingest_planes first, then this run again"
+        "_ref_tailnum": "silver.planes has not been published yet: run ingest_planes first, then this run "
+        "again"
     }
     assert absent(FLIGHTS, {"silver.airports": 3, "silver.airlines": 1, "silver.planes": 0}) == {}
 
@@ -85,7 +86,7 @@ def test_a_rule_about_a_table_that_is_not_there_is_not_broken_by_all_rows() -> N
     # A rule that considers no row keeps to every allowance; it has not been checked either.
     idle = not_checked(rule(action="ok", success=True, broken=0, considered=0), ("_ref_dest",), why)
     assert idle.word == "not checked"
-    assert not_checked(rule(), ("_ref_plane",), why) == rule()
+    assert not_checked(rule(), ("_ref_tailnum",), why) == rule()
 
 
 def test_a_critical_rule_about_it_still_keeps_the_rows_back_and_says_why() -> None:

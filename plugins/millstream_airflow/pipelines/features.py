@@ -102,7 +102,8 @@ def _by_mapreduce(table: str, job: str, versions: Any) -> StagingOperator:
 
 
 @task(doc_md="Present versions of the inputs; skips the run when there is nothing to do.")
-def changed_inputs(table: str, inputs: list[str]) -> dict[str, int]:
+def changed_inputs(table: str, inputs: list[str], code_version: str | None = None) -> dict[str, int]:
+    """`code_version` is that of what makes the table's rows, by default of the checkout."""
     from millstream.lake import history
 
     root = catalog.lake_root()
@@ -116,7 +117,7 @@ def changed_inputs(table: str, inputs: list[str]) -> dict[str, int]:
     latest = max((entry for entry, _ in published), key=lambda entry: entry.version or 0, default=None)
     made = (
         latest is not None
-        and latest.code_version == catalog.code_version()
+        and latest.code_version == (code_version or catalog.code_version())
         and all(
             input_history.unchanged_since(latest.inputs.get(name)) for name, input_history in read.items()
         )

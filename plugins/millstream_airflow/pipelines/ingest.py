@@ -5,6 +5,7 @@ plan -> extract (mapped) -> land -> load_bronze -> transform -> quality_gate -> 
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from pydantic import ValidationError
 
 from millstream.contracts.contract import Contract
+from millstream.contracts.unsaid import unsaid
 from millstream.errors import ConfigurationError
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
@@ -29,6 +31,8 @@ from millstream_airflow.tasks.spark_job import SparkJobOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+log = logging.getLogger(__name__)
+
 DOC = """
 ### {dataset}
 
@@ -40,7 +44,8 @@ DOC = """
 |---|---|---|---|
 {columns}
 
-Contract: `dags/datasets/{dataset}.yaml`, version {version}. Suite: `expectations/{dataset}.json`.
+Contract: `dags/datasets/{dataset}.yaml`, version {version}. More rules: `expectations/{dataset}.json`.
+{unsaid}
 Broken rows go to `silver.{dataset}_quarantine` with their reasons; nothing is published without a verdict.
 """
 
@@ -50,7 +55,7 @@ def ingest_dag(dataset: str) -> DAG:
     contract = catalog.contract(dataset)
     with DAG(
         dag_id=f"ingest_{dataset}",
-        description=contract.description,
+        description=contract.description or f"Ingest {dataset}",
         doc_md=_doc(contract),
         schedule=of_contract(contract),
         catchup=False,
@@ -110,6 +115,8 @@ def plan(dataset: str) -> list[dict[str, Any]]:
 
     contract = catalog.contract(dataset)
     require_compatible(contract, catalog.lake_root())
+    for one in unsaid(contract):
+        log.warning("dags/datasets/%s.yaml does not say: %s", dataset, one)
     context = get_current_context()
     _landing(dataset, context).begin()
     pieces = extractor_for(contract).plan(months_of_run(contract, context), _watermark(contract, context))
@@ -201,7 +208,7 @@ def _params(contract: Contract) -> dict[str, Param]:
 
 def _doc(contract: Contract) -> str:
     columns = "\n".join(
-        f"| {column.name} | {column.type} | {column.unit or ''} | {column.description} |"
+        f"| {column.table_name} | {column.type} | {column.unit or ''} | {column.description} |"
         for column in contract.columns
     )
     return DOC.format(
@@ -215,4 +222,5 @@ def _doc(contract: Contract) -> str:
         owner=contract.owner,
         columns=columns,
         version=contract.version,
+        unsaid="".join(f"\n**Not said:** {one}.\n" for one in unsaid(contract)),
     )

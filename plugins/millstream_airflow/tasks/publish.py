@@ -39,6 +39,20 @@ class StagingOperator(SparkJobOperator):
         return {**super().execute(context), "code_version": catalog.code_version()}
 
 
+class MartOperator(StagingOperator):
+    """Stage a mart's rows; the version of the code that made them is that of its SQL."""
+
+    def __init__(self, *, mart: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.mart = mart
+
+    def job_arguments(self, context: Context) -> dict[str, Any]:
+        return {**super().job_arguments(context), "mart": catalog.mart(self.mart).model_dump(mode="json")}
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        return {**super().execute(context), "code_version": catalog.mart(self.mart).version}
+
+
 class GateOperator(SparkJobOperator):
     """Judge a staged table; the Data Docs page is linked also when the gate fails."""
 
@@ -129,7 +143,7 @@ def publish_staged(
             "docs_root": str(Settings().home / "data_docs"),
             **(judged_as or {}),
         },
-        doc_md=f"Judges the staged rows by `expectations/{suite}.json`. Fails closed.",
+        doc_md=f"Judges the staged rows by `expectations/{suite}.json` and the contract. Fails closed.",
     )
     publish = PublishOperator(
         task_id="publish",

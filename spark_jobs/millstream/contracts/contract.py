@@ -20,6 +20,7 @@ from millstream.contracts.sources import AnySource, Identifier, Strict
 from millstream.errors import ContractError
 from millstream.formats.record import Layout, alike
 
+REFERENCED = r"^(silver|gold)\.[a-z][a-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*$"
 USUAL_LOOKBACK = timedelta(days=1)
 ColumnType = Literal["string", "int", "bigint", "double", "boolean", "date", "timestamp"]
 DriftKind = Literal["added", "removed", "renamed", "retyped", "widened", "nullability", "new_category"]
@@ -30,9 +31,13 @@ class Column(Strict):
     """One column as the source delivers it."""
 
     name: Identifier
-    type: ColumnType
-    description: str = Field(min_length=3)
+    type: ColumnType = "string"
+    description: str = ""
     unit: str | None = None
+    rename: Identifier | None = Field(default=None, description="its name in the table, where it has another")
+    references: str | None = Field(
+        default=None, pattern=REFERENCED, description="where its values are looked up: silver.airports.faa"
+    )
     nullable: bool = True
     aliases: tuple[str, ...] = Field(default=(), description="other names it has at the source")
     categories: tuple[str, ...] = Field(default=(), description="the values that are known")
@@ -42,6 +47,24 @@ class Column(Strict):
         if self.categories and self.type != "string":
             raise ValueError(f"categories: only a column of type string has them, {self.name} is {self.type}")
         return self
+
+    @property
+    def table_name(self) -> str:
+        """Its name in the table."""
+        return self.rename or self.name
+
+    @property
+    def comment(self) -> str:
+        """What the table says of it."""
+        return ", ".join(filter(None, (self.description, self.unit)))
+
+    @property
+    def referenced(self) -> tuple[str, str] | None:
+        """The table in which its values are looked up, and that table's column."""
+        if self.references is None:
+            return None
+        table, _, column = self.references.rpartition(".")
+        return table, column
 
     def delivered_as(self, delivered: Collection[str]) -> str | None:
         """The name among `delivered` under which the source delivers this column; its own name wins."""
@@ -81,19 +104,20 @@ class Contract(Strict):
     """One dataset: source, columns, key, schedule, and what happens when the source changes."""
 
     dataset: Identifier
-    version: int = Field(ge=1)
-    description: str = Field(min_length=10)
-    owner: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
+    version: int = Field(default=1, ge=1)
+    description: str = ""
+    owner: str = Field(default="data-platform", pattern=r"^[a-z][a-z0-9_-]*$")
     tags: tuple[str, ...] = ()
     source: AnySource
-    load: Literal["full", "partition", "watermark"]
+    load: Literal["full", "partition", "watermark"] = "full"
     partition: Partition | None = None
     schedule: str | None = Field(default=None, description="Airflow cron preset or expression; null: by hand")
-    start_date: date
+    start_date: date | None = Field(default=None, description="first day that is scheduled")
     end_date: date | None = Field(default=None, description="last day that the source covers")
     mode: Literal["elt", "etl"] = "elt"
     columns: tuple[Column, ...] = Field(min_length=1)
     primary_key: tuple[Identifier, ...] = Field(min_length=1)
+    checks: dict[Identifier, str] = Field(default={}, description="constraints of the table, SQL by name")
     event_time: Identifier | None = None
     null_values: tuple[str, ...] = ("",)
     allow_empty: bool = False
@@ -101,6 +125,16 @@ class Contract(Strict):
     deadline_minutes: int = Field(
         default=60, ge=1, lt=24 * 60, description="SLA: the run must end within; less than a day"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _key_is_never_null(cls, data: Any) -> Any:
+        try:
+            columns = [{"nullable": one["name"] not in data["primary_key"], **one} for one in data["columns"]]
+            return {**data, "columns": columns}
+        except (KeyError, TypeError):
+            # What is wrong is reported where the fields are checked.
+            return data
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Contract:
@@ -111,6 +145,8 @@ class Contract(Strict):
         repeated = [name for own in every for name in own if own.count(name) > 1]
         if doubled := alike(repeated) or alike(letters):
             raise ValueError(f"columns: named twice, as name or alias: {doubled}")
+        if doubled := alike(column.table_name for column in self.columns):
+            raise ValueError(f"columns: two have the same name in the table: {doubled}")
         missing = [name for name in self.primary_key if name not in names]
         if missing:
             raise ValueError(f"primary_key: not among the columns: {', '.join(missing)}")
@@ -120,7 +156,9 @@ class Contract(Strict):
 
     @model_validator(mode="after")
     def _load_fits(self) -> Contract:
-        if self.end_date is not None and self.end_date < self.start_date:
+        if self.schedule is not None and self.start_date is None:
+            raise ValueError("schedule: needs start_date, the first day that is scheduled")
+        if self.start_date and self.end_date and self.end_date < self.start_date:
             raise ValueError(f"end_date: is before start_date, {self.start_date}")
         if self.partition and self.end_date and f"{self.end_date:%Y-%m}" < self.partition.start:
             raise ValueError(f"partition.start: is after end_date, {self.end_date}")
@@ -169,6 +207,12 @@ class Contract(Strict):
     @property
     def column_names(self) -> list[str]:
         return [column.name for column in self.columns]
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The primary key, by the names in the table."""
+        names = {column.name: column.table_name for column in self.columns}
+        return tuple(names[name] for name in self.primary_key)
 
     @property
     def text_columns(self) -> frozenset[str]:
@@ -231,7 +275,9 @@ class Contract(Strict):
 
     @classmethod
     def from_dict(cls, data: Any, origin: str, stem: str | None = None) -> Contract:
-        """Check `data`; `origin` names it in errors. Raises ContractError."""
+        """Check `data`; `origin` names it in errors, `stem` is its name by default. Raises ContractError."""
+        if stem is not None and isinstance(data, dict):
+            data = {"dataset": stem, **data}
         try:
             contract = cls.model_validate(data)
         except ValidationError as error:

@@ -24,7 +24,7 @@ def read_yaml(path: Path) -> Any:
     Raises: OSError; ContractError naming file and line: not UTF-8, not YAML, a key twice, a value that is
     none of its type.
     """
-    return _yaml(path.name, _text(path))
+    return parse_yaml(path.name, read_text(path))
 
 
 def read_json(path: Path) -> Any:
@@ -32,7 +32,7 @@ def read_json(path: Path) -> Any:
 
     Raises: OSError; ContractError naming file and line: not UTF-8, not JSON, a key twice.
     """
-    text = _text(path)
+    text = read_text(path)
     try:
         return json.loads(text, object_pairs_hook=_object)
     except _TwiceError as error:
@@ -43,7 +43,8 @@ def read_json(path: Path) -> Any:
         raise ContractError(f"{path.name}: is not JSON: {error}") from error
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8. Raises OSError; ContractError naming file and line."""
     content = path.read_bytes()
     if other := recognised(content[:HEAD_BYTES]):
         raise ContractError(f"{path.name}: is {other}: save it as text in UTF-8")
@@ -83,7 +84,8 @@ def _with_line(text: str) -> str | None:
     return None
 
 
-def _yaml(name: str, text: str) -> Any:
+def parse_yaml(name: str, text: str) -> Any:
+    """The YAML document in `text`, which the file `name` has. Raises ContractError as `read_yaml`."""
     try:
         return _loaded(text)
     except (_TwiceError, _ValueError) as error:

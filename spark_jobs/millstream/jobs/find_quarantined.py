@@ -19,7 +19,7 @@ from millstream.lake.tables import DECISIONS, WHOLE, TableRef
 from millstream.publishing import quarantine
 from millstream.publishing.decisions import refusal, standing
 from millstream.quality.predicates import REASONS
-from millstream.transforms import transform_of
+from millstream.transforms import table_of
 
 # Enough for a person to read; reasons that quote a value can be as many as there are rows.
 MOST_GROUPS = 50
@@ -99,15 +99,16 @@ def run(spark: SparkSession, args: Args) -> Result:
     rows = search(spark, table, args.lake_root, version, args.reason, args.partition)
     groups, more = _groups(rows)
     pieces = _pieces(rows, contract)
+    defined = table_of(contract.dataset, contract)
     return Result(
         rows=rows.count(),
         version=version,
         groups=groups,
         more_groups=more,
         more_rows=_rows_outside(rows, groups) if more else 0,
-        examples=_examples(rows, transform_of(contract.dataset).KEY),
+        examples=_examples(rows, defined.key),
         pieces=_as_published(pieces, table, args.lake_root, contract) if withdraw else pieces,
-        refusal=None if withdraw else refusal(rows, table),
+        refusal=None if withdraw else refusal(rows, defined),
     )
 
 

@@ -10,10 +10,12 @@ it is decided what to write (`publishing.decide`), and that is carried out (`pub
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
+from millstream.contracts.contract import Contract
 from millstream.jobs import JobModel, StagedArgs
 from millstream.lake import checks
 from millstream.lake.delta import require_columns, require_types, require_writer, turn
@@ -21,23 +23,26 @@ from millstream.lake.names import Partitions, TableName
 from millstream.lake.staging import read_staged
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
+from millstream.marts import Mart
 from millstream.publishing.counts import Counted, count
 from millstream.publishing.decide import decide, require_passed
 from millstream.publishing.decisions import newest
 from millstream.publishing.fate import is_published, judged, with_fate, without_outdated
+from millstream.publishing.mart_tables import definition, has_other_columns
 from millstream.publishing.precedence import in_turn
 from millstream.publishing.request import Request
 from millstream.publishing.state import LakeState, look
 from millstream.publishing.write import Work, carry_out, published_columns
 from millstream.quality.suite import Suite
 from millstream.quality.verdict import Verdict, verdict_path
-from millstream.transforms import transform_of
+from millstream.transforms import Table, table_of
 
 
 class Args(StagedArgs, Request):
-    """A request, where its rows are staged, and the suite that they were judged by."""
+    """A request, where its rows are staged, and the suite that they were judged by; of a mart its `Mart`."""
 
     suite: dict[str, Any]
+    mart: dict[str, Any] | None = None
 
 
 class Result(JobModel):
@@ -67,10 +72,13 @@ def run(spark: SparkSession, args: Args) -> Result:
     with turn(TableRef.parse(args.table), args.lake_root):
         state = look(args, args.lake_root)
         args = in_turn(args, state.histories)
-        rows = _with_fate(spark, args, verdict, state)
-        counted = _count(rows, args, state)
+        table = _table(spark, args)
+        rows = _with_fate(spark, args, table, verdict, state)
+        counted = _count(rows, args, table, state)
         publication = decide(args, counted.partitions, counted.broken, verdict, state)
-        work = Work(spark, args.lake_root, publication, state, rows, counted.landed)
+        if table.mart and has_other_columns(table, state.histories.table.now):
+            publication = replace(publication, changed=True)
+        work = Work(spark, args.lake_root, table, publication, state, rows, counted.landed)
         version, changed = carry_out(work)
     account = publication.account
     return Result(
@@ -94,29 +102,39 @@ def _verdict(args: Args) -> Verdict | None:
     return Verdict.model_validate_json(storage.read(path)) if storage.exists(path) else None
 
 
-def _with_fate(spark: SparkSession, args: Args, verdict: Verdict, state: LakeState) -> DataFrame:
+def _table(spark: SparkSession, args: Args) -> Table:
+    if args.mart is not None:
+        staged = read_staged(spark, args.staged_uri, args.staged_version)
+        return definition(Mart.model_validate(args.mart), staged.schema)
+    contract = Contract.from_dict(args.contract, origin="contract") if args.contract else None
+    return table_of(TableRef.parse(args.table).name, contract)
+
+
+def _with_fate(
+    spark: SparkSession, args: Args, table: Table, verdict: Verdict, state: LakeState
+) -> DataFrame:
     """The staged rows, and what becomes of each."""
-    table = TableRef.parse(args.table)
+    place = TableRef.parse(args.table)
     suite = Suite.from_dict(args.suite, verdict.parameters)
     rows = judged(read_staged(spark, args.staged_uri, args.staged_version), suite, verdict)
     if state.later and state.histories.table.version is not None:
-        published = spark.read.format("delta").load(table.uri(args.lake_root))
-        rows = without_outdated(rows, published, transform_of(table.name).KEY, state.later)
-    decided = None if state.decisions is None else newest(spark, table, args.lake_root, state.decisions)
+        published = spark.read.format("delta").load(place.uri(args.lake_root))
+        rows = without_outdated(rows, published, table.key, state.later)
+    decided = None if state.decisions is None else newest(spark, place, args.lake_root, state.decisions)
     return with_fate(rows, table, decided)
 
 
-def _count(rows: DataFrame, args: Args, state: LakeState) -> Counted:
+def _count(rows: DataFrame, args: Args, table: Table, state: LakeState) -> Counted:
     """The rows counted. Raises ContractError or TransformError when they do not fit into the table."""
-    table = TableRef.parse(args.table)
-    module, columns = transform_of(table.name), published_columns(table)
-    require_columns(table.uri(args.lake_root), columns, state.histories.table.now)
+    place, columns = TableRef.parse(args.table), published_columns(table)
+    if not table.mart:
+        require_columns(place.uri(args.lake_root), columns, state.histories.table.now)
     require_types(rows, columns, table.name)
-    checks.require_readable(rows, module.CHECKS, table.name)
-    counted = count(rows, columns, module.CHECKS)
+    checks.require_readable(rows, table.checks, table.file)
+    counted = count(rows, columns, table.checks)
     if counted.unfit:
         good = rows.where(is_published())
-        error = checks.broken(good, module.CHECKS, module.KEY, table.name, f"{table}, run {args.run}")
+        error = checks.broken(good, table.checks, table.key, table.file, f"{place}, run {args.run}")
         assert error is not None
         raise error
     return counted

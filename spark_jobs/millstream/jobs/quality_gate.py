@@ -20,13 +20,14 @@ from millstream.lake import history
 from millstream.lake.names import Inputs, Partitions, RunKey, TableName
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
+from millstream.quality import charts
 from millstream.quality.broken_rows import with_broken_rows, with_source_records
 from millstream.quality.gate import publishable, run_gate, with_some_left
 from millstream.quality.parameters import run_parameters
 from millstream.quality.references import absent
 from millstream.quality.suite import Suite
 from millstream.quality.verdict import BrokenRow, Verdict, page_name, verdict_path
-from millstream.transforms import transform_of
+from millstream.transforms import table_of
 
 Result = Verdict
 ROWS_IN_MESSAGE = 5
@@ -84,7 +85,8 @@ def run(spark: SparkSession, args: Args) -> Verdict:
 
         page = page_name(args.table, args.run, args.staged_version)
         verdict = verdict.model_copy(update={"docs_page": page})
-        data_docs.publish(Path(args.docs_root), verdict, findings)
+        chart = charts.svg(publishable(staged), suite.meta.chart) if suite.meta.chart else ""
+        data_docs.publish(Path(args.docs_root), verdict, findings, chart)
     storage.write(path, verdict.model_dump_json(indent=2).encode())
     if not verdict.passed:
         raise QualityGateError(_refusal(verdict))
@@ -104,7 +106,8 @@ def _absent(args: Args) -> dict[str, str]:
     """Which tables that the staged rows refer to had not been published, in words, by flag column."""
     if args.inputs is None:
         return {}
-    return absent(transform_of(TableRef.parse(args.table).name).REFERENCES, args.inputs)
+    contract = Contract.from_dict(args.contract, origin="contract") if args.contract else None
+    return absent(table_of(TableRef.parse(args.table).name, contract).references, args.inputs)
 
 
 def _refusal(verdict: Verdict) -> str:

@@ -29,6 +29,7 @@ from millstream.lake.tables import DECISIONS, TableRef
 from millstream.publishing import quarantine
 from millstream.publishing.decisions import SCHEMA, Action, refusal, standing
 from millstream.quality.predicates import REASONS
+from millstream.transforms import table_of
 
 
 class Args(JobModel):
@@ -60,7 +61,7 @@ def run(spark: SparkSession, args: Args) -> Result:
     table = TableRef.parse(args.table)
     search = standing if args.action == "withdraw" else quarantine.rows_at
     chosen = search(spark, table, args.lake_root, args.version, args.reason, args.partition)
-    if args.action == "accept" and (why := refusal(chosen, table)):
+    if args.action == "accept" and (why := refusal(chosen, table_of(table.name))):
         raise DecisionRefusedError(why)
     rows = chosen.select(
         F.lit(args.table).alias("table"),

@@ -14,7 +14,7 @@ from millstream.lake.delta import require_writer
 from millstream.lake.names import Inputs, RunKey, TableName
 from millstream.lake.staging import SOURCE_ROW_ID, write_staged
 from millstream.lake.tables import TableRef, text_folders
-from millstream.transforms import transform_of
+from millstream.transforms import table_of
 
 
 class Args(JobModel):
@@ -40,9 +40,9 @@ def run(spark: SparkSession, args: Args) -> Result:
     """Raises ConservationError when the job's rows do not count every exported line once."""
     require_writer(spark, args.lake_root)
     table = TableRef.parse(args.table)
-    module, job = transform_of(table.name), mapreduce_of(table)
+    defined, job = table_of(table.name), mapreduce_of(table)
     folder = text_folders(job.job, args.run).output
-    schema = ", ".join(f"{field.name} {field.dataType.simpleString()}" for field in module.SCHEMA)
+    schema = ", ".join(f"{field.name} {field.dataType.simpleString()}" for field in defined.schema)
     made = Observation()
     rows = (
         # A value of another type is an error, not a null.
@@ -50,7 +50,7 @@ def run(spark: SparkSession, args: Args) -> Result:
         .schema(schema)
         .csv(f"{args.lake_root.rstrip('/')}/{folder}")
         .observe(made, F.coalesce(F.sum(job.counts), F.lit(0)).alias("lines"))
-        .withColumn(SOURCE_ROW_ID, F.concat_ws("/", *module.KEY))
+        .withColumn(SOURCE_ROW_ID, F.concat_ws("/", *defined.key))
         .withColumn("_partition", F.col(feature_table(table.name).partition_column))
     )
     staged = write_staged(rows, table.staging_uri(args.lake_root, args.run))

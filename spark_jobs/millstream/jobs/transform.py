@@ -43,7 +43,7 @@ from millstream.lake.tables import TableRef
 from millstream.landing.manifest import Manifest, read_manifest
 from millstream.publishing.compatibility import require_compatible
 from millstream.quality.references import absent
-from millstream.transforms import Transform, transform_of
+from millstream.transforms import Table, table_of
 
 log = logging.getLogger(__name__)
 
@@ -80,21 +80,21 @@ def run(spark: SparkSession, args: Args) -> Result:
     contract = Contract.from_dict(args.contract, origin="contract")
     require_compatible(contract, args.lake_root)
     manifest = read_manifest(Storage(args.lake_root), contract.dataset, args.source_run or args.run)
-    transform = transform_of(contract.dataset)
+    table = table_of(contract.dataset, contract)
     source, inputs, changes = _source_rows(spark, contract, manifest, args)
-    referenced = _referenced(transform, args.lake_root)
-    for why in sorted({*absent(transform.REFERENCES, referenced).values()}):
+    referenced = _referenced(table, args.lake_root)
+    for why in sorted({*absent(table.references, referenced).values()}):
         log.warning("rules about it will not be checked: %s", why)
 
     marked = typed(source, contract)
     received, made = Observation(), Observation()
-    rows = _transformed(marked.observe(received, *_which_rows()), transform)
-    rows = with_required_checked(rows, transform.SCHEMA)
+    rows = _transformed(marked.observe(received, *_which_rows()), table)
+    rows = with_required_checked(rows, table.schema)
     rows = _with_partition_checked(rows, contract)
-    rows = _with_duplicates_marked(_with_seen_marked(spark, rows, manifest), transform.KEY)
-    rows = _with_references_checked(spark, rows, transform, args.lake_root, referenced)
-    require_types(rows, transform.SCHEMA, contract.dataset)
-    checks.require_readable(rows, transform.CHECKS, contract.dataset)
+    rows = _with_duplicates_marked(_with_seen_marked(spark, rows, manifest), table.key)
+    rows = _with_references_checked(spark, rows, table, args.lake_root, referenced)
+    require_types(rows, table.schema, contract.dataset)
+    checks.require_readable(rows, table.checks, table.file)
 
     drifted = F.count_if(F.size(DRIFT) > 0).alias("drifted")
     rows = rows.observe(made, *_which_rows(), drifted).drop(DRIFT)
@@ -157,9 +157,9 @@ def _source_rows(
     return found, {str(bronze): loaded.version}, changes
 
 
-def _transformed(source: DataFrame, transform: Transform) -> DataFrame:
-    """The transform's columns, and the partition that each row was delivered for."""
-    return transform.transform(source).withColumn("_partition", month_of())
+def _transformed(source: DataFrame, table: Table) -> DataFrame:
+    """The table's columns, and the partition that each row was delivered for."""
+    return table.rows(source).withColumn("_partition", month_of())
 
 
 def _with_partition_checked(rows: DataFrame, contract: Contract) -> DataFrame:
@@ -201,24 +201,24 @@ def _with_duplicates_marked(rows: DataFrame, key: tuple[str, ...]) -> DataFrame:
     return rows.withColumn("_duplicate", F.col("_seen") | doubled).drop("_seen")
 
 
-def _referenced(transform: Transform, lake_root: str) -> dict[str, int]:
+def _referenced(table: Table, lake_root: str) -> dict[str, int]:
     """Versions of the referenced tables that have been published."""
-    names = {table for _, table, _ in transform.REFERENCES.values()}
+    names = {other for _, other, _ in table.references.values()}
     tables = map(TableRef.parse, sorted(names))
-    versions = {str(table): history.read(table, lake_root).published_version for table in tables}
+    versions = {str(one): history.read(one, lake_root).published_version for one in tables}
     return {name: version for name, version in versions.items() if version is not None}
 
 
 def _with_references_checked(
-    spark: SparkSession, rows: DataFrame, transform: Transform, lake_root: str, versions: dict[str, int]
+    spark: SparkSession, rows: DataFrame, table: Table, lake_root: str, versions: dict[str, int]
 ) -> DataFrame:
     """Each flag is true when the row's value is in the other table, null when there is nothing to look up
     or the other table does not exist yet."""
-    for flag, (own, table, other) in transform.REFERENCES.items():
-        if table not in versions:
+    for flag, (own, place, other) in table.references.items():
+        if place not in versions:
             rows = rows.withColumn(flag, F.lit(None).cast("boolean"))
             continue
-        looked_up = read_at(spark, table, lake_root, versions[table])
+        looked_up = read_at(spark, place, lake_root, versions[place])
         known = looked_up.select(F.col(other).alias(f"{flag}_key"))
         rows = (
             rows.join(F.broadcast(known), F.col(own) == F.col(f"{flag}_key"), "left")

@@ -1,4 +1,4 @@
-"""The CHECKS of a transform module as Delta constraints of its table: looked at first, then put there.
+"""The checks of a table as its Delta constraints: looked at first, then put there.
 
 Null passes, as SQL has it for a constraint; Delta itself takes a null for a violation.
 """
@@ -43,29 +43,28 @@ def breaks_any(checks: Mapping[str, str]) -> Column:
     return reduce(or_, map(breaks, checks.values()), F.lit(False))
 
 
-def require_readable(rows: DataFrame, checks: Mapping[str, str], module: str) -> None:
-    """Raise TransformError when a check is no condition on these columns."""
+def require_readable(rows: DataFrame, checks: Mapping[str, str], file: str) -> None:
+    """Raise TransformError when a check, as `file` declares it, is no condition on these columns."""
     for name, check in checks.items():
         try:
             kind = rows.select(F.expr(f"(\n{check}\n)").alias(name)).schema[name].dataType.simpleString()
         except AnalysisException as error:
             raise TransformError(
-                f"transforms/{module}.py: the CHECK {name} ({check}) cannot be read: "
+                f"{file}: the CHECK {name} ({check}) cannot be read: "
                 f"{str(error).strip().splitlines()[0]}. What to do: correct it there"
             ) from error
         if kind != "boolean":
             raise TransformError(
-                f"transforms/{module}.py: the CHECK {name} ({check}) is {kind}, not a condition. "
-                "What to do: correct it there"
+                f"{file}: the CHECK {name} ({check}) is {kind}, not a condition. What to do: correct it there"
             )
 
 
 def broken(
-    rows: DataFrame, checks: Mapping[str, str], key: tuple[str, ...], module: str, which: str
+    rows: DataFrame, checks: Mapping[str, str], key: tuple[str, ...], file: str, which: str
 ) -> TransformError | None:
     """An error that names the check that most of the `rows` break, with an example; None when all keep them.
 
-    `which` says whose rows they are.
+    `which` says whose rows they are, `file` declares the checks.
     """
     if not checks:
         return None
@@ -80,7 +79,7 @@ def broken(
     return TransformError(
         f"{which}: {counts[name]} rows break the CHECK {name} ({checks[name]}), for example "
         f"{example[SOURCE_ROW_ID]}: {values}. Nothing was published. What to do: correct the check in "
-        f"transforms/{module}.py, or let the suite keep such rows back with a critical rule"
+        f"{file}, or let the suite keep such rows back with a critical rule"
     )
 
 

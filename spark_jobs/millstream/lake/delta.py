@@ -174,17 +174,21 @@ def replace(
     condition: str | None,
     transaction: Transaction | None = None,
     more_columns: bool = False,
+    schema_too: bool = False,
 ) -> None:
     """Make `rows` the table's rows where `condition` holds (everywhere, when None), in one commit.
 
-    With `more_columns` the table gets those of `rows` that it lacks.
+    With `more_columns` the table gets those of `rows` that it lacks; with `schema_too` it has those of `rows`
+    and no others, with their comments, where all rows are replaced.
 
     Raises: SupersededError when a newer attempt of the same writer has already committed.
     """
     writer = rows.write.format("delta").mode("overwrite")
     if condition is not None:
         writer = writer.option("replaceWhere", condition)
-    if more_columns:
+    if schema_too and condition is None:
+        writer = writer.option("overwriteSchema", "true")
+    elif more_columns:
         writer = writer.option("mergeSchema", "true")
     if transaction is not None:
         writer = (

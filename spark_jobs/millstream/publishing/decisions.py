@@ -20,7 +20,7 @@ from millstream.lake.staging import SOURCE_ROW_ID
 from millstream.lake.tables import DECISIONS, TableRef
 from millstream.publishing import quarantine
 from millstream.quality.predicates import MALFORMED, REASONS
-from millstream.transforms import transform_of
+from millstream.transforms import Table
 
 DECISION = "_decision"
 DECIDED_ON = "_decided_on"
@@ -93,22 +93,21 @@ def _made(spark: SparkSession, table: TableRef, lake_root: str, version: int) ->
     return read_at(spark, str(DECISIONS), lake_root, version).where(F.col("table") == str(table))
 
 
-def accepted(table: TableRef) -> Column:
+def accepted(table: Table) -> Column:
     """Whether a person has accepted a broken row, and in spite of all the rules that it breaks now: nobody
     has seen a later rule broken."""
     known = F.size(F.array_except(REASONS, DECIDED_ON)) == 0
     return (F.col(DECISION) == "accept") & known & acceptable(table)
 
 
-def acceptable(table: TableRef) -> Column:
+def acceptable(table: Table) -> Column:
     """Whether a broken row could stand in the table at all: readable, with a key, within its constraints."""
-    module = transform_of(table.name)
-    needed = [F.col(column.name).isNotNull() for column in module.SCHEMA.fields if not column.nullable]
-    kept = [~breaks(check) for check in module.CHECKS.values()]
+    needed = [F.col(column.name).isNotNull() for column in table.schema.fields if not column.nullable]
+    kept = [~breaks(check) for check in table.checks.values()]
     return F.coalesce(reduce(and_, [F.size(MALFORMED) == 0, *needed, *kept]), F.lit(False))
 
 
-def refusal(rows: DataFrame, table: TableRef) -> str | None:
+def refusal(rows: DataFrame, table: Table) -> str | None:
     """Why `rows` of the quarantine cannot all be accepted; None when they can."""
     found = rows.where(~acceptable(table)).agg(
         F.count(F.lit(1)).alias("rows"),
@@ -119,8 +118,8 @@ def refusal(rows: DataFrame, table: TableRef) -> str | None:
         return None
     row_id, reasons = refused["first"]
     return (
-        f"{table}: {refused['rows']} of the chosen rows cannot be accepted: they are unreadable, lack a key "
-        f"or break a constraint of the table, which no decision changes; for example {row_id}: "
+        f"silver.{table.name}: {refused['rows']} of the chosen rows cannot be accepted: they are unreadable, "
+        f"lack a key or break a constraint of the table, which no decision changes; for example {row_id}: "
         f"{'; '.join(reasons)}. What to do: choose fewer by a reason or a partition, drop them, or correct "
         "the source"
     )

@@ -9,11 +9,11 @@ from pyspark.sql import functions as F
 
 from millstream.lake.source_rows import file_of
 from millstream.lake.staging import SOURCE_ROW_ID
-from millstream.lake.tables import TableRef
 from millstream.publishing.decisions import DECIDED_ON, DECISION, accepted
 from millstream.quality.predicates import REASONS, split
 from millstream.quality.suite import Suite
 from millstream.quality.verdict import Verdict
+from millstream.transforms import Table
 
 FATE = "_fate"
 
@@ -41,7 +41,7 @@ def without_outdated(
     return staged.join(newer, list(key), "left").withColumn("_duplicate", duplicate).drop("_outdated")
 
 
-def with_fate(staged: DataFrame, table: TableRef, decided: DataFrame | None) -> DataFrame:
+def with_fate(staged: DataFrame, table: Table, decided: DataFrame | None) -> DataFrame:
     """The judged rows of `table` with `_fate`: deduplicated, dropped, written, accepted or quarantined.
 
     `decided` are people's decisions (`decisions.newest`); None when nobody has ever decided anything.

@@ -35,18 +35,20 @@ from millstream.publishing import quarantine
 from millstream.publishing.decide import Publication
 from millstream.publishing.fate import is_dropped, is_published, is_quarantined
 from millstream.publishing.state import LakeState
-from millstream.transforms import Transform, transform_of
+from millstream.transforms import Table
 
 
 @dataclass(frozen=True)
 class Work:
-    """A publication and the rows that it is of: judged, with their fate, those of superseded partitions too.
+    """A publication of the table that is `defined` so, and the rows that it is of: judged, with their fate,
+    those of superseded partitions too.
 
     `landed` are the files that quarantined rows came from.
     """
 
     spark: SparkSession
     lake_root: str
+    defined: Table
     publication: Publication
     state: LakeState
     all_rows: DataFrame
@@ -60,13 +62,9 @@ class Work:
     def uri(self) -> str:
         return self.table.uri(self.lake_root)
 
-    @property
-    def module(self) -> Transform:
-        return transform_of(self.table.name)
-
     @cached_property
     def columns(self) -> StructType:
-        return published_columns(self.table)
+        return published_columns(self.defined)
 
     @property
     def rows(self) -> DataFrame:
@@ -83,12 +81,14 @@ class Work:
         return Transaction(writer, account.sequence, metadata=account.model_dump_json())
 
 
-def published_columns(table: TableRef) -> StructType:
-    """The table's columns: the transform's, then the id of the source row that each row came from."""
+def published_columns(table: Table) -> StructType:
+    """The columns as they are published, with the id of the source row that each row came from."""
     source_row = StructField(
         SOURCE_ROW_ID, StringType(), True, {"comment": "Landed file and row number that this row came from"}
     )
-    fields = [column for column in transform_of(table.name).SCHEMA.fields if column.name != SOURCE_ROW_ID]
+    if table.mart:
+        return table.schema
+    fields = [column for column in table.schema.fields if column.name != SOURCE_ROW_ID]
     return StructType([*fields, source_row])
 
 
@@ -123,18 +123,18 @@ def _present(work: Work) -> DataFrame:
 
 @contextmanager
 def _checks_applied(work: Work, changed: bool) -> Iterator[None]:
-    """The table's constraints as the transform's CHECKS are now, before and after the rows are published.
+    """The table's constraints as its checks are now, before and after the rows are published.
 
     Where the checks have changed, the rows that stay are looked at first.
     Raises: TransformError when some break a check; nothing has changed then.
     """
-    wanted, present = work.module.CHECKS, work.state.histories.table.now
+    wanted, present = work.defined.checks, work.state.histories.table.now
     if present is None or not checks.differ(present.properties, wanted):
         yield
         return
     staying = _staying(work, changed)
     if error := checks.broken(
-        staying, wanted, work.module.KEY, work.table.name, f"{work.table}, published already"
+        staying, wanted, work.defined.key, work.defined.file, f"{work.table}, published already"
     ):
         raise error
     checks.drop_outdated(work.spark, work.uri, present.properties, wanted)
@@ -152,7 +152,7 @@ def _staying(work: Work, changed: bool) -> DataFrame:
     if not changed:
         return present
     if work.publication.request.load == "watermark":
-        return present.join(work.good.select(*work.module.KEY), list(work.module.KEY), "left_anti")
+        return present.join(work.good.select(*work.defined.key), list(work.defined.key), "left_anti")
     condition = work.publication.condition
     return present.where(f"NOT ({condition})" if condition else "false")
 
@@ -162,9 +162,9 @@ def _define(work: Work, present: Snapshot | None) -> None:
     column = work.publication.request.partition_column
     definition = TableDefinition(
         work.columns,
-        (work.module.__doc__ or "").split("\n")[0],
+        work.defined.description,
         (column,) if column else (),
-        checks.constraints(work.module.CHECKS),
+        checks.constraints(work.defined.checks),
     )
     create_table(work.spark, work.uri, definition, present)
 
@@ -173,7 +173,8 @@ def _write_rows(work: Work) -> None:
     _define(work, work.state.histories.table.now)
     names, transaction = work.columns.fieldNames(), work.transaction(work.table)
     if work.publication.scope != "rows":
-        replace(work.good.select(*names), work.uri, work.publication.condition, transaction)
+        rows = work.good.select(*names)
+        replace(rows, work.uri, work.publication.condition, transaction, schema_too=work.defined.mart)
         return
     differ = " OR ".join(f"NOT (old.`{name}` <=> new.`{name}`)" for name in names if name != SOURCE_ROW_ID)
     # What the run had published and may publish no longer goes; what others published stays.
@@ -181,7 +182,7 @@ def _write_rows(work: Work) -> None:
     merge(
         rows.select(*names, is_published().alias("_keep")),
         work.uri,
-        work.module.KEY,
+        work.defined.key,
         changed=f"({differ})",
         withdrawn=f"old.{SOURCE_ROW_ID} = new.{SOURCE_ROW_ID}",
         transaction=transaction,
@@ -203,7 +204,8 @@ def _write_quarantine(work: Work) -> None:
     definition = quarantine.definition(work.table, work.columns)
     create_table(work.spark, uri, definition, work.state.histories.quarantine.now)
     condition = work.publication.quarantine_condition
-    replace(broken, uri, condition, work.transaction(place), more_columns=True)
+    schema_too = work.defined.mart
+    replace(broken, uri, condition, work.transaction(place), more_columns=True, schema_too=schema_too)
 
 
 def _as_received(work: Work, broken: DataFrame, contract: Contract, manifest: Manifest) -> DataFrame:

@@ -33,8 +33,8 @@ INDEX_ENTRIES = 500
 LOCK_TIMEOUT_S = 60
 
 
-def publish(docs_root: Path, verdict: Verdict, findings: list[Finding]) -> None:
-    """Write the page `verdict.docs_page` below `docs_root` and list it in the index.
+def publish(docs_root: Path, verdict: Verdict, findings: list[Finding], chart: str = "") -> None:
+    """Write the page `verdict.docs_page` below `docs_root`, with the `chart` (SVG), and list it in the index.
 
     Several processes may publish at once: pages have names of their own, the index is rewritten under a lock.
     """
@@ -42,13 +42,13 @@ def publish(docs_root: Path, verdict: Verdict, findings: list[Finding]) -> None:
         raise ValueError("the verdict names no page")
     page = docs_root / verdict.docs_page
     page.parent.mkdir(parents=True, exist_ok=True)
-    _replace(page, _page(verdict, findings))
+    _replace(page, _page(verdict, findings, chart))
     _replace(page.with_suffix(".json"), _entry(verdict))
     with FileLock(docs_root / ".index.lock", timeout=LOCK_TIMEOUT_S):
         _replace(docs_root / "index.html", _index(docs_root))
 
 
-def _page(verdict: Verdict, findings: list[Finding]) -> str:
+def _page(verdict: Verdict, findings: list[Finding], chart: str) -> str:
     failed = sum(not finding.success for finding in findings)
     suite_result = ExpectationSuiteValidationResult(
         success=not failed,
@@ -66,7 +66,8 @@ def _page(verdict: Verdict, findings: list[Finding]) -> str:
     view = DefaultJinjaPageView()
     assert view.env.loader is not None
     view.env.loader = ChoiceLoader([_templates(), view.env.loader])
-    return str(view.render(document, template="page.j2", verdict=verdict, percent=percent))  # type: ignore[no-untyped-call]
+    more = {"verdict": verdict, "percent": percent, "chart": chart}
+    return str(view.render(document, template="page.j2", **more))  # type: ignore[no-untyped-call]
 
 
 def _escaped(result: ExpectationValidationResult) -> ExpectationValidationResult:

@@ -1,9 +1,9 @@
 """Expectation suites, read from Great Expectations' own JSON without importing it.
 
-A suite file (`expectations/<table>.json`) is what `great_expectations.ExpectationSuite(**json)` takes. Three
+A suite file (`expectations/<table>.json`) is what `great_expectations.ExpectationSuite(**json)` takes. Four
 entries of its `meta` are ours: `parameters` (default values of the `$PARAMETER`s that a run may override),
-`malformed_mostly` (share of rows that must be readable) and `tolerated_rows` (so many rows may break a rule,
-whatever their share).
+`malformed_mostly` (share of rows that must be readable), `tolerated_rows` (so many rows may break a rule,
+whatever their share) and `chart` (how the page draws the rows).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from typing_extensions import TypedDict
 
 from millstream.errors import ContractError, UnsupportedExpectationError
+from millstream.marts import Chart
 from millstream.quality.allowance import lowered
 from millstream.quality.arguments import check
 
@@ -212,6 +213,7 @@ class SuiteMeta(BaseModel):
     parameters: dict[str, str | int | float | bool] = {}
     malformed_mostly: float = Field(default=0.99, gt=0, le=1)
     tolerated_rows: int = Field(default=1, ge=0)
+    chart: Chart | None = None
 
 
 class _SuiteFile(BaseModel):

@@ -90,30 +90,30 @@ class Committer:
             return Committed(None)
         judged = self._judged(records.where(_is_beyond(left))).persist()
         try:
-            counted = count(judged, stream.columns, stream.transform.CHECKS)
+            counted = count(judged, stream.columns, stream.defined.checks)
             ahead = stream.newest(stream.silver.quarantine, of=stream.silver)
             account = self._account(stream.silver, before, ahead, left, topic_id, counted.partitions[WHOLE])
             account.check_conservation(_records(left))
             self._quarantine(judged, account, ahead)
             uri = self._defined(records.sparkSession, stream.silver)
             good = judged.where(is_published()).select(*stream.columns.fieldNames())
-            insert(good, uri, stream.transform.KEY, _transaction(stream.silver, account))
+            insert(good, uri, stream.defined.key, _transaction(stream.silver, account))
         finally:
             judged.unpersist()
         return Committed(account, history.version(stream.silver, stream.lake_root))
 
     def _judged(self, records: DataFrame) -> DataFrame:
         """A row for each record, typed, with its reasons and its fate."""
-        stream, transform = self._stream, self._stream.transform
-        rows = transform.transform(typed(decoded(records, stream.contract), stream.contract))
-        rows = with_required_checked(rows, transform.SCHEMA).drop(DRIFT)
+        stream, table = self._stream, self._stream.defined
+        rows = table.rows(typed(decoded(records, stream.contract), stream.contract))
+        rows = with_required_checked(rows, table.schema).drop(DRIFT)
         rows = rows.withColumn("_partition", F.lit(WHOLE))
         uri = stream.silver.uri(stream.lake_root)
         published = records.sparkSession.read.format("delta").load(uri) if history.exists(uri) else None
-        rows = with_duplicates_marked(rows, published, transform.KEY, stream.columns)
+        rows = with_duplicates_marked(rows, published, table.key, stream.columns)
         # A row at a time: what a rule says of all of a table, or of a share, the gate judges.
         rules = {rule.index for rule in stream.suite.quarantining if not rule.checks_uniqueness}
-        return with_fate(split(rows, stream.suite, rules), stream.silver, None)
+        return with_fate(split(rows, stream.suite, rules), table, None)
 
     def _quarantine(self, judged: DataFrame, account: Account, ahead: Account | None) -> None:
         """The broken rows, before silver: if this is the last that happens, what comes next puts it right."""

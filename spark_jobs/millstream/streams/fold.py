@@ -6,7 +6,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from millstream.bronze.typed import DRIFT, MARK
-from millstream.transforms import flights
+from millstream.transforms import table_of
 
 NOT_ANNOUNCED = "event_type: no event says that it was scheduled"
 
@@ -46,7 +46,7 @@ def fold(events: DataFrame) -> DataFrame:
         F.lit(None).cast("string").alias("_source_record"),
         F.array().cast(f"array<{MARK}>").alias(DRIFT),
     )
-    return flights.transform(delivered)
+    return table_of("flights").rows(delivered)
 
 
 def _event() -> Column:

@@ -25,7 +25,7 @@ from millstream.lake.tables import TableRef
 from millstream.publishing import quarantine
 from millstream.publishing.write import published_columns
 from millstream.quality.suite import Suite
-from millstream.transforms import Transform, transform_of
+from millstream.transforms import Table, table_of
 
 # Commits among which the newest account is looked for before all are read: maintenance makes few.
 LATELY = 20
@@ -69,21 +69,22 @@ class Stream:
     def silver(self) -> TableRef:
         return TableRef(zone="silver", name=self.name)
 
-    @property
-    def transform(self) -> Transform:
-        return transform_of(self.name)
+    @cached_property
+    def defined(self) -> Table:
+        return table_of(self.name, self.contract)
 
     @cached_property
     def columns(self) -> StructType:
-        return published_columns(self.silver)
+        return published_columns(self.defined)
 
     def definition(self, table: TableRef) -> TableDefinition:
         if table == self.bronze:
             return TableDefinition(BRONZE, f"Records of the topic {self.source.topic}, as received")
         if table == self.silver.quarantine:
             return quarantine.definition(self.silver, self.columns)
-        comment = (self.transform.__doc__ or "").split("\n")[0]
-        return TableDefinition(self.columns, comment, (), checks.constraints(self.transform.CHECKS))
+        return TableDefinition(
+            self.columns, self.defined.description, (), checks.constraints(self.defined.checks)
+        )
 
     def newest(self, table: TableRef, of: TableRef | None = None) -> Account | None:
         """The newest account of `of` (the table itself) that `table` has and no restore has undone."""

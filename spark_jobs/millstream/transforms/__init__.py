@@ -1,59 +1,160 @@
-"""One module a silver or gold table: its output schema, and the pure function that makes its rows.
+"""What each table is: its columns, key, references and constraints, and how its rows are made.
 
-A silver module has
-    SCHEMA      StructType of the table; every column has a comment, keys are not nullable
+A dataset's table is what its contract says: the typed columns, under the names that they have in the table. A
+module of this package with the dataset's name changes that:
+    SCHEMA      the table's columns in order: names of the contract's, and a `column` where one is made here
+    transform   DataFrame of the contract's columns -> the same rows with the columns that are made here
+and, where they differ from what the contract says,
     KEY         columns that identify a row
-    REFERENCES  reference checks: flag column -> (own column, other table, its column)
-    CHECKS      Delta constraints: name -> SQL
-    transform   DataFrame of typed source columns -> DataFrame of SCHEMA's columns and `KEPT`
+    REFERENCES  of columns that are made here: flag column -> (own column, other table, its column)
+A gold table has a module that says all of it: its SCHEMA is a StructType, and CHECKS are the table's
+constraints, SQL by name.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, cast
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from pyspark.sql import types as T
 
+from millstream.contracts.contract import Column, Contract
 from millstream.declared import module_of
 from millstream.errors import ConfigurationError, TransformError
+from millstream.settings import Settings
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-# Columns that a transform hands on as they are.
+# What is known of a row beside its columns: where it came from and what was wrong with it.
 KEPT = ("_source_row_id", "_malformed", "_source_record", "_drift")
-
-DECLARED = ("SCHEMA", "KEY", "REFERENCES", "CHECKS")
+REFERENCE = "_ref_"
 
 Reference = tuple[str, str, str]
 
 
-class Transform(Protocol):
-    """The interface of a module of this package."""
+@dataclass(frozen=True)
+class Table:
+    """The definition of a table.
 
-    SCHEMA: T.StructType
-    KEY: tuple[str, ...]
-    REFERENCES: dict[str, Reference]
-    CHECKS: dict[str, str]
-
-    def transform(self, rows: DataFrame) -> DataFrame: ...
-
-
-def transform_of(dataset: str) -> Transform:
-    """The transform module of `dataset`.
-
-    Raises: ConfigurationError when there is none; TransformError when a required name is missing.
+    `file` declares it. `schema`: its columns, each with a comment; those of the key are not nullable.
+    `references`: flag column -> own column, other table, its column. `checks`: name -> SQL. `renamed`: names
+    of the contract's columns -> theirs in the table. `transform` adds what is made of them. The
+    rows of a `mart` come from no row of a source in particular, and its columns are those of its last SELECT.
     """
-    path = f"spark_jobs/millstream/transforms/{dataset}.py"
-    module = module_of(__name__, dataset)
+
+    name: str
+    file: str
+    description: str
+    schema: T.StructType
+    key: tuple[str, ...]
+    references: dict[str, Reference] = field(default_factory=dict)
+    checks: dict[str, str] = field(default_factory=dict)
+    renamed: dict[str, str] = field(default_factory=dict)
+    transform: Callable[[DataFrame], DataFrame] | None = None
+    mart: bool = False
+
+    def rows(self, typed: DataFrame) -> DataFrame:
+        """The table's columns, as far as `transform` makes them, and `KEPT`, of rows with the contract's."""
+        rows = typed.withColumnsRenamed(self.renamed) if self.renamed else typed
+        made = self.transform(rows) if self.transform else rows
+        names = made.columns if self.transform else self.schema.fieldNames()
+        return made.select(*(name for name in self.schema.fieldNames() if name in names), *KEPT)
+
+
+def table_of(name: str, contract: Contract | None = None) -> Table:
+    """The definition of table `name`; a dataset's by its `contract`, or if None by the contract's file.
+
+    Raises: ConfigurationError when there is neither contract nor module; TransformError when a module lacks
+    something, or its SCHEMA names a column that the contract does not have.
+    """
+    module = module_of(__name__, name)
+    if contract is None:
+        path = Settings().root / "dags" / "datasets" / f"{name}.yaml"
+        contract = Contract.load_file(path) if path.is_file() else None
+    if contract is not None:
+        return _of_dataset(contract, module)
     if module is None:
-        raise ConfigurationError(f"dataset {dataset} has no transform: write {path}")
-    if lacking := [name for name in DECLARED if not hasattr(module, name)]:
-        raise TransformError(
-            f"{path} lacks {', '.join(lacking)}. What to do: declare it, empty if there is nothing to say; "
-            "docs/adding-a-dataset.md has an example"
+        raise ConfigurationError(
+            f"table {name} is declared nowhere: write dags/datasets/{name}.yaml, or {_path(name)}"
         )
-    return cast(Transform, module)
+    _require(module, name, "SCHEMA", "KEY")
+    return Table(
+        name=name,
+        file=_path(name),
+        description=_first_line(module),
+        schema=module.SCHEMA,
+        key=module.KEY,
+        references=getattr(module, "REFERENCES", {}),
+        checks=getattr(module, "CHECKS", {}),
+    )
+
+
+def _of_dataset(contract: Contract, module: ModuleType | None) -> Table:
+    columns = {column.table_name: column for column in contract.columns}
+    declared: Sequence[str | T.StructField] = tuple(columns)
+    if module is not None:
+        _require(module, contract.dataset, "SCHEMA", "transform")
+        declared = tuple(module.SCHEMA)
+    key: tuple[str, ...] = getattr(module, "KEY", contract.key)
+    required = {*key, contract.partition.column if contract.partition else ""}
+    fields = [_field(one, columns, required, contract.dataset) for one in declared]
+    present = {one.name for one in fields}
+    if lacking := required - {""} - present:
+        raise TransformError(
+            f"{_path(contract.dataset)}: the table lacks {', '.join(sorted(lacking))} of its key or "
+            "partition. What to do: name it in SCHEMA, or declare KEY"
+        )
+    references = {
+        f"{REFERENCE}{own}": (own, *column.referenced)
+        for own, column in columns.items()
+        if column.referenced and own in present
+    }
+    return Table(
+        name=contract.dataset,
+        file=f"dags/datasets/{contract.dataset}.yaml",
+        description=contract.description or _first_line(module),
+        schema=T.StructType(fields),
+        key=key,
+        references={**references, **getattr(module, "REFERENCES", {})},
+        checks=contract.checks,
+        renamed={column.name: own for own, column in columns.items() if own != column.name},
+        transform=getattr(module, "transform", None),
+    )
+
+
+def _field(
+    declared: str | T.StructField, columns: dict[str, Column], required: set[str], dataset: str
+) -> T.StructField:
+    if isinstance(declared, T.StructField):
+        return T.StructField(
+            declared.name, declared.dataType, declared.name not in required, declared.metadata
+        )
+    source = columns.get(declared)
+    if source is None:
+        raise TransformError(
+            f"{_path(dataset)}: SCHEMA: {declared!r} is no column of dags/datasets/{dataset}.yaml. What to "
+            "do: add it there, or declare a column here"
+        )
+    return column(declared, source.type, source.comment, key=declared in required)
+
+
+def _require(module: ModuleType, name: str, *declared: str) -> None:
+    if lacking := [one for one in declared if not hasattr(module, one)]:
+        raise TransformError(
+            f"{_path(name)} lacks {', '.join(lacking)}. What to do: declare it; docs/adding-a-dataset.md has "
+            "an example"
+        )
+
+
+def _path(name: str) -> str:
+    return f"spark_jobs/millstream/transforms/{name}.py"
+
+
+def _first_line(module: ModuleType | None) -> str:
+    return ((module and module.__doc__) or "").split("\n")[0]
 
 
 _TYPES: dict[str, T.DataType] = {

@@ -19,7 +19,7 @@ from pyspark.sql import Column, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from millstream.transforms import Reference, column
+from millstream.transforms import column
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -88,7 +88,6 @@ SCHEMA = StructType(
         ),
     ]
 )
-REFERENCES: dict[str, Reference] = {}
 CHECKS = {f"{LABEL}_is_0_or_1": f"{LABEL} IS NULL OR {LABEL} IN (0, 1)"}
 
 

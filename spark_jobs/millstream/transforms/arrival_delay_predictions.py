@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyspark.sql.types import StructType
 
-from millstream.transforms import Reference, column
+from millstream.transforms import column
 from millstream.transforms.predictions import ANSWER
 
 SCHEMA = StructType(
@@ -19,5 +19,4 @@ SCHEMA = StructType(
     ]
 )
 KEY = ("flight_date", "carrier", "flight", "origin")
-REFERENCES: dict[str, Reference] = {}
 CHECKS = {"probability_is_a_share": "probability BETWEEN 0 AND 1"}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from millstream.transforms import Reference, column
+from millstream.transforms import column
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -50,7 +50,6 @@ SCHEMA = StructType(
     ]
 )
 KEY = ("month", "carrier", "origin", "dest", "hour")
-REFERENCES: dict[str, Reference] = {}
 CHECKS = {
     "arrivals_are_flights": "arrivals BETWEEN 0 AND flights",
     "bins_add_up_to_arrivals": f"{' + '.join(BINS)} = arrivals",

@@ -14,7 +14,7 @@ from millstream.lake import history
 from millstream.lake.tables import TableRef
 from millstream.ml.mlflow_api import MlflowApi
 from millstream.settings import Settings
-from millstream.transforms import transform_of
+from millstream.transforms import table_of
 from millstream_stack.clients.airflow_api import AirflowApi, Run, Task, wait_for_dags
 from millstream_stack.commands.progress import Progress
 from millstream_stack.commands.screen import addresses_table, console, duration
@@ -101,7 +101,7 @@ class Ingests:
 
 def unpublished_references(dag_id: str, lake_root: str) -> set[str]:
     """The ingest DAGs of the tables in which the rows of `dag_id` are looked up, where not yet published."""
-    references = transform_of(dag_id.removeprefix(INGEST_PREFIX)).REFERENCES
+    references = table_of(dag_id.removeprefix(INGEST_PREFIX)).references
     tables = {TableRef.parse(table) for _, table, _ in references.values()}
     return {
         f"{INGEST_PREFIX}{table.name}"

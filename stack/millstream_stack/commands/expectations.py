@@ -31,7 +31,7 @@ def propose_suite(settings: Settings, dataset: str, screen: Console) -> Path:
         ClusterError: the server does not answer.
     """
     from millstream.quality.profile import propose
-    from millstream.transforms import transform_of
+    from millstream.transforms import table_of
 
     table = TableRef.parse(f"silver.{dataset}")
     contract = Contract.load_file(settings.root / "dags" / "datasets" / f"{dataset}.yaml")
@@ -42,7 +42,7 @@ def propose_suite(settings: Settings, dataset: str, screen: Console) -> Path:
     attempt = f"expectations/{uuid4()}"
     with sessions.connect(settings.connect_url, attempt, [], tag="expectations") as spark:
         rows = _rows(spark, table, settings.lake_root)
-        suite = propose(rows, str(table), transform_of(dataset).KEY, column)
+        suite = propose(rows, str(table), table_of(dataset, contract).key, column)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(suite, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     screen.print(

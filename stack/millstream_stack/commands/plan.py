@@ -31,7 +31,7 @@ from millstream.publishing.decide import scope_of
 from millstream.publishing.request import Load
 from millstream.publishing.write import published_columns
 from millstream.settings import Settings
-from millstream.transforms import transform_of
+from millstream.transforms import table_of
 from millstream_stack.commands.sql_output import printable
 from millstream_stack.credentials import credentials_path, load_or_create
 
@@ -136,7 +136,12 @@ def plan_of(settings: Settings, dag_id: str, partitions: str = "") -> Plan:
     return Plan(
         dag_id=dag_id,
         tables=touches,
-        suites=[f"expectations/{name}.json" for name in _declared(dag, "suite")],
+        suites=[
+            path
+            for name in _declared(dag, "suite")
+            for path in (f"dags/datasets/{name}.yaml", f"expectations/{name}.json")
+            if (settings.root / path).is_file()
+        ],
         models={
             **{name: f"{_champion(settings, name)}; {REGISTERS}" for name in models},
             **{name: f"{_champion(settings, name)}; scores with it" for name in scored},
@@ -178,7 +183,7 @@ def _read(dag: DAG, contract: Contract | None) -> list[TableRef]:
         inlets = [asset for task in dag.tasks for asset in getattr(task, "inlets", ())]
         names = {asset.name: None for asset in [*inlets, *_triggers(dag)] if asset.group == "lake"}
         return [TableRef.parse(name) for name in names]
-    looked_up = {table for _, table, _ in transform_of(contract.dataset).REFERENCES.values()}
+    looked_up = {table for _, table, _ in table_of(contract.dataset, contract).references.values()}
     return [TableRef.parse(name) for name in sorted(looked_up)]
 
 
@@ -245,7 +250,7 @@ def _refusals(published: Iterable[History], root: str) -> dict[str, str]:
     found = {}
     for one in published:
         try:
-            require_columns(one.table.uri(root), published_columns(one.table), one.now)
+            require_columns(one.table.uri(root), published_columns(table_of(one.table.name)), one.now)
         except ContractError as error:
             found[str(one.table)] = str(error)
     return found

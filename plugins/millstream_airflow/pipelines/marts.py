@@ -1,0 +1,68 @@
+"""The DAG of a mart, built from its SELECT: it runs when a table changes that the SELECT reads."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, AssetAny, Param
+
+from millstream_airflow import catalog
+from millstream_airflow.pipelines.features import changed_inputs
+from millstream_airflow.tasks.alerts import RunNotifier
+from millstream_airflow.tasks.publish import MartOperator, publish_staged
+from millstream_airflow.tasks.retries import TASK_ARGS
+
+DOC = """
+### gold.{name}
+
+{description}
+
+Made by `marts/{name}.sql` from {inputs}, each read at one pinned version. Any of them triggers this DAG.
+Nothing is done when the table was already made from the present versions by the present SQL, or when one of
+them has never been published.
+
+| column | description |
+|---|---|
+{columns}
+"""
+
+
+def mart_dag(name: str) -> DAG:
+    """The DAG `mart_<name>`. Raises ConfigurationError or ContractError when the mart cannot be read."""
+    mart = catalog.mart(name)
+    table, head = str(mart.table), mart.head
+    with DAG(
+        dag_id=f"mart_{name}",
+        description=head.description or f"Rebuild {table} when one of its inputs changes",
+        doc_md=DOC.format(
+            name=name,
+            description=head.description,
+            inputs=", ".join(f"`{one}`" for one in mart.inputs),
+            columns="\n".join(f"| {column} | {text} |" for column, text in head.columns.items()),
+        ),
+        schedule=AssetAny(*(catalog.table_asset(one) for one in mart.inputs)),
+        catchup=False,
+        max_active_runs=1,
+        tags=["mart", "gold", *head.tags],
+        params={"force": Param(False, type="boolean", description="Rebuild even when no input has changed.")},
+        dagrun_timeout=timedelta(minutes=head.deadline_minutes),
+        default_args={"owner": head.owner, **TASK_ARGS},
+        on_failure_callback=RunNotifier(),
+    ) as dag:
+        versions = changed_inputs(table, list(mart.inputs), mart.version)
+        build = MartOperator(
+            task_id="build",
+            job="build_mart",
+            mart=name,
+            arguments={"inputs": versions},
+            doc_md="The SELECT over the pinned input versions, staged once.",
+        )
+        publish_staged(
+            table,
+            build,
+            catalog.table_asset(table),
+            arguments={"load": "full", "mart": mart.model_dump(mode="json")},
+            # What a contract's columns refer to; a mart has none.
+            judged_as={"inputs": None},
+        )
+    return dag
