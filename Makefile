@@ -3,8 +3,8 @@ RUN := stack/run
 STACK := $(RUN) python -m millstream_stack
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-streams up streams-up down status logs sql plan expectations reconcile check test test-thorough test-faults e2e \
-	lint audit bench clean secrets cluster-up cluster-down cluster-status cluster-demo test-cluster
+# Every target that the list shows is a command, whatever files there are.
+.PHONY: $(shell sed -n 's/^\([a-z0-9-]*\):.*## .*/\1/p' $(MAKEFILE_LIST))
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -39,6 +39,12 @@ sql: ## Query the lake, read-only: make sql Q="select count(*) from silver.fligh
 expectations: override export DATASET := $(value DATASET)
 expectations: ## Propose an expectation suite from a dataset's rows: make expectations DATASET=flights
 	@$(STACK) expectations "$$DATASET"
+
+new: override export DATASET := $(value DATASET)
+new: override export MART := $(value MART)
+new: override export FROM := $(value FROM)
+new: ## Write what a dataset or mart needs: make new DATASET=orders FROM=/data/orders.csv (ALL=1 looks at every row for its key), or MART=sales FROM=silver.orders
+	@$(STACK) new --dataset "$$DATASET" --mart "$$MART" --from "$$FROM" --all "$(ALL)"
 
 plan: override export DAG := $(value DAG)
 plan: override export PARTITION := $(value PARTITION)

@@ -24,6 +24,11 @@ SQL_USAGE = (
     'Read-only. To query: make sql Q="select count(*) from silver.flights" (FORMAT=csv or FORMAT=json)'
 )
 
+NEW_USAGE = (
+    "say what is new and where it comes from: make new DATASET=orders FROM=/data/orders.csv, "
+    "FROM=connection:table, or make new MART=sales FROM=silver.orders"
+)
+
 
 def run_up(settings: Settings, _: argparse.Namespace) -> int:
     screen = console()
@@ -113,6 +118,21 @@ def run_expectations(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_new(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Writes the declarations of what is named, and overwrites nothing."""
+    from millstream_stack.commands.new.dataset import new_dataset
+    from millstream_stack.commands.new.mart import new_mart
+
+    if not arguments.origin or bool(arguments.dataset) == bool(arguments.mart):
+        print(NEW_USAGE, file=sys.stderr)
+        return 2
+    if arguments.mart:
+        new_mart(settings, arguments.mart, arguments.origin, console())
+    else:
+        new_dataset(settings, arguments.dataset, arguments.origin, console(), bool(arguments.all))
+    return 0
+
+
 def run_reconcile(settings: Settings, _: argparse.Namespace) -> int:
     """Exit status 1 when a difference needs a person."""
     from millstream_stack.clients.airflow_api import AirflowApi
@@ -170,6 +190,13 @@ def parser() -> argparse.ArgumentParser:
         "expectations", run_expectations, "propose an expectation suite from a dataset's rows"
     )
     expectations.add_argument("dataset", nargs="?", default="")
+    new = command("new", run_new, "write a dataset's contract and DAG file, from a look at its data")
+    new.add_argument("--dataset", default="")
+    new.add_argument("--mart", default="")
+    new.add_argument(
+        "--from", dest="origin", default="", help="a file or connection:table; of a mart a table"
+    )
+    new.add_argument("--all", default="", help="anything: look at every row, not only at the first ones")
     command(
         "reconcile", run_reconcile, "compare landing, tables, ledger and asset events; repair lost events"
     )

@@ -1,0 +1,145 @@
+"""Columns of a contract, guessed from texts as a source wrote them: each type is one that reads every text.
+
+What could also be meant otherwise is said in a comment, and the more cautious reading is taken: a number that
+is a text can still be counted, a code that became a number has lost its zeros.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import combinations
+from math import isfinite
+
+from millstream.bronze.readings import FORMS
+from millstream.contracts.contract import ColumnType
+
+# Words for a missing value, where everything else in a column is of some type.
+NULL_WORDS = frozenset(
+    {"NA", "N/A", "n/a", "NULL", "null", "None", "none", "NaN", "nan", "-", "--", "?", "\\N"}
+)
+# From narrow to wide: the first that reads all texts is taken.
+PREFERRED: tuple[ColumnType, ...] = ("int", "bigint", "double", "date", "timestamp", "boolean")
+BOUNDS = {"int": 2**31, "bigint": 2**63}
+PATTERNS = {kind: re.compile(form.replace(r"\z", r"\Z"), re.ASCII) for kind, form in FORMS.items()}
+LEADING_ZERO = re.compile(r"\s*[+-]?0\d+\s*", re.ASCII)
+# Dates that no type reads, for the comment.
+DATES = {
+    "DD.MM.YYYY": r"\d{1,2}\.\d{1,2}\.\d{4}",
+    "DD/MM/YYYY or MM/DD/YYYY": r"\d{1,2}/\d{1,2}/\d{4}",
+    "YYYY/MM/DD": r"\d{4}/\d{1,2}/\d{1,2}",
+    "YYYYMMDD": r"(19|20)\d{2}(0[1-9]|1[0-2])([0-2]\d|3[01])",
+}
+MOST_KEY_COLUMNS = 4
+# Of more columns there are too many pairs and triples.
+KEY_CANDIDATES = 12
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A column: its name at the source and in the contract, its type, and what is not sure about it."""
+
+    source: str
+    name: str
+    kind: ColumnType
+    null_words: frozenset[str] = frozenset()
+    unsure: str = ""
+
+
+def names_for(sources: Sequence[str]) -> list[str]:
+    """A name for each column that a contract takes: lower case, letters, digits and `_`; none twice."""
+    names: list[str] = []
+    for source in sources:
+        split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", source)
+        plain = unicodedata.normalize("NFKD", split.casefold()).encode("ascii", "ignore").decode()
+        name = re.sub(r"[^a-z0-9]+", "_", plain).strip("_") or "column"
+        name = (name if name[0].isalpha() else f"c_{name}")[:58]
+        number = 2
+        unique = name
+        while unique in names:
+            unique, number = f"{name}_{number}", number + 1
+        names.append(unique)
+    return names
+
+
+def guess(source: str, name: str, values: Iterable[str | None]) -> Guess:
+    """The narrowest type that reads all `values`, but for words that mean null."""
+    texts = {value for value in values if value is not None and value != ""}
+    if not texts:
+        return Guess(source, name, "string", unsure="no value seen")
+    words = texts.intersection(NULL_WORDS)
+    rest = texts - words
+    if not rest:
+        return Guess(source, name, "string", unsure=f"only {', '.join(sorted(words))} seen")
+    if any(LEADING_ZERO.fullmatch(text) for text in rest) and _all_read(rest, "int"):
+        return Guess(source, name, "string", unsure="digits that begin with 0: a code, or a number?")
+    for kind in PREFERRED:
+        if _all_read(rest, kind):
+            return Guess(source, name, kind, frozenset(words), _doubt(rest, kind))
+    for form, pattern in DATES.items():
+        if all(re.fullmatch(pattern, text.strip(), re.ASCII) for text in rest):
+            return Guess(source, name, "string", unsure=f"dates written as {form}")
+    return Guess(source, name, "string")
+
+
+def _all_read(texts: set[str], kind: ColumnType) -> bool:
+    pattern = PATTERNS[kind]
+    if not all(pattern.search(text) for text in texts):
+        return False
+    if kind in BOUNDS:
+        return all(-BOUNDS[kind] <= int(text) < BOUNDS[kind] for text in texts)
+    # Digits alone count more often than they say yes or no.
+    return kind != "boolean" or not all(text.strip() in "01" for text in texts)
+
+
+def _doubt(texts: set[str], kind: ColumnType) -> str:
+    if kind == "boolean":
+        return f"words for yes and no: {', '.join(sorted(texts))}"
+    if kind in ("int", "bigint") and all(re.fullmatch(DATES["YYYYMMDD"], text.strip()) for text in texts):
+        return "dates written as YYYYMMDD?"
+    if kind == "double" and any(_loses_digits(text) for text in texts):
+        return "more digits than a double holds"
+    return ""
+
+
+def _loses_digits(text: str) -> bool:
+    number = float(text)
+    return isfinite(number) and Decimal(text.strip()) != Decimal(repr(number))
+
+
+def key_of(guesses: Sequence[Guess], rows: Sequence[Sequence[str | None]]) -> tuple[tuple[str, ...], bool]:
+    """Columns that identify each row, and whether they do: the fewest, those named like a key first."""
+    nothing = {None, ""}.union(*(one.null_words for one in guesses))
+    positions = [
+        number
+        for number, column in enumerate(guesses)
+        if column.kind != "double" and not any(row[number] in nothing for row in rows)
+    ]
+    positions.sort(key=lambda number: (_measures(guesses[number]), number))
+    candidates = positions[:KEY_CANDIDATES]
+    for size in range(1, min(MOST_KEY_COLUMNS, len(candidates)) + 1):
+        for chosen in combinations(candidates, size):
+            if _are_unique(rows, chosen):
+                return tuple(guesses[number].name for number in sorted(chosen)), True
+    every = sorted(positions) or list(range(len(guesses)))
+    return tuple(guesses[number].name for number in every), _are_unique(rows, every)
+
+
+def _measures(column: Guess) -> int:
+    """How far a column is from naming something: by its name, then by its type."""
+    if column.name in ("id", "code", "uuid") or column.name.endswith(("_id", "_code", "_no", "key", "num")):
+        return 0
+    return 2 if column.kind in ("int", "bigint") else 1
+
+
+def _are_unique(rows: Sequence[Sequence[str | None]], chosen: Sequence[int]) -> bool:
+    seen = set()
+    for row in rows:
+        value = tuple(row[number] for number in chosen)
+        if value in seen:
+            return False
+        seen.add(value)
+    return True

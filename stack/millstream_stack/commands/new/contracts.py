@@ -1,0 +1,81 @@
+"""A contract as a file for people: a line for each column, with comments where a look left doubts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from millstream.contracts.contract import Contract
+from millstream_stack.commands.new.columns import Guess, guess, key_of, names_for
+from millstream_stack.commands.new.looks import Look
+
+DAG = """from millstream_airflow.pipelines.ingest import ingest_dag
+
+dag = ingest_dag("{dataset}")
+"""
+
+
+def contract_text(dataset: str, look: Look) -> str:
+    """The contract of `dataset`, as `look` proposes it; it can be loaded as it is."""
+    guesses = _guesses(look)
+    key, certain = _key(look, guesses)
+    words = frozenset[str]().union(*(one.null_words for one in guesses))
+    rows = f"{'all' if look.complete else 'the first'} {len(look.rows)} rows"
+    lines = [
+        f"# Proposed from {rows}: read and correct it.",
+        f"description: {_flow(f'{dataset}, from {_origin(look)}.')}",
+        f"source: {_flow(look.source)}",
+    ]
+    if look.source.get("watermark"):
+        lines.append("load: watermark")
+    doubt = "" if look.complete else "  # of the rows that were looked at"
+    if not certain:
+        doubt = "  # no key was seen: of rows that agree here only one is published"
+    lines.append(f"primary_key: {_flow(list(key))}{doubt}")
+    if words:
+        lines.append("# Seen where all other values are numbers or times; they mean null in every column.")
+        lines.append(f"null_values: {_flow(['', *sorted(words)])}")
+    lines += [f"# {note}" for note in look.notes]
+    lines += ["columns:", *(_column(one) for one in guesses)]
+    text = "\n".join(lines) + "\n"
+    # What is written here must be what a DAG can load.
+    Contract.from_dict(yaml.safe_load(text), origin=f"{dataset}.yaml", stem=dataset)
+    return text
+
+
+def _guesses(look: Look) -> list[Guess]:
+    names = names_for(look.names)
+    guesses = []
+    for number, (source, name) in enumerate(zip(look.names, names, strict=True)):
+        seen = guess(source, name, (row[number] for row in look.rows))
+        known = look.kinds.get(source)
+        guesses.append(Guess(source, name, known) if known else seen)  # type: ignore[arg-type]
+    return guesses
+
+
+def _key(look: Look, guesses: Sequence[Guess]) -> tuple[tuple[str, ...], bool]:
+    if look.key:
+        return tuple(one.name for one in guesses if one.source in look.key), True
+    return key_of(guesses, look.rows)
+
+
+def _origin(look: Look) -> str:
+    return str(look.source.get("path") or look.source.get("table") or look.source.get("endpoint"))
+
+
+def _column(one: Guess) -> str:
+    entries: dict[str, Any] = {"name": one.name}
+    if one.kind != "string":
+        entries["type"] = one.kind
+    if one.source != one.name:
+        entries["aliases"] = [one.source]
+    comment = f"  # {one.unsure}" if one.unsure else ""
+    return f"  - {_flow(entries)}{comment}"
+
+
+def _flow(value: Any) -> str:
+    """`value` as YAML in one line."""
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6, allow_unicode=True)
+    return text.removesuffix("\n").removesuffix("\n...")

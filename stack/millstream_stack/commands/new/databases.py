@@ -1,0 +1,65 @@
+"""A look at a table of a database: its columns, types and key as the database itself knows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from millstream.errors import ConfigurationError
+from millstream_stack.commands.new.looks import Look
+
+SAMPLE_ROWS = 1000
+# By the types of SQLAlchemy, the narrower ones first.
+KINDS: tuple[tuple[type[sa.types.TypeEngine[Any]], str], ...] = (
+    (sa.SmallInteger, "int"),
+    (sa.BigInteger, "bigint"),
+    (sa.Integer, "int"),
+    (sa.Boolean, "boolean"),
+    (sa.DateTime, "timestamp"),
+    (sa.Date, "date"),
+    (sa.Float, "double"),
+)
+CHANGED = ("updated_at", "modified_at", "changed_at", "last_modified", "updated", "modified")
+
+
+def at_table(engine: sa.Engine, connection: str, table: str) -> Look:
+    """A look at `table`, `name` or `schema.name`, and at its first rows.
+
+    Raises: ConfigurationError when there is no such table, or nothing in it identifies a row.
+    """
+    schema, _, name = table.rpartition(".")
+    inspector = sa.inspect(engine)
+    if not inspector.has_table(name, schema=schema or None):
+        present = ", ".join(sorted(inspector.get_table_names(schema=schema or None))[:20])
+        raise ConfigurationError(f"connection {connection} has no table {table}; it has {present or 'none'}")
+    columns = inspector.get_columns(name, schema=schema or None)
+    key = tuple(inspector.get_pk_constraint(name, schema=schema or None)["constrained_columns"])
+    if not key:
+        unique = inspector.get_unique_constraints(name, schema=schema or None)
+        key = tuple(unique[0]["column_names"]) if unique else ()
+    if len(key) != 1:
+        has = f"{', '.join(key)} together" if key else "none"
+        raise ConfigurationError(
+            f"{table} is read in the order of one unique column, and it has {has}: write its contract by hand"
+        )
+    names = [str(column["name"]) for column in columns]
+    found = sa.Table(name, sa.MetaData(), schema=schema or None, autoload_with=engine)
+    picked = sa.select(*(found.c[one] for one in names))
+    with engine.connect() as opened:
+        rows = [
+            [None if value is None else str(value) for value in row]
+            for row in opened.execute(picked.limit(SAMPLE_ROWS))
+        ]
+    kinds = {str(column["name"]): kind for column in columns if (kind := _kind(column["type"]))}
+    source = {"kind": "sql", "connection": connection, "table": table, "key": key[0]}
+    changed = next((one for one in CHANGED if kinds.get(one) == "timestamp"), None)
+    notes: tuple[str, ...] = ()
+    if changed:
+        source["watermark"] = changed
+        notes = (f"read by increments, because {changed} looks like the time of a row's last change",)
+    return Look(source, names, rows, len(rows) < SAMPLE_ROWS, kinds, key, notes)
+
+
+def _kind(declared: sa.types.TypeEngine[Any]) -> str | None:
+    return next((kind for known, kind in KINDS if isinstance(declared, known)), None)

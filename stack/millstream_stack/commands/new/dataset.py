@@ -1,0 +1,88 @@
+"""`make new DATASET=orders FROM=/data/orders.csv`: contract and DAG file, from a look at the data."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console
+
+from millstream.errors import ConfigurationError
+from millstream.settings import Settings
+from millstream_stack.commands.new import looks
+from millstream_stack.commands.new.contracts import DAG, contract_text
+from millstream_stack.commands.new.files import require_absent, require_name, write
+from millstream_stack.commands.new.looks import Look
+from millstream_stack.credentials import load_or_create
+from millstream_stack.environment import airflow_connections
+
+# connection:table, with a schema in front of the table or without.
+TABLE = re.compile(r"(?P<connection>[a-z][a-z0-9_]*):(?P<table>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)?)")
+
+
+def new_dataset(
+    settings: Settings, dataset: str, origin: str, screen: Console, every_row: bool = False
+) -> None:
+    """Write `dags/datasets/<dataset>.yaml` and `dags/ingest_<dataset>.py`.
+
+    `origin` is a file, or `connection:table`. Of a file some rows are looked at; for its key all, if asked.
+
+    Raises: ConfigurationError when a file is there already, or `origin` cannot be looked at; SourceDataError
+        when it cannot be read.
+    """
+    files = {
+        settings.root / "dags" / "datasets" / f"{require_name(dataset)}.yaml": "",
+        settings.root / "dags" / f"ingest_{dataset}.py": DAG.format(dataset=dataset),
+    }
+    require_absent(files)
+    look = _look(settings, dataset, origin, every_row)
+    contract = next(iter(files))
+    files[contract] = contract_text(dataset, look)
+    write(files, settings.root, screen)
+    screen.print("Read the contract and correct it, above all its key; its comments say what is not sure.")
+    for note in look.notes:
+        screen.print(f"Note: {note}", markup=False, soft_wrap=True)
+
+
+def _look(settings: Settings, dataset: str, origin: str, every_row: bool) -> Look:
+    connections = {**airflow_connections(settings, load_or_create(settings)), **_given(os.environ)}
+    if table := TABLE.fullmatch(origin):
+        from sqlalchemy import NullPool
+
+        from millstream_stack.commands.new.databases import at_table
+
+        os.environ.update(connections)
+        # Airflow is imported here, because it reads its connections from the environment.
+        from airflow.providers.common.sql.hooks.sql import DbApiHook
+        from airflow.sdk import BaseHook
+
+        hook = BaseHook.get_hook(table["connection"])
+        if not isinstance(hook, DbApiHook):
+            raise ConfigurationError(f"connection {table['connection']} leads to no SQL database")
+        engine = hook.get_sqlalchemy_engine({"poolclass": NullPool})
+        return at_table(engine, table["connection"], table["table"])
+    limit = None if every_row else looks.SAMPLE_ROWS
+    path = Path(origin).expanduser()
+    return looks.at_file(path, _folders(connections), f"{dataset}_files", limit)
+
+
+def _given(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name.startswith("AIRFLOW_CONN_")}
+
+
+def _folders(connections: Mapping[str, str]) -> dict[str, Path]:
+    """The folders that connections of type `fs` lead to."""
+    folders = {}
+    for name, value in connections.items():
+        try:
+            read = json.loads(value)
+        except ValueError:
+            continue
+        extra = read.get("extra") or {}
+        extra = json.loads(extra) if isinstance(extra, str) else extra
+        if read.get("conn_type") == "fs" and extra.get("path"):
+            folders[name.removeprefix("AIRFLOW_CONN_").lower()] = Path(extra["path"])
+    return folders

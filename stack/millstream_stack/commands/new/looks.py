@@ -1,0 +1,147 @@
+"""A look at a source: its columns and some of its rows, read as the platform itself reads them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from defusedxml.ElementTree import iterparse
+
+from millstream.contracts.contract import Contract
+from millstream.errors import ConfigurationError, SourceDataError
+from millstream.formats.record import Columns, UnreadableError
+from millstream.formats.registry import FORMATS, PACKINGS, format_of
+
+SAMPLE_ROWS = 50_000
+DELIMITERS = ";\t|"
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen: entries of the contract's `source`, names of the columns as the source spells them, rows
+    of texts in their order, and whether these are all. `kinds` and `key` where the source itself knows them.
+    """
+
+    source: dict[str, Any]
+    names: list[str]
+    rows: list[list[str | None]]
+    complete: bool
+    kinds: dict[str, str] = field(default_factory=dict)
+    key: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def at_file(
+    path: Path, folders: Mapping[str, Path], connection: str, limit: int | None = SAMPLE_ROWS
+) -> Look:
+    """A look at one file. `folders` are those of connections; one in none of them gets `connection`.
+
+    Raises: ConfigurationError when no format is known by the file's name; SourceDataError when it cannot be
+        read.
+    """
+    if not path.is_file():
+        raise ConfigurationError(f"{path} is no file")
+    known, folder = next(
+        ((name, one) for name, one in folders.items() if path.resolve().is_relative_to(one.resolve())),
+        (connection, path.resolve().parent),
+    )
+    kind = _format(path)
+    source: dict[str, Any] = {
+        "kind": "files",
+        "connection": known,
+        "format": kind,
+        "path": path.resolve().relative_to(folder.resolve()).as_posix(),
+    }
+    try:
+        if kind.startswith("xml"):
+            source["row_tag"] = _row_tag(path, kind.partition(".")[2])
+        names = _names(path, source)
+        rows = [row for row, _ in zip(_rows(path, source, names), range(_some(limit)), strict=False)]
+    except (UnreadableError, OSError) as error:
+        raise SourceDataError(f"{path} {error}") from error
+    if not rows:
+        raise SourceDataError(f"{path} has no record that can be read below {', '.join(names)[:200]}")
+    if len(names) == 1 and (other := next((one for one in DELIMITERS if one in names[0]), None)):
+        raise ConfigurationError(
+            f"{path}: its fields seem to be separated by {other!r}: write its contract by hand"
+        )
+    notes = [] if known in folders else [f"connection {known}: type fs, path {folder}"]
+    if any(re.fullmatch(r"[-+\d.]+", name) for name in names):
+        notes.append("some names of columns are numbers: does the file begin with its names?")
+    return Look(source, names, rows, len(rows) < _some(limit), notes=tuple(notes))
+
+
+def _some(limit: int | None) -> int:
+    return 1 << 62 if limit is None else limit
+
+
+def _format(path: Path) -> str:
+    endings = [name for name in FORMATS if path.name.lower().endswith(f".{name}")]
+    if not endings:
+        raise ConfigurationError(
+            f"{path}: no format is known by this name; files are named by one of {', '.join(sorted(FORMATS))}"
+        )
+    return max(endings, key=len)
+
+
+def _contract(source: Mapping[str, Any], names: list[str]) -> Contract:
+    """A contract that reads the columns `names` as text, whatever they are called."""
+    columns: list[dict[str, Any]] = [
+        {"name": f"c{number}", "aliases": [name], "nullable": True}
+        for number, name in enumerate(names or ["x"])
+    ]
+    data = {
+        "dataset": "look",
+        "source": dict(source),
+        "primary_key": ["c0"],
+        "columns": columns,
+        "drift": {"removed": "evolve"},
+        "allow_empty": True,
+    }
+    return Contract.from_dict(data, origin="look")
+
+
+def _names(path: Path, source: Mapping[str, Any]) -> list[str]:
+    contract = _contract(source, [])
+    with path.open("rb") as stream:
+        names = format_of(contract).delivered(stream, contract).names
+    if not names:
+        raise SourceDataError(f"{path} has no record that can be read")
+    return names
+
+
+def _rows(path: Path, source: Mapping[str, Any], names: list[str]) -> Iterator[list[str | None]]:
+    """The records that can be read, as texts."""
+    contract = _contract(source, names)
+    read = format_of(contract).rows
+    if read is None:
+        raise ConfigurationError(f"{path}: cannot be looked at: write its contract by hand")
+    with path.open("rb") as stream:
+        for found in read(stream, contract, None):
+            if isinstance(found, Columns):
+                nothing: list[str | None] = [None] * found.rows
+                columns = [nothing if one is None else one.to_pylist() for one in found.values]
+                yield from map(list, zip(*columns, strict=True))
+            elif found is not None and found.values is not None:
+                yield found.values
+
+
+def _row_tag(path: Path, packing: str) -> str:
+    """The first element below the root, by its local name."""
+    with path.open("rb") as stream:
+        if not packing:
+            return _first_child(stream, path)
+        with PACKINGS[packing](stream, False) as content:
+            return _first_child(content, path)
+
+
+def _first_child(content: IO[bytes], path: Path) -> str:
+    depth = 0
+    for event, element in iterparse(content, events=("start", "end")):
+        depth += 1 if event == "start" else -1
+        if depth == 2:
+            return re.sub(r"^\{.*\}", "", element.tag)
+    raise SourceDataError(f"{path} has no element below its root")

@@ -1,0 +1,171 @@
+"""`make new` on files that others wrote: what it writes can be loaded, and says what is not sure."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from airflow.dag_processing.dagbag import DagBag
+from rich.console import Console
+
+from millstream.contracts.contract import Contract
+from millstream.errors import ConfigurationError, SourceDataError
+from millstream.settings import Settings
+from millstream_demo.airports import publish_airports
+from millstream_demo.reference import reference_file
+from millstream_stack.commands.new.columns import guess, names_for
+from millstream_stack.commands.new.contracts import contract_text
+from millstream_stack.commands.new.databases import at_table
+from millstream_stack.commands.new.dataset import new_dataset
+from tests.support.packages import write_packages
+
+SCREEN = Console(quiet=True)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("MILLSTREAM_ROOT", str(tmp_path))
+    return Settings()
+
+
+def made(settings: Settings, dataset: str, origin: Path) -> Contract:
+    new_dataset(settings, dataset, str(origin), SCREEN)
+    return Contract.load_file(settings.root / "dags" / "datasets" / f"{dataset}.yaml")
+
+
+def kinds(contract: Contract) -> dict[str, str]:
+    return {column.name: column.type for column in contract.columns}
+
+
+def test_a_year_of_flights(settings: Settings) -> None:
+    contract = made(settings, "departures", reference_file("flights.csv.zip"))
+    assert contract.primary_key == ("carrier", "flight", "time_hour")
+    assert contract.null_values == ("", "NA")
+    assert contract.source.format == "csv.zip"
+    found = kinds(contract)
+    assert {found[name] for name in ("year", "dep_time", "arr_delay", "distance")} == {"int"}
+    assert {found[name] for name in ("carrier", "tailnum", "origin")} == {"string"}
+    assert found["time_hour"] == "timestamp"
+    text = (settings.root / "dags" / "datasets" / "departures.yaml").read_text()
+    assert "# Proposed from the first 50000 rows: read and correct it." in text
+    assert "primary_key: [carrier, flight, time_hour]  # of the rows that were looked at" in text
+    bag = DagBag(str(settings.root / "dags"))
+    assert (bag.import_errors, list(bag.dags)) == ({}, ["ingest_departures"])
+
+
+def test_hours_of_weather_without_the_hour_that_comes_twice(settings: Settings) -> None:
+    contract = made(settings, "observations", reference_file("weather.csv"))
+    assert contract.primary_key == ("origin", "time_hour")
+    assert kinds(contract)["wind_gust"] == "double"
+
+
+def test_elements_of_xml_below_a_connection_that_is_there(settings: Settings) -> None:
+    publish_airports(settings.home / "demo")
+    contract = made(settings, "fields", settings.home / "demo" / "drop" / "airports" / "airports.xml")
+    assert contract.source.model_dump(exclude_none=True) == {
+        **{"kind": "files", "connection": "demo_drop", "format": "xml", "path": "airports/airports.xml"},
+        "row_tag": "airport",
+    }
+    assert contract.primary_key == ("faa",)
+
+
+def test_descriptions_of_packages_with_names_that_no_column_may_have(settings: Settings) -> None:
+    target = settings.root / "packages.jsonl"
+    write_packages(target)
+    contract = made(settings, "packages", target)
+    aliases = {column.name: column.aliases for column in contract.columns}
+    assert aliases["installed_size"] == ("Installed-Size",)
+    assert kinds(contract)["installed_size"] == "int"
+    assert contract.primary_key == ("package",)
+
+
+def test_nothing_is_overwritten(settings: Settings) -> None:
+    made(settings, "planes", reference_file("planes.csv"))
+    dag = settings.root / "dags" / "ingest_planes.py"
+    dag.write_text("mine")
+    with pytest.raises(ConfigurationError, match=r"planes\.yaml.*ingest_planes\.py is there already"):
+        made(settings, "planes", reference_file("planes.csv"))
+    (settings.root / "dags" / "datasets" / "planes.yaml").unlink()
+    with pytest.raises(ConfigurationError, match="is there already: nothing was written"):
+        made(settings, "planes", reference_file("planes.csv"))
+    assert dag.read_text() == "mine"
+    assert not (settings.root / "dags" / "datasets" / "planes.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("x.csv", "a;b\n1;2\n", "seem to be separated by ';'"),
+        ("x.csv", "", "has no header: every line of it is blank"),
+        ("x.csv", "a,b\n", "has no record that can be read"),
+        ("x.pdf", "a,b\n", "no format is known by this name"),
+        ("x.csv", b"PK\x03\x04aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "x.csv"),
+    ],
+)
+def test_what_cannot_be_looked_at_writes_nothing(
+    settings: Settings, name: str, content: str | bytes, why: str
+) -> None:
+    path = settings.root / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises((ConfigurationError, SourceDataError), match=why):
+        made(settings, "orders", path)
+    assert not (settings.root / "dags").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "unsure"),
+    [
+        (["1", "-2", None, ""], "int", ""),
+        (["1", "3000000000"], "bigint", ""),
+        (["1", "99999999999999999999"], "double", "more digits than a double holds"),
+        (["1.5", "NA", "2"], "double", ""),
+        (["10.357019999999999"], "double", ""),
+        (["0.1234567890123456789"], "double", "more digits than a double holds"),
+        (["007", "12"], "string", "digits that begin with 0: a code, or a number?"),
+        (["0", "1"], "int", ""),
+        (["Y", "N"], "boolean", "words for yes and no: N, Y"),
+        (["2013-01-01", "2012-02-29"], "date", ""),
+        (["2013-01-01T05:30+02:00"], "timestamp", ""),
+        (["31.12.2013"], "string", "dates written as DD.MM.YYYY"),
+        (["20131231"], "int", "dates written as YYYYMMDD?"),
+        (["NA"], "string", "only NA seen"),
+        ([None], "string", "no value seen"),
+        (["NA", "Namibia"], "string", ""),
+    ],
+)
+def test_a_type_is_one_that_reads_every_value(values: list[str | None], kind: str, unsure: str) -> None:
+    found = guess("x", "x", values)
+    assert (found.kind, found.unsure) == (kind, unsure)
+
+
+def test_every_name_becomes_one_that_a_contract_takes() -> None:
+    sources = ["Order ID", "orderId", "Größe", "2013", "%", "a" * 90, "order_id", "名前"]
+    assert names_for(sources) == [
+        *("order_id", "order_id_2", "grosse", "c_2013", "column", "a" * 58, "order_id_3", "column_2")
+    ]
+
+
+def test_a_table_of_a_database(tmp_path: Path) -> None:
+    path = tmp_path / "shop.db"
+    with sqlite3.connect(path) as shop:
+        shop.execute('CREATE TABLE orders ("orderId" INTEGER PRIMARY KEY, total FLOAT, paid BOOLEAN)')
+        shop.execute("ALTER TABLE orders ADD COLUMN updated_at DATETIME")
+        shop.execute("INSERT INTO orders VALUES (1, 2.5, 1, '2026-01-01 00:00:00')")
+        shop.execute("CREATE TABLE loose (a TEXT)")
+    engine = sa.create_engine(f"sqlite:///{path}")
+    text = contract_text("orders", at_table(engine, "shop_db", "orders"))
+    (tmp_path / "orders.yaml").write_text(text)
+    contract = Contract.load_file(tmp_path / "orders.yaml")
+    assert contract.load == "watermark"
+    assert contract.primary_key == ("order_id",)
+    assert kinds(contract) == {
+        **{"order_id": "int", "total": "double", "paid": "boolean", "updated_at": "timestamp"}
+    }
+    for table, why in (
+        ("loose", "one unique column, and it has none"),
+        ("gone", "has no table gone; it has"),
+    ):
+        with pytest.raises(ConfigurationError, match=why):
+            at_table(engine, "shop_db", table)
