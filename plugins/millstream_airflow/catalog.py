@@ -19,7 +19,7 @@ from millstream.settings import Settings
 
 def contract(dataset: str) -> Contract:
     """The contract of `dataset`. Raises ContractError naming file, field and what was expected."""
-    return Contract.load_file(Settings().root / "dags" / "datasets" / f"{dataset}.yaml")
+    return Contract.load_file(Settings().project / "dags" / "datasets" / f"{dataset}.yaml")
 
 
 def suite(name: str) -> dict[str, Any]:
@@ -27,12 +27,12 @@ def suite(name: str) -> dict[str, Any]:
     # DAG files import this module, and need no Spark to be parsed.
     from millstream.quality.suites import suite_in
 
-    return suite_in(Settings().root, name)
+    return suite_in(Settings().project, name)
 
 
 def mart(name: str) -> Mart:
     """The mart `name`. Raises ConfigurationError when there is none, ContractError when it is wrong."""
-    return load_mart(Settings().root, name)
+    return load_mart(Settings().project, name)
 
 
 def datasets() -> list[str]:
@@ -47,7 +47,7 @@ def published_tables() -> list[str]:
         *(f"silver.{dataset}" for dataset in datasets()),
         *(str(feature_table(name).table) for name in feature_tables()),
         *(model_spec(name).predictions_table for name in models()),
-        *(f"gold.{name}" for name in marts(Settings().root)),
+        *(f"gold.{name}" for name in marts(Settings().project)),
     ]
 
 
@@ -84,4 +84,4 @@ def lake_root() -> str:
 
 
 def dags_folder() -> Path:
-    return Settings().root / "dags"
+    return Settings().project / "dags"

@@ -86,7 +86,7 @@ def _contract(name: str) -> str:
 
 def _first(path: str, contract: str, error: type[PermanentError]) -> Declaration:
     """The file at `path`, or where a dataset does without it its `contract`."""
-    root = Settings().root
+    root = Settings().project
     chosen = contract if (root / contract).is_file() and not (root / path).is_file() else path
     return Declaration(chosen, error)
 

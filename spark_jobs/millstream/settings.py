@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     )
 
     root: Path = Field(default=CHECKOUT, description="The checkout.")
+    project: Path = Field(
+        default=Path(), description="Folder of DAGs, datasets, marts, models and suites; default <root>."
+    )
     home: Path = Field(default=Path(), description="Runtime files; default <root>/.millstream.")
     lake_root: str = Field(default="", description="URI of the lake; default file://<home>/lake.")
 
@@ -84,6 +87,7 @@ class Settings(BaseSettings):
         return {
             **values,
             "root": root,
+            "project": Path(str(values.get("project") or root)).expanduser().resolve(),
             "home": home,
             "lake_root": lake_root,
             # With it a path without a scheme would lie on the cluster.
@@ -152,3 +156,10 @@ class Settings(BaseSettings):
     @property
     def sources_url(self) -> str:
         return f"http://{self.host}:{self.sources_port}"
+
+
+def declared_path(own: list[str], folder: str) -> list[str]:
+    """Where modules are that declare something: a package's `own` path in the checkout, or else `folder` of
+    the project."""
+    settings = Settings()
+    return own if settings.project == settings.root else [str(settings.project / folder)]

@@ -7,6 +7,7 @@ import io
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -133,6 +134,16 @@ def run_new(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_new_project(settings: Settings, arguments: argparse.Namespace) -> int:
+    from millstream_stack.commands.new.project import new_project
+
+    if not arguments.folder:
+        print("say where: make new-project DIR=~/lake", file=sys.stderr)
+        return 2
+    new_project(settings, Path(arguments.folder), console())
+    return 0
+
+
 def run_reconcile(settings: Settings, _: argparse.Namespace) -> int:
     """Exit status 1 when a difference needs a person."""
     from millstream_stack.clients.airflow_api import AirflowApi
@@ -197,6 +208,8 @@ def parser() -> argparse.ArgumentParser:
         "--from", dest="origin", default="", help="a file or connection:table; of a mart a table"
     )
     new.add_argument("--all", default="", help="anything: look at every row, not only at the first ones")
+    project = command("new-project", run_new_project, "make a folder for datasets, marts and models")
+    project.add_argument("folder", nargs="?", default="")
     command(
         "reconcile", run_reconcile, "compare landing, tables, ledger and asset events; repair lost events"
     )

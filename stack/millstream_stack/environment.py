@@ -144,13 +144,15 @@ def stack_environment(
         **base_environment(settings, inherited),
         **{f"MILLSTREAM_{name.upper()}": str(value) for name, value in settings.model_dump().items()},
         MARKER: str(settings.home),
-        "MILLSTREAM_CODE_VERSION": code_version(settings.root),
+        "MILLSTREAM_CODE_VERSION": "+".join(
+            code_version(place) for place in dict.fromkeys((settings.root, settings.project))
+        ),
         **_mlflow_client(settings, credentials),
     }
 
 
 def code_version(root: Path) -> str:
-    """The checkout's commit, with `-dirty` when files differ from it; `unknown` where git cannot tell."""
+    """The commit of a checkout, with `-dirty` when files differ from it; `unknown` where git cannot tell."""
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -215,7 +217,7 @@ def airflow_options(settings: Settings) -> dict[str, dict[str, object]]:
     return {
         "core": {
             "auth_manager": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
-            "dags_folder": settings.root / "dags",
+            "dags_folder": settings.project / "dags",
             "plugins_folder": settings.root / "plugins",
             "load_examples": False,
             "dags_are_paused_at_creation": False,

@@ -158,7 +158,7 @@ def test_every_file_belongs_to_a_table_that_a_dag_publishes() -> None:
     transforms = {path.stem for path in library.glob("*.py")}
     suites = {path.stem for path in (CHECKOUT / "expectations").glob("*.json")}
     files = {path.stem for path in (CHECKOUT / "dags").glob("ingest_*.py")}
-    assert transforms <= {*tables, "__init__", "predictions"}
+    assert transforms <= {*tables, "__init__"}
     assert suites <= tables
     assert files == {f"ingest_{dataset}" for dataset in DATASETS}
 

@@ -17,6 +17,7 @@ PAGE = CHECKOUT / "docs" / "configuration.md"
 # Defaults that depend on where the checkout lies, in words.
 DERIVED = {
     "root": "where the code lies",
+    "project": "`<root>`",
     "home": "`<root>/.millstream`",
     "lake_root": "`file://<home>/lake`",
     "hadoop_conf_dir": "`HADOOP_CONF_DIR`",

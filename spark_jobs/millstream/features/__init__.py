@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from millstream.declared import module_of, names_in
 from millstream.errors import ConfigurationError
 from millstream.lake.tables import TableRef
+from millstream.settings import declared_path
+
+__path__ = declared_path(__path__, "features")
 
 
 @dataclass(frozen=True)

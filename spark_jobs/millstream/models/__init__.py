@@ -5,6 +5,9 @@ from __future__ import annotations
 from millstream.declared import module_of, names_in
 from millstream.errors import ConfigurationError
 from millstream.ml.spec import ModelSpec
+from millstream.settings import declared_path
+
+__path__ = declared_path(__path__, "models")
 
 
 def model_spec(name: str) -> ModelSpec:

@@ -23,10 +23,12 @@ from pyspark.sql import types as T
 from millstream.contracts.contract import Column, Contract
 from millstream.declared import module_of
 from millstream.errors import ConfigurationError, TransformError
-from millstream.settings import Settings
+from millstream.settings import Settings, declared_path
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+
+__path__ = declared_path(__path__, "transforms")
 
 # What is known of a row beside its columns: where it came from and what was wrong with it.
 KEPT = ("_source_row_id", "_malformed", "_source_record", "_drift")
@@ -72,7 +74,7 @@ def table_of(name: str, contract: Contract | None = None) -> Table:
     """
     module = module_of(__name__, name)
     if contract is None:
-        path = Settings().root / "dags" / "datasets" / f"{name}.yaml"
+        path = Settings().project / "dags" / "datasets" / f"{name}.yaml"
         contract = Contract.load_file(path) if path.is_file() else None
     if contract is not None:
         return _of_dataset(contract, module)
@@ -172,3 +174,14 @@ _TYPES: dict[str, T.DataType] = {
 def column(name: str, kind: str, comment: str, *, key: bool = False) -> T.StructField:
     """One column of a table's schema; `kind` in Spark SQL's words; a `key` is never null."""
     return T.StructField(name, _TYPES[kind], not key, {"comment": comment})
+
+
+# What every table of predictions has, behind the key of what was scored.
+ANSWER = (
+    column("probability", "double", "Probability that the answer is yes, 0 to 1"),
+    column("predicted", "boolean", "Whether the probability reaches the threshold"),
+    column("threshold", "double", "Threshold chosen on the validation part"),
+    column("model_name", "string", "Registered model in MLflow"),
+    column("model_version", "int", "Its version"),
+    column("input_version", "bigint", "Delta version of the table that was scored"),
+)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pyspark.sql.types import StructType
 
-from millstream.transforms import column
-from millstream.transforms.predictions import ANSWER
+from millstream.transforms import ANSWER, column
 
 SCHEMA = StructType(
     [

@@ -58,7 +58,7 @@ def verdict_line(succeeded: bool, seconds: float) -> str:
 
 def run_chain(settings: Settings, airflow: AirflowApi, mlflow: MlflowApi, screen: Console) -> bool:
     """From the sources to predictions, with live progress and a summary; whether all of it succeeded."""
-    expected = {path.stem for path in (settings.root / "dags").glob("*.py")}
+    expected = {path.stem for path in (settings.project / "dags").glob("*.py")}
     dags = wait_for_dags(airflow, expected, PARSE_TIMEOUT_S)
     moment = datetime.now(UTC)
     ingests = Ingests(airflow, dags, settings.lake_root)

@@ -34,8 +34,8 @@ def propose_suite(settings: Settings, dataset: str, screen: Console) -> Path:
     from millstream.transforms import table_of
 
     table = TableRef.parse(f"silver.{dataset}")
-    contract = Contract.load_file(settings.root / "dags" / "datasets" / f"{dataset}.yaml")
-    target = settings.root / "expectations" / "proposed" / f"{dataset}.json"
+    contract = Contract.load_file(settings.project / "dags" / "datasets" / f"{dataset}.yaml")
+    target = settings.project / "expectations" / "proposed" / f"{dataset}.json"
     if target.exists():
         raise ConfigurationError(f"{target} is there already: move or delete it first")
     column = contract.partition.column if contract.partition else None

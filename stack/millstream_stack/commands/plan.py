@@ -140,7 +140,7 @@ def plan_of(settings: Settings, dag_id: str, partitions: str = "") -> Plan:
             path
             for name in _declared(dag, "suite")
             for path in (f"dags/datasets/{name}.yaml", f"expectations/{name}.json")
-            if (settings.root / path).is_file()
+            if (settings.project / path).is_file()
         ],
         models={
             **{name: f"{_champion(settings, name)}; {REGISTERS}" for name in models},
@@ -153,7 +153,7 @@ def plan_of(settings: Settings, dag_id: str, partitions: str = "") -> Plan:
 
 
 def _dag(settings: Settings, dag_id: str) -> DAG:
-    folder = settings.root / "dags"
+    folder = settings.project / "dags"
     path = folder / f"{dag_id}.py"
     if not DAG_ID.fullmatch(dag_id) or not path.is_file():
         there = ", ".join(sorted(one.stem for one in folder.glob("*.py")))
@@ -163,7 +163,7 @@ def _dag(settings: Settings, dag_id: str) -> DAG:
 
 
 def _contract(settings: Settings, dataset: str) -> Contract:
-    return Contract.load_file(settings.root / "dags" / "datasets" / f"{dataset}.yaml")
+    return Contract.load_file(settings.project / "dags" / "datasets" / f"{dataset}.yaml")
 
 
 def _declared(dag: DAG, attribute: str) -> list[str]:
@@ -269,7 +269,7 @@ def _datasets(
         found.add(name)
         account = next(iter(history_of(TableRef.parse(name)).accounts), None)
         open_ += account.inputs if account else ()
-    there = (path.stem for path in (settings.root / "dags" / "datasets").glob("*.yaml"))
+    there = (path.stem for path in (settings.project / "dags" / "datasets").glob("*.yaml"))
     return sorted(name for name in there if f"silver.{name}" in found)
 
 

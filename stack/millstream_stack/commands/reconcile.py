@@ -31,7 +31,7 @@ def reconcile(settings: Settings, api: AirflowApi, screen: Console) -> bool:
 
 
 def _deadlines(settings: Settings) -> dict[str, timedelta]:
-    contracts = map(Contract.load_file, sorted((settings.root / "dags" / "datasets").glob("*.yaml")))
+    contracts = map(Contract.load_file, sorted((settings.project / "dags" / "datasets").glob("*.yaml")))
     return {one.dataset: timedelta(minutes=one.deadline_minutes) for one in contracts}
 
 

@@ -34,14 +34,14 @@ def new_dataset(
         when it cannot be read.
     """
     files = {
-        settings.root / "dags" / "datasets" / f"{require_name(dataset)}.yaml": "",
-        settings.root / "dags" / f"ingest_{dataset}.py": DAG.format(dataset=dataset),
+        settings.project / "dags" / "datasets" / f"{require_name(dataset)}.yaml": "",
+        settings.project / "dags" / f"ingest_{dataset}.py": DAG.format(dataset=dataset),
     }
     require_absent(files)
     look = _look(settings, dataset, origin, every_row)
     contract = next(iter(files))
     files[contract] = contract_text(dataset, look)
-    write(files, settings.root, screen)
+    write(files, settings.project, screen)
     screen.print("Read the contract and correct it, above all its key; its comments say what is not sure.")
     for note in look.notes:
         screen.print(f"Note: {note}", markup=False, soft_wrap=True)
@@ -65,7 +65,7 @@ def _look(settings: Settings, dataset: str, origin: str, every_row: bool) -> Loo
         engine = hook.get_sqlalchemy_engine({"poolclass": NullPool})
         return at_table(engine, table["connection"], table["table"])
     limit = None if every_row else looks.SAMPLE_ROWS
-    path = Path(origin).expanduser()
+    path = Path(origin)
     return looks.at_file(path, _folders(connections), f"{dataset}_files", limit)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -68,10 +69,15 @@ def at_file(
         raise ConfigurationError(
             f"{path}: its fields seem to be separated by {other!r}: write its contract by hand"
         )
-    notes = [] if known in folders else [f"connection {known}: type fs, path {folder}"]
+    notes = [] if known in folders else [_connection(known, folder)]
     if any(re.fullmatch(r"[-+\d.]+", name) for name in names):
         notes.append("some names of columns are numbers: does the file begin with its names?")
     return Look(source, names, rows, len(rows) < _some(limit), notes=tuple(notes))
+
+
+def _connection(name: str, folder: Path) -> str:
+    described = json.dumps({"conn_type": "fs", "extra": {"path": str(folder)}})
+    return f"before make up: export AIRFLOW_CONN_{name.upper()}='{described}'"
 
 
 def _some(limit: int | None) -> int:

@@ -43,8 +43,8 @@ def new_mart(settings: Settings, name: str, origin: str, screen: Console) -> Non
     columns = [one for one in present.column_names if not one.startswith("_")]
     select = SELECT.format(name=name, columns=",\n".join(f"  {one}" for one in columns), table=table)
     files = {
-        settings.root / "marts" / f"{require_name(name)}.sql": select,
-        settings.root / "dags" / f"mart_{name}.py": DAG.format(name=name),
+        settings.project / "marts" / f"{require_name(name)}.sql": select,
+        settings.project / "dags" / f"mart_{name}.py": DAG.format(name=name),
     }
-    write(files, settings.root, screen)
+    write(files, settings.project, screen)
     screen.print("Now write the SELECT; the DAG runs when its tables change.")

@@ -1,0 +1,41 @@
+"""docs/reading.md: each of its readers reads a table that was published here."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from millstream.settings import CHECKOUT
+from tests.support.chain import Chain
+
+PAGE = CHECKOUT / "docs" / "reading.md"
+EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+# The last one needs the stack's server.
+PLAIN = EXAMPLES[:-1]
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("code", PLAIN, ids=["pandas", "polars", "duckdb", "version"])
+def test_an_example_reads_what_was_published(published: Chain, code: str) -> None:
+    lake = published.root.removeprefix("file://")
+    assert ".millstream/lake/silver/flights" in code
+    scope: dict[str, Any] = {}
+    exec(code.replace(".millstream/lake", lake), scope)
+    rows = published.rows().select("carrier", "dep_delay_min").collect()
+    delays: dict[str, list[float]] = {}
+    for row in rows:
+        delays.setdefault(row["carrier"], []).extend([] if row[1] is None else [row[1]])
+    means = {carrier: sum(some) / len(some) if some else None for carrier, some in delays.items()}
+    match scope:
+        case {"late": late}:
+            assert dict(late.rows()) == means
+        case {"rows": found}:
+            assert dict(found) == means
+        case {"frame": frame}:
+            assert sorted(frame["carrier"]) == sorted(row["carrier"] for row in rows)
+        case {"before": before}:
+            assert len(before) == len(rows)
+        case _:
+            raise AssertionError(f"an example without a result: {code}")
