@@ -99,11 +99,11 @@ def blaming(declared: Declaration | None) -> Iterator[None]:
     except MillstreamError:
         raise
     except (PySparkException, *PROGRAMMING) as error:
-        told = fault(error, declared) if declared else None
-        if told is None:
+        blamed = fault(error, declared) if declared else None
+        if blamed is None:
             raise
-        log.debug("%s", told, exc_info=error)
-        raise told from None
+        log.debug("%s", blamed, exc_info=error)
+        raise blamed from None
 
 
 def fault(error: Exception, declared: Declaration) -> PermanentError | None:

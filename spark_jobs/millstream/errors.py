@@ -176,7 +176,7 @@ def printable(text: str) -> str:
 
     It never looks like the remedy of the message.
     """
-    plain = "".join(one if one.isprintable() else _escaped(one) for one in text)
+    plain = "".join(character if character.isprintable() else _escaped(character) for character in text)
     return plain.replace(REMEDY, REMEDY.replace(":", "\\x3a"))
 
 

@@ -94,10 +94,18 @@ def test_nothing_is_overwritten(settings: Settings) -> None:
     assert not (settings.root / "dags" / "datasets" / "planes.yaml").exists()
 
 
+def test_the_delimiter_is_seen(settings: Settings) -> None:
+    path = settings.root / "x.csv"
+    path.write_text("a;b\n1;2\n", encoding="utf-8")
+    made(settings, "orders", path)
+    contract = Contract.load_file(settings.root / "dags" / "datasets" / "orders.yaml")
+    assert contract.format_options.delimiter == ";"
+    assert contract.column_names == ["a", "b"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
-        ("x.csv", "a;b\n1;2\n", "seem to be separated by ';'"),
         ("x.csv", "", "has no header: every line of it is blank"),
         ("x.csv", "a,b\n", "has no record that can be read"),
         ("x.pdf", "a,b\n", "no format is known by this name"),

@@ -71,7 +71,7 @@ def with_required_checked(rows: DataFrame, schema: StructType) -> DataFrame:
 
 def changed_values(rows: DataFrame, contract: Contract) -> tuple[Change, ...]:
     """Each change that the values of typed `rows` show, with the number of rows and one value of them."""
-    found = (
+    counts = (
         rows.select(F.explode(DRIFT).alias("one"))
         .groupBy("one.kind", "one.column")
         .agg(F.count(F.lit(1)).alias("rows"), F.min("one.value").alias("example"))
@@ -86,7 +86,7 @@ def changed_values(rows: DataFrame, contract: Contract) -> tuple[Change, ...]:
             detail="" if row["example"] is None else f"for example {row['example']}",
             rows=row["rows"],
         )
-        for row in found
+        for row in counts
     )
 
 

@@ -160,7 +160,7 @@ def named_record(
 def of_records(contract: Wanted, records: Iterable[Any]) -> Delivered:
     """Every name that one of the records has, in the order of their first appearance."""
     layout_of = layouts(contract)
-    found: dict[str, None] = {}
+    known_names: dict[str, None] = {}
     lacking: Counter[str] = Counter()
     for record in records:
         if not isinstance(record, dict):
@@ -169,12 +169,12 @@ def of_records(contract: Wanted, records: Iterable[Any]) -> Delivered:
         layout, wrong = layout_of(names)
         if wrong:
             continue
-        found.update(dict.fromkeys(names))
+        known_names.update(dict.fromkeys(names))
         # A record that lacks what it may not lack is kept apart as a whole.
         if None in layout.delivered and not layout.missing:
             pairs = zip(contract.column_names, layout.delivered, strict=True)
             lacking.update(column for column, name in pairs if name is None)
-    return Delivered(list(found), dict(lacking))
+    return Delivered(list(known_names), dict(lacking))
 
 
 def added_as_json(added: Mapping[str, Sequence[str | None]]) -> list[str] | None:

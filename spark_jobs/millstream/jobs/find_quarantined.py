@@ -126,12 +126,12 @@ def _groups(rows: DataFrame) -> tuple[tuple[Group, ...], int]:
 
 def _rows_outside(rows: DataFrame, groups: tuple[Group, ...]) -> int:
     """Rows that are in none of `groups`."""
-    told: dict[str, list[str]] = {}
+    reasons_of: dict[str, list[str]] = {}
     for group in groups:
-        told.setdefault(group.partition, []).append(group.reason)
+        reasons_of.setdefault(group.partition, []).append(group.reason)
     inside = [
         (F.col("_partition") == partition) & F.arrays_overlap(REASONS, F.array(*map(F.lit, reasons)))
-        for partition, reasons in told.items()
+        for partition, reasons in reasons_of.items()
     ]
     return rows.where(~F.coalesce(reduce(or_, inside), F.lit(False))).count()
 
@@ -173,10 +173,12 @@ def _cut(text: Column, length: int) -> Column:
 
 
 def _pieces(rows: DataFrame, contract: Contract) -> tuple[Piece, ...]:
-    found = rows.groupBy("_run").agg(F.collect_set("_partition").alias("months")).orderBy("_run").collect()
+    months_by_run = (
+        rows.groupBy("_run").agg(F.collect_set("_partition").alias("months")).orderBy("_run").collect()
+    )
     return tuple(
         Piece(source_run=row["_run"], partitions=tuple(sorted(row["months"])) if contract.partition else ())
-        for row in found
+        for row in months_by_run
     )
 
 
@@ -188,11 +190,11 @@ def _as_published(
     if contract.load == "watermark":
         return pieces
     newest = history.read(table, lake_root).latest_by_partition()
-    found: defaultdict[str, set[str]] = defaultdict(set)
+    names_by_run: defaultdict[str, set[str]] = defaultdict(set)
     for piece in pieces:
         for name in piece.partitions or (WHOLE,):
-            found[newest[name][0].run if name in newest else piece.source_run].add(name)
+            names_by_run[newest[name][0].run if name in newest else piece.source_run].add(name)
     return tuple(
         Piece(source_run=run, partitions=tuple(sorted(names)) if contract.partition else ())
-        for run, names in sorted(found.items())
+        for run, names in sorted(names_by_run.items())
     )

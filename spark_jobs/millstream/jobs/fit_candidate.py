@@ -80,9 +80,9 @@ def run(spark: SparkSession, args: Args) -> Result:
         fitted = PipelineModel([*encoder.stages, refitted])
         set_threshold(fitted, threshold)
         fitted.write().overwrite().save(uri)
-        found = metrics.summary(pairs)
+        summary = metrics.summary(pairs)
         mlflow.log_params(best)
-        mlflow.log_metrics({f"validation_{name}": value for name, value in found.items()})
+        mlflow.log_metrics({f"validation_{name}": value for name, value in summary.items()})
         seconds = round(time.monotonic() - began, 1)
         mlflow.log_metric("fit_seconds", seconds)
         tracking.log_inputs(
@@ -92,7 +92,7 @@ def run(spark: SparkSession, args: Args) -> Result:
         candidate=candidate.name,
         model_uri=uri,
         params=best,
-        validation=found,
+        validation=summary,
         threshold=threshold,
         rows=counts,
         seconds=seconds,
@@ -114,9 +114,9 @@ def _tune(mlflow: Any, matrix: DataFrame, spec: ModelSpec, candidate: Candidate)
     for number, params in enumerate(candidate.grid, start=1):
         with mlflow.start_run(run_name=f"{candidate.name} trial {number}", nested=True):
             pairs = scored_pairs(validate, estimator(spec, candidate, params).fit(train))
-            found = metrics.summary(pairs)
+            summary = metrics.summary(pairs)
             mlflow.log_params(params)
-            mlflow.log_metrics({f"validation_{name}": value for name, value in found.items()})
-            trials.append((found["auc_roc"], params, pairs))
+            mlflow.log_metrics({f"validation_{name}": value for name, value in summary.items()})
+            trials.append((summary["auc_roc"], params, pairs))
     _, best, pairs = max(trials, key=lambda trial: trial[0])
     return best, pairs

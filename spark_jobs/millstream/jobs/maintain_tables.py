@@ -74,15 +74,15 @@ def run(spark: SparkSession, args: Args) -> Result:
     """Raises ConfigurationError when `table_target_mb` names what is no table, ClusterError when tables
     could not be maintained; the others are."""
     require_writer(spark, args.lake_root)
-    found = tables(args.lake_root)
-    if unknown := sorted(set(args.table_target_mb) - {str(table) for table in found}):
+    present = tables(args.lake_root)
+    if unknown := sorted(set(args.table_target_mb) - {str(table) for table in present}):
         raise ConfigurationError(
-            f"table_target_mb: no such table: {', '.join(unknown)}; there are {', '.join(map(str, found))}. "
-            "Nothing was done"
+            f"table_target_mb: no such table: {', '.join(unknown)}; there are "
+            f"{', '.join(map(str, present))}. Nothing was done"
         )
     done: list[Maintained] = []
     failed: list[str] = []
-    for table in found:
+    for table in present:
         target = args.table_target_mb.get(str(table), args.target_file_mb) << 20
         with _settings(spark, target):
             try:

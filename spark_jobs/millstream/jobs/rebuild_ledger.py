@@ -79,14 +79,14 @@ class Result(JobModel):
 
 def run(spark: SparkSession, args: Args) -> Result:
     require_writer(spark, args.lake_root)
-    found = lines(args.lake_root)
+    records = lines(args.lake_root)
     uri = LEDGER.uri(args.lake_root)
-    digest = hashlib.sha256(repr(found).encode()).hexdigest()
+    digest = hashlib.sha256(repr(records).encode()).hexdigest()
     newest = history.read(LEDGER, args.lake_root, limit=1).commits
     changed = not newest or newest[0].metadata != digest
     if changed:
-        replace_schema_too(spark.createDataFrame(found, SCHEMA).coalesce(1), uri, metadata=digest)
-    return Result(table=str(LEDGER), version=table_version(uri), lines=len(found), changed=changed)
+        replace_schema_too(spark.createDataFrame(records, SCHEMA).coalesce(1), uri, metadata=digest)
+    return Result(table=str(LEDGER), version=table_version(uri), lines=len(records), changed=changed)
 
 
 def lines(lake_root: str) -> list[tuple[Any, ...]]:

@@ -78,11 +78,11 @@ def run(spark: SparkSession, args: Args) -> Result:
     uri = DECISIONS.uri(args.lake_root)
     definition = TableDefinition(SCHEMA, "What people decided about quarantined rows")
     create_table(spark, uri, definition, history.snapshot(uri))
-    told = {"kind": "millstream.decision", **args.model_dump(mode="json", exclude={"lake_root"})}
+    noted = {"kind": "millstream.decision", **args.model_dump(mode="json", exclude={"lake_root"})}
     transaction = Transaction(
         writer=f"millstream:{DECISIONS}:{args.run}",
         sequence=int(args.decided_at.timestamp() * 1000),
-        metadata=json.dumps(told),
+        metadata=json.dumps(noted),
     )
     replace(rows, uri, f"run = {literal(args.run)}", transaction)
     return Result(table=str(DECISIONS), version=table_version(uri), rows=rows.count())

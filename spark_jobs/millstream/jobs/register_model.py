@@ -61,7 +61,7 @@ class Result(JobModel):
 
 def run(spark: SparkSession, args: Args) -> Result:
     spec = model_spec(args.model)
-    best = max((Fitted.model_validate(one) for one in args.candidates), key=_validation_auc)
+    best = max((Fitted.model_validate(candidate) for candidate in args.candidates), key=_validation_auc)
     _require_own(best, args)
     mlflow = tracking.connect(spec.name)
     model = PipelineModel.load(best.model_uri)
@@ -73,17 +73,17 @@ def run(spark: SparkSession, args: Args) -> Result:
     ):
         scored = _score_test_part(mlflow, test, model)
         interval = metrics.auc_interval(scored)
-        found = {
+        summary = {
             **metrics.summary(scored),
             "auc_roc_ci95_low": interval.low,
             "auc_roc_ci95_high": interval.high,
         }
-        _log_figures(mlflow, spec, best, model, scored, found)
+        _log_figures(mlflow, spec, best, model, scored, summary)
         mlflow.set_tag("millstream.model", spec.name)
         uri = stored.log(model, best.model_uri, test.drop(LABEL).limit(EXAMPLE_ROWS).toPandas(), spec.name)
         sha256 = _check_read_back(mlflow, uri, model, test, best.model_uri)
-        tags = {**_tags(args, spec, best, found), digest.TAG: sha256}
-        contender = promotion.Contender(uri, found["auc_roc"], interval, tags)
+        tags = {**_tags(args, spec, best, summary), digest.TAG: sha256}
+        contender = promotion.Contender(uri, summary["auc_roc"], interval, tags)
         decision = promotion.decide(mlflow, spec, contender, test, args.lake_root)
         mlflow.set_tag(tracking.DECISION_TAG, decision.in_words)
         url = tracking.run_url(active.info.experiment_id, active.info.run_id)
@@ -95,7 +95,7 @@ def run(spark: SparkSession, args: Args) -> Result:
         candidate=best.candidate,
         alias=decision.alias,
         reason=decision.reason,
-        test=found,
+        test=summary,
         champion_version=decision.champion_version,
         mlflow_run_id=best.mlflow_run_id,
         mlflow_url=url,
@@ -127,9 +127,9 @@ def _score_test_part(mlflow: Any, test: DataFrame, model: Any) -> pd.DataFrame:
 
 
 def _log_figures(
-    mlflow: Any, spec: ModelSpec, best: Fitted, model: Any, scored: pd.DataFrame, found: dict[str, float]
+    mlflow: Any, spec: ModelSpec, best: Fitted, model: Any, scored: pd.DataFrame, summary: dict[str, float]
 ) -> None:
-    mlflow.log_metrics({f"test_{name}": value for name, value in found.items()})
+    mlflow.log_metrics({f"test_{name}": value for name, value in summary.items()})
     mlflow.log_figure(plots.roc(scored), "plots/roc.png")
     mlflow.log_figure(plots.precision_recall(scored), "plots/precision_recall.png")
     mlflow.log_figure(plots.calibration_curve(scored), "plots/calibration.png")
@@ -170,7 +170,7 @@ def _require_own(best: Fitted, args: Args) -> None:
         raise ConfigurationError(f"not a candidate of this training: {best.model_uri}")
 
 
-def _tags(args: Args, spec: ModelSpec, best: Fitted, found: dict[str, float]) -> dict[str, str]:
+def _tags(args: Args, spec: ModelSpec, best: Fitted, summary: dict[str, float]) -> dict[str, str]:
     versions = tracking.input_versions(spec, args.lake_root, args.input_version)
     return {
         "candidate": best.candidate,
@@ -179,6 +179,6 @@ def _tags(args: Args, spec: ModelSpec, best: Fitted, found: dict[str, float]) ->
         "code_version": args.code_version,
         "mlflow_run_id": best.mlflow_run_id,
         "validation_auc_roc": f"{best.validation['auc_roc']:.4f}",
-        **{f"test_{name}": f"{value:.4f}" for name, value in found.items()},
+        **{f"test_{name}": f"{value:.4f}" for name, value in summary.items()},
         **{f"input.{table}": str(version) for table, version in versions.items()},
     }

@@ -139,8 +139,8 @@ def _source_rows(
     if args.mode == "replay":
         files = [file for file in manifest.files if not args.partitions or file.partition in args.partitions]
         chosen = manifest.model_copy(update={"files": tuple(files)})
-        found = received_rows(spark, contract, args.lake_root, chosen)
-        return found, {}, received_changes(args.lake_root, contract, manifest, found)
+        rows = received_rows(spark, contract, args.lake_root, chosen)
+        return rows, {}, received_changes(args.lake_root, contract, manifest, rows)
     loaded = loaded_still(args.lake_root, bronze, contract, manifest) if args.mode == "elt" else None
     if loaded is None or (not loaded.as_now and has_landed_files(args.lake_root, manifest)):
         if args.mode == "elt":
@@ -148,13 +148,13 @@ def _source_rows(
             log.warning("%s has loaded %s: the landed files of %s are read", why, bronze, args.run)
         changes = check_landed_columns(args.lake_root, contract, manifest)
         return landed_rows(spark, contract, args.lake_root, manifest), {}, changes
-    found = read_at(spark, str(bronze), args.lake_root, loaded.version)
-    found = found.where(bronze_condition(contract, manifest, args.run))
+    rows = read_at(spark, str(bronze), args.lake_root, loaded.version)
+    rows = rows.where(bronze_condition(contract, manifest, args.run))
     changes = loaded.drift
     if not loaded.as_now:
-        found = as_read_now(found, contract)
-        changes = changes_of_bronze(contract, found, loaded.columns, loaded.drift)
-    return found, {str(bronze): loaded.version}, changes
+        rows = as_read_now(rows, contract)
+        changes = changes_of_bronze(contract, rows, loaded.columns, loaded.drift)
+    return rows, {str(bronze): loaded.version}, changes
 
 
 def _transformed(source: DataFrame, table: Table) -> DataFrame:

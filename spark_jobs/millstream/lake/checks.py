@@ -69,7 +69,7 @@ def broken(
     if not checks:
         return None
     counts = rows.agg(*(F.count_if(breaks(check)).alias(name) for name, check in checks.items())).collect()[0]
-    name = max(checks, key=lambda one: counts[one])
+    name = max(checks, key=lambda check: counts[check])
     if not counts[name]:
         return None
     columns = [*key, *(column for column in rows.columns if column in checks[name] and column not in key)]

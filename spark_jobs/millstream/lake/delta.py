@@ -137,9 +137,9 @@ def require_types(rows: DataFrame, schema: StructType, name: str) -> None:
     made = {column.name: column.dataType.simpleString() for column in rows.schema.fields}
     wanted = {column.name: column.dataType.simpleString() for column in schema.fields}
     differ = [
-        f"{one} is {made.get(one, 'not there')}, not {kind}"
-        for one, kind in wanted.items()
-        if made.get(one) != kind
+        f"{column} is {made.get(column, 'not there')}, not {kind}"
+        for column, kind in wanted.items()
+        if made.get(column) != kind
     ]
     if differ:
         raise ContractError(

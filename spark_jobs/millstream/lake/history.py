@@ -199,7 +199,7 @@ class History:
             if commit.operation == RESTORE:
                 # Of one to a time of day the version is not noted: nothing before it is known to stand.
                 kept = -1 if commit.restored is None else commit.restored
-                commits = [one for one in commits if one.version <= kept]
+                commits = [commit for commit in commits if commit.version <= kept]
 
 
 @dataclass(frozen=True)

@@ -11,5 +11,5 @@ def tables(lake_root: str) -> list[TableRef]:
     """Every Delta table of the lake, staged ones excepted."""
     storage = Storage(lake_root)
     names = ((zone, name) for zone in ZONES for name in storage.list(zone) if NAME.fullmatch(name))
-    found = [TableRef.parse(f"{zone}.{name}") for zone, name in names]
-    return [table for table in found if history.exists(table.uri(lake_root))]
+    named = [TableRef.parse(f"{zone}.{name}") for zone, name in names]
+    return [table for table in named if history.exists(table.uri(lake_root))]

@@ -192,14 +192,16 @@ def manifests_of(storage: Storage, dataset: str) -> list[Manifest]:
     """All manifests of a dataset, oldest first."""
     folder = f"{folder_of(dataset)}/_manifests"
     names = [name for name in storage.list(folder) if not name.startswith(".")]
-    found = [parsed(storage, f"{folder}/{name}") for name in names]
-    return sorted(found, key=lambda manifest: (manifest.fetch_began, manifest.key))
+    manifests = [parsed(storage, f"{folder}/{name}") for name in names]
+    return sorted(manifests, key=lambda manifest: (manifest.fetch_began, manifest.key))
 
 
 def landed_later(storage: Storage, dataset: str, run: str) -> set[str]:
     """Landed objects that only runs after `run` have received."""
     own = read_manifest(storage, dataset, run)
-    later = [one for one in manifests_of(storage, dataset) if one.fetch_began > own.fetch_began]
+    later = [
+        manifest for manifest in manifests_of(storage, dataset) if manifest.fetch_began > own.fetch_began
+    ]
     return {path for manifest in later for path in manifest.paths} - set(own.paths)
 
 
@@ -211,7 +213,7 @@ def latest_manifest(
     The next watermark must come from a run whose rows were published, not merely landed: pass an `accept`
     that knows, or what a failed gate held back is never asked for again.
     """
-    return next((found for found in reversed(manifests_of(storage, dataset)) if accept(found)), None)
+    return next((manifest for manifest in reversed(manifests_of(storage, dataset)) if accept(manifest)), None)
 
 
 def unfinished(storage: Storage, dataset: str) -> dict[str, tuple[File, ...]]:

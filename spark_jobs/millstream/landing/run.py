@@ -122,7 +122,7 @@ class Landing:
             files=tuple(files),
             replaced=_replaced(before, files),
             watermark_low=watermark_low,
-            watermark_high=highest(one for one in reached if one is not None),
+            watermark_high=highest(mark for mark in reached if mark is not None),
         )
         replace_manifest(self._storage, manifest)
         self._storage.remove(self._notes)

@@ -49,7 +49,7 @@ class _Brought:
     def __init__(self, landing: Landing, since: str, rows: Callable[[LandedFile], Iterable[Row]]) -> None:
         self._rows = rows
         standing = standing_manifests(landing.storage, landing.dataset)
-        self._manifests = [one for one in reversed(standing) if one.key != landing.key]
+        self._manifests = [manifest for manifest in reversed(standing) if manifest.key != landing.key]
         self._since = since
 
     def has(self, row: Row) -> bool:
@@ -58,7 +58,7 @@ class _Brought:
 
     @cached_property
     def _recent(self) -> Index:
-        recent = [one for one in self._manifests if at_least(one.watermark_high, self._since)]
+        recent = [manifest for manifest in self._manifests if at_least(manifest.watermark_high, self._since)]
         return _index(recent, self._rows, lambda row: True)
 
     @cached_property
@@ -110,8 +110,8 @@ class SeenRecords:
 
     def __init__(self, landing: Landing, contract: Contract, records_key: str, since: str) -> None:
         self._landing = landing
-        self._keys = [one for one in contract.columns if one.name in contract.primary_key]
-        self._event_time = next(one for one in contract.columns if one.name == contract.event_time)
+        self._keys = [column for column in contract.columns if column.name in contract.primary_key]
+        self._event_time = next(column for column in contract.columns if column.name == contract.event_time)
         self._nulls = contract.null_values
         self._records_key = records_key
         self._brought = _Brought(landing, since, self._landed)
@@ -151,10 +151,10 @@ def standing_manifests(storage: Storage, dataset: str) -> list[Manifest]:
     for entry in history.read(TableRef(zone="silver", name=dataset), storage.lake_root).standing:
         published.setdefault(entry.run, set()).add(entry.fetch_began)
     return [
-        one
-        for one in reversed(manifests_of(storage, dataset))
+        manifest
+        for manifest in reversed(manifests_of(storage, dataset))
         # A run that has landed anew since it published has yet to publish that.
-        if one.removed_at is None and one.fetch_began in published.get(one.key, ())
+        if manifest.removed_at is None and manifest.fetch_began in published.get(manifest.key, ())
     ]
 
 

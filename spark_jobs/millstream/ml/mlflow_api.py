@@ -115,11 +115,11 @@ class MlflowApi:
 
     def runs(self, experiment: str) -> list[ModelRun]:
         """The runs of an experiment, newest first; empty when there is no such experiment."""
-        found = self._find("experiments/get-by-name", experiment_name=experiment)
-        if found is None:
+        known = self._find("experiments/get-by-name", experiment_name=experiment)
+        if known is None:
             return []
         body = {
-            "experiment_ids": [found["experiment"]["experiment_id"]],
+            "experiment_ids": [known["experiment"]["experiment_id"]],
             "order_by": ["attributes.start_time DESC"],
             "max_results": 200,
         }

@@ -68,32 +68,32 @@ def compare(contract: Contract, lake_root: str) -> Comparison:
 
 def require_compatible(contract: Contract, lake_root: str) -> None:
     """Raise ContractError when `contract` breaks readers of its table and has no higher version."""
-    found = compare(contract, lake_root)
-    if found.needs_version is None:
+    comparison = compare(contract, lake_root)
+    if comparison.needs_version is None:
         return
-    told = "; ".join(change.text for change in found.breaking)
+    breaking = "; ".join(change.text for change in comparison.breaking)
     raise ContractError(
-        f"{contract.dataset}.yaml: version: the contract breaks what {found.table} was published under as "
-        f"version {found.recorded_version}: {told}. It touches {', '.join(touched(contract, lake_root))}. "
-        f"Nothing was written. What to do: take the change back, or adapt these and set version to "
-        f"{found.needs_version}"
+        f"{contract.dataset}.yaml: version: the contract breaks what {comparison.table} was published under "
+        f"as version {comparison.recorded_version}: {breaking}. It touches "
+        f"{', '.join(touched(contract, lake_root))}. Nothing was written. What to do: take the change "
+        f"back, or adapt these and set version to {comparison.needs_version}"
     )
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[ContractChange]:
     """What has changed from one contract's schema in short to another."""
     before, after = old["columns"], new["columns"]
-    found = [ContractChange(text=f"column {name} removed", breaking=True) for name in before.keys() - after]
+    changes = [ContractChange(text=f"column {name} removed", breaking=True) for name in before.keys() - after]
     for name, kind in after.items():
         if name not in before:
-            found.append(ContractChange(text=f"column {name} added ({kind})", breaking=False))
+            changes.append(ContractChange(text=f"column {name} added ({kind})", breaking=False))
         elif kind != before[name]:
             breaking = _breaks(before[name], kind)
-            found.append(ContractChange(text=f"column {name}: {before[name]} → {kind}", breaking=breaking))
+            changes.append(ContractChange(text=f"column {name}: {before[name]} → {kind}", breaking=breaking))
     for part, words in (("primary_key", "primary key"), ("partition", "partition")):
         if old[part] != new[part]:
-            found.append(ContractChange(text=f"{words}: {old[part]} → {new[part]}", breaking=True))
-    return sorted(found, key=lambda change: (not change.breaking, change.text))
+            changes.append(ContractChange(text=f"{words}: {old[part]} → {new[part]}", breaking=True))
+    return sorted(changes, key=lambda change: (not change.breaking, change.text))
 
 
 def touched(contract: Contract, lake_root: str) -> list[str]:
@@ -114,16 +114,18 @@ def touched(contract: Contract, lake_root: str) -> list[str]:
 
 def readers(table: str, lake_root: str) -> list[str]:
     """The tables whose newest account names `table` among its inputs, and in turn those made from them."""
-    newest = {str(one): next(iter(history.read(one, lake_root).accounts), None) for one in tables(lake_root)}
-    found: list[str] = []
+    newest = {
+        str(other): next(iter(history.read(other, lake_root).accounts), None) for other in tables(lake_root)
+    }
+    reached: list[str] = []
     sources = [table]
     while sources:
         source = sources.pop()
         made = [name for name, entry in newest.items() if entry is not None and source in entry.inputs]
-        new = [name for name in made if name not in found and name != table]
-        found += new
+        new = [name for name in made if name not in reached and name != table]
+        reached += new
         sources += new
-    return sorted(found)
+    return sorted(reached)
 
 
 def _models(read: set[str]) -> list[str]:

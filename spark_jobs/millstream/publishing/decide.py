@@ -177,10 +177,10 @@ def _differs(account: Account, request: Request, histories: Histories) -> bool:
     """Whether publishing would change anything: the accounts of the same partitions decide, the table's and
     its quarantine's. A publish may have ended between its two commits."""
     both = (histories.table, histories.quarantine)
-    published, kept = (own_accounts(request, one) for one in both)
+    published, kept = (own_accounts(request, history) for history in both)
     if not published:
         # What an increment brings may have come with another one already.
-        published, kept = (one.latest_by_partition() for one in both)
+        published, kept = (history.latest_by_partition() for history in both)
     if request.load == "full" and not (published.keys() | kept.keys()) <= account.partitions.keys():
         # What the whole table had of a month that is no more.
         return True

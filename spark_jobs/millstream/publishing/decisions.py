@@ -73,7 +73,7 @@ def standing(
 ) -> DataFrame:
     """Source rows of `table` that `ops.decisions` has, at `version`, accepted or dropped; chosen as in the
     quarantine, and with its columns `_partition`, `_run` and `_reasons`."""
-    found = (
+    rows = (
         _made(spark, table, lake_root, version)
         .groupBy("source_row_id")
         .agg(F.max_by(F.struct("action", "partition", "source_run", "reasons"), "decided_at").alias("newest"))
@@ -85,7 +85,7 @@ def standing(
             F.col("newest.reasons").alias(REASONS),
         )
     )
-    return quarantine.chosen(found, reason, partition)
+    return quarantine.chosen(rows, reason, partition)
 
 
 def _made(spark: SparkSession, table: TableRef, lake_root: str, version: int) -> DataFrame:
@@ -109,11 +109,11 @@ def acceptable(table: Table) -> Column:
 
 def refusal(rows: DataFrame, table: Table) -> str | None:
     """Why `rows` of the quarantine cannot all be accepted; None when they can."""
-    found = rows.where(~acceptable(table)).agg(
+    counts = rows.where(~acceptable(table)).agg(
         F.count(F.lit(1)).alias("rows"),
         F.min(F.struct(SOURCE_ROW_ID, REASONS)).alias("first"),
     )
-    refused = found.collect()[0]
+    refused = counts.collect()[0]
     if not refused["rows"]:
         return None
     row_id, reasons = refused["first"]

@@ -23,10 +23,10 @@ def judged(staged: DataFrame, suite: Suite, verdict: Verdict) -> DataFrame:
     broken = set(verdict.broken_indexes)
     if any(rule.checks_uniqueness and rule.index in broken for rule in suite.quarantining):
         # Rows are counted among all that the frame has; the duplicates must not be there, which costs a scan.
-        found = split(staged.where(~F.col("_duplicate")), suite, broken)
-        return found.unionByName(staged.where("_duplicate"), allowMissingColumns=True)
-    found = split(staged, suite, broken)
-    return found.withColumn(REASONS, F.when(~F.col("_duplicate"), F.col(REASONS)))
+        marked = split(staged.where(~F.col("_duplicate")), suite, broken)
+        return marked.unionByName(staged.where("_duplicate"), allowMissingColumns=True)
+    marked = split(staged, suite, broken)
+    return marked.withColumn(REASONS, F.when(~F.col("_duplicate"), F.col(REASONS)))
 
 
 def without_outdated(

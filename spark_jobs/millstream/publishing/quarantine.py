@@ -57,5 +57,5 @@ def rows_at(
 def chosen(rows: DataFrame, reason: str = "", partition: str = "") -> DataFrame:
     """Those of `rows` with `reason` in one of their reasons, and of `partition`, where they are given."""
     if reason:
-        rows = rows.where(F.exists(REASONS, lambda one: one.contains(reason)))
+        rows = rows.where(F.exists(REASONS, lambda text: text.contains(reason)))
     return rows.where(F.col("_partition") == partition) if partition else rows

@@ -30,7 +30,7 @@ _CONTRACT_TYPES: dict[ColumnType, Callable[[pa.DataType], bool]] = {
     "string": pa.types.is_string,
     "int": pa.types.is_integer,
     "bigint": pa.types.is_integer,
-    "double": lambda found: pa.types.is_floating(found) or pa.types.is_decimal(found),
+    "double": lambda kind: pa.types.is_floating(kind) or pa.types.is_decimal(kind),
     "boolean": pa.types.is_boolean,
     "date": pa.types.is_date,
     "timestamp": pa.types.is_timestamp,
@@ -74,12 +74,12 @@ def landed_columns(table: Table, dialect: str) -> Landed:
     return Landed([*selected, *unfit.values()], pa.schema(fields), list(unfit))
 
 
-def change_of_type(expected: ColumnType, found: pa.DataType) -> Literal["widened", "retyped"] | None:
-    """How a column landed as `found` differs from what a contract calls `expected`."""
-    if _CONTRACT_TYPES[expected](found):
+def change_of_type(expected: ColumnType, kind: pa.DataType) -> Literal["widened", "retyped"] | None:
+    """How a column landed as `kind` differs from what a contract calls `expected`."""
+    if _CONTRACT_TYPES[expected](kind):
         return None
     wider = _WIDER.get(expected)
-    return "widened" if wider is not None and _CONTRACT_TYPES[wider](found) else "retyped"
+    return "widened" if wider is not None and _CONTRACT_TYPES[wider](kind) else "retyped"
 
 
 def arrow_table(where: str, landed: Landed, rows: Sequence[Sequence[Any]]) -> pa.Table:
@@ -97,7 +97,7 @@ def _as_maps(names: list[str], columns: Sequence[Sequence[Any]]) -> list[dict[st
         {name: value for name, value in zip(names, values, strict=True) if value is not None}
         for values in zip(*columns, strict=True)
     )
-    return [found or None for found in maps]
+    return [entries or None for entries in maps]
 
 
 def _misfit(column: Column[Any], same: pa.DataType | None, dialect: str) -> ColumnElement[bool] | None:
@@ -128,7 +128,7 @@ def _decimal(precision: int, scale: int) -> pa.DataType | None:
 def _array(where: str, field: pa.Field, values: Sequence[Any]) -> pa.Array:
     try:
         if pa.types.is_integer(field.type) and (
-            cut := next((one for one in values if _has_fraction(one)), None)
+            cut := next((value for value in values if _has_fraction(value)), None)
         ):
             # Arrow would take 1 for 1.5.
             raise ValueError(f"{cut!r} is no whole number")

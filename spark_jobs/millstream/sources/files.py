@@ -139,10 +139,10 @@ class FilesExtractor:
         pattern = re.compile(rf"{before}(?P<partition>\d{{4}}-(?:0[1-9]|1[0-2])){after}")
         with _source_failures(f"folder {self._folder}"):
             files = [path.relative_to(self._folder).as_posix() for path in self._folder.rglob("*")]
-        found = sorted(match["partition"] for file in files if (match := pattern.fullmatch(file)))
-        if not found:
+        partitions = sorted(match["partition"] for file in files if (match := pattern.fullmatch(file)))
+        if not partitions:
             raise _missing([str(self._folder / self._source.path)])
-        return found
+        return partitions
 
     def _check_folder(self) -> None:
         with _source_failures(f"folder {self._folder}"):

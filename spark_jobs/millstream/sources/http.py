@@ -228,7 +228,9 @@ class _Walk:
     def _latest(self, records: list[Any], where: str) -> str | None:
         """The latest event time among `records`, as written there, that is not yet to come: a record that is
         dated ahead must not hide what comes until then."""
-        column = next((one for one in self._contract.columns if one.name == self._contract.event_time), None)
+        column = next(
+            (column for column in self._contract.columns if column.name == self._contract.event_time), None
+        )
         if self._source.since_param is None or column is None:
             return None
         given = event_times(self._contract, column, records)

@@ -232,8 +232,8 @@ class SourceCounts:
             )
             for low, high in zip([None, *bounds], [*bounds, None], strict=True)
         ]
-        (found,) = self._table.rows(select(*sums).select_from(self._table.table).where(self._is_before))
-        return [int(count or 0) for count in found]
+        (counts,) = self._table.rows(select(*sums).select_from(self._table.table).where(self._is_before))
+        return [int(count or 0) for count in counts]
 
 
 def _watermark_bounds(order: Order, piece: SqlSlice) -> list[ColumnElement[bool]]:

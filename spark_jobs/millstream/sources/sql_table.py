@@ -86,21 +86,21 @@ class SourceTable:
                 f"{self.where}: there is no such table that this login can see. Nothing was landed. What to "
                 "do: ask the database's owner, or correct source.table in the contract"
             ) from error
-        found = table.columns.keys()
-        if same := alike(found):
+        names = table.columns.keys()
+        if same := alike(names):
             raise SchemaDriftError(
                 f"{self.where}: columns named twice: {same}. Nothing was landed. What to do: ask the "
                 "database's owner, or read a view that has one of them"
             )
         needed = (self.source.key, self.source.watermark)
-        if missing := [name for name in needed if name and name not in found]:
+        if missing := [name for name in needed if name and name not in names]:
             raise SchemaDriftError(
                 f"{self.where}: column removed at the source: {', '.join(missing)}; found "
-                f"{', '.join(found)}. Nothing was landed. What to do: ask the database's owner, or correct "
+                f"{', '.join(names)}. Nothing was landed. What to do: ask the database's owner, or correct "
                 "source.key and source.watermark in the contract"
             )
-        changes = [*drift.of_columns(self._contract, found), *self._of_types(connection, table)]
-        drift.require_allowed(self.where, changes, "Nothing was landed", found)
+        changes = [*drift.of_columns(self._contract, names), *self._of_types(connection, table)]
+        drift.require_allowed(self.where, changes, "Nothing was landed", names)
         return table
 
     def _of_types(self, connection: Connection, table: Table) -> list[drift.Change]:
@@ -175,8 +175,8 @@ class OpenTable:
 
     def value(self, query: Executable) -> Any:
         """The one value of `query`, or None."""
-        found = self.rows(query)
-        return found[0][0] if found else None
+        rows = self.rows(query)
+        return rows[0][0] if rows else None
 
     def check_order(self) -> None:
         """Raises SourceDataError when key or watermark have values that cannot be compared with the others:
@@ -188,11 +188,11 @@ class OpenTable:
             self._refuse_values(self.key_order, self.key_order.has_no_place, "comes at no place")
 
     def _refuse_values(self, order: Order, condition: ColumnElement[bool], why: str) -> None:
-        key, value = (type_coerce(cast(one, String), String) for one in (self.key, order.column))
-        if found := self.rows(select(key, value).where(order.column.is_not(None), condition).limit(1)):
+        key, value = (type_coerce(cast(column, String), String) for column in (self.key, order.column))
+        if unreadable := self.rows(select(key, value).where(order.column.is_not(None), condition).limit(1)):
             raise SourceDataError(
-                f"{self.where}: column {order.column.name} holds {found[0][1]!r}, at {self.key.name} "
-                f"{found[0][0]!r}, which {why}: its rows cannot be read in order. Nothing was landed. "
+                f"{self.where}: column {order.column.name} holds {unreadable[0][1]!r}, at {self.key.name} "
+                f"{unreadable[0][0]!r}, which {why}: its rows cannot be read in order. Nothing was landed. "
                 "What to do: correct the row there, or name another column in the contract, then clear "
                 "the task"
             )

@@ -47,11 +47,11 @@ class Options(of_format.Options):
 
 def delivered(stream: IO[bytes], contract: Wanted) -> Delivered:
     """Every name that one of the rows has. Raises: as `has_records`."""
-    found = of_records(contract, (dict(_fields(row)) for row in _rows(stream, _row_tag(contract))))
-    if not found.names:
+    columns = of_records(contract, (dict(_fields(row)) for row in _rows(stream, _row_tag(contract))))
+    if not columns.names:
         stream.seek(0)
         has_records(stream, contract)
-    return found
+    return columns
 
 
 def rows(stream: IO[bytes], contract: Wanted, piece: Piece | None = None) -> Rows:
@@ -180,7 +180,7 @@ def _fields(row: Element) -> list[tuple[str, str | None]]:
     own = row.tag.rpartition("}")[0]
     return [
         *((_name(name, own), value) for name, value in row.attrib.items()),
-        *((_name(one.tag, own), _xml_text(one) if len(one) else one.text) for one in row),
+        *((_name(child.tag, own), _xml_text(child) if len(child) else child.text) for child in row),
     ]
 
 

@@ -13,8 +13,9 @@ from defusedxml.ElementTree import iterparse
 
 from millstream.contracts.contract import Contract
 from millstream.errors import ConfigurationError, SourceDataError
+from millstream.formats.archives import PACKINGS
 from millstream.formats.record import Columns, UnreadableError
-from millstream.formats.registry import FORMATS, PACKINGS, format_of
+from millstream.formats.registry import format_of, formats
 
 SAMPLE_ROWS = 50_000
 DELIMITERS = ";\t|"
@@ -60,15 +61,15 @@ def at_file(
         if kind.startswith("xml"):
             source["row_tag"] = _row_tag(path, kind.partition(".")[2])
         names = _names(path, source)
+        apart = [one for one in DELIMITERS if one in names[0]] if len(names) == 1 else []
+        if apart and kind.startswith("csv"):
+            source["delimiter"] = apart[0]
+            names = _names(path, source)
         rows = [row for row, _ in zip(_rows(path, source, names), range(_some(limit)), strict=False)]
     except (UnreadableError, OSError) as error:
         raise SourceDataError(f"{path} {error}") from error
     if not rows:
         raise SourceDataError(f"{path} has no record that can be read below {', '.join(names)[:200]}")
-    if len(names) == 1 and (other := next((one for one in DELIMITERS if one in names[0]), None)):
-        raise ConfigurationError(
-            f"{path}: its fields seem to be separated by {other!r}: write its contract by hand"
-        )
     notes = [] if known in folders else [_connection(known, folder)]
     if any(re.fullmatch(r"[-+\d.]+", name) for name in names):
         notes.append("some names of columns are numbers: does the file begin with its names?")
@@ -85,10 +86,11 @@ def _some(limit: int | None) -> int:
 
 
 def _format(path: Path) -> str:
-    endings = [name for name in FORMATS if path.name.lower().endswith(f".{name}")]
+    endings = [name for name in formats() if path.name.lower().endswith(f".{name}")]
     if not endings:
         raise ConfigurationError(
-            f"{path}: no format is known by this name; files are named by one of {', '.join(sorted(FORMATS))}"
+            f"{path}: no format is known by this name; files are named by one of "
+            f"{', '.join(sorted(formats()))}"
         )
     return max(endings, key=len)
 
@@ -122,11 +124,8 @@ def _names(path: Path, source: Mapping[str, Any]) -> list[str]:
 def _rows(path: Path, source: Mapping[str, Any], names: list[str]) -> Iterator[list[str | None]]:
     """The records that can be read, as texts."""
     contract = _contract(source, names)
-    read = format_of(contract).rows
-    if read is None:
-        raise ConfigurationError(f"{path}: cannot be looked at: write its contract by hand")
     with path.open("rb") as stream:
-        for found in read(stream, contract, None):
+        for found in format_of(contract).rows(stream, contract, None):
             if isinstance(found, Columns):
                 nothing: list[str | None] = [None] * found.rows
                 columns = [nothing if one is None else one.to_pylist() for one in found.values]
@@ -149,5 +148,5 @@ def _first_child(content: IO[bytes], path: Path) -> str:
     for event, element in iterparse(content, events=("start", "end")):
         depth += 1 if event == "start" else -1
         if depth == 2:
-            return re.sub(r"^\{.*\}", "", element.tag)
+            return re.sub(r"^\{.*\}", "", str(element.tag))
     raise SourceDataError(f"{path} has no element below its root")
