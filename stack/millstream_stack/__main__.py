@@ -47,11 +47,11 @@ def run_status(settings: Settings, _: argparse.Namespace) -> int:
     """Exit status 0 only when every service is healthy, so that scripts can ask too."""
     prepare_folders(settings)
     settings = running_settings(settings)
-    found = status(settings)
+    states = status(settings)
     screen = console()
-    screen.print(status_table(found))
+    screen.print(status_table(states))
     screen.print(addresses_table(settings, load_or_create(settings)))
-    return 0 if all(one.health.healthy for one in found) else 1
+    return 0 if all(state.health.healthy for state in states) else 1
 
 
 def run_logs(settings: Settings, arguments: argparse.Namespace) -> int:

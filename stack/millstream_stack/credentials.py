@@ -59,7 +59,8 @@ def load_or_create(settings: Settings) -> Credentials:
     except ValidationError as error:
         # Not the error's own text: it quotes what it has found.
         wrong = "; ".join(
-            ": ".join((*map(str, one["loc"]), one["msg"])) for one in error.errors(include_input=False)
+            ": ".join((*map(str, detail["loc"]), detail["msg"]))
+            for detail in error.errors(include_input=False)
         )
         raise ConfigurationError(
             f"{path}: {wrong}. Correct it; a deleted field is generated anew (keep airflow_fernet_key)"

@@ -64,10 +64,10 @@ def java_home(settings: Settings) -> Path:
         ConfigurationError: the bootstrap has not run, or the runtime has gone.
     """
     record = settings.root / ".millstream" / "bootstrap" / "java_home"
-    found = Path(record.read_text().strip()) if record.is_file() else None
-    if found is None or not (found / "bin" / "java").exists():
+    recorded = Path(record.read_text().strip()) if record.is_file() else None
+    if recorded is None or not (recorded / "bin" / "java").exists():
         raise ConfigurationError("no Java runtime is recorded for this checkout: run stack/bootstrap.sh")
-    return found
+    return recorded
 
 
 def base_environment(settings: Settings, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:

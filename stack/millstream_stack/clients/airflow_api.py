@@ -170,8 +170,8 @@ class AirflowApi:
     def runs_since(self, moment: datetime) -> list[Run]:
         """Runs that became due at or after `moment`, oldest first."""
         since = moment.isoformat()
-        found = self._pages("/api/v2/dags/~/dagRuns", "dag_runs", run_after_gte=since, order_by="run_after")
-        return [_run(run) for run in found]
+        pages = self._pages("/api/v2/dags/~/dagRuns", "dag_runs", run_after_gte=since, order_by="run_after")
+        return [_run(run) for run in pages]
 
     def active_runs(self) -> list[Run]:
         return [_run(run) for run in self._pages("/api/v2/dags/~/dagRuns", "dag_runs", state=list(ACTIVE))]
@@ -179,8 +179,8 @@ class AirflowApi:
     def tasks_since(self, moment: datetime) -> list[Task]:
         """Every task instance of the runs that became due at or after `moment`."""
         path = "/api/v2/dags/~/dagRuns/~/taskInstances"
-        found = self._pages(path, "task_instances", run_after_gte=moment.isoformat(), order_by="id")
-        return [_task(task) for task in found]
+        pages = self._pages(path, "task_instances", run_after_gte=moment.isoformat(), order_by="id")
+        return [_task(task) for task in pages]
 
     def assets(self) -> list[dict[str, Any]]:
         return list(self._pages("/api/v2/assets", "assets"))

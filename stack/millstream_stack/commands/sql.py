@@ -59,8 +59,8 @@ class QueryError(MillstreamError):
 
 def tables_named(query: str) -> list[TableRef]:
     """The lake tables a query names, each once; a name in a text counts too."""
-    found = {(zone.lower(), name.lower()) for zone, name in NAMED.findall(query)}
-    return [TableRef.parse(f"{zone}.{name}") for zone, name in sorted(found) if NAME.fullmatch(name)]
+    names = {(zone.lower(), name.lower()) for zone, name in NAMED.findall(query)}
+    return [TableRef.parse(f"{zone}.{name}") for zone, name in sorted(names) if NAME.fullmatch(name)]
 
 
 def read_only(query: str) -> str:

@@ -28,8 +28,8 @@ def format_named(name: str) -> Format:
     wanted = name.strip().lower() or "table"
     for known in get_args(Format):
         if wanted == known:
-            found: Format = known
-            return found
+            chosen: Format = known
+            return chosen
     raise ConfigurationError(f"FORMAT is {name!r}: give csv or json, or leave it out for a table")
 
 

@@ -57,21 +57,21 @@ def listed(table: TableRef, lake_root: str) -> Listed:
 
 def list_tables(lake_root: str, screen: Console, form: Format = "table") -> None:
     """Prints every table of the lake with its columns. Raises ConfigurationError when there is none."""
-    found = _listed(lake_root)
+    listings = _listed(lake_root)
     if form != "table":
-        _write(HEADINGS, _lines(found), screen, form)
+        _write(HEADINGS, _lines(listings), screen, form)
         return
-    for table in found:
+    for table in listings:
         _print_columns(table, screen)
 
 
 def list_names(lake_root: str, screen: Console, form: Format = "table") -> None:
     """Prints every table's name, version and rows. Raises ConfigurationError when there is no table."""
-    found, headings = _listed(lake_root), HEADINGS[:3]
+    listings, headings = _listed(lake_root), HEADINGS[:3]
     if form != "table":
-        _write(headings, ((table.name, table.version, table.rows) for table in found), screen, form)
+        _write(headings, ((table.name, table.version, table.rows) for table in listings), screen, form)
         return
-    rows = [(table.name, str(table.version), _counted(table)) for table in found]
+    rows = [(table.name, str(table.version), _counted(table)) for table in listings]
     show(headings, rows, screen, right=(False, True, True))
 
 
@@ -95,14 +95,14 @@ def _listed(lake_root: str) -> list[Listed]:
     present = tables(lake_root)
     if not present:
         raise ConfigurationError(NONE_YET)
-    found = []
+    listings = []
     for table in present:
         try:
-            found.append(listed(table, lake_root))
+            listings.append(listed(table, lake_root))
         except history.log_error() as error:
             why = str(error).partition("\n")[0]
             print(f"{table}: its Delta log cannot be read: {why}", file=sys.stderr)
-    return found
+    return listings
 
 
 def _write(
@@ -119,8 +119,8 @@ def _counted(table: Listed) -> str:
     return "not counted" if table.rows is None else f"{table.rows:,}"
 
 
-def _lines(found: list[Listed]) -> Iterator[tuple[object, ...]]:
-    for table in found:
+def _lines(listings: list[Listed]) -> Iterator[tuple[object, ...]]:
+    for table in listings:
         for column in table.columns:
             yield (table.name, table.version, table.rows, column.name, column.kind, column.comment)
 

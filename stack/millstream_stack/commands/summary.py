@@ -76,12 +76,12 @@ def _candidates_table(model: str, runs: dict[str, ModelRun], declared: list[str]
         if name not in runs:
             table.add_row(name, "[red]missing")
             continue
-        found = (
+        figures = (
             runs[name].metrics.get(f"{part}_{metric}")
             for part in ("validation", "test")
             for metric in SHOWN_METRICS
         )
-        values = ("" if value is None else f"{value:.4f}" for value in found)
+        values = ("" if value is None else f"{value:.4f}" for value in figures)
         table.add_row(name, *values)
     return table
 
@@ -108,10 +108,10 @@ def print_tables(lake_root: str, names: list[str], screen: Console) -> bool:
             table.add_row(name, "-", "", "", "", "", "", "", "[red]nothing published")
             complete = False
             continue
-        entry = max((found for found, _ in accounts.values()), key=lambda found: found.version or 0)
-        counts = [one for _, one in accounts.values()]
+        entry = max((account for account, _ in accounts.values()), key=lambda account: account.version or 0)
+        counts = [counted for _, counted in accounts.values()]
         read, *fates = (
-            sum(getattr(one, field) for one in counts)
+            sum(getattr(counted, field) for counted in counts)
             for field in ("read", "written", "quarantined", "deduplicated", "dropped")
         )
         adds_up = read == sum(fates)

@@ -112,7 +112,8 @@ def write_trust_store(bundle: Path, store: Path) -> None:
         warnings.simplefilter("ignore", CryptographyDeprecationWarning)
         loaded = x509.load_pem_x509_certificates(bundle.read_bytes())
     certificates = [
-        pkcs12.PKCS12Certificate(one, f"ca-{number}".encode()) for number, one in enumerate(loaded)
+        pkcs12.PKCS12Certificate(certificate, f"ca-{number}".encode())
+        for number, certificate in enumerate(loaded)
     ]
     encryption = BestAvailableEncryption(TRUST_STORE_PASSWORD.encode())
     store.write_bytes(pkcs12.serialize_java_truststore(certificates, encryption))
@@ -200,10 +201,10 @@ def fetch(listed: Path, home: Path, folder: Path | None = None) -> list[Path]:
     for jar in missing:
         path = folder / jar.file_name
         if not jar.intact(folder):
-            found = sha256(path) if path.is_file() else "no file"
+            digest = sha256(path) if path.is_file() else "no file"
             path.unlink(missing_ok=True)
             raise ConfigurationError(
-                f"{jar.file_name}: {listed.name} expects SHA-256 {jar.sha256}, found {found}. "
+                f"{jar.file_name}: {listed.name} expects SHA-256 {jar.sha256}, found {digest}. "
                 "It was not kept; try again, and if it comes again, use another mirror"
             )
     # The log store is made here, by `main`, and a running stack has it in use.

@@ -48,9 +48,9 @@ def ensure_login(user: str, password: str, role: str = "Admin") -> None:
 
     with get_application_builder() as builder:
         security = builder.sm
-        found = security.find_user(username=user)
-        if found is not None:
-            security.reset_password(found.id, password)
+        existing = security.find_user(username=user)
+        if existing is not None:
+            security.reset_password(existing.id, password)
             return
         given = security.find_role(role)
         if not security.add_user(user, "Millstream", role, f"{user}@localhost", given, password):
@@ -61,9 +61,9 @@ def ensure_pools() -> None:
     """Create the pools that are missing. Those that are there keep the slots that a person gave them."""
     from airflow.models.pool import Pool
 
-    there = {pool.pool for pool in Pool.get_pools()}
+    present = {pool.pool for pool in Pool.get_pools()}
     for name, slots, description in POOLS:
-        if name not in there:
+        if name not in present:
             Pool.create_or_update_pool(name, slots=slots, description=description, include_deferred=False)
 
 

@@ -29,22 +29,22 @@ LEAST_AGE_S = 120.0
 
 def idle_daemons(server: psutil.Process, least_age_s: float = LEAST_AGE_S) -> list[psutil.Process]:
     """The server's Python daemons of at least this age that have no workers."""
-    found = []
+    daemons = []
     for process in server.children():
         with suppress(psutil.Error):
             old = time.time() - process.create_time() >= least_age_s
             if old and "pyspark.daemon" in process.cmdline() and not process.children():
-                found.append(process)
-    return found
+                daemons.append(process)
+    return daemons
 
 
 def _connect_servers(supervisor: psutil.Process) -> list[psutil.Process]:
-    found = []
+    servers = []
     for process in supervisor.children():
         with suppress(psutil.Error):
             if SERVER_CLASS in process.cmdline():
-                found.append(process)
-    return found
+                servers.append(process)
+    return servers
 
 
 def main() -> None:

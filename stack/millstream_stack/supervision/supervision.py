@@ -220,7 +220,7 @@ class Supervisor:
     def states(self) -> list[ProcessState]:
         """The programs' states; empty when supervisord does not run."""
         try:
-            found = cast("list[dict[str, Any]]", self._call("getAllProcessInfo"))
+            infos = cast("list[dict[str, Any]]", self._call("getAllProcessInfo"))
         except (OSError, xmlrpc.client.Error):
             return []
         return [
@@ -231,7 +231,7 @@ class Supervisor:
                 uptime_s=info["now"] - info["start"] if info["pid"] else 0,
                 detail=info["spawnerr"] or info["description"],
             )
-            for info in found
+            for info in infos
         ]
 
     def start_stopped(self, names: Container[str] | None = None) -> None:
@@ -245,11 +245,6 @@ class Supervisor:
                     # supervisord starts again by itself what has died, and can be quicker.
                     if fault.faultCode != Faults.ALREADY_STARTED:
                         raise
-
-    def restart(self, name: str) -> None:
-        """Stops one program and starts it again."""
-        self._call("stopProcess", name)
-        self._call("startProcess", name, False)
 
     def pid(self) -> int | None:
         """supervisord's process id; None when it does not answer."""
