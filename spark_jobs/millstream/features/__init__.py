@@ -49,7 +49,7 @@ class FeatureTable:
     def triggers(self) -> tuple[str, ...]:
         """The inputs whose changes rebuild the table: those that another input is made from are left out,
         because its own rebuild follows, and the table would be built twice."""
-        declared = {str(one.table): one for one in map(feature_table, feature_tables())}
+        declared = {str(table.table): table for table in map(feature_table, feature_tables())}
         behind = {name for table in self.inputs if table in declared for name in declared[table].inputs}
         return tuple(name for name in self.inputs if name not in behind)
 

@@ -131,7 +131,7 @@ def kind_of_mount(folder: Path) -> str:
     """The kind of file system that `folder` is on, as the operating system calls it; `unknown` where it does
     not say so."""
     place = folder.resolve()
-    mounted = {Path(one.mountpoint): one.fstype for one in psutil.disk_partitions(all=True)}
+    mounted = {Path(partition.mountpoint): partition.fstype for partition in psutil.disk_partitions(all=True)}
     return next((mounted[parent] for parent in (place, *place.parents) if parent in mounted), "unknown")
 
 
