@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,7 @@ class Published(Bench):
                     shutil.rmtree(Path(self.root.removeprefix("file://")) / name, ignore_errors=True)
             for name, work in works.items():
                 measured = measure(self.spark, work)
+                print(f"{name}, run {number}: {measured}", file=sys.stderr, flush=True)
                 if number:
                     runs_of[name].append(measured)
             for name in ("plain", "plain_adaptive"):
