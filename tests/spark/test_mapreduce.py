@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +25,9 @@ def run(job: StreamingJob, folder: Path) -> Counters:
     scratch = folder / "scratch"
     scratch.mkdir()
     try:
-        runner = LocalRunner(jars=Settings().home / "jars", scratch=scratch)
+        # Relative to where the caller is; Hadoop is elsewhere.
+        jars = Path(os.path.relpath(Settings().home / "jars"))
+        runner = LocalRunner(jars=jars, scratch=scratch)
         return runner.run(job, folder / "input", folder / "gold" / "output")
     finally:
         assert list(scratch.iterdir()) == []

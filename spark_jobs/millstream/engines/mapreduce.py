@@ -82,7 +82,7 @@ class LocalRunner:
     """
 
     def __init__(self, *, jars: Path, scratch: Path) -> None:
-        self._jars = jars
+        self._jars = jars.absolute()
         self._scratch = scratch.absolute()
         self._process: subprocess.Popen[bytes] | None = None
         self._killed = False
