@@ -71,6 +71,11 @@ test-thorough: ## Run what `make test` leaves out because it repeats a case with
 test-faults: ## Kill servers at every point, many seeds each (SEEDS=20): hours; writes the table of cases
 	@$(RUN) pytest tests/fault tests/e2e/test_faults.py --fault-seeds $(or $(SEEDS),20) --fault-report .millstream/faults.md
 
+test-yarn: ## Run what needs HDFS and YARN: real servers, in a network of their own
+	@stack/bootstrap.sh dev
+	@$(RUN) python -m tests.support.hadoop >/dev/null
+	@tests/support/loopback_only.sh $(RUN) pytest --cluster tests/yarn
+
 e2e: ## Run the tests on the whole stack, which `make test` runs too
 	@$(RUN) pytest tests/e2e
 
@@ -112,5 +117,5 @@ cluster-status: ## Show its services' health, and how much memory each uses
 cluster-demo: cluster-up ## Run the whole chain on it
 	@$(COMPOSE) run --rm demo
 
-test-cluster: ## Run the cluster's tests; where no container engine runs, root starts one of its own
+test-cluster: test-yarn ## Run the cluster's tests; where no container engine runs, root starts one of its own
 	@$(RUN) tests/cluster/with_engine.sh pytest tests/cluster

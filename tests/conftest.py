@@ -34,6 +34,7 @@ SHARED = {
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write tests/dags/golden anew")
     parser.addoption("--thorough", action="store_true", help="also what is marked `thorough`")
+    parser.addoption("--cluster", action="store_true", help="also what is marked `cluster`")
     parser.addoption("--fault-seeds", type=int, default=0, help="seeds of each fault case; 0: a quick part")
     parser.addoption("--fault-report", help="write the table of fault cases to this file")
 
@@ -64,9 +65,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What is thorough is left to `make test-thorough` and `make test-faults`."""
+    """What is thorough is left to `make test-thorough` and `make test-faults`, what takes a cluster to
+    `make test-yarn`."""
     if not (config.getoption("--thorough") or config.getoption("--fault-seeds")):
         items[:] = [item for item in items if item.get_closest_marker("thorough") is None]
+    if not config.getoption("--cluster"):
+        items[:] = [item for item in items if item.get_closest_marker("cluster") is None]
     for item in items:
         # The first of them may fetch a hundred megabytes of jars.
         if "hdfs" in getattr(item, "fixturenames", ()):

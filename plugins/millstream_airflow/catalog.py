@@ -10,7 +10,8 @@ from typing import Any
 from airflow.sdk import Asset
 
 from millstream.contracts.contract import Contract
-from millstream.engines.conf import spark_conf
+from millstream.engines.conf import hadoop_user, spark_conf
+from millstream.engines.package import package_zip
 from millstream.features import feature_table, feature_tables
 from millstream.marts import Mart, load_mart, marts
 from millstream.models import model_spec, models
@@ -72,6 +73,18 @@ def submitted_conf() -> dict[str, str]:
     """Spark settings of submitted jobs, with the pinned jars."""
     jars = sorted(str(path) for path in (Settings().root / ".millstream" / "jars").glob("*.jar"))
     return {**spark_conf("submitted"), "spark.jars": ",".join(jars)}
+
+
+def yarn_conf() -> dict[str, str]:
+    """Spark settings of jobs in YARN's cluster mode. Their Python asks HDFS itself, as the same user."""
+    names = ("spark.yarn.appMasterEnv.HADOOP_USER_NAME", "spark.executorEnv.HADOOP_USER_NAME")
+    return {**spark_conf("yarn"), "spark.ui.enabled": "false", **dict.fromkeys(names, hadoop_user())}
+
+
+@cache
+def code() -> Path:
+    """The library as a zip: a submitted job runs the code of this checkout."""
+    return package_zip(Settings().home / "tmp")
 
 
 def code_version() -> str:

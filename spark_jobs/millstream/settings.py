@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -70,6 +70,12 @@ class Settings(BaseSettings):
     event_speed: float = Field(
         default=60, gt=0, description="How many times faster than in 2013 the demo's events come."
     )
+    spark_profile: Literal["embedded", "yarn"] = Field(
+        default="embedded", description="Where the Connect server's executors are: conf/spark/<profile>.conf."
+    )
+    event_log_root: str = Field(
+        default="", description="URI of Spark's event logs; default file://<home>/spark-events."
+    )
     spark_cores: int = Field(default=2, ge=1, description="Threads of the Connect server's local master.")
     spark_driver_memory: str = Field(
         default="4g", pattern=r"^\d+[mg]$", description="Heap of the Connect server, for instance 4g."
@@ -90,6 +96,7 @@ class Settings(BaseSettings):
             "project": Path(str(values.get("project") or root)).expanduser().resolve(),
             "home": home,
             "lake_root": lake_root,
+            "event_log_root": values.get("event_log_root") or f"file://{home}/spark-events",
             # With it a path without a scheme would lie on the cluster.
             "hadoop_conf_dir": "" if lake_root.startswith("file://") else hadoop_conf_dir,
         }

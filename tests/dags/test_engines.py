@@ -64,20 +64,23 @@ def test_a_connection_of_another_type_is_refused(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("connection", "environment", "why"),
+    ("connection", "why"),
     [
-        ({"host": "spark://m:7077", "extra": {"deploy-mode": "cluster"}}, {}, "set deploy-mode to client"),
-        ({"host": "yarn"}, {"MLFLOW_TRACKING_PASSWORD": "x"}, "would write MLFLOW_TRACKING_PASSWORD into"),
-        ({"host": "k8s://https://m"}, {"MLFLOW_TRACKING_PASSWORD": "x"}, "into its command line"),
-        ({}, {"MLFLOW_TRACKING_PASSWORD": "x"}, "on yarn spark-submit would write"),
+        ({"host": "spark://m:7077", "extra": {"deploy-mode": "cluster"}}, "on yarn, not on spark://m:7077"),
+        ({"host": "yarn", "extra": {"deploy-mode": "cluster"}}, "no yarn_resourcemanager_webapp_address"),
+        (
+            {"extra": {"deploy-mode": "cluster", "yarn_resourcemanager_webapp_address": "rm:8088"}},
+            "expected http://<host>:8088",
+        ),
     ],
 )
-def test_what_would_be_submitted_unsafely_is_refused(
-    monkeypatch: pytest.MonkeyPatch, connection: dict[str, Any], environment: dict[str, str], why: str
+def test_a_connection_that_cannot_be_right_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, connection: dict[str, Any], why: str
 ) -> None:
+    monkeypatch.setenv("MILLSTREAM_LAKE_ROOT", f"file://{tmp_path}/lake")
     monkeypatch.setenv("AIRFLOW_CONN_SUBMIT", json.dumps({"conn_type": "spark", **connection}))
-    with pytest.raises(ConfigurationError, match=f"connection submit: .*{why}"):
-        engine_for("submit").run("transform", {}, Attempt("d", "r", "t", -1, 1), environment)
+    with pytest.raises(ConfigurationError, match=why):
+        engine_for("submit").run("transform", {}, Attempt("d", "r", "t", -1, 1), {})
 
 
 def test_the_tries_before_one_are_named() -> None:

@@ -20,6 +20,7 @@ DERIVED = {
     "project": "`<root>`",
     "home": "`<root>/.millstream`",
     "lake_root": "`file://<home>/lake`",
+    "event_log_root": "`file://<home>/spark-events`",
     "hadoop_conf_dir": "`HADOOP_CONF_DIR`",
 }
 

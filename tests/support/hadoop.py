@@ -21,6 +21,7 @@ CONF = CHECKOUT / "conf" / "hadoop"
 NAMENODE = "org.apache.hadoop.hdfs.server.namenode.NameNode"
 DATANODE = "org.apache.hadoop.hdfs.server.datanode.DataNode"
 RESOURCEMANAGER = "org.apache.hadoop.yarn.server.resourcemanager.ResourceManager"
+HISTORY = "org.apache.hadoop.mapreduce.v2.hs.JobHistoryServer"
 NODEMANAGER = "org.apache.hadoop.yarn.server.nodemanager.NodeManager"
 # Small servers that live for minutes.
 JAVA = (
@@ -201,7 +202,7 @@ class Yarn(Servers):
             name: str(free_port())
             for name in ("PORT", "SCHEDULER_PORT", "TRACKER_PORT", "ADMIN_PORT", "WEB_PORT")
         }
-        self._node_port = free_port()
+        self._node_port, self._history, self._history_web = free_port(), free_port(), free_port()
 
     @property
     def web(self) -> str:
@@ -219,16 +220,31 @@ class Yarn(Servers):
             "NODEMANAGER_WEB_PORT": str(self._node_port),
             "NODEMANAGER_MEMORY_MB": str(self._memory_mb),
             "NODEMANAGER_SERVICES": self.services,
+            "JOBHISTORY_HOST": "127.0.0.1",
+            "JOBHISTORY_PORT": str(self._history),
+            "JOBHISTORY_ADMIN_PORT": str(free_port()),
+            "JOBHISTORY_WEB_PORT": str(self._history_web),
         }
 
-    # MapReduce's shuffle listens on all addresses of the machine, whatever it is told.
-    services = ""
+    @property
+    def history(self) -> str:
+        """The address of MapReduce's history server, which `start_history` starts."""
+        return f"http://127.0.0.1:{self._history_web}"
+
+    @property
+    def services(self) -> str:
+        """MapReduce's shuffle, where it can reach nobody: it listens on all addresses of the machine."""
+        return "mapreduce_shuffle" if only_loopback() else ""
 
     def start(self) -> None:
         """Returns when the ResourceManager has a NodeManager."""
         self.start_resourcemanager()
         self.start_server("nodemanager", NODEMANAGER)
         until(lambda: self.metrics().get("activeNodes") == 1, START_TIMEOUT_S, "a NodeManager")
+
+    def start_history(self) -> None:
+        self.start_server("historyserver", HISTORY)
+        until(lambda: bool(asked(f"{self.history}/ws/v1/history/info", {})), START_TIMEOUT_S, "the history")
 
     def start_resourcemanager(self) -> None:
         self.start_server("resourcemanager", RESOURCEMANAGER)
@@ -249,6 +265,11 @@ def asked(url: str, query: dict[str, str]) -> dict[str, object]:
     return answer
 
 
+def only_loopback() -> bool:
+    """Whether this process is in a network of its own (`tests/support/loopback_only.sh`)."""
+    return [name for _, name in socket.if_nameindex()] == ["lo"]
+
+
 def answers(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
@@ -259,3 +280,8 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+if __name__ == "__main__":
+    # What needs a network comes first.
+    print(jars())

@@ -41,9 +41,14 @@ class Attempt:
     def name(self) -> str:
         return self.numbered(self.number)
 
+    @property
+    def task(self) -> str:
+        """The name that all tries of the task have in common."""
+        return f"{self.dag_id}/{self.run_id}/{self.task_id}/{self.map_index}"
+
     def numbered(self, number: int) -> str:
         """The name of another try of the same task."""
-        return f"{self.dag_id}/{self.run_id}/{self.task_id}/{self.map_index}/{number}"
+        return f"{self.task}/{number}"
 
     def earlier(self, most: int) -> list[str]:
         """The names of the tries before this one, the last `most` of them."""

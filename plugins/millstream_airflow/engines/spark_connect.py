@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from millstream.landing.manifest import run_key
 from millstream.settings import Settings
+from millstream_airflow import catalog
 from millstream_airflow.engines import Attempt
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ LONGEST_TAG = 60
 
 
 class Engine:
-    """Spark Connect. The connection's extra `ui_url` is the address of the server's own pages."""
+    """Spark Connect. Of the connection's extra, `ui_url` is the address of the server's own pages; with
+    `send_code` the executors run this checkout's code, and not what is installed where they are."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -35,7 +37,9 @@ class Engine:
         jobs.parse(job, arguments)
         url = f"sc://{self._connection.host}:{self._connection.port or 15002}"
         tag = run_key(attempt.run_id)[:LONGEST_TAG]
-        with sessions.connect(url, attempt.name, attempt.earlier(EARLIER_TRIES), tag=tag) as spark:
+        code = catalog.code() if self._connection.extra_dejson.get("send_code") else None
+        earlier = attempt.earlier(EARLIER_TRIES)
+        with sessions.connect(url, attempt.name, earlier, tag=tag, code=code) as spark:
             return jobs.execute(spark, job, arguments)
 
     def url(self, attempt: Attempt) -> str:

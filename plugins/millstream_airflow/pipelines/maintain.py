@@ -119,7 +119,7 @@ def clean_up() -> dict[str, Any]:
 
     params, now, root = get_current_context()["params"], datetime.now(UTC), catalog.lake_root()
     dry_run = params["dry_run"]
-    event_logs = Storage(f"file://{Settings().home}/spark-events")
+    event_logs = Storage(Settings().event_log_root)
     removed = {
         "staging": retention.remove_staged(root, now - timedelta(days=params["staging_days"]), dry_run),
         "event_logs": retention.remove_event_logs(

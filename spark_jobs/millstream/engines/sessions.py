@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -35,8 +36,12 @@ def session_id(attempt: str) -> str:
 
 
 @contextmanager
-def connect(url: str, attempt: str, earlier: list[str], tag: str) -> Iterator[SparkSession]:
+def connect(
+    url: str, attempt: str, earlier: list[str], tag: str, code: Path | None = None
+) -> Iterator[SparkSession]:
     """A Connect session for `attempt`, after every operation of the `earlier` attempts has ended.
+
+    Its Python workers run the library in the zip `code`, where they are not to run their machine's own.
 
     A client's death does not stop the server, so a retry that starts at once would write beside the
     operation that it replaces.
@@ -51,6 +56,8 @@ def connect(url: str, attempt: str, earlier: list[str], tag: str) -> Iterator[Sp
                 end_operations(url, name)
             spark = _open(url, attempt)
             spark.addTag(tag)
+            if code is not None:
+                spark.addArtifacts(str(code), pyfile=True)
         except ClusterError:
             raise
         except Exception as error:

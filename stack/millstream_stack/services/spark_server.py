@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-from millstream.engines.conf import spark_conf
+from millstream.engines.conf import hadoop_user, spark_conf
 from millstream.settings import Settings
 from millstream_stack.install import native
 from millstream_stack.services.lake_claim import scratch_path
@@ -13,11 +14,11 @@ SERVER_CLASS = "org.apache.spark.sql.connect.service.SparkConnectServer"
 
 
 def spark_properties(settings: Settings) -> dict[str, str]:
-    """Spark's configuration: `conf/spark/embedded.conf`, and what depends on this machine."""
+    """Spark's configuration: that of the profile in `conf/spark`, and what depends on this machine."""
     home = settings.home
     return {
-        **spark_conf("embedded"),
-        "spark.master": f"local[{settings.spark_cores}]",
+        **spark_conf("connect", settings.spark_profile, jars=settings.root / ".millstream" / "jars"),
+        **EXECUTORS[settings.spark_profile](settings),
         "spark.driver.memory": settings.spark_driver_memory,
         "spark.driver.extraClassPath": f"{settings.root}/.millstream/jars/*",
         "spark.driver.extraJavaOptions": " ".join(
@@ -48,11 +49,25 @@ def spark_properties(settings: Settings) -> dict[str, str]:
         "spark.connect.grpc.binding.address": settings.host,
         "spark.connect.grpc.binding.port": str(settings.connect_port),
         "spark.ui.port": str(settings.spark_ui_port),
-        "spark.eventLog.dir": f"file://{home}/spark-events",
+        "spark.eventLog.dir": settings.event_log_root,
         "spark.sql.warehouse.dir": f"file://{home}/spark/warehouse",
+    }
+
+
+def _in_the_server(settings: Settings) -> dict[str, str]:
+    return {
+        "spark.master": f"local[{settings.spark_cores}]",
         # The default of 200 is task launches, not work, on small tables.
         "spark.sql.shuffle.partitions": str(settings.spark_cores),
     }
+
+
+def _on_yarn(_: Settings) -> dict[str, str]:
+    # The Python of executors asks HDFS itself, and YARN may run it as another user.
+    return {"spark.master": "yarn", "spark.executorEnv.HADOOP_USER_NAME": hadoop_user()}
+
+
+EXECUTORS: dict[str, Callable[[Settings], dict[str, str]]] = {"embedded": _in_the_server, "yarn": _on_yarn}
 
 
 def properties_path(settings: Settings) -> Path:
