@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from millstream_stack.clients.airflow_api import AirflowApi, Task
+from millstream_stack.cluster import spark
 from millstream_stack.cluster.secret_files import NAMES
 from tests.support.compose import USER, Cluster
 from tests.support.waiting import until
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.timeout(1800)
 
 RUN_TIMEOUT_S = 900.0
 BACK_TIMEOUT_S = 180.0
-LAKE = "file:///var/lib/millstream/lake"
+LAKE = "hdfs://namenode:8020/lake"
 # The environment of every process in a worker's container: what a task could read there.
 WORKERS_ENVIRONMENTS = """
 import glob, json
@@ -77,7 +78,8 @@ def worker_of(cluster: Cluster, task: Task) -> str:
 
 def test_every_service_is_healthy_and_the_set_up_is_over(cluster: Cluster) -> None:
     states = {one["Service"]: (one["State"], one["Health"], one["ExitCode"]) for one in cluster.containers()}
-    assert states.pop("airflow-setup") == ("exited", "", 0)
+    for job in ("airflow-setup", "lake-setup"):
+        assert states.pop(job) == ("exited", "", 0)
     assert set(states.values()) == {("running", "healthy", 0)}, states
 
 
@@ -124,12 +126,18 @@ def test_containers_have_no_privileges_and_ports_are_this_machine_s(cluster: Clu
         assert addresses <= {"127.0.0.1"}, one["Service"]
 
 
-def test_only_workers_reach_spark(cluster: Cluster) -> None:
-    question = "import socket; socket.create_connection(('spark-connect', 15002), 5); print('true')"
+def test_only_workers_reach_spark_connect(cluster: Cluster) -> None:
+    listening = "import json, socket; print(json.dumps(socket.gethostbyname('connect')))"
+    address = cluster.python("airflow-worker", listening)
+    question = f"import socket; socket.create_connection(('{address}', {spark.PORT}), 3); print('true')"
     assert cluster.python("airflow-worker", question) is True
-    for service in ("airflow-scheduler", "mlflow", "demo-sources"):
-        with pytest.raises(AssertionError, match="gaierror"):
+    for service in ("airflow-scheduler", "mlflow", "datanode-1"):
+        with pytest.raises(AssertionError, match=r"TimeoutError|unreachable"):
             cluster.python(service, question)
+    # DataNodes share another network with the server; it does not listen there.
+    elsewhere = question.replace(address, "spark-connect")
+    with pytest.raises(AssertionError, match="ConnectionRefusedError"):
+        cluster.python("datanode-1", elsewhere)
 
 
 def test_a_killed_worker_comes_back_and_works(cluster: Cluster, airflow: AirflowApi) -> None:

@@ -77,6 +77,7 @@ build_images() {
         tar -C "$checkout" --null --ignore-failed-read -T - -c | tar -x -C "$context"
     cp /usr/local/share/ca-certificates/*.crt "$context/conf/certificates/" 2>/dev/null || :
     docker build --quiet --network host --tag "millstream:$MILLSTREAM_VERSION" \
+        --build-arg UID="$MILLSTREAM_UID" \
         --build-arg CODE_VERSION="$(git -C "$checkout" describe --always --dirty --abbrev=40 --exclude='*')" \
         "$context" >/dev/null
     for name in postgres valkey; do
@@ -105,11 +106,14 @@ if [ "${1:-}" = --inside ]; then
     exit
 fi
 [ $# -gt 0 ] || die "which command?"
+# The owner of the containers' data and secrets; root's are another user's.
+user=$(id -u)
+export MILLSTREAM_UID=${MILLSTREAM_UID:-${user/#0/1000}}
 if docker info >/dev/null 2>&1; then
     docker compose build --quiet
     exec "$@"
 fi
-[ "$(id -u)" = 0 ] || die "no container engine answers, and only root can start one: start Docker, or become root"
+[ "$user" = 0 ] || die "no container engine answers, and only root can start one: start Docker, or become root"
 export MILLSTREAM_ENGINE=$ENGINE MILLSTREAM_VERSION=test
 export COMPOSE_FILE=docker-compose.yml:tests/cluster/stand_ins.yml
 [ -f "$ENGINE/containers/installed" ] || unshare --mount "$0" --inside install_engine

@@ -13,6 +13,7 @@ import compose
 import pytest
 
 from millstream.settings import CHECKOUT
+from millstream_stack.cluster import spark
 from millstream_stack.cluster.secret_files import NAMES
 
 STAND_INS = ("postgres", "valkey")
@@ -79,7 +80,7 @@ def test_only_what_people_open_reaches_outside() -> None:
 
 def test_services_that_stay_are_asked_for_their_health() -> None:
     without = {name for name, service in services().items() if "healthcheck" not in service}
-    assert without == {"airflow-setup", "demo"}
+    assert without == {"airflow-setup", "lake-setup", "demo"}
 
 
 def test_each_secret_is_a_file_that_make_secrets_writes() -> None:
@@ -94,10 +95,8 @@ def test_workers_get_the_broker_s_password_alone_and_reach_no_database() -> None
     assert "database" not in worker["networks"]
 
 
-def test_spark_is_reached_by_workers_alone() -> None:
-    on_its_networks = {
-        name
-        for name, service in services().items()
-        if services()["spark-connect"]["networks"].keys() & service["networks"].keys()
-    }
-    assert on_its_networks == {"spark-connect", "airflow-worker"}
+def test_the_network_on_which_spark_connect_listens_is_the_workers_alone() -> None:
+    [network] = [name for name, on in services()["spark-connect"]["networks"].items() if on]
+    assert services()["spark-connect"]["networks"][network]["aliases"] == [spark.HOST]
+    on_it = {name for name, service in services().items() if network in service["networks"]}
+    assert on_it == {"spark-connect", "airflow-worker"}

@@ -16,7 +16,7 @@ from millstream_stack.cluster.secret_files import write_missing
 UP_TIMEOUT_S = 600.0
 PYTHON = "/opt/millstream/.venv/bin/python"
 # Images run as this user; root's secrets are made this user's.
-USER = os.getuid() or 1000
+USER = int(os.environ.get("MILLSTREAM_UID", "0")) or os.getuid() or 1000
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from millstream.settings import Settings
+from millstream_stack.cluster import spark
 from millstream_stack.cluster.secret_files import read
 from millstream_stack.services.airflow_setup import (
     create_tables,
@@ -26,10 +27,16 @@ def connections(settings: Settings) -> dict[str, dict[str, object]]:
     return {
         "spark_connect": {
             "conn_type": "spark_connect",
-            "host": "spark-connect",
-            "port": 15002,
+            "host": spark.HOST,
+            "port": spark.PORT,
             "extra": {"ui_url": settings.spark_ui_url},
         },
+        "spark_default": {
+            "conn_type": "spark",
+            "host": f"local[{settings.spark_cores}]",
+            "extra": {"deploy-mode": "client", "spark-binary": "spark-submit"},
+        },
+        "mapreduce_default": {"conn_type": "hadoop_local"},
         "mlflow_default": {
             "conn_type": "http",
             "schema": "http",

@@ -26,6 +26,8 @@ def main() -> int:
             AirflowApi(API, USER, read("airflow_admin_password")) as airflow,
             MlflowApi(URL, USER, read("mlflow_admin_password")) as mlflow,
         ):
+            # What is printed is for a browser outside.
+            airflow.url, mlflow.url = settings.airflow_url, settings.mlflow_url
             succeeded = run_chain(settings, airflow, mlflow, screen)
     except MillstreamError as error:
         # It may quote the data.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from millstream.errors import ConfigurationError
 from millstream.settings import Settings
-from millstream_stack.cluster import airflow, mlflow, spark
+from millstream_stack.cluster import airflow, hadoop, mlflow, spark
 from millstream_stack.cluster.secret_files import read
 from millstream_stack.environment import base_environment, prepare_folders
 from millstream_stack.services.airflow_setup import write_webserver_config
@@ -32,11 +32,15 @@ def launched(service: str, settings: Settings) -> tuple[tuple[str, ...], dict[st
     if service == "mlflow":
         return mlflow.command(), environment | mlflow.environment(settings)
     if service == "spark-connect":
-        return spark.command(settings), environment
+        return spark.command(settings), spark.environment(environment)
     if service == "demo-sources":
         arguments = ("--host", "0.0.0.0", "--port", "8099", "--data", str(settings.home / "demo"))
         token = {"MILLSTREAM_DEMO_API_TOKEN": read("demo_api_token")}
         return (sys.executable, "-m", "millstream_demo", "serve", *arguments), environment | token
+    if service in hadoop.CLASSES:
+        return hadoop.command(service, settings), environment | hadoop.environment(settings)
+    if service == "lake-setup":
+        return (sys.executable, "-m", "millstream_stack.cluster.lake_setup"), environment
     if service == "demo":
         return (sys.executable, "-m", "millstream_stack.cluster.demo"), environment
     raise ConfigurationError(f"docker-compose.yml asks for {service!r}, which this image does not have")
@@ -50,6 +54,8 @@ def main(service: str) -> None:
     except ConfigurationError as error:
         sys.exit(f"error: {error}")
     os.chdir(settings.home)
+    if service == "namenode":
+        hadoop.format_empty(command, environment)
     os.execvpe(command[0], command, environment)
 
 

@@ -12,17 +12,25 @@ from millstream_stack.services.spark_server import (
     spark_properties,
 )
 
+# Its name on the network that workers share with it, and on no other.
+HOST, PORT = "connect", 15002
+
 
 def properties(settings: Settings) -> dict[str, str]:
-    """As the embedded server's, but reachable by those who share a network with it."""
+    """As the embedded server's, but reachable by workers: on their network's address, and on no other."""
     return {
         **spark_properties(settings),
         "spark.driver.host": socket.gethostname(),
         "spark.driver.bindAddress": "0.0.0.0",
-        "spark.connect.grpc.binding.address": "0.0.0.0",
-        "spark.connect.grpc.binding.port": "15002",
+        "spark.connect.grpc.binding.address": socket.gethostbyname(HOST),
+        "spark.connect.grpc.binding.port": str(PORT),
         "spark.ui.port": "4040",
     }
+
+
+def environment(base: dict[str, str]) -> dict[str, str]:
+    """Without the address that would keep the server's pages to the container itself."""
+    return {name: value for name, value in base.items() if name != "SPARK_LOCAL_IP"}
 
 
 def command(settings: Settings) -> tuple[str, ...]:
