@@ -57,7 +57,8 @@ MONTHLY = {"load": "partition", "partition": {"start": "2013-01", "column": "tai
         (contract(seats(nullable=False)), [("column seats: int → int not null", True)]),
         (contract(seats(type="bigint", nullable=False)), [("column seats: int → bigint not null", True)]),
         (contract(primary_key=["tailnum", "seats"]),
-         [("primary key: ['tailnum'] → ['tailnum', 'seats']", True)]),
+         [("column seats: int → int not null", True),
+          ("primary key: ['tailnum'] → ['tailnum', 'seats']", True)]),
         (contract(**MONTHLY), [("partition: None → tailnum", True)]),
     ],
 )  # fmt: skip

@@ -12,6 +12,7 @@ import pytest
 from millstream.errors import ContractError, UnsupportedExpectationError
 from millstream.quality.parameters import run_parameters
 from millstream.quality.suite import Suite
+from millstream.quality.suites import suite_in
 from millstream.quality.verdict import page_name
 from millstream.settings import CHECKOUT
 
@@ -155,7 +156,7 @@ def test_a_page_name_cannot_leave_its_folder() -> None:
 
 @pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
 def test_every_suite_of_the_project_is_read(path: Any) -> None:
-    found = Suite.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    found = Suite.from_dict(suite_in(CHECKOUT, path.stem))
     assert found.name == path.stem
     labels = [rule.label for rule in found.rules]
     assert len(labels) == len(set(labels)), "two rules with one label cannot be told apart in the quarantine"
