@@ -68,6 +68,10 @@ class Application:
         )
 
 
+class UnknownApplicationError(ClusterError):
+    """The ResourceManager has no such application."""
+
+
 class ResourceManager:
     """A ResourceManager by the address of its web pages; `user` is who may kill what runs."""
 
@@ -108,10 +112,11 @@ class ResourceManager:
                 )
             time.sleep(POLL_S)
 
-    def follow(self, application_id: str, poll_s: float = POLL_S) -> Application:
+    def follow(self, application_id: str, away_s: float = AWAY_S) -> Application:
         """Wait for an application's end; changes of its state, and what it waits for, go to the log.
 
-        Raises: ClusterError when the ResourceManager stays away; the application then runs on.
+        Raises: ClusterError when the ResourceManager stays away for `away_s` seconds, while the application
+            runs on, or when it has forgotten the application.
         """
         began = answered = time.monotonic()
         state, waited = "", False
@@ -119,10 +124,12 @@ class ResourceManager:
             try:
                 application = self.application(application_id)
                 answered = time.monotonic()
+            except UnknownApplicationError:
+                raise
             except ClusterError:
-                if time.monotonic() - answered > AWAY_S:
+                if time.monotonic() - answered > away_s:
                     raise
-                time.sleep(poll_s)
+                time.sleep(POLL_S)
                 continue
             if application.state != state:
                 state = application.state
@@ -133,7 +140,7 @@ class ResourceManager:
             if queued and not waited and time.monotonic() - began > WAITING_S:
                 waited = True
                 log.warning("%s", self.why_waiting(application))
-            time.sleep(poll_s)
+            time.sleep(POLL_S)
 
     def why_waiting(self, application: Application) -> str:
         """What a job that was accepted waits for."""
@@ -171,6 +178,11 @@ class ResourceManager:
             answer = httpx.request(
                 method, url, params=query, json=body, timeout=TIMEOUT_S, follow_redirects=True
             )
+            if answer.status_code == httpx.codes.NOT_FOUND:
+                raise UnknownApplicationError(
+                    f"YARN's ResourceManager at {self._url} does not know {path}: it has forgotten it, or "
+                    "was started again without its state (yarn.resourcemanager.recovery.enabled)"
+                )
             answer.raise_for_status()
             if method == "GET":
                 answer.json()
@@ -202,7 +214,7 @@ def _tail(url: str) -> str:
 
 def _content(text: str) -> str:
     """A file without the frame that a NodeManager puts around it."""
-    body = text.partition("Log Contents:\n")[2] or text
+    body = text.partition("\nLogContents:\n")[2]
     return body.partition("\nEnd of LogType:")[0]
 
 
