@@ -28,7 +28,7 @@ COPY requirements.txt .
 COPY conf/requirements-bootstrap.txt conf/requirements-build.txt conf/requirements-java.txt \
     conf/jars.txt conf/jars-hadoop.txt conf/
 COPY spark_jobs/scala spark_jobs/scala
-COPY spark_jobs/millstream/__init__.py spark_jobs/millstream/errors.py spark_jobs/millstream/settings.py spark_jobs/millstream/
+COPY spark_jobs/millstream/__init__.py spark_jobs/millstream/errors.py spark_jobs/millstream/
 COPY stack/bootstrap.sh stack/
 COPY stack/millstream_stack/__init__.py stack/millstream_stack/
 COPY stack/millstream_stack/install stack/millstream_stack/install

@@ -45,22 +45,28 @@ install_engine() {
     touch "$DATA/installed"
 }
 
+# The engine gives up when its containerd is not up after 15 s, as on a machine that is busy.
 start_engine() {
     DOCKER_HOST=unix:///run/docker.sock
-    dockerd --data-root "$DATA/docker" --exec-root /run/docker --host "$DOCKER_HOST" --pidfile /run/docker.pid \
-        --storage-driver overlay2 "$@" >"$DATA/engine.log" 2>&1 &
-    engine=$!
-    for _ in $(seq 300); do
-        docker info >/dev/null 2>&1 && return
-        kill -0 "$engine" 2>/dev/null || break
-        sleep 0.2
+    for _ in 1 2 3; do
+        rm -f /run/docker.pid
+        dockerd --data-root "$DATA/docker" --exec-root /run/docker --host "$DOCKER_HOST" --pidfile /run/docker.pid \
+            --storage-driver overlay2 "$@" >"$DATA/engine.log" 2>&1 &
+        engine=$!
+        # Also when a command fails.
+        trap stop_engine EXIT
+        while kill -0 "$engine" 2>/dev/null; do
+            docker info >/dev/null 2>&1 && return
+            sleep 0.2
+        done
     done
     tail -n 20 "$DATA/engine.log" >&2
     die "the engine did not start"
 }
 
 stop_engine() {
-    kill "$engine"
+    trap - EXIT
+    kill "$engine" 2>/dev/null || :
     wait "$engine" || :
 }
 

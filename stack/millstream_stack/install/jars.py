@@ -25,10 +25,11 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from cryptography.utils import CryptographyDeprecationWarning
 
 from millstream.errors import ConfigurationError
-from millstream.settings import Settings
 from millstream_stack.install import native
 from millstream_stack.install.scala import build_jar
 
+# Without the settings: the image installs before it has the code.
+CHECKOUT = Path(__file__).resolve().parents[3]
 LOG_STORE_JAR = "millstream-log-store.jar"
 # Java refuses a trust store without a password; it holds public certificates only.
 TRUST_STORE_PASSWORD = "changeit"
@@ -216,20 +217,19 @@ def fetch(listed: Path, home: Path, folder: Path | None = None) -> list[Path]:
 
 def main(argv: list[str]) -> int:
     """Installs Spark's jars; with the argument `hadoop` those of Hadoop's servers."""
-    settings = Settings()
-    home = settings.root / ".millstream"
+    home = CHECKOUT / ".millstream"
     try:
         if argv == ["hadoop"]:
-            fetch(settings.root / "conf" / "jars-hadoop.txt", home, home / "hadoop")
+            fetch(CHECKOUT / "conf" / "jars-hadoop.txt", home, home / "hadoop")
             return 0
-        fetch(settings.root / "conf" / "jars.txt", home)
+        fetch(CHECKOUT / "conf" / "jars.txt", home)
         build_jar(
-            [settings.root / "spark_jobs" / "scala" / "HardLinkLogStore.scala"],
+            [CHECKOUT / "spark_jobs" / "scala" / "HardLinkLogStore.scala"],
             [f"{pyspark_jars()}/*", f"{home}/jars/*"],
             home / "jars" / LOG_STORE_JAR,
             home / "tmp",
         )
-        native.unpack(pyspark_jars(), settings.root / native.FOLDER)
+        native.unpack(pyspark_jars(), CHECKOUT / native.FOLDER)
     except ConfigurationError as error:
         print(f"bootstrap: {error}", file=sys.stderr)
         return 1
