@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -120,6 +121,36 @@ def test_what_cannot_be_looked_at_writes_nothing(
     with pytest.raises((ConfigurationError, SourceDataError), match=why):
         made(settings, "orders", path)
     assert not (settings.root / "dags").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "source", "found"),
+    [
+        ("x.csv", b"a;b\n1;2,5\n", {"delimiter": ";"}, {"a": "int", "b": "string"}),
+        ("x.tsv", b"a\tb\n1\tx\n", {"delimiter": "\t"}, {"a": "int", "b": "string"}),
+        ("x.csv", b"# made by hand\na,b\n1,x\n", {"comment": "#"}, {"a": "int", "b": "string"}),
+        ("x.csv", b"name,b\nM\xfcller,2\n", {"encoding": "cp1252"}, {"name": "string", "b": "int"}),
+        # As TPC-H's own generator writes tables.
+        (
+            "x.tbl",
+            b"1|O|173665.47|1996-01-02|\n2|O|46929.18|1996-12-01|\n",
+            {"delimiter": "|", "trailing_delimiter": True, "header": ["c1", "c2", "c3", "c4"]},
+            {"c1": "int", "c2": "string", "c3": "double", "c4": "date"},
+        ),
+        ("x.json", b'{"data": {"items": [{"a": 1}]}}', {"records": "data.items"}, {"a": "int"}),
+        ("x.ndjson", b'{"a": 1}\n', {}, {"a": "int"}),
+    ],
+)
+def test_what_has_to_be_said_of_a_file_is_seen(
+    settings: Settings, name: str, content: bytes, source: dict[str, Any], found: dict[str, str]
+) -> None:
+    path = settings.root / name
+    path.write_bytes(content)
+    contract = made(settings, "orders", path)
+    usual = {"kind", "connection", "format", "path", "lookback"}
+    written = contract.source.model_dump(mode="json", exclude=usual)
+    assert {key: value for key, value in written.items() if value is not None} == source
+    assert kinds(contract) == found
 
 
 @pytest.mark.parametrize(

@@ -7,18 +7,17 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
-
-from defusedxml.ElementTree import iterparse
+from typing import Any
 
 from millstream.contracts.contract import Contract
 from millstream.errors import ConfigurationError, SourceDataError
-from millstream.formats.archives import PACKINGS
 from millstream.formats.record import Columns, UnreadableError
 from millstream.formats.registry import format_of, formats
+from millstream_stack.commands.new.options import options_of
 
 SAMPLE_ROWS = 50_000
-DELIMITERS = ";\t|"
+# Endings that say the same as a format's name.
+ENDINGS = {"tsv": "csv", "tbl": "csv", "ndjson": "jsonl"}
 
 
 @dataclass(frozen=True)
@@ -58,19 +57,15 @@ def at_file(
         "path": path.resolve().relative_to(folder.resolve()).as_posix(),
     }
     try:
-        if kind.startswith("xml"):
-            source["row_tag"] = _row_tag(path, kind.partition(".")[2])
+        more, unsure = options_of(path, kind)
+        source |= more
         names = _names(path, source)
-        apart = [one for one in DELIMITERS if one in names[0]] if len(names) == 1 else []
-        if apart and kind.startswith("csv"):
-            source["delimiter"] = apart[0]
-            names = _names(path, source)
         rows = [row for row, _ in zip(_rows(path, source, names), range(_some(limit)), strict=False)]
     except (UnreadableError, OSError) as error:
         raise SourceDataError(f"{path} {error}") from error
     if not rows:
         raise SourceDataError(f"{path} has no record that can be read below {', '.join(names)[:200]}")
-    notes = [] if known in folders else [_connection(known, folder)]
+    notes = [*([] if known in folders else [_connection(known, folder)]), *unsure]
     if any(re.fullmatch(r"[-+\d.]+", name) for name in names):
         notes.append("some names of columns are numbers: does the file begin with its names?")
     return Look(source, names, rows, len(rows) < _some(limit), notes=tuple(notes))
@@ -86,25 +81,28 @@ def _some(limit: int | None) -> int:
 
 
 def _format(path: Path) -> str:
-    endings = [name for name in formats() if path.name.lower().endswith(f".{name}")]
+    """The format that the file's name ends with, with its packing."""
+    known = {name: name for name in formats()}
+    for ending, plain in ENDINGS.items():
+        known |= {name.replace(plain, ending, 1): name for name in known if name.partition(".")[0] == plain}
+    endings = [name for name in known if path.name.lower().endswith(f".{name}")]
     if not endings:
         raise ConfigurationError(
-            f"{path}: no format is known by this name; files are named by one of "
-            f"{', '.join(sorted(formats()))}"
+            f"{path}: no format is known by this name; files are named by one of {', '.join(sorted(known))}"
         )
-    return max(endings, key=len)
+    return known[max(endings, key=len)]
 
 
 def _contract(source: Mapping[str, Any], names: list[str]) -> Contract:
     """A contract that reads the columns `names` as text, whatever they are called."""
     columns: list[dict[str, Any]] = [
-        {"name": f"c{number}", "aliases": [name], "nullable": True}
+        {"name": f"look_{number}", "aliases": [name], "nullable": True}
         for number, name in enumerate(names or ["x"])
     ]
     data = {
         "dataset": "look",
         "source": dict(source),
-        "primary_key": ["c0"],
+        "primary_key": ["look_0"],
         "columns": columns,
         "drift": {"removed": "evolve"},
         "allow_empty": True,
@@ -125,28 +123,10 @@ def _rows(path: Path, source: Mapping[str, Any], names: list[str]) -> Iterator[l
     """The records that can be read, as texts."""
     contract = _contract(source, names)
     with path.open("rb") as stream:
-        for found in format_of(contract).rows(stream, contract, None):
-            if isinstance(found, Columns):
-                nothing: list[str | None] = [None] * found.rows
-                columns = [nothing if one is None else one.to_pylist() for one in found.values]
+        for read in format_of(contract).rows(stream, contract, None):
+            if isinstance(read, Columns):
+                nothing: list[str | None] = [None] * read.rows
+                columns = [nothing if one is None else one.to_pylist() for one in read.values]
                 yield from map(list, zip(*columns, strict=True))
-            elif found is not None and found.values is not None:
-                yield found.values
-
-
-def _row_tag(path: Path, packing: str) -> str:
-    """The first element below the root, by its local name."""
-    with path.open("rb") as stream:
-        if not packing:
-            return _first_child(stream, path)
-        with PACKINGS[packing](stream, False) as content:
-            return _first_child(content, path)
-
-
-def _first_child(content: IO[bytes], path: Path) -> str:
-    depth = 0
-    for event, element in iterparse(content, events=("start", "end")):
-        depth += 1 if event == "start" else -1
-        if depth == 2:
-            return re.sub(r"^\{.*\}", "", str(element.tag))
-    raise SourceDataError(f"{path} has no element below its root")
+            elif read is not None and read.values is not None:
+                yield read.values
