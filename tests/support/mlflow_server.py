@@ -46,7 +46,12 @@ class MlflowServer:
                 command,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
+                env={
+                    **os.environ,
+                    "MLFLOW_DISABLE_TELEMETRY": "true",
+                    # As the stack has it; else eight more processes of Python start.
+                    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+                },
                 start_new_session=True,
             )
         deadline = time.monotonic() + UP_TIMEOUT_S

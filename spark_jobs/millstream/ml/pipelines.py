@@ -50,9 +50,10 @@ def encoders(spec: ModelSpec, candidate: Candidate) -> list[Any]:
     """Stages that end in the column `features`."""
     match spec.features:
         case TextFeatures(column=column, dimensions=dimensions):
+            words = f"words_of_{column}"
             return [
-                Tokenizer(inputCol=column, outputCol="words"),
-                HashingTF(inputCol="words", outputCol=VECTOR, numFeatures=dimensions),
+                Tokenizer(inputCol=column, outputCol=words),
+                HashingTF(inputCol=words, outputCol=VECTOR, numFeatures=dimensions),
             ]
         case TabularFeatures() as features:
             return _tabular(features, linear=candidate.algorithm == "logistic_regression")
