@@ -24,6 +24,7 @@ from millstream.contracts.contract import Contract
 from millstream.features import feature_table
 from millstream.lake import history
 from millstream.lake.tables import TableRef
+from millstream.quality.suites import suite_in
 from millstream.settings import CHECKOUT
 from millstream.transforms import table_of
 
@@ -89,12 +90,11 @@ class Platform:
     def publish(
         self, table: str, staged: dict[str, Any], timed: Timed, partitions: list[str], **more: Any
     ) -> None:
-        suite = CHECKOUT / "expectations" / f"{table.partition('.')[2]}.json"
         judged = {
             "table": table,
             "staged_uri": staged["staged_uri"],
             "staged_version": staged["staged_version"],
-            "suite": json.loads(suite.read_text(encoding="utf-8")),
+            "suite": suite_in(CHECKOUT, table.partition(".")[2]),
             "partitions": partitions,
             "inputs": staged["inputs"],
         }
