@@ -69,7 +69,7 @@ test-thorough: ## Run what `make test` leaves out because it repeats a case with
 	@$(RUN) pytest -n 2 --thorough -m "thorough and not fault"
 
 test-faults: ## Kill servers at every point, many seeds each (SEEDS=20): hours; writes the table of cases
-	@$(RUN) pytest tests/fault tests/e2e/test_faults.py --fault-seeds $(or $(SEEDS),20) --fault-report .millstream/faults.md
+	@$(RUN) pytest tests/fault tests/streams/test_kills.py tests/e2e/test_faults.py --fault-seeds $(or $(SEEDS),20) --fault-report .millstream/faults.md
 
 test-yarn: ## Run what needs HDFS and YARN: real servers, in a network of their own
 	@stack/bootstrap.sh dev

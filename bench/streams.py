@@ -30,9 +30,11 @@ from bench.machine import describe
 from millstream.lake import history
 from millstream.lake.storage import local_uri
 from millstream.lake.tables import TableRef
+from millstream.settings import Settings
 from millstream_demo.flight_events import Event, events_of
+from millstream_stack.services.stream_process import properties_path, write_stream_properties
 from tests.support.broker import RunningBroker
-from tests.support.streaming import StreamProcess, properties
+from tests.support.streaming import StreamProcess
 from tests.support.waiting import until
 
 TOPIC = "flights"
@@ -100,15 +102,24 @@ def shown(name: str, seconds: list[float]) -> str:
     return f"| {name} | {len(seconds)} | {figures} | {max(seconds):.2f} |"
 
 
+def stacks_conf(folder: Path) -> Path:
+    """Spark's properties of a stream as the stack has them."""
+    settings = Settings(home=folder)
+    for name in ("spark", "tmp"):
+        (folder / name).mkdir()
+    write_stream_properties(settings)
+    return properties_path(settings)
+
+
 def measure(folder: Path, rate: float, seconds: float) -> str:
-    broker = RunningBroker(folder / "kafka")
+    broker, conf = RunningBroker(folder / "kafka"), stacks_conf(folder)
     root, floor = local_uri(folder / "lake"), local_uri(folder / "floor")
     events = list(islice(all_events(), int(rate * seconds)))
     processes: list[subprocess.Popen[bytes]] = []
     try:
         broker.start()
         broker.create(TOPIC, 1)
-        processes.append(StreamProcess(broker, root, folder, topic=TOPIC).process)
+        processes.append(StreamProcess(broker, root, folder, topic=TOPIC, conf=conf).process)
         with (folder / "floor.log").open("wb") as log:
             command = [sys.executable, "-c", FLOOR, broker.servers, TOPIC, floor, str(folder / "checkpoint")]
             processes.append(
@@ -116,7 +127,7 @@ def measure(folder: Path, rate: float, seconds: float) -> str:
                     command,
                     env={
                         **os.environ,
-                        "PYSPARK_SUBMIT_ARGS": f"--properties-file {properties(folder)} pyspark-shell",
+                        "PYSPARK_SUBMIT_ARGS": f"--properties-file {conf} pyspark-shell",
                     },
                     stdout=log,
                     stderr=log,

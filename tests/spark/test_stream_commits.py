@@ -5,26 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from millstream.errors import StreamPositionError
 from millstream.lake import history
 from millstream.lake.storage import local_uri
 from millstream.quality.suite import Suite
 from millstream.streams import commits
-from millstream.streams.commits import Committer
-from millstream.streams.tables import BRONZE, Stream
+from millstream.streams.tables import Stream
 from tests.support.broker import Message
-from tests.support.streaming import TOPIC, day_messages, rows, stream
+from tests.support.streaming import commit, day_messages, records, rows, stream
 
-TOPIC_ID = "first"
 SENT = day_messages()[:60]
-AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -32,28 +28,11 @@ def lake(tmp_path: Path) -> Stream:
     return stream(local_uri(tmp_path / "lake"))
 
 
-def records(spark: SparkSession, sent: Iterable[Message], first: dict[int, int] | None = None) -> DataFrame:
-    """Records as Spark reads them, numbered in each partition from `first` on."""
-    next_offset = dict(first or {})
-    found = []
-    for key, value, headers, partition in sent:
-        offset = next_offset.get(partition, 0)
-        next_offset[partition] = offset + 1
-        named = [(name, text.encode() if isinstance(text, str) else text) for name, text in headers]
-        bytes_of_key = None if key is None else bytearray(key.encode())
-        found.append((TOPIC, partition, offset, AT, bytes_of_key, value, named))
-    return spark.createDataFrame(found, BRONZE)
-
-
 def ends(sent: Iterable[Message]) -> dict[int, int]:
     counts: dict[int, int] = {}
     for *_, partition in sent:
         counts[partition] = counts.get(partition, 0) + 1
     return counts
-
-
-def committer(lake: Stream, topic_id: str = TOPIC_ID) -> Committer:
-    return Committer(lake, lambda: topic_id)
 
 
 def versions(lake: Stream) -> list[int | None]:
@@ -78,21 +57,20 @@ def altered(message: Message, **changes: Any) -> Message:
 def test_what_is_given_once_more_changes_nothing_and_what_reaches_further_only_adds_that(
     spark: SparkSession, lake: Stream
 ) -> None:
-    first = committer(lake).commit(records(spark, SENT[:40]))
-    assert first.account is not None
+    assert commit(lake, records(spark, SENT[:40])) is not None
     before = versions(lake)
 
     # As after the loss of a checkpoint, or of a second query.
-    assert committer(lake).commit(records(spark, SENT[:40])).account is None
+    assert commit(lake, records(spark, SENT[:40])) is None
     assert versions(lake) == before
 
     # As from an old checkpoint.
-    further = committer(lake).commit(records(spark, SENT))
-    assert further.account is not None
-    assert further.account.read == 20
-    assert further.account.offsets is not None
-    assert further.account.offsets.start == ends(SENT[:40])
-    assert further.account.offsets.end == ends(SENT)
+    further = commit(lake, records(spark, SENT))
+    assert further is not None
+    assert further.read == 20
+    assert further.offsets is not None
+    assert further.offsets.start == ends(SENT[:40])
+    assert further.offsets.end == ends(SENT)
     assert ids(lake) == sent_ids(SENT)
     assert len(rows("bronze.flight_events", lake.lake_root)) == len(SENT)
 
@@ -100,14 +78,14 @@ def test_what_is_given_once_more_changes_nothing_and_what_reaches_further_only_a
 def test_a_gap_or_another_topic_stops_it_before_anything_is_committed(
     spark: SparkSession, lake: Stream
 ) -> None:
-    committer(lake).commit(records(spark, SENT[:40]))
+    commit(lake, records(spark, SENT[:40]))
     before = versions(lake)
     beyond = {partition: end + 1 for partition, end in ends(SENT[:40]).items()}
 
     with pytest.raises(StreamPositionError, match="the next offset is"):
-        committer(lake).commit(records(spark, SENT[40:], beyond))
+        commit(lake, records(spark, SENT[40:], beyond))
     with pytest.raises(StreamPositionError, match="now has id second"):
-        committer(lake, "second").commit(records(spark, SENT[40:], ends(SENT[:40])))
+        commit(lake, records(spark, SENT[40:], ends(SENT[:40])), "second")
     assert versions(lake) == before
 
 
@@ -115,12 +93,12 @@ def test_an_id_that_comes_again_is_left_out_or_with_other_contents_kept_apart(
     spark: SparkSession, lake: Stream
 ) -> None:
     again, other = SENT[0], altered(SENT[1], distance=1)
-    in_one = committer(lake).commit(records(spark, [*SENT[:3], again, other]))
-    later = committer(lake).commit(records(spark, [again, other], ends([*SENT[:3], again, other])))
+    in_one = commit(lake, records(spark, [*SENT[:3], again, other]))
+    later = commit(lake, records(spark, [again, other], ends([*SENT[:3], again, other])))
 
-    for committed in (in_one, later):
-        assert committed.account is not None
-        assert (committed.account.deduplicated, committed.account.quarantined) == (1, 1)
+    for account in (in_one, later):
+        assert account is not None
+        assert (account.deduplicated, account.quarantined) == (1, 1)
     assert ids(lake) == sent_ids(SENT[:3])
     kept = rows("silver.flight_events_quarantine", lake.lake_root)
     assert {row["_reasons"][0] for row in kept} == {"event_id: came before with other contents"}
@@ -143,14 +121,14 @@ def test_after_a_crash_between_quarantine_and_silver_each_row_is_in_one_of_them(
     with monkeypatch.context() as patch:
         patch.setattr(commits, "insert", crash)
         with pytest.raises(_CrashError):
-            committer(lake).commit(records(spark, sent))
+            commit(lake, records(spark, sent))
     assert len(rows("silver.flight_events_quarantine", lake.lake_root)) == 2
 
     lenient = json.loads(json.dumps(lake.suite.source).replace('"LGA"', '"LGA", "BOS"'))
     changed = replace(lake, suite=Suite.from_dict(lenient))
-    committer(changed).commit(records(spark, sent[:10]))
+    commit(changed, records(spark, sent[:10]))
     assert len(rows("silver.flight_events_quarantine", lake.lake_root)) == 0
-    committer(lake).commit(records(spark, sent))
+    commit(lake, records(spark, sent))
 
     quarantined = rows("silver.flight_events_quarantine", lake.lake_root)
     assert [row["event_id"] for row in quarantined] == sent_ids([SENT[20]])

@@ -55,8 +55,9 @@ def test_broken_records_are_kept_apart_and_the_stream_goes_on(broker: RunningBro
         # It goes on, behind them.
         broker.send(TOPIC, [*day[20:40], (*day[19][:3], 1)])
         until(lambda: _position(root) == read + 21, READ_S, f"what comes later: {process.log}")
-    finally:
         assert process.drain() == 0, process.log.read_text()[-4000:]
+    finally:
+        process.end()
 
     kept = {row["_source_row_id"]: row["_reasons"] for row in rows("silver.flight_events_quarantine", root)}
     assert kept.keys() == {f"{TOPIC}/0#{len(in_the_first) + number}" for number in range(len(variants))}

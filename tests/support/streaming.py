@@ -8,17 +8,21 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
+import psutil
 from deltalake import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
 
 from millstream.contracts.contract import Contract
 from millstream.engines.conf import spark_conf
+from millstream.lake.accounts import Account
 from millstream.quality.suite import Suite
 from millstream.settings import CHECKOUT, Settings
-from millstream.streams.tables import Stream
+from millstream.streams.commits import Committer, bronze_rows, silver_rows
+from millstream.streams.tables import BRONZE, Stream
 from millstream_demo.flight_events import Event, events_of
 from tests.support import jvm
 from tests.support.broker import Message, RunningBroker
@@ -65,6 +69,31 @@ def rows(table: str, lake_root: str) -> list[dict[str, Any]]:
     return found
 
 
+# What a broker would say.
+TOPIC_ID = "first"
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def records(spark: SparkSession, sent: Iterable[Message], first: dict[int, int] | None = None) -> DataFrame:
+    """Records as Spark reads them, numbered in each partition from `first` on."""
+    next_offset = dict(first or {})
+    found = []
+    for key, value, headers, partition in sent:
+        offset = next_offset.get(partition, 0)
+        next_offset[partition] = offset + 1
+        named = [(name, text.encode() if isinstance(text, str) else text) for name, text in headers]
+        bytes_of_key = None if key is None else bytearray(key.encode())
+        found.append((TOPIC, partition, offset, AT, bytes_of_key, value, named))
+    return spark.createDataFrame(found, BRONZE)
+
+
+def commit(lake: Stream, received: DataFrame, topic_id: str = TOPIC_ID) -> Account | None:
+    """To bronze and silver; the account of silver."""
+    committer = Committer(lake, lambda: topic_id)
+    committer.bronze(bronze_rows(received))
+    return committer.silver(silver_rows(received, lake))
+
+
 def properties(folder: Path) -> Path:
     """Spark's properties of a stream, for a Java machine that lives some minutes."""
     conf = {
@@ -83,11 +112,21 @@ def properties(folder: Path) -> Path:
     return path
 
 
+Victim = Literal["all", "python", "java"]
+VICTIMS: tuple[Victim, ...] = get_args(Victim)
+
+
 class StreamProcess:
     """The stream as the stack starts it, with a smaller Java machine."""
 
     def __init__(
-        self, broker: RunningBroker, lake_root: str, folder: Path, *options: str, topic: str = TOPIC
+        self,
+        broker: RunningBroker,
+        lake_root: str,
+        folder: Path,
+        *options: str,
+        topic: str = TOPIC,
+        conf: Path | None = None,
     ) -> None:
         self.log = folder / "stream.log"
         contracts = folder / "contracts"
@@ -100,7 +139,7 @@ class StreamProcess:
                 [*command, "--servers", broker.servers, *options],
                 env={
                     **os.environ,
-                    "PYSPARK_SUBMIT_ARGS": f"--properties-file {properties(folder)} pyspark-shell",
+                    "PYSPARK_SUBMIT_ARGS": f"--properties-file {conf or properties(folder)} pyspark-shell",
                     "SPARK_LOCAL_DIRS": str(folder / "spark"),
                 },
                 stdout=out,
@@ -108,10 +147,23 @@ class StreamProcess:
                 start_new_session=True,
             )
 
-    def kill(self) -> None:
-        """Python and Java at once, without a word."""
-        os.killpg(self.process.pid, signal.SIGKILL)
+    def kill(self, who: Victim = "all") -> None:
+        """With -9, Python and Java at once, or one of them; returns when Python has ended."""
+        if who == "all":
+            os.killpg(self.process.pid, signal.SIGKILL)
+        elif who == "python":
+            # Java ends a little later, and may commit until then.
+            self.process.kill()
+        else:
+            for child in psutil.Process(self.process.pid).children(recursive=True):
+                if child.name() == "java":
+                    child.kill()
         self.process.wait(ENDS_S)
+
+    def end(self) -> None:
+        """Whatever has become of it."""
+        if self.process.poll() is None:
+            self.kill()
 
     def drain(self) -> int:
         """As supervisord ends it. The exit status."""

@@ -5,6 +5,7 @@ No landed file has a `#` in its path (`landing.manifest.LANDED`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from millstream.lake.tables import SOURCE_ROW_ID, WHOLE
@@ -45,6 +46,22 @@ def month_of() -> Column:
 
     month = F.regexp_extract(SOURCE_ROW_ID, r"/partition=([^/]+)/", 1)
     return F.when(month != "", month).otherwise(F.lit(WHOLE))
+
+
+def topic_place() -> tuple[Column, Column]:
+    """Partition and offset of a row that came from a topic: its landed file is called `topic/partition`."""
+    from pyspark.sql import functions as F
+
+    partition = F.substring_index(F.expr(FILE_SQL), "/", -1).cast("int")
+    return partition, F.substring_index(SOURCE_ROW_ID, "#", -1).cast("bigint")
+
+
+def at_or_beyond(topic: str, offsets: Mapping[int, int], table: str) -> str:
+    """SQL: whether a row of `table` came from `topic`, at or beyond these offsets of its partitions."""
+    file = f"substring_index({table}.{SOURCE_ROW_ID}, '#', 1)"
+    row = f"CAST(substring_index({table}.{SOURCE_ROW_ID}, '#', -1) AS BIGINT)"
+    parts = [f"({file} = '{topic}/{partition}' AND {row} >= {one})" for partition, one in offsets.items()]
+    return f"({' OR '.join(parts)})"
 
 
 def file_order() -> tuple[Column, Column]:

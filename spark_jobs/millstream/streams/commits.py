@@ -1,4 +1,4 @@
-"""One micro-batch to the tables: bronze, then what is broken to quarantine, then silver, each exactly once.
+"""Micro-batches to the tables, each exactly once: records to bronze; rows to quarantine, then to silver.
 
 Each commit carries its table's own offsets, and each table takes only what lies at or beyond its own end. So
 whatever is given once more, after a crash, from an old checkpoint or by a second query, changes nothing.
@@ -6,8 +6,8 @@ whatever is given once more, after a crash, from an old checkpoint or by a secon
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -17,6 +17,7 @@ from millstream.bronze.typed import DRIFT, typed, with_required_checked
 from millstream.lake import history
 from millstream.lake.accounts import Account, PartitionCounts
 from millstream.lake.delta import Transaction, append, create_table, insert, turn
+from millstream.lake.source_rows import at_or_beyond, topic_place
 from millstream.lake.tables import SOURCE_ROW_ID, WHOLE, TableRef
 from millstream.publishing import quarantine
 from millstream.publishing.counts import count
@@ -28,92 +29,116 @@ from millstream.streams.duplicates import with_duplicates_marked
 from millstream.streams.position import Read
 from millstream.streams.tables import BRONZE, Stream
 
-log = logging.getLogger(__name__)
+
+def bronze_rows(records: DataFrame) -> DataFrame:
+    """`records` of Spark's source for Kafka as bronze has them."""
+    return records.select(*BRONZE.fieldNames())
+
+
+def silver_rows(records: DataFrame, stream: Stream) -> DataFrame:
+    """A row for each of the `records`: decoded, typed, transformed, with the rules that it breaks.
+
+    Planned once for all micro-batches: planning it takes longer than carrying it out for a few records.
+    """
+    rows = typed(decoded(records, stream.contract), stream.contract)
+    rows = with_required_checked(stream.defined.rows(rows), stream.defined.schema).drop(DRIFT)
+    # A row at a time: what a rule says of all of a table, or of a share, the gate judges.
+    rules = {rule.index for rule in stream.suite.quarantining if not rule.checks_uniqueness}
+    return split(rows.withColumn("_partition", F.lit(WHOLE)), stream.suite, rules)
 
 
 @dataclass(frozen=True)
-class Committed:
-    """What a micro-batch has done to silver; None where all of it had been committed before."""
+class _Left:
+    """What of a micro-batch its table does not have yet, and where the table goes on."""
 
-    account: Account | None
-    version: int | None = None
+    before: Account | None
+    read: dict[int, Read]
+    topic_id: str
+
+    @property
+    def records(self) -> int:
+        return sum(records.records for records in self.read.values())
+
+    def among(self, partition: Column, offset: Column) -> Column:
+        """Whether a record is one of these."""
+        found = F.lit(False)
+        for number, records in self.read.items():
+            found |= (partition == number) & (offset >= records.first)
+        return found
 
 
 class Committer:
-    """Commits the micro-batches of one stream. `topic_id` asks the broker which id the topic has now."""
+    """Commits the micro-batches of one stream. `topic_id` asks the broker which id the topic has now.
+
+    Each of its methods returns the account of the commit, None where all had been committed before.
+    Raises: StreamPositionError when the micro-batch does not go on where the table's newest account ends, or
+        the topic is another one; SupersededError when another query has committed it meanwhile.
+    """
 
     def __init__(self, stream: Stream, topic_id: Callable[[], str]) -> None:
         self._stream = stream
         self._topic_id = topic_id
 
-    def commit(self, records: DataFrame) -> Committed:
-        """Take `records` (the columns of Spark's source for Kafka, with headers) into the tables.
+    def bronze(self, records: DataFrame) -> Account | None:
+        """Add `bronze_rows`."""
+        table, place = self._stream.bronze, (F.col("partition"), F.col("offset"))
+        with self._begun(table, records, *place) as (held, left):
+            if left is None:
+                return None
+            counts = PartitionCounts(
+                read=left.records, written=left.records, quarantined=0, deduplicated=0, content_hash="0"
+            )
+            account = self._account(table, left, None, counts)
+            uri = self._defined(records.sparkSession, table)
+            append(held.where(left.among(*place)), uri, _transaction(table, account))
+            return account
 
-        Raises: StreamPositionError when they do not go on where a table's newest account ends, or the topic
-            is another one; SupersededError when another query has committed them meanwhile.
-        """
-        stream = self._stream
-        with turn(stream.silver, stream.lake_root):
-            held = records.select(*BRONZE.fieldNames()).persist()
+    def silver(self, rows: DataFrame) -> Account | None:
+        """Add `silver_rows`, each event once; before that what is broken to quarantine."""
+        stream, table, place = self._stream, self._stream.silver, topic_place()
+        with self._begun(table, rows, *place) as (held, left):
+            if left is None:
+                return None
+            judged = self._judged(held.where(left.among(*place))).persist()
             try:
-                read = _ranges(held)
-                if not read:
-                    return Committed(None)
+                counted = count(judged, stream.columns, stream.defined.checks)
+                ahead = stream.newest(table.quarantine, of=table)
+                account = self._account(table, left, ahead, counted.partitions[WHOLE])
+                account.check_conservation(left.records)
+                self._quarantine(judged, account, ahead)
+                uri = self._defined(rows.sparkSession, table)
+                good = judged.where(is_published()).select(*stream.columns.fieldNames())
+                insert(good, uri, stream.defined.key, _transaction(table, account))
+            finally:
+                judged.unpersist()
+            return account
+
+    @contextmanager
+    def _begun(
+        self, table: TableRef, rows: DataFrame, partition: Column, offset: Column
+    ) -> Iterator[tuple[DataFrame, _Left | None]]:
+        """The table's turn, with the rows held in memory, and what is left of them to be committed."""
+        stream = self._stream
+        with turn(table, stream.lake_root):
+            held = rows.persist()
+            try:
+                read = _ranges(held, partition, offset)
                 # Asked after the records were read: they are of the topic that has this id.
                 topic_id = self._topic_id()
-                self._bronze(held, read, topic_id)
-                return self._silver(held, read, topic_id)
+                before = stream.newest(table)
+                position.require_same_topic(str(table), before, stream.source.topic, topic_id)
+                beyond = _beyond(read, position.ends(before))
+                yield held, _Left(before, beyond, topic_id) if beyond else None
             finally:
                 held.unpersist()
 
-    def _bronze(self, records: DataFrame, read: Mapping[int, Read], topic_id: str) -> None:
+    def _judged(self, rows: DataFrame) -> DataFrame:
+        """The rows with their fate: whether their event came before is looked up in silver."""
         stream = self._stream
-        before = stream.newest(stream.bronze)
-        position.require_same_topic(str(stream.bronze), before, stream.source.topic, topic_id)
-        left = _beyond(read, position.ends(before))
-        if not left:
-            return
-        counts = PartitionCounts(
-            read=_records(left), written=_records(left), quarantined=0, deduplicated=0, content_hash="0"
-        )
-        account = self._account(stream.bronze, before, None, left, topic_id, counts)
-        uri = self._defined(records.sparkSession, stream.bronze)
-        append(records.where(_is_beyond(left)), uri, _transaction(stream.bronze, account))
-
-    def _silver(self, records: DataFrame, read: Mapping[int, Read], topic_id: str) -> Committed:
-        stream = self._stream
-        before = stream.newest(stream.silver)
-        position.require_same_topic(str(stream.silver), before, stream.source.topic, topic_id)
-        left = _beyond(read, position.ends(before))
-        if not left:
-            log.info("%s: offsets up to %s were committed before", stream.silver, read)
-            return Committed(None)
-        judged = self._judged(records.where(_is_beyond(left))).persist()
-        try:
-            counted = count(judged, stream.columns, stream.defined.checks)
-            ahead = stream.newest(stream.silver.quarantine, of=stream.silver)
-            account = self._account(stream.silver, before, ahead, left, topic_id, counted.partitions[WHOLE])
-            account.check_conservation(_records(left))
-            self._quarantine(judged, account, ahead)
-            uri = self._defined(records.sparkSession, stream.silver)
-            good = judged.where(is_published()).select(*stream.columns.fieldNames())
-            insert(good, uri, stream.defined.key, _transaction(stream.silver, account))
-        finally:
-            judged.unpersist()
-        return Committed(account, history.version(stream.silver, stream.lake_root))
-
-    def _judged(self, records: DataFrame) -> DataFrame:
-        """A row for each record, typed, with its reasons and its fate."""
-        stream, table = self._stream, self._stream.defined
-        rows = table.rows(typed(decoded(records, stream.contract), stream.contract))
-        rows = with_required_checked(rows, table.schema).drop(DRIFT)
-        rows = rows.withColumn("_partition", F.lit(WHOLE))
         uri = stream.silver.uri(stream.lake_root)
-        published = records.sparkSession.read.format("delta").load(uri) if history.exists(uri) else None
-        rows = with_duplicates_marked(rows, published, table.key, stream.columns)
-        # A row at a time: what a rule says of all of a table, or of a share, the gate judges.
-        rules = {rule.index for rule in stream.suite.quarantining if not rule.checks_uniqueness}
-        return with_fate(split(rows, stream.suite, rules), table, None)
+        published = rows.sparkSession.read.format("delta").load(uri) if history.exists(uri) else None
+        marked = with_duplicates_marked(rows, published, stream.defined.key, stream.columns)
+        return with_fate(marked, stream.defined, None)
 
     def _quarantine(self, judged: DataFrame, account: Account, ahead: Account | None) -> None:
         """The broken rows, before silver: if this is the last that happens, what comes next puts it right."""
@@ -131,25 +156,18 @@ class Committer:
             stream.contract.version,
             stream.suite.version,
         )
-        uri = self._defined(judged.sparkSession, place)
-        transaction = _transaction(place, account)
+        uri, transaction = self._defined(judged.sparkSession, place), _transaction(place, account)
         if unaccounted:
-            withdrawn = _is_in(account.offsets.topic, account.offsets.start)
+            withdrawn = at_or_beyond(account.offsets.topic, account.offsets.start, "old")
             insert(broken, uri, (SOURCE_ROW_ID,), transaction, withdrawn)
         else:
             append(broken, uri, transaction)
 
     def _account(
-        self,
-        table: TableRef,
-        before: Account | None,
-        ahead: Account | None,
-        read: Mapping[int, Read],
-        topic_id: str,
-        counts: PartitionCounts,
+        self, table: TableRef, left: _Left, ahead: Account | None, counts: PartitionCounts
     ) -> Account:
         stream = self._stream
-        offsets = position.advance(str(table), before, stream.source.topic, topic_id, read)
+        offsets = position.advance(str(table), left.before, stream.source.topic, left.topic_id, left.read)
         return Account(
             table=str(table),
             run=f"stream-{offsets.position}",
@@ -160,7 +178,7 @@ class Committer:
             suite_version=stream.suite.version,
             code_version=stream.code_version,
             # The position, or the number behind that of a quarantine which a crash has left ahead.
-            sequence=max(offsets.position, *(1 + one.sequence if one else 0 for one in (before, ahead))),
+            sequence=max(offsets.position, *(1 + one.sequence if one else 0 for one in (left.before, ahead))),
             offsets=offsets,
         )
 
@@ -170,15 +188,13 @@ class Committer:
         return uri
 
 
-def _ranges(records: DataFrame) -> dict[int, Read]:
+def _ranges(rows: DataFrame, partition: Column, offset: Column) -> dict[int, Read]:
     found = (
-        records.groupBy("partition")
-        .agg(
-            F.min("offset").alias("first"), F.max("offset").alias("last"), F.count(F.lit(1)).alias("records")
-        )
+        rows.groupBy(partition.alias("number"))
+        .agg(F.min(offset).alias("first"), F.max(offset).alias("last"), F.count(F.lit(1)).alias("records"))
         .collect()
     )
-    return {row["partition"]: Read(row["first"], row["last"], row["records"]) for row in found}
+    return {row["number"]: Read(row["first"], row["last"], row["records"]) for row in found}
 
 
 def _beyond(read: Mapping[int, Read], ends: Mapping[int, int]) -> dict[int, Read]:
@@ -189,26 +205,6 @@ def _beyond(read: Mapping[int, Read], ends: Mapping[int, int]) -> dict[int, Read
         if first <= records.last:
             left[partition] = Read(first, records.last, records.records - (first - records.first))
     return left
-
-
-def _is_beyond(left: Mapping[int, Read]) -> Column:
-    """Whether a record is one of `left`."""
-    at_or_beyond = F.lit(False)
-    for partition, records in left.items():
-        at_or_beyond |= (F.col("partition") == partition) & (F.col("offset") >= records.first)
-    return at_or_beyond
-
-
-def _is_in(topic: str, starts: Mapping[int, int]) -> str:
-    """SQL over `old`: whether a row's source is at or beyond these offsets."""
-    file = f"substring_index(old.{SOURCE_ROW_ID}, '#', 1)"
-    row = f"CAST(substring_index(old.{SOURCE_ROW_ID}, '#', -1) AS BIGINT)"
-    parts = [f"({file} = '{topic}/{partition}' AND {row} >= {start})" for partition, start in starts.items()]
-    return f"({' OR '.join(parts)})"
-
-
-def _records(read: Mapping[int, Read]) -> int:
-    return sum(records.records for records in read.values())
 
 
 def _transaction(table: TableRef, account: Account) -> Transaction:

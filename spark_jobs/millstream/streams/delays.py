@@ -36,12 +36,10 @@ def aggregate(events: DataFrame) -> DataFrame:
     )
 
 
-def latest(events: DataFrame, hours: int = 24) -> DataFrame:
-    """The figures of the last `hours` before the newest event, by airport and carrier."""
+def latest(figures: DataFrame, hours: int = 24) -> DataFrame:
+    """The sums of `aggregate`'s figures over the last `hours` that there are, by airport and carrier."""
     # As text, which the session's time zone reads again; a moment would be read by the client's.
-    newest = events.agg(F.max("event_time").cast("string").alias("newest")).collect()[0]["newest"]
+    newest = figures.agg(F.max("hour").cast("string").alias("newest")).collect()[0]["newest"]
     since = F.lit(newest).cast("timestamp") - F.expr(f"INTERVAL {hours} HOURS")
-    if newest is not None:
-        events = events.where(F.col("event_time") > since)
-    figures = (F.sum(name).alias(name) for name in FIGURES)
-    return aggregate(events).groupBy("airport", "carrier").agg(*figures)
+    sums = (F.sum(name).alias(name) for name in FIGURES)
+    return figures.where(F.col("hour") > since).groupBy("airport", "carrier").agg(*sums)

@@ -9,6 +9,7 @@ from pyspark.sql.types import StructType
 from millstream.lake.source_rows import file_order
 from millstream.lake.tables import SOURCE_ROW_ID
 from millstream.publishing.counts import row_hash
+from millstream.quality.predicates import MALFORMED, REASONS
 
 CONTENTS = "_contents"
 FIRST = "_first"
@@ -17,7 +18,7 @@ FIRST = "_first"
 def with_duplicates_marked(
     rows: DataFrame, published: DataFrame | None, key: tuple[str, ...], columns: StructType
 ) -> DataFrame:
-    """`rows` with `_duplicate`: the table has the row's `key` with the same contents, or an earlier row has.
+    """Judged `rows` with `_duplicate`: the table, or an earlier row, has its `key` with the same contents.
 
     With other contents it is no duplicate, but malformed: nobody can say which of the two is right. An
     unreadable row is neither.
@@ -36,6 +37,9 @@ def with_duplicates_marked(
     repeated = readable & F.col(FIRST).isNotNull()
     same = F.col(CONTENTS) == F.col(FIRST)
     reason = F.array(F.lit(f"{', '.join(key)}: came before with other contents"))
-    malformed = F.when(repeated & ~same, F.concat("_malformed", reason)).otherwise(F.col("_malformed"))
-    marks = {"_duplicate": F.coalesce(repeated & same, F.lit(False)), "_malformed": malformed}
+    other = F.when(repeated & ~same, reason).otherwise(F.array().cast("array<string>"))
+    marks = {
+        "_duplicate": F.coalesce(repeated & same, F.lit(False)),
+        **{name: F.concat(name, other) for name in (MALFORMED, REASONS)},
+    }
     return rows.withColumns(marks).drop(CONTENTS, FIRST)

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,22 +22,31 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from millstream.errors import ClusterError, MillstreamError, TransientError
+from millstream.lake.accounts import Account
 from millstream.lake.delta import require_writer
 from millstream.lake.storage import local_uri
-from millstream.streams import delays, position, snapshot
-from millstream.streams.commits import Committed, Committer
+from millstream.lake.tables import TableRef
+from millstream.streams import delays, position, snapshot, views
+from millstream.streams.commits import Committer, bronze_rows, silver_rows
 from millstream.streams.snapshot import Delays, Snapshot
 from millstream.streams.tables import Stream
-from millstream.streams.topic import Topics
+from millstream.streams.topic import Topic, Topics
 
 log = logging.getLogger(__name__)
+Batch = Callable[[DataFrame, int], None]
+COUNTS = ("read", "written", "quarantined", "deduplicated")
 # Often enough for a person, seldom enough for a log of commits.
 EVERY = "1 second"
 AWAIT_S = 1
 # Between two looks at the topic's end.
 LOOK_S = 3.0
 # What Kafka's client says when the broker does not answer.
-AWAY = ("TimeoutException", "DisconnectException", "NetworkException")
+AWAY = tuple(
+    f"org.apache.kafka.common.errors.{name}"
+    for name in ("TimeoutException", "DisconnectException", "NetworkException")
+)
+# Error class of Delta, for instance when a table is compacted while a micro-batch is merged into it.
+CONFLICT = "DELTA_CONCURRENT_"
 # Between two looks for a broker that is away.
 PAUSE_S = 2.0
 
@@ -62,7 +72,8 @@ class Runner:
         self._topics = Topics(servers)
         self._committer = Committer(stream, lambda: self._topics.id_of(stream.source.topic))
         self._ending = threading.Event()
-        self._busy = threading.Lock()
+        # One for each query: held while a micro-batch is under way.
+        self._busy = (threading.Lock(), threading.Lock())
         self._showing = threading.Lock()
         self._failure: BaseException | None = None
         self._shown = Snapshot(stream=stream.name, state="starting", at=datetime.now(UTC))
@@ -78,7 +89,7 @@ class Runner:
         require_writer(self._spark, self._stream.lake_root)
         while not self._ending.is_set():
             try:
-                self._query()
+                self._queries()
             except TransientError as error:
                 log.warning("waiting: %s", error)
                 self._show(state="waiting", reason=str(error))
@@ -94,103 +105,103 @@ class Runner:
         self._show(state="drained", reason="")
         return self._shown
 
-    def _query(self) -> None:
-        """One query of Spark, from where the tables end; returns when it has been drained or has read all."""
-        self._failure = None
-        checkpoint = Path(tempfile.mkdtemp(prefix="checkpoint-"))
-        try:
-            query = self._start(self._records(), checkpoint)
-            self._await(query)
-        finally:
-            shutil.rmtree(checkpoint, ignore_errors=True)
+    def _queries(self) -> None:
+        """Two queries of Spark, each from where its table ends: silver does not wait for bronze.
 
-    def _records(self) -> DataFrame:
-        stream, topic = self._stream, self._topics.look(self._stream.source.topic)
-        starts = [
-            position.begin(str(table), stream.newest(table), topic)
-            for table in (stream.bronze, stream.silver)
-        ]
-        begin = {str(one): min(start[one] for start in starts) for one in topic.begin}
-        log.info("%s begins at %s", stream.silver, begin)
+        Returns when they have been drained or have read all.
+        """
+        self._failure = None
+        checkpoints = Path(tempfile.mkdtemp(prefix="checkpoint-"))
+        stream, committer = self._stream, self._committer
+        started: list[StreamingQuery] = []
+        try:
+            topic = self._topics.look(stream.source.topic)
+            bronze = bronze_rows(self._records(stream.bronze, topic))
+            started.append(self._start("bronze", bronze, self._batch(committer.bronze, 0), checkpoints))
+            silver = silver_rows(self._records(stream.silver, topic), stream)
+            started.append(self._start("silver", silver, self._batch(committer.silver, 1), checkpoints))
+            self._await(started)
+        finally:
+            for query in started:
+                query.stop()
+            shutil.rmtree(checkpoints, ignore_errors=True)
+
+    def _records(self, table: TableRef, topic: Topic) -> DataFrame:
+        begin = position.begin(str(table), self._stream.newest(table), topic)
+        log.info("%s begins at %s", table, begin)
         return (
             self._spark.readStream.format("kafka")
             .option("kafka.bootstrap.servers", self._servers)
             .option("subscribe", topic.name)
-            .option("startingOffsets", json.dumps({topic.name: begin}))
+            .option("startingOffsets", json.dumps({topic.name: {str(one): at for one, at in begin.items()}}))
             .option("includeHeaders", "true")
             .option("maxOffsetsPerTrigger", self._most_records)
             .load()
         )
 
-    def _start(self, records: DataFrame, checkpoint: Path) -> StreamingQuery:
-        writer = records.writeStream.queryName(self._stream.name).foreachBatch(self._batch)
-        writer = writer.option("checkpointLocation", local_uri(checkpoint))
+    def _start(self, name: str, rows: DataFrame, batch: Batch, checkpoints: Path) -> StreamingQuery:
+        writer = rows.writeStream.queryName(f"{name}.{self._stream.name}").foreachBatch(batch)
+        writer = writer.option("checkpointLocation", local_uri(checkpoints / name))
         if self._available_now:
             return writer.trigger(availableNow=True).start()
         return writer.trigger(processingTime=EVERY).start()
 
-    def _batch(self, records: DataFrame, number: int) -> None:
-        with self._busy:
-            if self._ending.is_set():
-                raise _Drained
-            began = time.monotonic()
-            try:
-                committed = self._committer.commit(records)
-            except BaseException as error:
-                # Spark hands on a text only.
-                self._failure = error
-                raise
-            self._committed(committed, time.monotonic() - began)
+    def _batch(self, commit: Callable[[DataFrame], Account | None], number: int) -> Batch:
+        def batch(rows: DataFrame, _: int) -> None:
+            with self._busy[number]:
+                if self._ending.is_set():
+                    raise _Drained
+                began = time.monotonic()
+                try:
+                    account = commit(rows)
+                except BaseException as error:
+                    # Spark hands on a text only.
+                    self._failure = error
+                    raise
+                if account is not None:
+                    self._committed(account, time.monotonic() - began)
 
-    def _await(self, query: StreamingQuery) -> None:
+        return batch
+
+    def _await(self, queries: list[StreamingQuery]) -> None:
+        looked = 0.0
         try:
-            looked = 0.0
-            while not query.awaitTermination(AWAIT_S):
+            while [query for query in queries if not query.awaitTermination(AWAIT_S)]:
                 if time.monotonic() - looked > LOOK_S:
                     self._look()
                     looked = time.monotonic()
                 if self._ending.is_set():
-                    # The batch that is under way ends first; the next one raises _Drained.
-                    with self._busy:
-                        pass
-                    query.stop()
+                    # The batches that are under way end first; the next ones raise _Drained.
+                    for busy in self._busy:
+                        with busy:
+                            pass
+                    return
         except PySparkException as error:
             if self._ending.is_set() and self._failure is None:
                 return
             raise self._reason(error) from error
-        finally:
-            query.stop()
 
     def _reason(self, error: PySparkException) -> BaseException:
         if isinstance(self._failure, MillstreamError):
             return self._failure
-        if _is_kafkas(str(error)):
-            return ClusterError(f"Kafka at {self._servers}: {str(error).splitlines()[0]}")
+        text = f"{error}{self._failure or ''}"
+        if any(name in text for name in AWAY):
+            return ClusterError(f"Kafka at {self._servers} does not answer: {text.splitlines()[0]}")
+        if CONFLICT in text:
+            return ClusterError(f"another process has changed a table meanwhile: {text.splitlines()[0]}")
         return self._failure or error
 
-    def _committed(self, committed: Committed, seconds: float) -> None:
-        account = committed.account
-        if account is None or account.offsets is None:
+    def _committed(self, account: Account, seconds: float) -> None:
+        counts = {name: getattr(account, name) for name in COUNTS}
+        told = ", ".join(f"{name} {count}" for name, count in counts.items())
+        log.info("%s: %s in %.2f s", account.table, told, seconds)
+        if account.table != str(self._stream.silver) or account.offsets is None:
             return
-        log.info(
-            "%s: read %d, written %d, quarantined %d, deduplicated %d in %.2f s",
-            *(
-                account.table,
-                account.read,
-                account.written,
-                account.quarantined,
-                account.deduplicated,
-                seconds,
-            ),
-        )
         shown = self._shown
         self._show(
             position=account.offsets.position,
             batches=shown.batches + 1,
-            read=shown.read + account.read,
-            written=shown.written + account.written,
-            quarantined=shown.quarantined + account.quarantined,
-            deduplicated=shown.deduplicated + account.deduplicated,
+            **{name: getattr(shown, name) + count for name, count in counts.items()},
             batch_s=seconds,
             events_per_s=account.read / seconds,
         )
@@ -204,8 +215,9 @@ class Runner:
         self._show(state="running", reason="", position=sum(end.values()), lag=lag)
         if end and self._shown.delays_at != sum(end.values()):
             # Beside the micro-batches, which are not to wait for figures.
-            events = self._spark.read.format("delta").load(stream.silver.uri(stream.lake_root))
-            rows = delays.latest(events).orderBy("airport", "carrier").collect()
+            views.keep_up_speed_view(self._spark, stream)
+            view = self._spark.read.format("delta").load(views.SPEED.uri(stream.lake_root))
+            rows = delays.latest(view).orderBy("airport", "carrier").collect()
             figures = tuple(Delays.model_validate(row.asDict()) for row in rows)
             self._show(delays=figures, delays_at=sum(end.values()))
 
@@ -213,7 +225,3 @@ class Runner:
         with self._showing:
             self._shown = self._shown.model_copy(update={**changes, "at": datetime.now(UTC)})
             snapshot.write(self._stream.lake_root, self._shown)
-
-
-def _is_kafkas(text: str) -> bool:
-    return any(f"org.apache.kafka.common.errors.{name}" in text for name in AWAY)

@@ -232,6 +232,8 @@ def _wait_healthy(wanted: list[Service], supervisor: Supervisor, report: Report,
                 raise ClusterError(
                     _failure(waiting[name], supervisor, "it stops again whenever it is started")
                 )
+            elif state.state == "EXITED" and waiting[name].parks_at is not None:
+                raise ClusterError(_failure(waiting[name], supervisor, health.detail))
             elif state.state == "STOPPED":
                 # It was still ending when it was asked to start.
                 supervisor.start_stopped({name})
