@@ -136,7 +136,9 @@ class Script:
         self.check("docstrings", text="length(docstring) > 0")
 
     def build_features(self) -> None:
-        names = ("flights", "weather", "planes", "airports", "airlines")
+        self.table("flights").createOrReplaceTempView("silver_flights")
+        self.write("route_delay_statistics", self.spark.sql(ROUTES))
+        names = ("flights", "weather", "planes", "airports", "airlines", "route_delay_statistics")
         self.write("features", features({name: self.table(name) for name in names}))
         self.check("features", label="arrived_late IN (0, 1)", share="origin_late_share_2h BETWEEN 0 AND 1")
 
@@ -219,6 +221,12 @@ AIRPORTS = """
     SELECT faa, name, double(lat) AS lat, double(lon) AS lon, int(alt) AS alt_ft, int(tz) AS tz_offset_h, dst,
            nullif(tzone, 'NA') AS tzone
     FROM airports
+"""
+ROUTES = """
+    SELECT month, carrier, origin, dest, hour(sched_dep_local) AS hour, count(arr_delay_min) AS arrivals,
+           count_if(arr_delay_min > 15) AS late_arrivals,
+           coalesce(sum(bigint(arr_delay_min)), 0) AS delay_sum_min
+    FROM silver_flights GROUP BY ALL
 """
 
 if __name__ == "__main__":

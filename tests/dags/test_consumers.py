@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow.sdk.execution_time.context import set_current_context
 from deltalake import DeltaTable
 
+from millstream.features import feature_table
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.landing.run import Landing, in_memory
@@ -49,6 +50,14 @@ def test_a_doubled_event_is_a_run_that_does_nothing(lake: str) -> None:
     with pytest.raises(AirflowSkipException, match="was already made from these rows"):
         told()
     assert told(force=True) == {"silver.flights": 0, "silver.planes": 0}
+
+
+def test_new_flights_reach_the_features_with_their_statistics() -> None:
+    """Not twice: first with the statistics of the flights before, then with theirs."""
+    declared = feature_table("arrival_delay_features")
+    assert "silver.flights" in declared.inputs
+    assert set(declared.triggers) == {*declared.inputs} - {"silver.flights"}
+    assert feature_table("route_delay_statistics").triggers == ("silver.flights",)
 
 
 def test_the_next_event_makes_up_for_lost_ones(lake: str) -> None:

@@ -12,10 +12,12 @@ from pyspark.sql import functions as F
 
 from millstream.bronze.typed import typed
 from millstream.models import model_spec
+from millstream.models.arrival_delay import ROUTE_HISTORY
 from millstream.transforms import arrival_delay_features as target
 from millstream.transforms import table_of
 from millstream_demo import reference
 from tests.support.chain import contract_of
+from tests.support.route_statistics import by_spark
 
 MONTH = "3"  # clocks change in it
 # Both are the cutoff of flights that leave an hour later; the first lies on the day when clocks change.
@@ -26,6 +28,7 @@ DATASETS = ("flights", "weather", "planes", "airports", "airlines")
 @pytest.fixture(scope="module")
 def silver(spark: SparkSession) -> Iterator[dict[str, DataFrame]]:
     tables = {name: _silver(spark, name).persist() for name in DATASETS}
+    tables["route_delay_statistics"] = by_spark(tables["flights"])
     yield tables
     for table in tables.values():
         table.unpersist()
@@ -36,8 +39,14 @@ def silver(spark: SparkSession) -> Iterator[dict[str, DataFrame]]:
 def test_what_happens_after_the_cutoff_changes_no_feature(silver: dict[str, DataFrame], moment: str) -> None:
     at = F.lit(datetime.fromisoformat(moment).replace(tzinfo=UTC))
     as_it_was = _features(silver)
+    flights = _flights_otherwise(silver, at)
     otherwise = _features(
-        {**silver, "flights": _flights_otherwise(silver, at), "weather": _weather_otherwise(silver, at)}
+        {
+            **silver,
+            "flights": flights,
+            "weather": _weather_otherwise(silver, at),
+            "route_delay_statistics": by_spark(flights),
+        }
     )
     known = F.col("cutoff_utc") <= at
 
@@ -54,7 +63,7 @@ def test_the_model_reads_only_features(silver: dict[str, DataFrame]) -> None:
     spec = model_spec("arrival_delay")
     offered = set(target.features(silver).columns) - {spec.label, "cutoff_utc"}
     used = {*spec.features.numbers, *spec.features.categories, *spec.features.tree_categories}
-    assert used <= offered
+    assert used | {*ROUTE_HISTORY} <= offered
     assert not used & {"month", "flight_date"}, "the season is a trap"
 
 

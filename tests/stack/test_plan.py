@@ -116,7 +116,8 @@ def test_features_training_and_scoring_rest_on_the_contracts_of_what_they_are_ma
 ) -> None:
     features = plan_of(settings, "build_features")
     assert {str(touch.table) for touch in features.tables if touch.action == "reads"} == {
-        f"silver.{dataset}" for dataset in DATASETS
+        *(f"silver.{dataset}" for dataset in DATASETS),
+        "gold.route_delay_statistics",
     }
     assert touched(settings, "build_features")[FEATURES].partitions == {"2013-01": 9}
     for dag_id in ("build_features", "train_arrival_delay", "score_arrival_delay"):

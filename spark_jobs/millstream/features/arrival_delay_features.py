@@ -4,6 +4,13 @@ from millstream.features import FeatureTable
 
 TABLE = FeatureTable(
     name="arrival_delay_features",
-    inputs=("silver.flights", "silver.weather", "silver.planes", "silver.airports", "silver.airlines"),
+    inputs=(
+        "silver.flights",
+        "silver.weather",
+        "silver.planes",
+        "silver.airports",
+        "silver.airlines",
+        "gold.route_delay_statistics",
+    ),
     partition_column="month",
 )

@@ -19,7 +19,7 @@ from pyspark.sql import Column, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from millstream.transforms import column
+from millstream.transforms import column, route_history
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -86,23 +86,25 @@ SCHEMA = StructType(
         column(
             "flight_delay_56d_min", "double", "Mean arrival delay of this flight number in 56 days, minutes"
         ),
+        *route_history.COLUMNS,
     ]
 )
 CHECKS = {f"{LABEL}_is_0_or_1": f"{LABEL} IS NULL OR {LABEL} IN (0, 1)"}
 
 
-def features(silver: dict[str, DataFrame]) -> DataFrame:
+def features(tables: dict[str, DataFrame]) -> DataFrame:
     """One row per flight: the columns of `SCHEMA` and `_source_row_id`; runs no action.
 
     Args:
-        silver: the tables that `millstream.features` declares, by name without the zone ("flights", …).
+        tables: those that `millstream.features` declares, by name without the zone ("flights", …).
     """
-    flights = _with_schedule(silver["flights"])
-    rows = _with_destination(flights, silver["airports"])
+    flights = _with_schedule(tables["flights"])
+    rows = _with_destination(flights, tables["airports"])
     rows = _with_flight_history(_with_aircraft_history(rows))
     rows = _with_origin_state(rows, flights)
-    rows = _with_weather(rows, silver["weather"])
-    rows = _with_planes_and_airlines(rows, silver["planes"], silver["airlines"])
+    rows = route_history.with_route_history(rows, flights, tables["route_delay_statistics"])
+    rows = _with_weather(rows, tables["weather"])
+    rows = _with_planes_and_airlines(rows, tables["planes"], tables["airlines"])
     return rows.select(*_output(), "_source_row_id")
 
 
