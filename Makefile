@@ -68,6 +68,9 @@ test: ## Run the tests
 test-thorough: ## Run what `make test` leaves out because it repeats a case with other data
 	@$(RUN) pytest -n 2 --thorough -m "thorough and not fault"
 
+test-sources: ## Read files and tables from real servers: SFTP (needs sshd), HTTP, HDFS, PostgreSQL
+	@$(RUN) pytest -n 2 --thorough tests/contract
+
 test-faults: ## Kill servers at every point, many seeds each (SEEDS=20): hours; writes the table of cases
 	@$(RUN) pytest tests/fault tests/streams/test_kills.py tests/e2e/test_faults.py --fault-seeds $(or $(SEEDS),20) --fault-report .millstream/faults.md
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import sqlite3
 import ssl
+import sys
 
 import httpx
 import pytest
 
+from millstream import sources
+from millstream.contracts import sources as contract_kinds
 from millstream.contracts.contract import Contract
-from millstream.errors import ConfigurationError
+from millstream.errors import ConfigurationError, ContractError
 from millstream.lake.storage import Storage
 from millstream.landing.run import Landing
 from millstream.sources import (
@@ -22,10 +25,11 @@ from millstream.sources import (
     SqlExtractor,
     SqlSlice,
 )
-from millstream_airflow import catalog
+from millstream_airflow import catalog, connections
 from millstream_airflow.connections import extractor_for, slice_of
 from millstream_airflow.pipelines.reconcile import against_source
 from millstream_demo.register import publish_register
+from tests.support.decoding import records_of
 from tests.support.ledger_tables import publish
 
 SOURCES = {
@@ -220,3 +224,72 @@ def test_reconcile_asks_the_sources_of_the_shipped_contracts(tmp_path, monkeypat
 )
 def test_slices_survive_their_way_through_xcom(kind, piece):
     assert slice_of(contract(kind), json.loads(json.dumps(piece.model_dump(mode="json")))) == piece
+
+
+KIND = """
+from typing import ClassVar, Literal
+from millstream.contracts import sources
+
+
+class Source(sources.Source):
+    kind: Literal["numbers"]
+    format: Literal["jsonl"] = "jsonl"
+    upto: int
+    may_be_blank: ClassVar[bool] = True
+"""
+EXTRACTOR = """
+from typing import Literal
+from pydantic import BaseModel
+from millstream.landing.run import in_memory
+
+
+class Slice(BaseModel):
+    kind: Literal["numbers"] = "numbers"
+    upto: int
+
+
+class Extractor:
+    def __init__(self, contract, start):
+        self.source, self.start = contract.source, start
+
+    def plan(self, partitions, watermark=None):
+        return [Slice(upto=self.source.upto)]
+
+    def fetch(self, piece, landing):
+        lines = "".join(f'{{"tailnum": "N{number}"}}\\n' for number in range(self.start, piece.upto))
+        return [landing.land(source="numbers", name="numbers.jsonl", read=in_memory(lines.encode()))]
+
+
+EXTRACTOR, SLICE = Extractor, Slice
+"""
+CONNECTION = """
+from airflow.sdk import BaseHook
+
+
+def resolved(connection):
+    return BaseHook.get_connection(connection).port
+"""
+
+
+def test_a_kind_of_source_is_added_by_three_files(connect, tmp_path, monkeypatch):
+    for package, text in ((contract_kinds, KIND), (sources, EXTRACTOR), (connections, CONNECTION)):
+        folder = tmp_path / package.__name__
+        folder.mkdir()
+        (folder / "numbers.py").write_text(text)
+        monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
+        monkeypatch.delitem(sys.modules, f"{package.__name__}.numbers", raising=False)
+    monkeypatch.setitem(SOURCES, "numbers", {"kind": "numbers", "connection": "other_system", "upto": 12})
+    connect(conn_type="generic", port=10)
+    of = contract("numbers")
+    extractor = extractor_for(of)
+    landing = Landing(Storage(f"file://{tmp_path}/lake"), "planes", "1")
+    (piece,) = [slice_of(of, planned.model_dump(mode="json")) for planned in extractor.plan([])]
+    (file,) = extractor.fetch(piece, landing)
+    with landing.storage.reading(file.path) as stream:
+        assert [record and record.values for record in records_of(of, stream)] == [["N10"], ["N11"]]
+    # What it cannot do it has not said that it can.
+    with pytest.raises(ContractError, match="a source of kind numbers is not read by partition"):
+        Contract.from_dict(
+            {**of.model_dump(mode="json"), "load": "partition", "partition": {"start": "2013-01"}},
+            origin="planes.yaml",
+        )

@@ -79,8 +79,12 @@ def test_a_right_contract_loads_with_defaults(tmp_path: Path) -> None:
             ["orders.yaml", "a source of kind sql is not read by partition; use 'full', or 'watermark'"],
         ),
         (
-            {"source": {"kind": "files", "connection": "drop", "format": "csv", "path": "orders_*.csv"}},
-            ["orders.yaml", "path names one file, or one for each {partition}: `*` stands for nothing"],
+            {"source": {"kind": "files", "connection": "drop", "format": "csv", "path": "orders/"}},
+            ["orders.yaml", "path names a folder: write `*` behind it for all files there"],
+        ),
+        (
+            {"source": {"kind": "ftp", "connection": "drop"}},
+            ["orders.yaml", "kind: expected one of files, http, sql, found 'ftp'"],
         ),
         (
             {"columns": [{"name": "id", "type": "number", "description": "Order number"}]},

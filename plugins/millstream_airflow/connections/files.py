@@ -1,16 +1,121 @@
-"""Folders, by connections of type `fs`."""
+"""Folders: of this machine by connections of type `fs`, of servers by the file systems of Airflow's
+providers, of HDFS by its own protocol, and of web servers."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from airflow.providers.standard.hooks.filesystem import FSHook
+from airflow.sdk import BaseHook, Connection
 
 from millstream.errors import ConfigurationError
+from millstream.sources.places import Folder, Place
+from millstream.sources.remote import Remote
+from millstream.sources.web import Web
+from millstream_airflow.connections import HOW_TO_INSTALL, http
+
+# Types of connections whose file system a provider of Airflow's makes, by its scheme.
+PROVIDED = {
+    "sftp": "sftp",
+    "aws": "s3",
+    "google_cloud_platform": "gs",
+    "wasb": "abfs",
+    "adls": "abfs",
+}
+# A server that is down, or stands still, is told after so long.
+PATIENCE_S = 30
 
 
-def resolved(connection: str) -> Path:
+def resolved(connection: str) -> Place:
+    """The folder that a connection leads to; its `path` in extra is below the server's root.
+
+    Raises ConfigurationError when the connection's type leads to no files.
+    """
+    given = BaseHook.get_connection(connection)
+    match given.conn_type:
+        case "fs":
+            return _folder(connection)
+        case "hdfs":
+            return _hdfs(given)
+        case "http":
+            return Web(http.resolved(connection), connection)
+        case kind if kind in PROVIDED:
+            return _provided(given, PROVIDED[kind])
+        case kind:
+            known = ", ".join(["fs", "hdfs", "http", *PROVIDED])
+            raise ConfigurationError(
+                f"connection {connection}: its type, {kind}, leads to no files; expected one of {known}"
+            )
+
+
+def _folder(connection: str) -> Place:
     path = FSHook(connection).get_path()
     if not path:
         raise ConfigurationError(f"connection {connection}: its extra names no path, for example /data/drop")
-    return Path(path)
+    return Folder(Path(path), connection)
+
+
+def _root(given: Connection) -> str:
+    """The folder in the connection's extra; absolute on servers that have folders."""
+    path = given.extra_dejson.get("path")
+    if not path:
+        raise ConfigurationError(
+            f"connection {given.conn_id}: its extra names no path, for example /data/drop, or bucket/folder"
+        )
+    return str(path)
+
+
+def _provided(given: Connection, scheme: str) -> Place:
+    root = _root(given)
+    host = f"{given.host}:{given.port}" if given.host and given.port else given.host or ""
+    name = f"{scheme}://{host}/{root.lstrip('/')}" if host else f"{scheme}://{root}"
+    return Remote(partial(_opened, given, scheme), root, name, given.conn_id)
+
+
+def _opened(given: Connection, scheme: str) -> Any:
+    from airflow.sdk.io.fs import get_fs, has_fs
+
+    if not has_fs(scheme):
+        raise ConfigurationError(
+            f"connection {given.conn_id}: no file system for {scheme} is installed. It comes with Airflow's "
+            f"provider of connections of type {given.conn_type}. {HOW_TO_INSTALL}"
+        )
+    # Declared as texts, and handed on as they are.
+    options: dict[str, Any] = _of_sftp(given) if scheme == "sftp" else {}
+    return get_fs(scheme, given.conn_id, options)
+
+
+def _of_sftp(given: Connection) -> dict[str, Any]:
+    """The server's key is compared with the connection's `host_key`, or with what the user knows.
+
+    Without this the file system takes any key (sshfs 2026.8.0 sets `known_hosts` to None).
+    """
+    extra = given.extra_dejson
+    bounds: dict[str, Any] = {
+        "connect_timeout": PATIENCE_S,
+        "login_timeout": PATIENCE_S,
+        "keepalive_interval": PATIENCE_S,
+        # A file system that is kept would hold a connection that another process has made.
+        "skip_instance_cache": True,
+    }
+    if str(extra.get("no_host_key_check", "")).lower() == "true":
+        return bounds
+    if not (key := extra.get("host_key")):
+        return {**bounds, "known_hosts": ()}
+    import asyncssh
+
+    kind_and_key = key if " " in key else f"ssh-rsa {key}"
+    return {**bounds, "known_hosts": asyncssh.import_known_hosts(f"* {kind_and_key}\n")}
+
+
+def _hdfs(given: Connection) -> Place:
+    def opened() -> Any:
+        from hdfs_native.fsspec import HdfsFileSystem
+
+        return HdfsFileSystem(given.host, given.port, skip_instance_cache=True)
+
+    root = _root(given)
+    host = f"{given.host}:{given.port}" if given.port else f"{given.host}"
+    return Remote(opened, root, f"hdfs://{host}{root}", given.conn_id)

@@ -57,6 +57,7 @@ class LandedFile(BaseModel):
     modified: datetime | None = Field(
         default=None, description="Last change at the source, where it says so."
     )
+    version: str | None = Field(default=None, description="What the source calls these bytes, if anything.")
     landed_at: datetime
     partition: Month | None = None
     rows: int | None = Field(default=None, description="Where the extractor knows it.")

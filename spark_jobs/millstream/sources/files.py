@@ -1,16 +1,18 @@
-"""Files in a folder: copied as they are, by content; a slice is one large file, or many small ones."""
+"""Files: copied as they are, by content; a slice is one large file, or many small ones.
+
+A path may stand for many files: `{partition}` for a month, `*` for any part of a name, `**/` for any folders.
+Of such files those are left out whose names say that they are being written or are nobody's data, and for the
+next run those that were changed a moment ago.
+"""
 
 from __future__ import annotations
 
-import errno
-import io
-import os
+import logging
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import BinaryIO, Literal, cast
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -21,13 +23,20 @@ from millstream.errors import REMEDY, ConfigurationError, SourceDataError, Sourc
 from millstream.landing.checks import check_file, splitter
 from millstream.landing.manifest import LandedFile
 from millstream.landing.run import Landing
+from millstream.sources.places import Folder, Found, Place, missing
 
+log = logging.getLogger(__name__)
 PLACEHOLDER = "{partition}"
 # A task of Spark reads about so much.
 PIECE_BYTES = 1 << 26
 # A task of its own costs a small file more time than the copy.
 SLICE_BYTES = 1 << 26
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# What writers call a file until it is whole, and what systems and editors leave.
+UNFINISHED = ("part", "partial", "filepart", "tmp", "temp", "crdownload", "swp", "lock")
+NOT_DATA = re.compile(rf"[._].*|~\$.*|.*~|.*\.(?:{'|'.join(UNFINISHED)})", re.IGNORECASE)
+# Two changes so close together may have one time.
+CLOCK_STEP = timedelta(seconds=5)
 
 
 class SourceFile(BaseModel):
@@ -56,18 +65,18 @@ class FileSlice(BaseModel):
 
 
 class FilesExtractor:
-    """Reads the files of one contract below `folder`; notes of large ones pieces of about `piece_bytes`.
+    """Reads the files of one contract at `place`; notes of large ones pieces of about `piece_bytes`.
 
     A file that is not there, cannot be read or is corrupt raises SourceDataError; a folder that is not
     there, or a file that changes under the reader, raises SourceUnavailableError.
     """
 
-    def __init__(self, contract: Contract, folder: Path, piece_bytes: int = PIECE_BYTES) -> None:
+    def __init__(self, contract: Contract, place: Place | Path, piece_bytes: int = PIECE_BYTES) -> None:
         if not isinstance(contract.source, FilesSource):
             raise ConfigurationError(f"{contract.dataset}: its source is {contract.source.kind}, not files")
         self._contract = contract
         self._source = contract.source
-        self._folder = folder
+        self._place = Folder(place, contract.source.connection) if isinstance(place, Path) else place
         self._piece_bytes = piece_bytes
 
     def plan(self, partitions: Sequence[str], watermark: str | None = None) -> list[FileSlice]:
@@ -76,15 +85,11 @@ class FilesExtractor:
         No partitions asked for means all that the folder has. Raises SourceDataError naming every missing
         file, before anything is copied.
         """
-        self._check_folder()
-        files = self._files(partitions)
-        sizes = [self._size(file) for file in files]
-        if missing := [self._where(file) for file, size in zip(files, sizes, strict=True) if size is None]:
-            raise _missing(missing)
+        self._place.check()
+        files, sizes = self._named(partitions) if self._source.names_one else self._listed(partitions)
         slices: list[list[SourceFile]] = []
         room = 0
         for file, size in zip(files, sizes, strict=True):
-            assert size is not None
             if not slices or size > room:
                 slices.append([])
                 room = SLICE_BYTES
@@ -106,134 +111,112 @@ class FilesExtractor:
         return landed
 
     def _land(self, file: SourceFile, landing: Landing) -> LandedFile:
-        path = self._inside(file.path)
-        where = self._where(file)
-        modified = datetime.fromtimestamp(_status(path, where).st_mtime, UTC)
+        where = self._place.where(file.path)
+        found = self._place.find(file.path)
+        if found is None:
+            raise missing([where])
         return landing.land(
             source=file.path,
-            name=path.name,
-            read=lambda: cast(BinaryIO, _WholeFile(path, where)),
+            name=PurePosixPath(file.path).name,
+            read=lambda: self._place.open(file.path),
             check=check_file(self._contract, where, self._piece_bytes),
             split=splitter(self._contract, where, self._piece_bytes),
             partition=file.partition,
-            modified=modified,
+            modified=found.modified,
+            version=self._version(found) if self._place.is_far else None,
         )
 
-    def _files(self, partitions: Sequence[str]) -> list[SourceFile]:
-        if PLACEHOLDER not in self._source.path:
-            return [SourceFile(path=self._source.path)]
-        wrong = [partition for partition in partitions if not is_month(partition)]
-        if wrong:
+    def _version(self, found: Found) -> str | None:
+        """What tells a file from what it was before, without reading it; None where nothing does."""
+        if found.size is None or found.modified is None:
+            return found.version
+        if found.version is None and datetime.now(UTC) - found.modified < CLOCK_STEP:
+            return None
+        return f"{found.size} bytes of {found.modified.isoformat()} {found.version or ''}".strip()
+
+    def _named(self, partitions: Sequence[str]) -> tuple[list[SourceFile], list[int]]:
+        """The one file, or that of each partition, with their sizes in bytes."""
+        path = self._source.path
+        months = self._months(partitions) if PLACEHOLDER in path else []
+        paths: list[tuple[str, str | None]] = [(path.replace(PLACEHOLDER, each), each) for each in months]
+        paths = paths or [(path, None)]
+        found = [self._place.find(each) for each, _ in paths]
+        pairs = zip(paths, found, strict=True)
+        if gone := [self._place.where(each) for (each, _), file in pairs if file is None]:
+            raise missing(gone)
+        files = [SourceFile(path=path, partition=month) for path, month in paths]
+        return files, [(file.size if file else None) or 0 for file in found]
+
+    def _months(self, partitions: Sequence[str]) -> list[str]:
+        self._check_months(partitions)
+        return sorted(set(partitions)) or sorted({month for _, month in self._matches() if month})
+
+    def _listed(self, partitions: Sequence[str]) -> tuple[list[SourceFile], list[int]]:
+        """The files that the pattern stands for, of these partitions or of all."""
+        self._check_months(partitions)
+        matches = [(file, month) for file, month in self._matches() if not partitions or month in partitions]
+        if without := sorted(set(partitions) - {month for _, month in matches if month}):
+            raise missing(
+                [self._place.where(self._source.path.replace(PLACEHOLDER, each)) for each in without]
+            )
+        settled = [(file, month) for file, month in matches if not self._is_young(file)]
+        if not settled:
+            raise SourceUnavailableError(
+                f"{self._place.where(self._source.path)}: all {len(matches)} files were changed within the "
+                f"last {self._source.quiet_seconds} s: they may be written still; another try will follow"
+            )
+        files = [SourceFile(path=file.path, partition=month) for file, month in settled]
+        return files, [file.size or 0 for file, _ in settled]
+
+    def _check_months(self, partitions: Sequence[str]) -> None:
+        if wrong := [partition for partition in partitions if not is_month(partition)]:
             raise ConfigurationError(
                 f"{self._contract.dataset}: a partition is written YYYY-MM, found {', '.join(wrong)}"
             )
-        wanted = sorted(set(partitions)) or self._delivered()
-        return [
-            SourceFile(path=self._source.path.replace(PLACEHOLDER, partition), partition=partition)
-            for partition in wanted
+
+    def _matches(self) -> list[tuple[Found, str | None]]:
+        """What there is of the pattern, by path, each with its month."""
+        pattern = re.compile(_expression(self._source.path))
+        listed = sorted(self._place.files(_fixed_folder(self._source.path)), key=lambda file: file.path)
+        matches = [
+            (file, match.groupdict().get("partition"))
+            for file in listed
+            if (match := pattern.fullmatch(file.path)) and not CONTROL.search(file.path)
         ]
+        data = [(file, month) for file, month in matches if not _is_no_data(file.path)]
+        if len(data) < len(matches):
+            log.info("%s: %s files left out by their names", self._source.path, len(matches) - len(data))
+        if not data:
+            raise missing([self._place.where(self._source.path)])
+        return data
 
-    def _delivered(self) -> list[str]:
-        """The partitions the folder has a file for."""
-        before, after = (re.escape(part) for part in self._source.path.split(PLACEHOLDER, 1))
-        pattern = re.compile(rf"{before}(?P<partition>\d{{4}}-(?:0[1-9]|1[0-2])){after}")
-        with _source_failures(f"folder {self._folder}"):
-            files = [path.relative_to(self._folder).as_posix() for path in self._folder.rglob("*")]
-        partitions = sorted(match["partition"] for file in files if (match := pattern.fullmatch(file)))
-        if not partitions:
-            raise _missing([str(self._folder / self._source.path)])
-        return partitions
-
-    def _check_folder(self) -> None:
-        with _source_failures(f"folder {self._folder}"):
-            is_there = self._folder.is_dir()
-        if not is_there:
-            raise SourceUnavailableError(
-                f"folder {self._folder} is not there: check that it is mounted, and the path in connection "
-                f"{self._source.connection}"
-            )
-
-    def _inside(self, path: str) -> Path:
-        """The file's real path, which must lie in the folder, wherever links lead."""
-        self._check_folder()
-        with _source_failures(str(self._folder / path)):
-            resolved = (self._folder / path).resolve()
-        if not resolved.is_relative_to(self._folder.resolve()):
-            raise ConfigurationError(
-                f"{path} leads out of folder {self._folder}: correct the contract's path"
-            )
-        return resolved
-
-    def _size(self, file: SourceFile) -> int | None:
-        """In bytes; None where no file is."""
-        path = self._folder / file.path
-        with _source_failures(self._where(file)):
-            return path.stat().st_size if path.is_file() else None
-
-    def _where(self, file: SourceFile) -> str:
-        return str(self._folder / file.path)
+    def _is_young(self, file: Found) -> bool:
+        if file.modified is None:
+            return False
+        young = datetime.now(UTC) - file.modified < timedelta(seconds=self._source.quiet_seconds)
+        if young:
+            log.warning("%s was changed a moment ago: left for the next run", self._place.where(file.path))
+        return young
 
 
-class _WholeFile(io.RawIOBase):
-    """A source file that must be read to the size it had when it was opened, and not change meanwhile."""
-
-    def __init__(self, path: Path, where: str) -> None:
-        self._where = where
-        with _source_failures(where):
-            self._file = path.open("rb", buffering=0)
-        self._opened = os.fstat(self._file.fileno())
-        self._read = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
-        with _source_failures(self._where):
-            count = self._file.readinto(buffer) or 0
-        self._read += count
-        # Not only at the end: a file that grows faster than it is read has none.
-        if count == 0 or self._read > self._opened.st_size:
-            self._check_whole()
-        return count
-
-    def close(self) -> None:
-        if not self.closed:
-            self._file.close()
-        super().close()
-
-    def _check_whole(self) -> None:
-        now = os.fstat(self._file.fileno())
-        unchanged = (now.st_size, now.st_mtime_ns) == (self._opened.st_size, self._opened.st_mtime_ns)
-        if self._read != self._opened.st_size or not unchanged:
-            raise SourceUnavailableError(
-                f"{self._where} changed while it was read ({self._opened.st_size} bytes when opened, "
-                f"{self._read} read, {now.st_size} now): it is still being written; another try will follow"
-            )
+def _expression(path: str) -> str:
+    """A path of a contract as a regular expression."""
+    parts = re.split(r"(\{partition\}|\*\*/|\*)", path)
+    meant = {"{partition}": r"(?P<partition>[1-9]\d{3}-(?:0[1-9]|1[0-2]))", "**/": "(?:.*/)?", "*": "[^/]*"}
+    first = parts.index(PLACEHOLDER) if PLACEHOLDER in parts else None
+    return "".join(
+        "(?P=partition)" if part == PLACEHOLDER and place != first else meant.get(part, re.escape(part))
+        for place, part in enumerate(parts)
+    )
 
 
-def _status(path: Path, where: str) -> os.stat_result:
-    with _source_failures(where):
-        return path.stat()
+def _fixed_folder(path: str) -> str:
+    """The folder above the first part of a path that may be anything."""
+    return re.split(r"\{partition\}|\*", path)[0].rpartition("/")[0]
 
 
-@contextmanager
-def _source_failures(where: str) -> Iterator[None]:
-    try:
-        yield
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise _missing([where]) from error
-    except (PermissionError, IsADirectoryError) as error:
-        raise SourceDataError(
-            f"{where} cannot be read: {error.strerror}. What to do: give the platform's user the right to "
-            "read it, then clear the task"
-        ) from error
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            raise ConfigurationError(
-                f"{where}: this name is too long for the file system: correct the contract's path, or the "
-                "one in the connection"
-            ) from error
-        raise SourceUnavailableError(f"{where} cannot be read now: {error.strerror or error}") from error
+def _is_no_data(path: str) -> bool:
+    return any(NOT_DATA.fullmatch(part) for part in path.split("/"))
 
 
 def _all_of(errors: Sequence[SourceDataError]) -> SourceDataError:
@@ -242,13 +225,6 @@ def _all_of(errors: Sequence[SourceDataError]) -> SourceDataError:
     problems = "\n".join(problem.strip() for problem, _, _ in parts)
     remedies = " ".join(dict.fromkeys(remedy for _, _, remedy in parts))
     return SourceDataError(f"{problems} {REMEDY}{remedies}")
-
-
-def _missing(files: Sequence[str]) -> SourceDataError:
-    return SourceDataError(
-        f"{', '.join(files)}: not there. Nothing was landed. What to do: put the file there, or ask for "
-        "partitions the source has delivered, then clear the task"
-    )
 
 
 EXTRACTOR, SLICE = FilesExtractor, FileSlice

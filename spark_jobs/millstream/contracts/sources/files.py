@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 class Source(sources.Source):
-    """Files below a connection's folder; `{partition}` in `path` is replaced by the partition, for example
-    2013-01.
+    """Files below a connection's folder. In `path` `{partition}` is the partition, for example 2013-01, `*`
+    any part of a name, and `**/` any folders.
 
     What its format can be told besides stands beside these fields.
     """
@@ -25,7 +25,10 @@ class Source(sources.Source):
     by_partition: ClassVar[bool] = True
 
     kind: Literal["files"]
-    path: str = Field(min_length=1)
+    path: str = Field(min_length=1, description="below the connection's folder; `*` is any part of a name")
+    quiet_seconds: int = Field(
+        default=60, ge=0, description="how long a file of many must not have changed to be whole"
+    )
 
     @model_validator(mode="after")
     def _format_is_known(self) -> Source:
@@ -35,14 +38,18 @@ class Source(sources.Source):
 
     @model_validator(mode="after")
     def _path_lies_in_the_folder(self) -> Source:
-        if "*" in self.path:
-            raise ValueError(
-                "path names one file, or one for each {partition}: `*` stands for nothing. Name the file, or "
-                "ask the source to deliver one for each month"
-            )
         if self.path.startswith("/") or ".." in PurePosixPath(self.path).parts:
             raise ValueError("path must be relative to the connection's folder")
+        if self.path.endswith("/"):
+            raise ValueError(
+                "path names a folder: write `*` behind it for all files there, `**/*` for those below too"
+            )
         return self
+
+    @property
+    def names_one(self) -> bool:
+        """Whether `path` names one file, or one for each partition."""
+        return "*" not in self.path
 
     @property
     def format_options(self) -> Any:

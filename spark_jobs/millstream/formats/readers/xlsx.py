@@ -27,6 +27,7 @@ from millstream.formats.record import (
     alike,
     unreadable,
 )
+from millstream.formats.sheet_errors import Place, errors_in
 
 if TYPE_CHECKING:
     from python_calamine import CalamineSheet, CalamineWorkbook
@@ -100,7 +101,8 @@ def _opened(stream: IO[bytes], contract: Wanted) -> Iterator[_Sheet]:
 
         _check_size(stream)
         workbook = calamine.CalamineWorkbook.from_filelike(stream)
-        yield _table(_named(workbook, contract), contract)
+        sheet = _named(workbook, contract)
+        yield _table(sheet, errors_in(stream, sheet.name), contract)
 
 
 def _check_size(stream: IO[bytes]) -> None:
@@ -125,10 +127,16 @@ def _named(workbook: CalamineWorkbook, contract: Wanted) -> CalamineSheet:
     return workbook.get_sheet_by_name(options.sheet)
 
 
-def _table(sheet: CalamineSheet, contract: Wanted) -> _Sheet:
+def _table(sheet: CalamineSheet, errors: dict[Place, str], contract: Wanted) -> _Sheet:
     options: Options = contract.format_options
-    cells = iter(sheet.to_python(skip_empty_area=False))
-    texts = ([_text(value) for value in row] for row in cells)
+    texts = iter([[_text(value) for value in row] for row in sheet.to_python(skip_empty_area=False)])
+    if errors:
+        rows = [*texts]
+        for (row, column), error in errors.items():
+            rows += [[] for _ in range(row + 1 - len(rows))]
+            rows[row] += [None] * (column + 1 - len(rows[row]))
+            rows[row][column] = error
+        texts = iter(rows)
     for _ in range(options.skip_rows):
         next(texts, None)
     if options.header is False:

@@ -1,0 +1,290 @@
+"""Files at other places, on real servers: what is there, what has changed, what is being written, and what
+goes wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from millstream.contracts.contract import Contract
+from millstream.errors import ConfigurationError, SourceDataError, SourceUnavailableError
+from millstream.lake.storage import NewFile, Storage
+from millstream.landing.manifest import Manifest
+from millstream.landing.run import Landing
+from millstream.sources.files import FilesExtractor
+from millstream_airflow.connections import extractor_for
+from tests.support.hadoop import Hdfs
+from tests.support.loopback import free_ports, serve
+from tests.support.sftp_server import SSHD, SftpServer
+
+OLD = time.time() - 3600
+Run = Callable[..., Manifest]
+
+
+def contract(path: str, **more: Any) -> Contract:
+    return Contract.from_dict(
+        {
+            "dataset": "things",
+            "version": 1,
+            "description": "Things of another place.",
+            "owner": "tests",
+            "source": {"kind": "files", "connection": "other_place", "format": "csv", "path": path},
+            "load": "full",
+            "start_date": "2024-01-01",
+            "columns": [{"name": "id", "type": "string", "description": "Key"}],
+            "primary_key": ["id"],
+            **more,
+        },
+        origin="things.yaml",
+    )
+
+
+MONTHLY = {"load": "partition", "partition": {"start": "2024-01"}}
+
+
+def put(path: Path, content: str = "id\n1\n", modified: float = OLD) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    os.utime(path, (modified, modified))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Lands what the connection leads to."""
+
+    def run(of: Contract, key: str = "r1", partitions: tuple[str, ...] = ()) -> Manifest:
+        landing = Landing(Storage(f"file://{tmp_path}/lake"), of.dataset, key)
+        extractor = extractor_for(of)
+        files = [file for piece in extractor.plan(partitions) for file in extractor.fetch(piece, landing)]
+        return landing.commit(sorted({file.partition for file in files if file.partition}), files)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SftpServer]:
+    if SSHD is None:
+        pytest.skip("no sshd here: install openssh-server")
+    server = SftpServer(tmp_path_factory.mktemp("sftp"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def sftp(server: SftpServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of the test's own on the server."""
+    folder = server.files / tmp_path.name
+    folder.mkdir()
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER_PLACE", server.connection(path=str(folder)))
+    return folder
+
+
+def test_sftp_new_and_changed_files_are_fetched_and_the_others_are_not_read(sftp: Path, run: Run) -> None:
+    for name in ("a.csv", "deep/b.csv", "deep/_c.csv", "d.csv.part", ".e.csv", "f.txt"):
+        put(sftp / name)
+    of = contract("**/*.csv")
+    first = run(of)
+    assert [(file.source, file.status) for file in first.files] == [("a.csv", "new"), ("deep/b.csv", "new")]
+    # Another content that the listing does not show: not read, so not seen.
+    put(sftp / "a.csv", "id\n2\n")
+    put(sftp / "deep/b.csv", "id\n3\n", OLD + 60)
+    put(sftp / "deep/new.csv", "id\n4\n")
+    second = run(of, "r2")
+    assert [(file.source, file.status) for file in second.files] == [
+        ("a.csv", "unchanged"),
+        ("deep/b.csv", "changed"),
+        ("deep/new.csv", "new"),
+    ]
+    assert second.files[0].path == first.files[0].path
+
+
+def test_sftp_months_may_have_several_files_each(sftp: Path, run: Run) -> None:
+    for name in ("2024-01/a.csv", "2024-01/b.csv", "2024-02/a.csv", "2024-13/a.csv", "x/a.csv"):
+        put(sftp / name)
+    of = contract("{partition}/*.csv", **MONTHLY)
+    assert [(file.source, file.partition) for file in run(of).files] == [
+        ("2024-01/a.csv", "2024-01"),
+        ("2024-01/b.csv", "2024-01"),
+        ("2024-02/a.csv", "2024-02"),
+    ]
+    assert [file.source for file in run(of, "r2", ("2024-02",)).files] == ["2024-02/a.csv"]
+    with pytest.raises(SourceDataError, match=r"2024-03/\*\.csv: not there"):
+        run(of, "r3", ("2024-02", "2024-03"))
+
+
+def test_sftp_files_that_were_changed_a_moment_ago_are_left_for_the_next_run(sftp: Path, run: Run) -> None:
+    put(sftp / "a.csv", modified=time.time())
+    with pytest.raises(SourceUnavailableError, match="all 1 files were changed within the last 60 s"):
+        run(contract("*.csv"))
+    put(sftp / "b.csv")
+    assert [file.source for file in run(contract("*.csv")).files] == ["b.csv"]
+    # One that is named is the one that is meant.
+    assert [file.source for file in run(contract("a.csv"), "r2").files] == ["a.csv"]
+
+
+def test_sftp_file_that_grows_while_it_is_read_is_tried_again(
+    sftp: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(sftp / "a.csv")
+    write = NewFile.write
+
+    def write_while_the_source_grows(self: NewFile, content: bytes) -> None:
+        with (sftp / "a.csv").open("a") as out:
+            out.write("2\n")
+        write(self, content)
+
+    monkeypatch.setattr(NewFile, "write", write_while_the_source_grows)
+    with pytest.raises(SourceUnavailableError, match=r"a\.csv changed while it was read \(5 bytes when"):
+        run(contract("a.csv"))
+
+
+def test_sftp_what_is_wrong_is_said_with_its_remedy(
+    sftp: Path, server: SftpServer, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SourceDataError, match=r"sftp://127.0.0.1:\d+/.*/gone\.csv: not there"):
+        run(contract("gone.csv"))
+    with pytest.raises(SourceDataError, match=r"\*\.csv: not there"):
+        run(contract("*.csv"))
+    put(sftp / "a.csv", "")
+    with pytest.raises(SourceDataError, match=r"a\.csv is empty \(0 bytes\)"):
+        run(contract("a.csv"))
+
+    def refused(connection: str, kind: type[Exception], expected: str) -> None:
+        monkeypatch.setenv("AIRFLOW_CONN_OTHER_PLACE", connection)
+        with pytest.raises(kind, match=expected) as failed:
+            run(contract("a.csv"))
+        assert str(failed.value).isprintable()
+
+    wrong_login = server.connection("other_key", path=str(sftp))
+    refused(wrong_login, ConfigurationError, "refused the login.*Correct connection other_place")
+    other_server = server.connection(path=str(sftp), host_key=server.key_of("other_key"))
+    refused(other_server, ConfigurationError, "its key is not the known one.*Correct connection other_place")
+    down = json.dumps(
+        {**json.loads(server.connection(path=str(sftp))), "port": free_ports("nobody")["nobody"]}
+    )
+    refused(down, SourceUnavailableError, "another try will follow|cannot be read now")
+    refused(server.connection(path=""), ConfigurationError, "its extra names no path")
+
+
+def web_app(folder: Path, token: str) -> Starlette:
+    async def file(request: Request) -> Response:
+        if request.headers.get("Authorization") != f"Bearer {token}":
+            return PlainTextResponse("who are you?", 401)
+        name = request.path_params["name"]
+        if name == "busy.csv":
+            return PlainTextResponse("later", 503)
+        if name == "half.csv":
+
+            async def half() -> Any:
+                yield b"id\n1\n"
+
+            return StreamingResponse(half(), headers={"Content-Length": "500"})
+        path = folder / name
+        return FileResponse(path) if path.is_file() else PlainTextResponse("none", 404)
+
+    return Starlette(routes=[Route("/files/{name:path}", file, methods=["GET", "HEAD"])])
+
+
+@pytest.fixture
+def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    folder = tmp_path / "served"
+    with serve(web_app(folder, "t0ken")) as url:
+        host, port = url.removeprefix("http://").split(":")
+        connection = {"conn_type": "http", "host": f"http://{host}", "port": int(port), "password": "t0ken"}
+        monkeypatch.setenv("AIRFLOW_CONN_OTHER_PLACE", json.dumps(connection))
+        yield folder
+
+
+def test_web_files_are_downloaded_once(web: Path, run: Run) -> None:
+    put(web / "a.csv", "id\n" + "1\n" * 1_000_000)
+    of = contract("files/a.csv")
+    (file,) = run(of).files
+    assert (file.status, file.size) == ("new", 2_000_003)
+    assert [each.status for each in run(of, "r2").files] == ["unchanged"]
+    put(web / "a.csv", "id\n2\n", OLD + 60)
+    assert [each.status for each in run(of, "r3").files] == ["changed"]
+
+
+def test_web_what_is_wrong_is_said_with_its_remedy(
+    web: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(web / "a.csv")
+    wrong = [
+        ("files/gone.csv", SourceDataError, "gone.csv: not there"),
+        ("files/busy.csv", SourceUnavailableError, "the server answers 503; another try will follow"),
+        ("files/half.csv", SourceUnavailableError, "cannot be read now: .*another try will follow"),
+        ("files/*.csv", ConfigurationError, "a web server has no listing"),
+    ]
+    for path, kind, expected in wrong:
+        with pytest.raises(kind, match=expected):
+            run(contract(path))
+    given = json.loads(os.environ["AIRFLOW_CONN_OTHER_PLACE"])
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER_PLACE", json.dumps({**given, "password": "other"}))
+    with pytest.raises(ConfigurationError, match=r"the server refused the login \(401\)") as refused:
+        run(contract("files/a.csv"))
+    assert "other" not in str(refused.value).replace("other_place", "")
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER_PLACE", json.dumps({**given, "port": free_ports("x")["x"]}))
+    with pytest.raises(SourceUnavailableError, match="another try will follow"):
+        run(contract("files/a.csv"))
+
+
+def test_a_place_whose_file_system_is_not_installed_says_how_to_get_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = {"conn_type": "google_cloud_platform", "extra": {"path": "bucket/folder"}}
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER_PLACE", json.dumps(connection))
+    with pytest.raises(ConfigurationError, match=r"no file system for gs is installed.*pyproject\.toml"):
+        run(contract("a.csv"))
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER_PLACE", json.dumps({"conn_type": "postgres"}))
+    with pytest.raises(ConfigurationError, match="its type, postgres, leads to no files; expected one of fs"):
+        extractor_for(contract("a.csv"))
+
+
+def test_a_folder_of_this_machine_has_patterns_too(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop = tmp_path / "drop"
+    put(drop / "in/a.csv")
+    put(drop / "in/.hidden.csv")
+    connection = {"conn_type": "fs", "extra": {"path": str(drop)}}
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER_PLACE", json.dumps(connection))
+    extractor = extractor_for(contract("in/*.csv"))
+    assert isinstance(extractor, FilesExtractor)
+    assert [file.source for file in run(contract("in/*.csv")).files] == ["in/a.csv"]
+    # It costs little to read it: another content is seen whatever the listing says.
+    put(drop / "in/a.csv", "id\n2\n")
+    assert [file.status for file in run(contract("in/*.csv"), "r2").files] == ["changed"]
+
+
+@pytest.mark.thorough
+def test_hdfs_files_are_listed_and_fetched(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    hdfs = Hdfs(tmp_path / "hadoop")
+    hdfs.start()
+    try:
+        there = Storage(f"{hdfs.uri}/drop")
+        there.write("2024-01/a.csv", b"id\n1\n" * 300_000)
+        there.write("2024-01/b.csv.part", b"id\n")
+        host, port = hdfs.uri.removeprefix("hdfs://").split(":")
+        connection = {"conn_type": "hdfs", "host": host, "port": int(port), "extra": {"path": "/drop"}}
+        monkeypatch.setenv("AIRFLOW_CONN_OTHER_PLACE", json.dumps(connection))
+        of = contract("{partition}/*.csv", **MONTHLY)
+        source = {**of.source.model_dump(), "quiet_seconds": 0}
+        of = Contract.from_dict({**of.model_dump(mode="json"), "source": source}, origin="test")
+        (file,) = run(of).files
+        assert (file.source, file.partition, file.size) == ("2024-01/a.csv", "2024-01", 1_500_000)
+        with pytest.raises(SourceDataError, match=r"hdfs://.*/drop/gone\.csv: not there"):
+            run(contract("gone.csv"), "r2")
+    finally:
+        hdfs.stop()
+    with pytest.raises(SourceUnavailableError, match="another try will follow"):
+        run(contract("gone.csv"), "r3")
