@@ -40,12 +40,10 @@ SPEC = ModelSpec(
 
 from pyspark.sql.types import StructType
 
-from millstream.transforms import Reference, column
-from millstream.transforms.predictions import ANSWER
+from millstream.transforms import ANSWER, column
 
 SCHEMA = StructType([column("note", "string", "Which note", key=True), *ANSWER])
 KEY = ("note",)
-REFERENCES: dict[str, Reference] = {}
 CHECKS: dict[str, str] = {}
 ''',
     f"expectations/{TABLE}.json": json.dumps(
