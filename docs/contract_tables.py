@@ -1,4 +1,4 @@
-"""The tables of formats and their options in docs/contracts.md, made from the code.
+"""The tables of types, formats and their options in docs/contracts.md, made from the code.
 
     python docs/contract_tables.py      # writes them into the page
 
@@ -11,6 +11,8 @@ from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
+from millstream.contracts.types import KINDS
+from millstream.contracts.written import Written
 from millstream.formats.archives import PACKINGS
 from millstream.formats.registry import plain_formats
 
@@ -37,6 +39,24 @@ def options() -> str:
     return "\n".join(lines)
 
 
+def types() -> str:
+    """A row a type."""
+    lines = ["| type | what is read | for example | wider types |", "|---|---|---|---|"]
+    for name, kind in KINDS.items():
+        wider = ", ".join("`decimal`" if each == "decimal" else f"`{each}`" for each in kind.wider)
+        lines.append(f"| `{name}` | {kind.reads} | {kind.example} | {wider} |")
+    return "\n".join(lines)
+
+
+def written() -> str:
+    """A row a field of a column that says how its values are written."""
+    lines = ["| field of a column | types | meaning |", "|---|---|---|"]
+    for field, info in Written.model_fields.items():
+        kinds = [f"`{name}`" for name, kind in KINDS.items() if field in kind.options]
+        lines.append(f"| `{field}` | {', '.join(kinds) or 'all'} | {info.description} |")
+    return "\n".join(lines)
+
+
 def _default(info: FieldInfo) -> str:
     if info.is_required():
         return "needed"
@@ -51,7 +71,7 @@ def _default(info: FieldInfo) -> str:
             return str(other)
 
 
-TABLES = {"formats": formats, "options": options}
+TABLES = {"types": types, "written": written, "formats": formats, "options": options}
 
 
 def with_tables(page: str) -> str:

@@ -84,11 +84,11 @@ def test_a_right_contract_loads_with_defaults(tmp_path: Path) -> None:
         ),
         (
             {"source": {"kind": "ftp", "connection": "drop"}},
-            ["orders.yaml", "kind: expected one of files, http, sql, found 'ftp'"],
+            ["orders.yaml", "kind: expected one of files, http, kafka, sql, found 'ftp'"],
         ),
         (
             {"columns": [{"name": "id", "type": "number", "description": "Order number"}]},
-            ["orders.yaml", "columns.0.type", "'string', 'int'", "'number'"],
+            ["orders.yaml", "columns.0.type", "string, smallint, int", "'number'"],
         ),
     ],
 )

@@ -8,18 +8,24 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from millstream.bronze.readings import EXACT, decimal, moment, reading
+from millstream.bronze.readings import EXACT, NUMBER, decimal, moment, plainly_written, reading
 from millstream.contracts.contract import Column as ContractColumn
-from millstream.contracts.contract import ColumnType, Contract, DriftKind
+from millstream.contracts.contract import Contract, DriftKind
 from millstream.contracts.drift import Change
+from millstream.contracts.types import digits_of
 from millstream.lake.source_rows import row_id
 
 # Per row an array of structs: every change at the source that one of its values shows.
 DRIFT = "_drift"
 MARK = "struct<kind:string,column:string,value:string,reason:string>"
 # Types of which there is a wider one, that holds every value of theirs and more, and its reading of a text: a
-# value that only fits there has been widened.
-WIDER: dict[ColumnType, Callable[[Column], Column]] = {"int": decimal, "bigint": decimal, "date": moment}
+# value that only fits there has been widened. One of these without loss is a value still: 5.0 is 5.
+WIDER: dict[str, Callable[[Column], Column]] = {
+    "smallint": decimal,
+    "int": decimal,
+    "bigint": decimal,
+    "date": moment,
+}
 SHOWN = 80
 
 
@@ -36,7 +42,7 @@ def typed(rows: DataFrame, contract: Contract) -> DataFrame:
         "*", *(_received(column, contract).alias(_raw(column)) for column in contract.columns)
     )
     cast = received.select(
-        "*", *(reading(F.col(_raw(column)), column.type).alias(_cast(column)) for column in contract.columns)
+        "*", *(reading(_plain(column), column).alias(_cast(column)) for column in contract.columns)
     )
     readable = F.col("_record_error").isNull()
     marks = [
@@ -115,7 +121,23 @@ def _cast(column: ContractColumn) -> str:
 
 def _received(column: ContractColumn, contract: Contract) -> Column:
     text = F.col(column.name).cast("string")
-    return F.when(~text.isin(*contract.null_values), text)
+    nulls = contract.null_values if column.null_values is None else column.null_values
+    return F.when(~text.isin(*nulls), text)
+
+
+def _plain(column: ContractColumn) -> Column:
+    return plainly_written(F.col(_raw(column)), column)
+
+
+def _wider(column: ContractColumn) -> Column | None:
+    """Whether a value is one of a wider type; None where there is none, or they follow a pattern."""
+    text = _plain(column)
+    if digits_of(column.type) or column.type == "float":
+        # What has not the column's own marks is no number: null would be neither yes nor no.
+        return F.coalesce(text.rlike(NUMBER), F.lit(False))
+    if column.type in WIDER and column.format is None:
+        return WIDER[column.type](text).isNotNull()
+    return None
 
 
 def _value(column: ContractColumn, contract: Contract) -> Column:
@@ -124,9 +146,9 @@ def _value(column: ContractColumn, contract: Contract) -> Column:
     Where the contract allows it, a wider value is taken if nothing of it is lost: 5.0 is 5, 5.5 is nothing.
     """
     plain = F.col(_cast(column))
-    if column.type not in WIDER or contract.drift.widened != "evolve":
+    if column.type not in WIDER or column.format is not None or contract.drift.widened != "evolve":
         return plain
-    raw = F.col(_raw(column))
+    raw = _plain(column)
     wide = WIDER[column.type](raw)
     narrow = wide.try_cast(column.type)
     if column.type == "date":
@@ -146,8 +168,7 @@ def _marks(column: ContractColumn, contract: Contract) -> list[tuple[Column, Col
 
     if column.type != "string":
         misfit = raw.isNotNull() & F.col(_cast(column)).isNull()
-        if column.type in WIDER:
-            wider = WIDER[column.type](raw).isNotNull()
+        if (wider := _wider(column)) is not None:
             reason = F.concat(F.lit(f"{name}: wider than {column.type}: "), shown)
             mark("widened", misfit & wider, F.when(_value(column, contract).isNull(), reason))
             misfit = misfit & ~wider

@@ -17,17 +17,18 @@ from pydantic import Field, ValidationError, model_validator
 from millstream.contracts.documents import read_yaml
 from millstream.contracts.months import MONTH_PATTERN, months
 from millstream.contracts.sources import AnySource, Identifier, Strict
+from millstream.contracts.types import ColumnType, kind_of
+from millstream.contracts.written import Written
 from millstream.errors import ContractError
 from millstream.formats.record import Layout, alike
 
 REFERENCED = r"^(silver|gold)\.[a-z][a-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*$"
 USUAL_LOOKBACK = timedelta(days=1)
-ColumnType = Literal["string", "int", "bigint", "double", "boolean", "date", "timestamp"]
 DriftKind = Literal["added", "removed", "renamed", "retyped", "widened", "nullability", "new_category"]
 DriftPolicy = Literal["evolve", "freeze", "quarantine"]
 
 
-class Column(Strict):
+class Column(Written):
     """One column as the source delivers it."""
 
     name: Identifier
@@ -41,6 +42,11 @@ class Column(Strict):
     nullable: bool = True
     aliases: tuple[str, ...] = Field(default=(), description="other names it has at the source")
     categories: tuple[str, ...] = Field(default=(), description="the values that are known")
+
+    @model_validator(mode="after")
+    def _is_written_as_its_type_is(self) -> Self:
+        self.check(self.type, kind_of(self.type).options)
+        return self
 
     @model_validator(mode="after")
     def _only_text_has_categories(self) -> Self:

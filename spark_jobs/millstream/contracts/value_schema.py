@@ -12,17 +12,24 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from millstream.contracts.contract import Column, ColumnType, Contract
+from millstream.contracts.contract import Column, Contract
 from millstream.contracts.sources import kafka
+from millstream.contracts.types import digits_of
 
-_TYPES: dict[ColumnType, dict[str, Any]] = {
+_NUMBER = {"type": "number"}
+_TYPES: dict[str, dict[str, Any]] = {
     "string": {"type": "string"},
+    "smallint": {"type": "integer", "minimum": -(2**15), "maximum": 2**15 - 1},
     "int": {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1},
     "bigint": {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1},
-    "double": {"type": "number"},
+    "float": _NUMBER,
+    "double": _NUMBER,
     "boolean": {"type": "boolean"},
     "date": {"type": "string", "format": "date"},
     "timestamp": {"type": "string", "format": "date-time"},
+    "timestamp_ntz": {"type": "string"},
+    "time": {"type": "string"},
+    "binary": {"type": "string"},
 }
 
 
@@ -43,7 +50,9 @@ def value_schema(contract: Contract) -> dict[str, Any]:
 
 
 def _property(column: Column) -> dict[str, Any]:
-    kind = dict(_TYPES[column.type])
+    if column.type == "json":
+        return {"description": column.description}
+    kind = dict(_NUMBER if digits_of(column.type) else _TYPES[column.type])
     if column.categories:
         kind["enum"] = list(column.categories)
     if column.nullable:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from millstream.contracts.contract import Contract
+from millstream.contracts.types import is_wider
 from millstream.errors import ContractError
 from millstream.lake import history
 from millstream.lake.inventory import tables
@@ -18,8 +19,6 @@ from millstream.lake.tables import TableRef
 from millstream.models import model_spec, models
 
 NOT_NULL = " not null"
-# A reader of the narrower type can hold every value of it in the wider one.
-WIDENINGS = {("int", "bigint"), ("int", "double"), ("date", "timestamp")}
 
 
 class ContractChange(BaseModel):
@@ -135,6 +134,6 @@ def _models(read: set[str]) -> list[str]:
 
 def _breaks(old: str, new: str) -> bool:
     old_type, new_type = old.removesuffix(NOT_NULL), new.removesuffix(NOT_NULL)
-    if old_type != new_type and (old_type, new_type) not in WIDENINGS:
+    if old_type != new_type and not is_wider(new_type, old_type):
         return True
     return NOT_NULL in new and NOT_NULL not in old

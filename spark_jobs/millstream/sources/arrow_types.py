@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import pyarrow as pa
 from sqlalchemy import Column, ColumnElement, String, Table, case, cast, types
 
-from millstream.contracts.contract import ColumnType
+from millstream.contracts.types import Digits, digits_of
 from millstream.errors import SourceDataError
 from millstream.formats.readers.parquet import UNFIT
 from millstream.sources.ordering import is_no_number, not_held
@@ -26,16 +26,25 @@ _SAME_IN_ARROW: tuple[tuple[type[types.TypeEngine[Any]], pa.DataType], ...] = (
     (types.String, pa.string()),
     (types.LargeBinary, pa.binary()),
 )
-_CONTRACT_TYPES: dict[ColumnType, Callable[[pa.DataType], bool]] = {
+# Of a field that is text because no type of Arrow's has room for the numbers of its column.
+NUMBER = {b"millstream": b"number"}
+_CONTRACT_TYPES: dict[str, Callable[[pa.DataType], bool]] = {
     "string": pa.types.is_string,
+    "smallint": pa.types.is_integer,
     "int": pa.types.is_integer,
     "bigint": pa.types.is_integer,
-    "double": lambda kind: pa.types.is_floating(kind) or pa.types.is_decimal(kind),
+    "float": lambda found: pa.types.is_floating(found) or pa.types.is_decimal(found),
+    "double": lambda found: pa.types.is_floating(found) or pa.types.is_decimal(found),
     "boolean": pa.types.is_boolean,
     "date": pa.types.is_date,
     "timestamp": pa.types.is_timestamp,
+    "timestamp_ntz": lambda found: pa.types.is_timestamp(found) and found.tz is None,
+    # The database's text of these; each value is asked later.
+    "time": pa.types.is_string,
+    "json": pa.types.is_string,
+    "binary": pa.types.is_binary,
 }
-_WIDER: dict[ColumnType, ColumnType] = {"int": "double", "bigint": "double", "date": "timestamp"}
+_WHOLE = ("smallint", "int", "bigint")
 
 
 class Landed(NamedTuple):
@@ -63,7 +72,9 @@ def landed_columns(table: Table, dialect: str) -> Landed:
     for column in table.columns:
         same = _same_in_arrow(column)
         misfit = _misfit(column, same, dialect)
-        fields.append(pa.field(column.name, same if same is not None else pa.string()))
+        is_number = isinstance(column.type, types.Numeric) and same is None
+        metadata = NUMBER if is_number else None
+        fields.append(pa.field(column.name, same if same is not None else pa.string(), metadata=metadata))
         if misfit is not None:
             selected.append(case((misfit, None), else_=column).label(column.name))
             unfit[column.name] = case((misfit, cast(column, String)))
@@ -74,12 +85,26 @@ def landed_columns(table: Table, dialect: str) -> Landed:
     return Landed([*selected, *unfit.values()], pa.schema(fields), list(unfit))
 
 
-def change_of_type(expected: ColumnType, kind: pa.DataType) -> Literal["widened", "retyped"] | None:
-    """How a column landed as `kind` differs from what a contract calls `expected`."""
-    if _CONTRACT_TYPES[expected](kind):
+def change_of_type(expected: str, field: pa.Field) -> Literal["widened", "retyped"] | None:
+    """How a column landed as `field` differs from what a contract calls `expected`."""
+    found = field.type
+    is_number = field.metadata == NUMBER or pa.types.is_decimal(found) or pa.types.is_floating(found)
+    if (digits := digits_of(expected)) is not None:
+        if pa.types.is_decimal(found) and not _has_room(digits, found):
+            return "widened"
+        return None if is_number or pa.types.is_integer(found) else "retyped"
+    if _CONTRACT_TYPES[expected](found) and not (expected == "string" and field.metadata == NUMBER):
         return None
-    wider = _WIDER.get(expected)
-    return "widened" if wider is not None and _CONTRACT_TYPES[wider](kind) else "retyped"
+    if expected in ("float", "double") and is_number:
+        return None
+    if expected == "date" and pa.types.is_timestamp(found):
+        return "widened"
+    return "widened" if expected in _WHOLE and is_number else "retyped"
+
+
+def _has_room(digits: Digits, found: pa.DataType) -> bool:
+    room = digits.precision - digits.scale
+    return bool(digits.scale >= found.scale and room >= found.precision - found.scale)
 
 
 def arrow_table(where: str, landed: Landed, rows: Sequence[Sequence[Any]]) -> pa.Table:

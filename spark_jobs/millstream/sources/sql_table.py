@@ -109,7 +109,7 @@ class SourceTable:
         schema = landed_columns(table, connection.dialect.name).schema
         delivered = self._contract.layout(table.columns.keys()).delivered
         for column, name in zip(self._contract.columns, delivered, strict=True):
-            if name is None or (kind := change_of_type(column.type, schema.field(name).type)) is None:
+            if name is None or (kind := change_of_type(column.type, schema.field(name))) is None:
                 continue
             detail = f"{table.columns[name].type!r}, the contract says {column.type}"
             policy = self._contract.drift.policy(kind)

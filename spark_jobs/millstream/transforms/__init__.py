@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import types as T
 
 from millstream.contracts.contract import Column, Contract
+from millstream.contracts.types import digits_of, spark_type
 from millstream.declared import module_of
 from millstream.errors import ConfigurationError, TransformError
 from millstream.settings import Settings, declared_path
@@ -161,19 +162,24 @@ def _first_line(module: ModuleType | None) -> str:
 
 _TYPES: dict[str, T.DataType] = {
     "string": T.StringType(),
+    "smallint": T.ShortType(),
     "int": T.IntegerType(),
     "bigint": T.LongType(),
+    "float": T.FloatType(),
     "double": T.DoubleType(),
     "boolean": T.BooleanType(),
     "date": T.DateType(),
     "timestamp": T.TimestampType(),
     "timestamp_ntz": T.TimestampNTZType(),
+    "binary": T.BinaryType(),
 }
 
 
 def column(name: str, kind: str, comment: str, *, key: bool = False) -> T.StructField:
     """One column of a table's schema; `kind` in Spark SQL's words; a `key` is never null."""
-    return T.StructField(name, _TYPES[kind], not key, {"comment": comment})
+    digits = digits_of(kind)
+    type_ = T.DecimalType(*digits) if digits else _TYPES[spark_type(kind)]
+    return T.StructField(name, type_, not key, {"comment": comment})
 
 
 # What every table of predictions has, behind the key of what was scored.

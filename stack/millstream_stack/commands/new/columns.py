@@ -15,7 +15,7 @@ from itertools import combinations
 from math import isfinite
 
 from millstream.bronze.readings import FORMS
-from millstream.contracts.contract import ColumnType
+from millstream.contracts.types import ColumnType
 
 # Words for a missing value, where everything else in a column is of some type.
 NULL_WORDS = frozenset(

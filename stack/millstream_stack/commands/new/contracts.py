@@ -51,7 +51,7 @@ def _guesses(look: Look) -> list[Guess]:
     for number, (source, name) in enumerate(zip(look.names, names, strict=True)):
         seen = guess(source, name, (row[number] for row in look.rows))
         known = look.kinds.get(source)
-        guesses.append(Guess(source, name, known) if known else seen)  # type: ignore[arg-type]
+        guesses.append(Guess(source, name, known) if known else seen)
     return guesses
 
 
