@@ -346,7 +346,7 @@ def test_removed_column_may_be_allowed_but_never_the_key(engine, lake):
     evolve = {"drift": {"removed": "evolve"}}
     assert Try(engine, lake, contract(**evolve)).landed() == [{"tailnum": "N1"}]
     with pytest.raises(SchemaDriftError, match="column removed at the source: serial; found tailnum"):
-        Try(engine, lake, contract("tailnum:string", key="serial", **evolve)).land()
+        Try(engine, lake, contract("tailnum:string seats:int", key="serial", **evolve)).land()
 
 
 def test_removed_table_is_named(engine, lake):
