@@ -73,3 +73,28 @@ def test_a_packed_file_that_was_cut_off_or_is_none_is_refused(
     for content in (whole[:-9], PLAIN[plain]):
         with pytest.raises(SourceDataError, match="is not a readable"):
             check_file(of_format(plain + ending), "things")(io.BytesIO(content))
+
+
+LINES = [b"".join(b"%d,a name\n" % number for number in range(first, first + 900)) for first in range(4)]
+
+
+@pytest.mark.parametrize("ending", ["gz", "bz2", "zst"])
+def test_a_file_of_several_streams_is_read_to_its_end_or_refused(ending: str) -> None:
+    """Programs that pack in parallel (pbzip2, pigz, pzstd) write one stream behind the other."""
+    of = of_format(f"csv.{ending}")
+    header, *streams = [PACK[f".{ending}"](content) for content in (b"id,name\n", *LINES)]
+    whole = b"".join([header, *streams])
+    assert len(records_of(of, io.BytesIO(whole))) == 4 * 900
+    check_file(of, "things")(io.BytesIO(whole))
+    second = len(header) + len(streams[0])
+    for place in range(second, second + 10):
+        content = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
+        try:
+            check_file(of, "things")(io.BytesIO(content))
+        except SourceDataError:
+            continue
+        # Of gzip's header some bits are only of the time and the system of the one who packed.
+        assert len(records_of(of, io.BytesIO(content))) == 4 * 900
+    for behind in (b"B", b"something else"):
+        with pytest.raises(SourceDataError, match="is not a readable"):
+            check_file(of, "things")(io.BytesIO(whole + behind))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import IO, cast
+from typing import IO, Any, cast
 
 from millstream.errors import printable
 from millstream.file_kinds import HEAD_BYTES, kind_of
@@ -74,12 +74,43 @@ def gunzipped(stream: IO[bytes], whole: bool = False) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def bunzipped(stream: IO[bytes], whole: bool = False) -> Iterator[IO[bytes]]:
-    """The content of a bzip2 file; each of its blocks has a checksum.
+    """The content of a bzip2 file, of one stream or several; each block and each stream has a checksum.
 
-    Raises: UnreadableError: no bzip2 file, or a damaged one.
+    Raises: UnreadableError: no bzip2 file, a damaged one, or one with something else behind its streams.
     """
-    with _readable(stream, "bzip2"), bz2.BZ2File(stream) as content:
+    with _readable(stream, "bzip2"), io.BufferedReader(_Bzip2Streams(stream), CHUNK_BYTES) as content:
         yield cast(IO[bytes], content)
+
+
+class _Bzip2Streams(io.RawIOBase):
+    """Every stream of a file, as pbzip2 writes them.
+
+    `bz2.BZ2File` takes a later stream whose beginning is damaged for garbage, and ends before it.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._decompressor = bz2.BZ2Decompressor()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while True:
+            packed_bytes = b""
+            if self._decompressor.eof:
+                packed_bytes = self._decompressor.unused_data or self._stream.read(CHUNK_BYTES)
+                if not packed_bytes:
+                    return 0
+                self._decompressor = bz2.BZ2Decompressor()
+            elif self._decompressor.needs_input:
+                packed_bytes = self._stream.read(CHUNK_BYTES)
+                if not packed_bytes:
+                    raise EOFError("it was cut off")
+            content = self._decompressor.decompress(packed_bytes, len(buffer))
+            if content:
+                buffer[: len(content)] = content
+                return len(content)
 
 
 @contextmanager
