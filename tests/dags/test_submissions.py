@@ -34,6 +34,8 @@ FROM_EARLIER_TASKS: dict[str, Any] = {
     "inputs": {"bronze.x": 3},
     # Of the code that staged, which may be another by the time of the publish.
     "code_version": "fed9876",
+    # Of the SQL that staged, likewise.
+    "mart": {"name": "by_airport", "head": {}, "sql": "SELECT origin FROM silver.flights"},
     "fetch_began": "2026-01-01T00:00:00Z",
     "drift": [{"kind": "added", "column": "wings", "policy": "evolve"}],
     # Of the replay's first dataset, which is not cut.

@@ -9,7 +9,7 @@ from airflow.sdk import DAG, AssetAny, Param
 from millstream_airflow import catalog
 from millstream_airflow.pipelines.features import changed_inputs
 from millstream_airflow.tasks.alerts import RunNotifier
-from millstream_airflow.tasks.publish import MartOperator, publish_staged
+from millstream_airflow.tasks.publish import MartOperator, field, publish_staged
 from millstream_airflow.tasks.retries import TASK_ARGS
 
 DOC = """
@@ -61,7 +61,7 @@ def mart_dag(name: str) -> DAG:
             table,
             build,
             catalog.table_asset(table),
-            arguments={"load": "full", "mart": mart.model_dump(mode="json")},
+            arguments={"load": "full", "mart": field(build.output, "mart")},
             # What a contract's columns refer to; a mart has none.
             judged_as={"inputs": None},
         )

@@ -40,17 +40,23 @@ class StagingOperator(SparkJobOperator):
 
 
 class MartOperator(StagingOperator):
-    """Stage a mart's rows; the version of the code that made them is that of its SQL."""
+    """Stage a mart's rows; also returns the `Mart` that made them, whose version is that of the code.
+
+    Its file may change while the job runs.
+    """
 
     def __init__(self, *, mart: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.mart = mart
 
     def job_arguments(self, context: Context) -> dict[str, Any]:
-        return {**super().job_arguments(context), "mart": catalog.mart(self.mart).model_dump(mode="json")}
+        self._submitted = catalog.mart(self.mart)
+        return {**super().job_arguments(context), "mart": self._submitted.model_dump(mode="json")}
 
     def execute(self, context: Context) -> dict[str, Any]:
-        return {**super().execute(context), "code_version": catalog.mart(self.mart).version}
+        result = super().execute(context)
+        made_by = self._submitted
+        return {**result, "code_version": made_by.version, "mart": made_by.model_dump(mode="json")}
 
 
 class GateOperator(SparkJobOperator):
