@@ -12,13 +12,14 @@ import logging
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 from millstream.contracts.contract import Contract
-from millstream.contracts.documents import read_json
 from millstream.errors import PermanentError, SupersededError
 from millstream.quality.suite import Suite
-from millstream.settings import CHECKOUT
+from millstream.settings import Settings
+from millstream.streams.snapshot import Snapshot
 
 STOPPED, BEHIND = 3, 4
 
@@ -37,21 +38,12 @@ def arg_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     options = arg_parser().parse_args(argv)
+    # Before Spark, which takes its time: a stream that has hardly begun is drained like any other.
+    ending = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ending.set())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    contract = Contract.load_file(options.contract)
-    suite = Suite.from_dict(read_json(CHECKOUT / "expectations" / f"{contract.dataset}.json"))
-    from pyspark.sql import SparkSession
-
-    from millstream.streams.process import Runner
-    from millstream.streams.tables import Stream
-
-    spark = SparkSession.builder.appName(f"stream-{contract.dataset}").getOrCreate()
-    code_version = os.environ.get("MILLSTREAM_CODE_VERSION", "unknown")
-    stream = Stream(contract, suite, options.lake_root, code_version)
-    runner = Runner(spark, stream, options.servers, options.available_now, options.most_records)
-    signal.signal(signal.SIGTERM, lambda *_: runner.drain())
     try:
-        ended = runner.run()
+        ended = _run(options, ending)
     except SupersededError as error:
         logging.warning("another query was first, a new start goes on behind it: %s", error)
         return BEHIND
@@ -60,6 +52,23 @@ def main(argv: list[str]) -> int:
         return STOPPED
     print(ended.model_dump_json(), flush=True)
     return 0
+
+
+def _run(options: argparse.Namespace, ending: threading.Event) -> Snapshot:
+    contract = Contract.load_file(options.contract)
+    from millstream.quality.suites import suite_in
+
+    suite = Suite.from_dict(suite_in(Settings().project, contract.dataset))
+    from pyspark.sql import SparkSession
+
+    from millstream.streams.process import Runner
+    from millstream.streams.tables import Stream
+
+    spark = SparkSession.builder.appName(f"stream-{contract.dataset}").getOrCreate()
+    code_version = os.environ.get("MILLSTREAM_CODE_VERSION", "unknown")
+    stream = Stream(contract, suite, options.lake_root, code_version)
+    runner = Runner(spark, stream, options.servers, options.available_now, options.most_records, ending)
+    return runner.run()
 
 
 if __name__ == "__main__":

@@ -18,9 +18,7 @@ from millstream.quality.suite import Suite
 from millstream.streams import commits
 from millstream.streams.tables import Stream
 from tests.support.broker import Message
-from tests.support.streaming import commit, day_messages, records, rows, stream
-
-SENT = day_messages()[:60]
+from tests.support.streaming import SENT, altered, commit, records, rows, stream
 
 
 @pytest.fixture
@@ -46,12 +44,6 @@ def ids(lake: Stream) -> list[str]:
 
 def sent_ids(sent: Iterable[Message]) -> list[str]:
     return sorted(str(dict(headers)["event_id"]) for _, _, headers, _ in sent)
-
-
-def altered(message: Message, **changes: Any) -> Message:
-    key, value, headers, partition = message
-    assert value is not None
-    return key, json.dumps({**json.loads(value), **changes}).encode(), headers, partition
 
 
 def test_what_is_given_once_more_changes_nothing_and_what_reaches_further_only_adds_that(

@@ -20,6 +20,7 @@ from millstream.contracts.contract import Contract
 from millstream.engines.conf import spark_conf
 from millstream.lake.accounts import Account
 from millstream.quality.suite import Suite
+from millstream.quality.suites import suite_in
 from millstream.settings import CHECKOUT, Settings
 from millstream.streams.commits import Committer, bronze_rows, silver_rows
 from millstream.streams.tables import BRONZE, Stream
@@ -39,7 +40,7 @@ def contract() -> Contract:
 
 
 def suite() -> Suite:
-    return Suite.from_dict(json.loads((CHECKOUT / "expectations" / f"{DATASET}.json").read_text()))
+    return Suite.from_dict(suite_in(CHECKOUT, DATASET))
 
 
 def stream(lake_root: str) -> Stream:
@@ -58,8 +59,19 @@ def day_messages() -> list[Message]:
     return messages(events_of(DAY))
 
 
+# Enough for some micro-batches.
+SENT = day_messages()[:60]
+
+
 def event_ids(sent: Iterable[Message]) -> list[str]:
     return [str(dict(headers)["event_id"]) for _, _, headers, _ in sent]
+
+
+def altered(message: Message, **changes: Any) -> Message:
+    """The message with other fields in its value."""
+    key, value, headers, partition = message
+    assert value is not None
+    return key, json.dumps({**json.loads(value), **changes}).encode(), headers, partition
 
 
 def rows(table: str, lake_root: str) -> list[dict[str, Any]]:
@@ -88,10 +100,10 @@ def records(spark: SparkSession, sent: Iterable[Message], first: dict[int, int] 
 
 
 def commit(lake: Stream, received: DataFrame, topic_id: str = TOPIC_ID) -> Account | None:
-    """To bronze and silver; the account of silver."""
-    committer = Committer(lake, lambda: topic_id)
-    committer.bronze(bronze_rows(received))
-    return committer.silver(silver_rows(received, lake))
+    """To bronze and silver, of a topic that has all of its records; the account of silver."""
+    committer, begun = Committer(lake, lambda: topic_id), dict.fromkeys(range(PARTITIONS), 0)
+    committer.bronze(bronze_rows(received), begun)
+    return committer.silver(silver_rows(received, lake), begun)
 
 
 def properties(folder: Path) -> Path:
@@ -155,10 +167,16 @@ class StreamProcess:
             # Java ends a little later, and may commit until then.
             self.process.kill()
         else:
-            for child in psutil.Process(self.process.pid).children(recursive=True):
-                if child.name() == "java":
-                    child.kill()
+            for child in self._javas():
+                child.kill()
         self.process.wait(ENDS_S)
+
+    def has_java(self) -> bool:
+        return bool(self._javas())
+
+    def _javas(self) -> list[psutil.Process]:
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return [child for child in children if child.name() == "java"]
 
     def end(self) -> None:
         """Whatever has become of it."""

@@ -60,7 +60,7 @@ def test_a_topic_that_does_not_go_on_there_stops_it(topic: Topic, told: str) -> 
 
 
 def test_a_commit_moves_on_the_partitions_that_were_read() -> None:
-    offsets = advance(TABLE, AT_5_AND_3, NAME, ID, {0: Read(5, 9, 5), 2: Read(0, 1, 2)})
+    offsets = advance(TABLE, AT_5_AND_3, NAME, ID, {0: Read(5, 9, 5), 2: Read(0, 1, 2)}, {})
 
     assert offsets.start == {0: 5, 1: 3, 2: 0}
     assert offsets.end == {0: 10, 1: 3, 2: 2}
@@ -78,4 +78,28 @@ def test_a_commit_moves_on_the_partitions_that_were_read() -> None:
 )
 def test_a_gap_stops_it(read: dict[int, Read], told: str) -> None:
     with pytest.raises(StreamPositionError, match=told):
-        advance(TABLE, AT_5_AND_3, NAME, ID, read)
+        advance(TABLE, AT_5_AND_3, NAME, ID, read, {})
+
+
+def test_a_table_without_an_account_begins_where_the_other_one_began_or_not_at_all() -> None:
+    """Its first commit did not come, and what the other has read may have left the topic since."""
+    other = account({0: 2, 1: 0}, {0: 100, 1: 0})
+
+    assert begin(TABLE, None, Topic(NAME, ID, {0: 0, 1: 0}, {0: 200, 1: 4}), other) == {0: 2, 1: 0}
+    with pytest.raises(StreamPositionError, match=r"goes on at offset 2, .* has 50 to 200"):
+        begin(TABLE, None, Topic(NAME, ID, {0: 50, 1: 0}, {0: 200, 1: 4}), other)
+    with pytest.raises(StreamPositionError, match="now has id second"):
+        begin(TABLE, None, Topic(NAME, "second", {0: 0, 1: 0}, {0: 200, 1: 4}), other)
+
+
+def test_the_first_account_has_partitions_that_nothing_was_read_of() -> None:
+    """All records of partition 1 had expired: it goes on at 500, where nothing is gone."""
+    topic = Topic(NAME, ID, {0: 0, 1: 500}, {0: 9, 1: 500})
+    offsets = advance(TABLE, None, NAME, ID, {0: Read(0, 8, 9)}, begin(TABLE, None, topic))
+
+    assert begin(TABLE, account(offsets.start, offsets.end), topic) == {0: 9, 1: 500}
+
+
+def test_a_first_commit_that_lacks_the_begin_stops_it() -> None:
+    with pytest.raises(StreamPositionError, match="the next offset is 2, and 4 came"):
+        advance(TABLE, None, NAME, ID, {0: Read(4, 9, 6)}, {0: 2})

@@ -296,6 +296,12 @@ class Contract(Strict):
         return contract
 
 
+def contract_file(project: Path, dataset: str) -> Path | None:
+    """The file of a dataset's contract, one that runs read or a stream; None when there is none."""
+    places = (project / "dags" / folder / f"{dataset}.yaml" for folder in ("datasets", "streams"))
+    return next((path for path in places if path.is_file()), None)
+
+
 def _problem(origin: str, detail: Any) -> str:
     field = ".".join(str(part) for part in detail["loc"]) or "contract"
     value = detail.get("input")

@@ -19,7 +19,7 @@ from millstream.lake.tables import WHOLE
 
 KIND = "millstream.publish"
 # Fields of an account that are not in it, but in the commit around it.
-READ_BACK = {"version", "operation", "committed_at", "condition"}
+READ_BACK = {"version", "operation", "committed_at", "condition", "mode"}
 # What of its table a publish has put its rows in the place of.
 Scope = Literal["table", "partitions", "rows"]
 
@@ -68,14 +68,18 @@ class Account(BaseModel):
     operation: str | None = None
     committed_at: str | None = None
     condition: str | None = Field(default=None, description="which rows the commit has replaced")
+    mode: str | None = Field(default=None, description="of a write: Overwrite, or Append by a stream")
 
     @property
     def scope(self) -> Scope:
         """What the publish has replaced; known once read back.
 
-        An increment counts under the whole table, and replaces only rows: of its keys, or of its run.
+        An increment counts under the whole table, and replaces only rows: of its keys, or of its run. A
+        stream adds rows.
         """
-        if self.operation == "MERGE" or (self.condition and WHOLE in self.partitions):
+        if self.operation == "MERGE" or self.mode == "Append":
+            return "rows"
+        if self.condition and WHOLE in self.partitions:
             return "rows"
         return "partitions" if self.condition else "table"
 

@@ -47,6 +47,7 @@ class Commit:
     metadata: str = ""
     predicate: str | None = None
     restored: int | None = None
+    mode: str | None = None
 
     @property
     def made_at(self) -> datetime:
@@ -61,6 +62,7 @@ class Commit:
             operation=self.operation,
             committed_at=str(self.milliseconds),
             condition=self.predicate,
+            mode=self.mode,
         )
 
     @property
@@ -336,4 +338,5 @@ def _commit(entry: dict[str, Any]) -> Commit:
         metadata=entry.get("userMetadata") or "",
         predicate=parameters.get("predicate"),
         restored=None if restored is None else int(restored),
+        mode=parameters.get("mode"),
     )

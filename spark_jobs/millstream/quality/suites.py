@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from millstream.contracts.contract import Contract
+from millstream.contracts.contract import Contract, contract_file
 from millstream.contracts.documents import read_json
 from millstream.errors import ContractError
 from millstream.marts import Mart, load_mart, marts
@@ -32,8 +32,8 @@ def suite_in(root: Path, name: str) -> dict[str, Any]:
         pass
     except OSError as error:
         raise ContractError(f"{path.name}: cannot be read: {error.strerror}") from error
-    contract = root / "dags" / "datasets" / f"{name}.yaml"
-    if contract.is_file():
+    contract = contract_file(root, name)
+    if contract is not None:
         declared = Contract.load_file(contract)
         return suite_of(declared, table_of(name, declared), written)
     if name in marts(root):
@@ -75,9 +75,11 @@ def _with(
 
 
 def _rules(contract: Contract, table: Table) -> Iterator[Expectation]:
-    if not contract.allow_empty:
-        yield _not_empty()
-    yield _unique(table.key)
+    # Of a stream's rows each is judged by itself, and one whose key is in the table already is not added.
+    if contract.source.read_by_runs:
+        if not contract.allow_empty:
+            yield _not_empty()
+        yield _unique(table.key)
     present = set(table.schema.fieldNames())
     for column in contract.columns:
         name = column.table_name

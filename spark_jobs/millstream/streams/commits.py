@@ -14,17 +14,17 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from millstream.bronze.typed import DRIFT, typed, with_required_checked
-from millstream.lake import history
+from millstream.errors import SupersededError
 from millstream.lake.accounts import Account, PartitionCounts
-from millstream.lake.delta import Transaction, append, create_table, insert, turn
+from millstream.lake.delta import Transaction, append, insert, turn
 from millstream.lake.source_rows import at_or_beyond, topic_place
 from millstream.lake.tables import SOURCE_ROW_ID, WHOLE, TableRef
 from millstream.publishing import quarantine
 from millstream.publishing.counts import count
 from millstream.publishing.fate import is_published, is_quarantined, with_fate
-from millstream.quality.predicates import split
-from millstream.streams import position
+from millstream.streams import position, rules
 from millstream.streams.decoding import decoded
+from millstream.streams.definitions import make_ready
 from millstream.streams.duplicates import with_duplicates_marked
 from millstream.streams.position import Read
 from millstream.streams.tables import BRONZE, Stream
@@ -42,16 +42,16 @@ def silver_rows(records: DataFrame, stream: Stream) -> DataFrame:
     """
     rows = typed(decoded(records, stream.contract), stream.contract)
     rows = with_required_checked(stream.defined.rows(rows), stream.defined.schema).drop(DRIFT)
-    # A row at a time: what a rule says of all of a table, or of a share, the gate judges.
-    rules = {rule.index for rule in stream.suite.quarantining if not rule.checks_uniqueness}
-    return split(rows.withColumn("_partition", F.lit(WHOLE)), stream.suite, rules)
+    return rules.with_reasons(rows.withColumn("_partition", F.lit(WHOLE)), stream)
 
 
 @dataclass(frozen=True)
 class _Left:
-    """What of a micro-batch its table does not have yet, and where the table goes on."""
+    """What of a micro-batch its table does not have yet, and where the table goes on: behind the account
+    `before`, or where the query has `begun`."""
 
     before: Account | None
+    begun: Mapping[int, int]
     read: dict[int, Read]
     topic_id: str
 
@@ -70,7 +70,8 @@ class _Left:
 class Committer:
     """Commits the micro-batches of one stream. `topic_id` asks the broker which id the topic has now.
 
-    Each of its methods returns the account of the commit, None where all had been committed before.
+    Each of its methods returns the account of the commit, None where all had been committed before. `begun`
+    are the offsets at which its query began.
     Raises: StreamPositionError when the micro-batch does not go on where the table's newest account ends, or
         the topic is another one; SupersededError when another query has committed it meanwhile.
     """
@@ -78,35 +79,37 @@ class Committer:
     def __init__(self, stream: Stream, topic_id: Callable[[], str]) -> None:
         self._stream = stream
         self._topic_id = topic_id
+        self._ready: dict[TableRef, str] = {}
 
-    def bronze(self, records: DataFrame) -> Account | None:
+    def bronze(self, records: DataFrame, begun: Mapping[int, int]) -> Account | None:
         """Add `bronze_rows`."""
         table, place = self._stream.bronze, (F.col("partition"), F.col("offset"))
-        with self._begun(table, records, *place) as (held, left):
+        with self._begun(table, begun, records, *place) as (held, left):
             if left is None:
                 return None
+            uri = self._defined(records.sparkSession, table)
             counts = PartitionCounts(
                 read=left.records, written=left.records, quarantined=0, deduplicated=0, content_hash="0"
             )
             account = self._account(table, left, None, counts)
-            uri = self._defined(records.sparkSession, table)
             append(held.where(left.among(*place)), uri, _transaction(table, account))
             return account
 
-    def silver(self, rows: DataFrame) -> Account | None:
+    def silver(self, rows: DataFrame, begun: Mapping[int, int]) -> Account | None:
         """Add `silver_rows`, each event once; before that what is broken to quarantine."""
         stream, table, place = self._stream, self._stream.silver, topic_place()
-        with self._begun(table, rows, *place) as (held, left):
+        with self._begun(table, begun, rows, *place) as (held, left):
             if left is None:
                 return None
-            judged = self._judged(held.where(left.among(*place))).persist()
+            uri = self._defined(rows.sparkSession, table)
+            judged = self._judged(held.where(left.among(*place)), uri).persist()
             try:
                 counted = count(judged, stream.columns, stream.defined.checks)
                 ahead = stream.newest(table.quarantine, of=table)
                 account = self._account(table, left, ahead, counted.partitions[WHOLE])
+                account.verdict = rules.verdict(judged, stream, counted.broken)
                 account.check_conservation(left.records)
-                self._quarantine(judged, account, ahead)
-                uri = self._defined(rows.sparkSession, table)
+                self._quarantine(judged, account, left.before, ahead)
                 good = judged.where(is_published()).select(*stream.columns.fieldNames())
                 insert(good, uri, stream.defined.key, _transaction(table, account))
             finally:
@@ -115,7 +118,7 @@ class Committer:
 
     @contextmanager
     def _begun(
-        self, table: TableRef, rows: DataFrame, partition: Column, offset: Column
+        self, table: TableRef, begun: Mapping[int, int], rows: DataFrame, partition: Column, offset: Column
     ) -> Iterator[tuple[DataFrame, _Left | None]]:
         """The table's turn, with the rows held in memory, and what is left of them to be committed."""
         stream = self._stream
@@ -128,19 +131,20 @@ class Committer:
                 before = stream.newest(table)
                 position.require_same_topic(str(table), before, stream.source.topic, topic_id)
                 beyond = _beyond(read, position.ends(before))
-                yield held, _Left(before, beyond, topic_id) if beyond else None
+                yield held, _Left(before, begun, beyond, topic_id) if beyond else None
             finally:
                 held.unpersist()
 
-    def _judged(self, rows: DataFrame) -> DataFrame:
-        """The rows with their fate: whether their event came before is looked up in silver."""
+    def _judged(self, rows: DataFrame, uri: str) -> DataFrame:
+        """The rows with their fate: whether their event came before is looked up in silver, at `uri`."""
         stream = self._stream
-        uri = stream.silver.uri(stream.lake_root)
-        published = rows.sparkSession.read.format("delta").load(uri) if history.exists(uri) else None
+        published = rows.sparkSession.read.format("delta").load(uri)
         marked = with_duplicates_marked(rows, published, stream.defined.key, stream.columns)
         return with_fate(marked, stream.defined, None)
 
-    def _quarantine(self, judged: DataFrame, account: Account, ahead: Account | None) -> None:
+    def _quarantine(
+        self, judged: DataFrame, account: Account, before: Account | None, ahead: Account | None
+    ) -> None:
         """The broken rows, before silver: if this is the last that happens, what comes next puts it right."""
         stream, place = self._stream, self._stream.silver.quarantine
         assert account.offsets is not None
@@ -157,6 +161,9 @@ class Committer:
             stream.suite.version,
         )
         uri, transaction = self._defined(judged.sparkSession, place), _transaction(place, account)
+        # Another query that had nothing for the quarantine leaves no number there that would refuse this.
+        if (now := stream.newest(stream.silver)) != before:
+            raise SupersededError(f"{stream.silver}: another query has committed {now and now.run} meanwhile")
         if unaccounted:
             withdrawn = at_or_beyond(account.offsets.topic, account.offsets.start, "old")
             insert(broken, uri, (SOURCE_ROW_ID,), transaction, withdrawn)
@@ -166,26 +173,29 @@ class Committer:
     def _account(
         self, table: TableRef, left: _Left, ahead: Account | None, counts: PartitionCounts
     ) -> Account:
-        stream = self._stream
-        offsets = position.advance(str(table), left.before, stream.source.topic, left.topic_id, left.read)
+        stream, before = self._stream, left.before
+        offsets = position.advance(
+            str(table), before, stream.source.topic, left.topic_id, left.read, left.begun
+        )
         return Account(
             table=str(table),
             run=f"stream-{offsets.position}",
             partitions={WHOLE: counts},
-            verdict={"passed": True, "reason": "row rules"},
+            verdict={"passed": True, "reason": "records as received"},
             contract_version=stream.contract.version,
             contract=stream.contract.schema_in_short(),
             suite_version=stream.suite.version,
             code_version=stream.code_version,
-            # The position, or the number behind that of a quarantine which a crash has left ahead.
-            sequence=max(offsets.position, *(1 + one.sequence if one else 0 for one in (left.before, ahead))),
+            # Behind the account that it goes on from, and a quarantine which a crash has left ahead: of two
+            # queries that go on from one account Delta lets one commit.
+            sequence=1 + max(one.sequence if one else 0 for one in (before, ahead)),
             offsets=offsets,
         )
 
     def _defined(self, spark: SparkSession, table: TableRef) -> str:
-        uri = table.uri(self._stream.lake_root)
-        create_table(spark, uri, self._stream.definition(table), history.snapshot(uri))
-        return uri
+        if table not in self._ready:
+            self._ready[table] = make_ready(spark, self._stream, table)
+        return self._ready[table]
 
 
 def _ranges(rows: DataFrame, partition: Column, offset: Column) -> dict[int, Read]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from millstream.bronze.decoding import LINEAGE
 from millstream.contracts.contract import Contract
 from millstream.contracts.sources import kafka
+from millstream.contracts.sources.kafka import VERSION_HEADER
 from millstream.formats.readers.jsonl import value_record
 from millstream.formats.record import FIELD_TWICE, Layouts, Record, layouts
 from millstream.lake.tables import WHOLE
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame
 
-VERSION_HEADER = "schema_version"
 # Columns of a record, from Spark's source for Kafka with its headers.
 RECORD = ("key", "value", "headers", "topic", "partition", "offset")
 

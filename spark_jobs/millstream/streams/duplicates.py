@@ -16,25 +16,22 @@ FIRST = "_first"
 
 
 def with_duplicates_marked(
-    rows: DataFrame, published: DataFrame | None, key: tuple[str, ...], columns: StructType
+    rows: DataFrame, published: DataFrame, key: tuple[str, ...], columns: StructType
 ) -> DataFrame:
     """Judged `rows` with `_duplicate`: the table, or an earlier row, has its `key` with the same contents.
 
-    With other contents it is no duplicate, but malformed: nobody can say which of the two is right. An
-    unreadable row is neither.
+    With other contents it is no duplicate, but malformed: nobody can say which of the two is right. Only rows
+    without a reason are compared: those that break a rule are not in the table, whatever micro-batch they
+    come in, so they are neither duplicates nor the earlier row of others.
     """
     compared = StructType([column for column in columns.fields if column.name != SOURCE_ROW_ID])
-    rows = rows.withColumn(CONTENTS, row_hash(compared))
-    if published is None:
-        rows = rows.withColumn(FIRST, F.lit(None).cast("bigint"))
-    else:
-        there = published.select(*key, row_hash(compared).alias(FIRST))
-        rows = rows.join(there, list(key), "left")
-    readable = F.size("_malformed") == 0
-    earlier = Window.partitionBy(*key).orderBy(F.when(readable, 0).otherwise(1), *file_order())
+    there = published.select(*key, row_hash(compared).alias(FIRST))
+    rows = rows.withColumn(CONTENTS, row_hash(compared)).join(there, list(key), "left")
+    good = F.size(REASONS) == 0
+    earlier = Window.partitionBy(*key).orderBy(F.when(good, 0).otherwise(1), *file_order())
     before = F.when(F.row_number().over(earlier) > 1, F.first(CONTENTS).over(earlier))
     rows = rows.withColumn(FIRST, F.coalesce(FIRST, before))
-    repeated = readable & F.col(FIRST).isNotNull()
+    repeated = good & F.col(FIRST).isNotNull()
     same = F.col(CONTENTS) == F.col(FIRST)
     reason = F.array(F.lit(f"{', '.join(key)}: came before with other contents"))
     other = F.when(repeated & ~same, reason).otherwise(F.array().cast("array<string>"))

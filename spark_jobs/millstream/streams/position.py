@@ -42,14 +42,21 @@ def require_same_topic(table: str, account: Account | None, topic: str, topic_id
         )
 
 
-def begin(table: str, account: Account | None, topic: Topic) -> dict[int, int]:
+def begin(table: str, account: Account | None, topic: Topic, other: Account | None = None) -> dict[int, int]:
     """Of each partition the offset to start at.
 
+    `other` is the first account of the stream's other table: one that has no account yet begins where that
+    began, although the topic may have lost records since.
     Raises: StreamPositionError when the topic is another one, or does not have what comes next.
     """
     require_same_topic(table, account, topic.name, topic.id)
-    known = ends(account)
-    if not known:
+    if account is None:
+        require_same_topic(table, other, topic.name, topic.id)
+    if account is not None and account.offsets is not None:
+        known = account.offsets.end
+    elif other is not None and other.offsets is not None:
+        known = other.offsets.start
+    else:
         return dict(topic.begin)
     starts = {partition: known.get(partition, 0) for partition in topic.begin}
     for partition, offset in starts.items():
@@ -63,15 +70,23 @@ def begin(table: str, account: Account | None, topic: Topic) -> dict[int, int]:
 
 
 def advance(
-    table: str, account: Account | None, topic: str, topic_id: str, read: Mapping[int, Read]
+    table: str,
+    account: Account | None,
+    topic: str,
+    topic_id: str,
+    read: Mapping[int, Read],
+    begun: Mapping[int, int],
 ) -> Offsets:
     """The offsets after a commit of what was `read`, which begins where the account ends.
 
+    The first account of a table has all partitions, also those that nothing was read of: `begun` are the
+    offsets at which the table's stream began.
+
     Raises: StreamPositionError when records are missing before it or in it.
     """
-    start = ends(account)
+    start = ends(account) or dict(begun)
     for partition, records in read.items():
-        expected = start.get(partition, 0) if start else records.first
+        expected = start.get(partition, 0)
         if records.first != expected:
             raise StreamPositionError(
                 f"{table}: {topic}/{partition}: the next offset is {expected}, and {records.first} came. "

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +59,18 @@ class _Drained(Exception):
 class Runner:
     """Runs one stream until it is told to end, or, with `available_now`, until the topic's present end.
 
-    A micro-batch reads up to `most_records`.
+    A micro-batch reads up to `most_records`. Once `ending` is set, the micro-batch that is under way ends and
+    no other begins.
     """
 
     def __init__(
-        self, spark: SparkSession, stream: Stream, servers: str, available_now: bool, most_records: int
+        self,
+        spark: SparkSession,
+        stream: Stream,
+        servers: str,
+        available_now: bool,
+        most_records: int,
+        ending: threading.Event,
     ) -> None:
         self._spark = spark
         self._stream = stream
@@ -71,16 +79,12 @@ class Runner:
         self._most_records = most_records
         self._topics = Topics(servers)
         self._committer = Committer(stream, lambda: self._topics.id_of(stream.source.topic))
-        self._ending = threading.Event()
+        self._ending = ending
         # One for each query: held while a micro-batch is under way.
         self._busy = (threading.Lock(), threading.Lock())
         self._showing = threading.Lock()
         self._failure: BaseException | None = None
         self._shown = Snapshot(stream=stream.name, state="starting", at=datetime.now(UTC))
-
-    def drain(self) -> None:
-        """Let the micro-batch that is under way end, and begin no other. Safe in a signal handler."""
-        self._ending.set()
 
     def run(self) -> Snapshot:
         """The figures at the end. Raises: StreamPositionError when the topic does not go on where the tables
@@ -116,19 +120,31 @@ class Runner:
         started: list[StreamingQuery] = []
         try:
             topic = self._topics.look(stream.source.topic)
-            bronze = bronze_rows(self._records(stream.bronze, topic))
-            started.append(self._start("bronze", bronze, self._batch(committer.bronze, 0), checkpoints))
-            silver = silver_rows(self._records(stream.silver, topic), stream)
-            started.append(self._start("silver", silver, self._batch(committer.silver, 1), checkpoints))
+            # Both are asked for before either goes on.
+            at = {
+                table: self._begin(table, other, topic)
+                for table, other in ((stream.bronze, stream.silver), (stream.silver, stream.bronze))
+            }
+            bronze = bronze_rows(self._records(topic, at[stream.bronze]))
+            to_bronze = self._batch(partial(committer.bronze, begun=at[stream.bronze]), 0)
+            started.append(self._start("bronze", bronze, to_bronze, checkpoints))
+            silver = silver_rows(self._records(topic, at[stream.silver]), stream)
+            to_silver = self._batch(partial(committer.silver, begun=at[stream.silver]), 1)
+            started.append(self._start("silver", silver, to_silver, checkpoints))
             self._await(started)
         finally:
             for query in started:
                 query.stop()
             shutil.rmtree(checkpoints, ignore_errors=True)
 
-    def _records(self, table: TableRef, topic: Topic) -> DataFrame:
-        begin = position.begin(str(table), self._stream.newest(table), topic)
+    def _begin(self, table: TableRef, other: TableRef, topic: Topic) -> dict[int, int]:
+        newest = self._stream.newest(table)
+        first = self._stream.oldest(other) if newest is None else None
+        begin = position.begin(str(table), newest, topic, first)
         log.info("%s begins at %s", table, begin)
+        return begin
+
+    def _records(self, topic: Topic, begin: dict[int, int]) -> DataFrame:
         return (
             self._spark.readStream.format("kafka")
             .option("kafka.bootstrap.servers", self._servers)
@@ -213,6 +229,8 @@ class Runner:
         topic = self._topics.look(stream.source.topic)
         lag = sum(offset - end.get(one, topic.begin[one]) for one, offset in topic.end.items())
         self._show(state="running", reason="", position=sum(end.values()), lag=lag)
+        if views.AIRPORT_DELAYS not in stream.source.views or self._ending.is_set():
+            return
         if end and self._shown.delays_at != sum(end.values()):
             # Beside the micro-batches, which are not to wait for figures.
             views.keep_up_speed_view(self._spark, stream)

@@ -96,3 +96,8 @@ class Stream:
             if standing:
                 return standing[0]
         return None
+
+    def oldest(self, table: TableRef) -> Account | None:
+        """The first account of `table` that no restore has undone; reads the whole history."""
+        standing = history.read(table, self.lake_root).standing
+        return standing[-1] if standing else None

@@ -40,6 +40,8 @@ SCHEMA = StructType(
     ]
 )
 GROUP = ("airport", "carrier", "hour")
+# Its name in a contract's `source.views`.
+AIRPORT_DELAYS = "airport_delays"
 
 
 def served(batch: str, speed: str) -> str:
@@ -73,6 +75,7 @@ def keep_up_speed_view(spark: SparkSession, stream: Stream) -> Account | None:
         before = stream.newest(SPEED)
         if newest is None or newest.version is None or newest.offsets is None:
             return None
+        position.require_same_topic(str(SPEED), before, newest.offsets.topic, newest.offsets.topic_id)
         if position.ends(before) == newest.offsets.end:
             return None
         events = read_at(spark, str(stream.silver), stream.lake_root, newest.version).alias("silver")

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import types as T
 
-from millstream.contracts.contract import Column, Contract
+from millstream.contracts.contract import Column, Contract, contract_file
 from millstream.contracts.types import digits_of, spark_type
 from millstream.declared import module_of
 from millstream.errors import ConfigurationError, TransformError
@@ -75,8 +75,8 @@ def table_of(name: str, contract: Contract | None = None) -> Table:
     """
     module = module_of(__name__, name)
     if contract is None:
-        path = Settings().project / "dags" / "datasets" / f"{name}.yaml"
-        contract = Contract.load_file(path) if path.is_file() else None
+        path = contract_file(Settings().project, name)
+        contract = Contract.load_file(path) if path else None
     if contract is not None:
         return _of_dataset(contract, module)
     if module is None:
@@ -117,7 +117,7 @@ def _of_dataset(contract: Contract, module: ModuleType | None) -> Table:
     }
     return Table(
         name=contract.dataset,
-        file=f"dags/datasets/{contract.dataset}.yaml",
+        file=f"dags/{'datasets' if contract.source.read_by_runs else 'streams'}/{contract.dataset}.yaml",
         description=contract.description or _first_line(module),
         schema=T.StructType(fields),
         key=key,

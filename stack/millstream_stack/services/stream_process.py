@@ -48,7 +48,7 @@ def stream_command(settings: Settings, dataset: str) -> tuple[str, ...]:
     script = settings.root / "spark_jobs" / "run_stream.py"
     return (
         *(str(settings.root / ".venv" / "bin" / "python"), str(script)),
-        str(settings.root / "dags" / "streams" / f"{dataset}.yaml"),
+        str(settings.project / "dags" / "streams" / f"{dataset}.yaml"),
         *("--lake-root", settings.lake_root, "--servers", settings.kafka_servers),
     )
 

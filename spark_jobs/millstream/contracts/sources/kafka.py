@@ -9,6 +9,11 @@ from pydantic import Field
 from millstream.contracts import sources
 from millstream.contracts.sources import Identifier
 
+# The header that says by which schema a value was written.
+VERSION_HEADER = "schema_version"
+# What `millstream.streams.delays` reads.
+DELAYS = {"event_type", "event_time", "origin", "carrier", "dep_delay_min", "arr_delay_min"}
+
 if TYPE_CHECKING:
     from millstream.contracts.contract import Contract
 
@@ -16,7 +21,8 @@ if TYPE_CHECKING:
 class Source(sources.Source):
     """A topic of Kafka: each record one row, its value a JSON object, columns named in `headers` beside it.
 
-    A record whose header `schema_version` is not among `schema_versions` goes to quarantine.
+    A record whose header `schema_version` is not among `schema_versions` goes to quarantine. `views` are
+    those that the stream keeps up beside silver.
     """
 
     read_by_runs: ClassVar[bool] = False
@@ -27,6 +33,7 @@ class Source(sources.Source):
     topic: str = Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")
     headers: tuple[Identifier, ...] = ()
     schema_versions: tuple[int, ...] = Field(min_length=1)
+    views: tuple[Literal["airport_delays"], ...] = ()
 
     @property
     def has_watermark(self) -> bool:
@@ -36,5 +43,25 @@ class Source(sources.Source):
     def check(self, contract: Contract) -> None:
         if unknown := [name for name in self.headers if name not in contract.column_names]:
             raise ValueError(f"source.headers: not among the columns: {', '.join(unknown)}")
+        if VERSION_HEADER not in self.headers:
+            raise ValueError(f"source.headers: lacks {VERSION_HEADER}, by which a record is read")
         if self.lookback is not None:
             raise ValueError("source.lookback: a topic is read on from its offsets, nothing again")
+        if self.views and (lacking := DELAYS - {column.table_name for column in contract.columns}):
+            raise ValueError(f"source.views: airport_delays needs the columns {', '.join(sorted(lacking))}")
+        _only_what_streams_do(contract)
+
+
+def _only_what_streams_do(contract: Contract) -> None:
+    if contract.load != "watermark":
+        raise ValueError(f"load: a topic is read on from its offsets: 'watermark', found {contract.load!r}")
+    if contract.mode != "elt" or contract.schedule is not None:
+        raise ValueError("mode, schedule: a topic is read all the time, by a stream; leave them out")
+    if referring := [column.name for column in contract.columns if column.references]:
+        raise ValueError(f"columns: a stream looks up no references, as of {', '.join(referring)}")
+    # Of `removed` it is the default, and is carried out record by record: what lacks a field is kept apart.
+    kinds = ("added", "renamed", "retyped", "widened", "nullability", "new_category")
+    if frozen := [kind for kind in kinds if getattr(contract.drift, kind) == "freeze"]:
+        raise ValueError(
+            f"drift.{frozen[0]}: 'freeze': a stream stops for no record, it reads it or keeps it apart"
+        )
