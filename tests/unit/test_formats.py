@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,9 @@ EVERY_TYPE = {
     "money": pa.array([Decimal("-0.10"), None], pa.decimal128(18, 2)),
     "tiny": pa.array([Decimal("1E-18"), Decimal(0)], pa.decimal128(38, 18)),
     "day": pa.array([date(2024, 2, 29), None]),
+    "span": pa.array([-5400250000001, None], pa.duration("ns")),
+    "spans": pa.array([[timedelta(seconds=59.6), timedelta(days=2)], None], pa.list_(pa.duration("us"))),
+    "longest": pa.array([2**62, None], pa.duration("s")),
     "clock": pa.array([time(1, 2, 3, 500000), None], pa.time64("us")),
     "nanos": pa.array([1709171999123456789, None], pa.timestamp("ns")),
     "moment": pa.array([datetime(2024, 2, 29, 23, 30, tzinfo=UTC), None], pa.timestamp("us", "Asia/Tokyo")),
@@ -90,6 +93,9 @@ AS_TEXT = {
     "money": "-0.10",
     "tiny": "0.000000000000000001",
     "day": "2024-02-29",
+    "span": "-01:30:00.250000001",
+    "spans": '["00:00:59.6", "48:00:00"]',
+    "longest": "1281023894007607:45:04",
     "clock": "01:02:03.5",
     "nanos": "2024-02-29 01:59:59.123456789",
     "moment": "2024-02-29 23:30:00Z",
@@ -112,6 +118,46 @@ def test_every_type_of_parquet_has_its_text() -> None:
     first, second = rows(of, parquet_of(EVERY_TYPE))
     assert dict(zip(EVERY_TYPE, first or [], strict=True)) == AS_TEXT
     assert [value for value in second or [] if value is not None] == ["nan", "0.000000000000000000"]
+
+
+MAP = pa.map_(pa.string(), pa.int32())
+NOT_PYTHON_S = {
+    "map": pa.array([[("k", 1), ("k", None)]], MAP),
+    "maps": pa.array([[[("a", 1)], None, [("k", 1), ("k", 2)]]], pa.list_(MAP)),
+    "fields": pa.array([{"m": [("k", 1), ("k", 2)], "n": 0.5}], pa.struct([("m", MAP), ("n", pa.float64())])),
+    "days": pa.array([[253402300800000, None, 0]], pa.list_(pa.date64())),
+    "moments": pa.array([[(65536 - 1970) * 31556952000000, None, 0]], pa.list_(pa.timestamp("us", "UTC"))),
+    "spans": pa.array([[2**62]], pa.list_(pa.duration("s"))),
+    "beyond": pa.array([{"at": 2**62}], pa.struct([("at", pa.timestamp("us"))])),
+}
+NOT_PYTHON_S_AS_TEXT = {
+    "map": '{"k": 1, "k": null}',
+    "maps": '[{"a": 1}, null, {"k": 1, "k": 2}]',
+    "fields": '{"m": {"k": 1, "k": 2}, "n": 0.5}',
+    "days": '["10000-01-01", null, "1970-01-01"]',
+    "moments": '["<value out of range: 2005949210832000000>", null, "1970-01-01 00:00:00Z"]',
+    "spans": '["1281023894007607:45:04"]',
+    "beyond": '{"at": "<value out of range: 4611686018427387904>"}',
+}
+
+
+@pytest.mark.parametrize("name", list(NOT_PYTHON_S))
+@pytest.mark.filterwarnings("error")
+def test_nested_values_that_python_does_not_have_lose_nothing(name: str) -> None:
+    of = contract("parquet", "id", name)
+    content = parquet_of({"id": pa.array(["1"]), name: NOT_PYTHON_S[name]})
+    assert rows(of, content) == [["1", NOT_PYTHON_S_AS_TEXT[name]]]
+
+
+def test_old_timestamps_of_parquet_have_all_their_years() -> None:
+    """INT96, as Spark, Hive and Impala wrote them for years."""
+    moments = [datetime(9999, 12, 31, 23, 59, 59, 999999), datetime(1, 1, 1), datetime(2024, 2, 29, 1, 2, 3)]
+    content = parquet_of({"at": pa.array(moments, pa.timestamp("us"))}, use_deprecated_int96_timestamps=True)
+    assert rows(contract("parquet", "at"), content) == [
+        ["9999-12-31 23:59:59.999999"],
+        ["0001-01-01 00:00:00"],
+        ["2024-02-29 01:02:03"],
+    ]
 
 
 def test_bytes_where_the_contract_has_text_cost_their_own_rows() -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from millstream.formats.json_values import Number, as_written
+from millstream.formats.json_values import Ambiguous, Number, as_written
 from millstream.formats.record import Columns, Wanted, added_as_json
 
 if TYPE_CHECKING:
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 # RE2, as Arrow has it.
 _WHOLE = "^-?[0-9]+$"
-_ZEROS = r"(\.[0-9]*[1-9])?(\.?0*)(Z?)$"
+_ZEROS = r"(\.[0-9]*[1-9])?\.?0*$"
+_A_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 SHOWN = 80
 
 
@@ -52,6 +53,8 @@ def as_text(column: pa.Array) -> pa.Array:
         return _of_decimals(column)
     if is_a.is_timestamp(kind) or is_a.is_time(kind):
         return _of_times(column)
+    if is_a.is_duration(kind):
+        return _each(column.cast(pa.int64()), lambda count: _as_clock(count, _A_SECOND[kind.unit]))
     if is_a.is_date64(kind):
         return column.cast(pa.date32()).cast(pa.string())
     if (
@@ -78,7 +81,9 @@ def text_of(value: Any) -> str | None:
             return f"{value:f}"
         case datetime() | time():
             return _iso(value)
-        case dict() | list() | tuple():
+        case timedelta():
+            return _as_clock(value // timedelta(microseconds=1), _A_SECOND["us"])
+        case dict() | list() | tuple() | Ambiguous():
             return as_written(_for_json(value))
         case _:
             return str(value)
@@ -89,13 +94,22 @@ def _iso(value: datetime | time) -> str:
     return text.replace("+00:00", "Z")
 
 
+def _as_clock(count: int, a_second: int) -> str:
+    """A duration as a clock shows it: hours of any number, minutes, seconds and their fraction."""
+    seconds, rest = divmod(abs(count), a_second)
+    fraction = f"{rest / a_second:.9f}"[1:].rstrip("0") if rest else ""
+    minutes, seconds = divmod(seconds, 60)
+    sign = "-" if count < 0 else ""
+    return f"{sign}{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}{fraction}"
+
+
 def _for_json(value: Any) -> Any:
     match value:
         case dict():
             return {str(text_of(name)): _for_json(one) for name, one in value.items()}
         case list() | tuple():
             return [_for_json(one) for one in value]
-        case None | bool() | int() | str():
+        case None | bool() | int() | str() | Ambiguous():
             return value
         case float() | Decimal():
             text = str(text_of(value))
@@ -108,17 +122,36 @@ def _for_json(value: Any) -> Any:
 def _each(column: pa.Array, text: Callable[[Any], str | None]) -> pa.Array:
     import pyarrow as pa
 
-    kind = column.type
-    values: list[Any] = column.to_pylist(maps_as_pydicts="lossy" if _has_maps(kind) else None)
+    values: list[Any]
+    try:
+        values = column.to_pylist(maps_as_pydicts="strict")
+    except (KeyError, ValueError, OverflowError):
+        values = [_value(scalar) for scalar in column]
     return pa.array([None if value is None else text(value) for value in values], pa.string())
 
 
-def _has_maps(kind: pa.DataType) -> bool:
+def _value(scalar: pa.Scalar) -> Any:
+    """A Python value, where Arrow makes none of the whole: a name twice, a time beyond Python's years."""
     import pyarrow as pa
 
-    return bool(pa.types.is_map(kind)) or any(
-        _has_maps(kind.field(place).type) for place in range(kind.num_fields)
-    )
+    if not scalar.is_valid:
+        return None
+    match scalar:
+        case pa.MapScalar():
+            keys, items = ([_value(each) for each in scalar.values.field(place)] for place in (0, 1))
+            return Ambiguous(
+                [(str(text_of(key)), _for_json(item)) for key, item in zip(keys, items, strict=True)]
+            )
+        case pa.ListScalar():
+            return [_value(item) for item in scalar.values]
+        case pa.StructScalar():
+            fields = ((field.name, _value(scalar[place])) for place, field in enumerate(scalar.type))
+            return Ambiguous([(name, _for_json(item)) for name, item in fields])
+        case _:
+            try:
+                return scalar.as_py()
+            except OverflowError:
+                return as_text(pa.array([scalar], scalar.type))[0].as_py()
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -164,12 +197,14 @@ def _of_times(column: pa.Array) -> pa.Array:
     from pyarrow import compute as pc
 
     kind = column.type
-    if pa.types.is_timestamp(kind) and kind.tz is not None:
-        column = column.cast(pa.timestamp(kind.unit, "UTC"))
+    zoned = pa.types.is_timestamp(kind) and kind.tz is not None
+    if zoned:
+        # Of a time with a zone Arrow writes a wrong year where its years end.
+        column = column.cast(pa.int64()).cast(pa.timestamp(kind.unit))
     text = column.cast(pa.string())
-    if kind.unit == "s":
-        return text
-    return pc.replace_substring_regex(text, _ZEROS, r"\1\3")
+    if kind.unit != "s":
+        text = pc.replace_substring_regex(text, _ZEROS, r"\1")
+    return pc.replace_substring_regex(text, "([0-9])$", r"\1Z") if zoned else text
 
 
 def _with_unfit(text: pa.Array, name: str, unfit: pa.Array | None) -> pa.Array:

@@ -84,7 +84,8 @@ def _opened(stream: IO[bytes]) -> Iterator[pq.ParquetFile]:
     import pyarrow.parquet as pq
 
     try:
-        file = pq.ParquetFile(stream, page_checksum_verification=True)
+        # Old timestamps (INT96) hold more years than nanoseconds do: 9999 would become 1816.
+        file = pq.ParquetFile(stream, page_checksum_verification=True, coerce_int96_timestamp_unit="us")
         if same := alike(file.schema_arrow.names):
             raise UnreadableError(f"has columns named twice: {same}")
         yield file
