@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import openpyxl
@@ -46,6 +46,22 @@ def test_cells_are_the_text_that_people_see() -> None:
     assert third[0] is None
     assert third[3] == "#N/A"
     check_file(of, "f")(io.BytesIO(content))
+
+
+DURATIONS = {
+    "00:00:59.6": timedelta(seconds=59.6),
+    "00:00:12.5": timedelta(seconds=12.5),
+    "-01:30:00": -timedelta(minutes=90),
+    "-00:00:00.25": -timedelta(seconds=0.25),
+    "30:00:01": timedelta(hours=30, seconds=1),
+    "9602:03:00": timedelta(days=400, hours=2, minutes=3),
+}
+
+
+def test_durations_keep_sign_and_fraction() -> None:
+    columns = [f"c{number}" for number in range(len(DURATIONS))]
+    content = workbook(sheet=[columns, [*DURATIONS.values()]])
+    assert rows(contract("xlsx", *columns), content) == [[*DURATIONS]]
 
 
 def test_which_sheet_and_where_its_table_begins() -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, time, timedelta
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field
 
 from millstream.errors import printable
 from millstream.formats import format as of_format
+from millstream.formats.arrow_text import text_of
 from millstream.formats.format import Format
 from millstream.formats.record import (
     Delivered,
@@ -158,25 +158,11 @@ def _table(sheet: CalamineSheet, errors: dict[Place, str], contract: Wanted) -> 
 
 def _text(value: Any) -> str | None:
     """A cell as text. Excel's numbers are all floats: 5 and 5.0 are the same, and written 5."""
-    match value:
-        case "":
-            return None
-        case str():
-            return value
-        case bool():
-            return "true" if value else "false"
-        case float() if value.is_integer() and abs(value) < _EXACT:
-            return str(int(value))
-        case datetime():
-            return value.isoformat(" ")
-        case date() | time():
-            return value.isoformat()
-        case timedelta():
-            hours, rest = divmod(value, timedelta(hours=1))
-            minutes, seconds = divmod(rest, timedelta(minutes=1))
-            return f"{hours:02d}:{minutes:02d}:{seconds.total_seconds():02.0f}"
-        case _:
-            return str(value)
+    if value == "":
+        return None
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+        return str(int(value))
+    return text_of(value)
 
 
 @contextmanager
