@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def test_hours_of_weather_without_the_hour_that_comes_twice(settings: Settings) 
 def test_elements_of_xml_below_a_connection_that_is_there(settings: Settings) -> None:
     publish_airports(settings.home / "demo")
     contract = made(settings, "fields", settings.home / "demo" / "drop" / "airports" / "airports.xml")
-    assert contract.source.model_dump(exclude_none=True) == {
+    assert contract.source.model_dump(exclude_unset=True) == {
         **{"kind": "files", "connection": "demo_drop", "format": "xml", "path": "airports/airports.xml"},
         "row_tag": "airport",
     }
@@ -135,7 +136,7 @@ def test_what_cannot_be_looked_at_writes_nothing(
             "x.tbl",
             b"1|O|173665.47|1996-01-02|\n2|O|46929.18|1996-12-01|\n",
             {"delimiter": "|", "trailing_delimiter": True, "header": ["c1", "c2", "c3", "c4"]},
-            {"c1": "int", "c2": "string", "c3": "double", "c4": "date"},
+            {"c1": "int", "c2": "string", "c3": "decimal(18,2)", "c4": "date"},
         ),
         ("x.json", b'{"data": {"items": [{"a": 1}]}}', {"records": "data.items"}, {"a": "int"}),
         ("x.ndjson", b'{"a": 1}\n', {}, {"a": "int"}),
@@ -147,8 +148,8 @@ def test_what_has_to_be_said_of_a_file_is_seen(
     path = settings.root / name
     path.write_bytes(content)
     contract = made(settings, "orders", path)
-    usual = {"kind", "connection", "format", "path", "lookback"}
-    written = contract.source.model_dump(mode="json", exclude=usual)
+    usual = {"kind", "connection", "format", "path"}
+    written = contract.source.model_dump(mode="json", exclude=usual, exclude_unset=True)
     assert {key: value for key, value in written.items() if value is not None} == source
     assert kinds(contract) == found
 
@@ -167,8 +168,16 @@ def test_what_has_to_be_said_of_a_file_is_seen(
         (["Y", "N"], "boolean", "words for yes and no: N, Y"),
         (["2013-01-01", "2012-02-29"], "date", ""),
         (["2013-01-01T05:30+02:00"], "timestamp", ""),
-        (["31.12.2013"], "string", "dates written as DD.MM.YYYY"),
-        (["20131231"], "int", "dates written as YYYYMMDD?"),
+        (["31.12.2013", "soon"], "string", ""),
+        (["01/02/2013"], "string", "dates written as dd/MM/yyyy or MM/dd/yyyy?"),
+        (["31/12/2013", "12/31/2013"], "string", ""),
+        (["30.02.2013"], "string", ""),
+        (["20131231"], "int", "dates? then type: date, format: yyyyMMdd"),
+        (["1.5", "2.25"], "double", ""),
+        (["1.234", "2.250"], "double", ""),
+        (["1,5", "2,5"], "string", ""),
+        (["12.50", "NaN"], "decimal(18,2)", ""),
+        ([f"{10**40 + 1}.50"], "double", "more digits than a double holds"),
         (["NA"], "string", "only NA seen"),
         ([None], "string", "no value seen"),
         (["NA", "Namibia"], "string", ""),
@@ -177,6 +186,35 @@ def test_what_has_to_be_said_of_a_file_is_seen(
 def test_a_type_is_one_that_reads_every_value(values: list[str | None], kind: str, unsure: str) -> None:
     found = guess("x", "x", values)
     assert (found.kind, found.unsure) == (kind, unsure)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "written"),
+    [
+        (["12.50", "-0.99", " 1000.00"], "decimal(18,2)", {}),
+        (["12.50", "1,234,567.89"], "decimal(18,2)", {"thousands_mark": ","}),
+        (["12,50", "0,99"], "decimal(18,2)", {"decimal_mark": ","}),
+        (["12,50", "1.234,00"], "decimal(18,2)", {"decimal_mark": ",", "thousands_mark": "."}),
+        (["1.0842"], "decimal(18,4)", {}),
+        ([f"{10**14}.00"], "decimal(38,2)", {}),
+        (["31.12.2013", "01.02.2013"], "date", {"format": "dd.MM.yyyy"}),
+        (["31.12.2013", "1.2.2013"], "date", {"format": "d.M.yyyy"}),
+        (["31/12/2013", "01/02/2013"], "date", {"format": "dd/MM/yyyy"}),
+        (["12/31/2013", "01/02/2013"], "date", {"format": "MM/dd/yyyy"}),
+        (["2013/12/31"], "date", {"format": "yyyy/MM/dd"}),
+        (["31.12.2013 23:59"], "timestamp", {"format": "dd.MM.yyyy HH:mm"}),
+        (["12/31/2013T23:59:58"], "timestamp", {"format": "MM/dd/yyyy'T'HH:mm:ss"}),
+    ],
+)
+def test_how_amounts_and_dates_are_written_is_seen(
+    settings: Settings, values: list[str], kind: str, written: dict[str, str]
+) -> None:
+    path = settings.root / "x.jsonl"
+    path.write_text("".join(json.dumps({"id": value, "x": value}) + "\n" for value in values))
+    column = made(settings, "orders", path).columns[1]
+    entries = ("format", "decimal_mark", "thousands_mark")
+    assert column.type == kind
+    assert {name: value for name in entries if (value := getattr(column, name))} == written
 
 
 def test_every_name_becomes_one_that_a_contract_takes() -> None:
@@ -189,9 +227,12 @@ def test_every_name_becomes_one_that_a_contract_takes() -> None:
 def test_a_table_of_a_database(tmp_path: Path) -> None:
     path = tmp_path / "shop.db"
     with sqlite3.connect(path) as shop:
-        shop.execute('CREATE TABLE orders ("orderId" INTEGER PRIMARY KEY, total FLOAT, paid BOOLEAN)')
+        shop.execute(
+            'CREATE TABLE orders ("orderId" INTEGER PRIMARY KEY, total FLOAT, tax DECIMAL(9, 3), '
+            "paid BOOLEAN)"
+        )
         shop.execute("ALTER TABLE orders ADD COLUMN updated_at DATETIME")
-        shop.execute("INSERT INTO orders VALUES (1, 2.5, 1, '2026-01-01 00:00:00')")
+        shop.execute("INSERT INTO orders VALUES (1, 2.5, 0.475, 1, '2026-01-01 00:00:00')")
         shop.execute("CREATE TABLE loose (a TEXT)")
     engine = sa.create_engine(f"sqlite:///{path}")
     text = contract_text("orders", at_table(engine, "shop_db", "orders"))
@@ -200,7 +241,11 @@ def test_a_table_of_a_database(tmp_path: Path) -> None:
     assert contract.load == "watermark"
     assert contract.primary_key == ("order_id",)
     assert kinds(contract) == {
-        **{"order_id": "int", "total": "double", "paid": "boolean", "updated_at": "timestamp"}
+        "order_id": "int",
+        "total": "double",
+        "tax": "decimal(9,3)",
+        "paid": "boolean",
+        "updated_at": "timestamp",
     }
     for table, why in (
         ("loose", "one unique column, and it has none"),

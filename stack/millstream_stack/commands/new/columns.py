@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import combinations
 from math import isfinite
 
 from millstream.bronze.readings import FORMS
 from millstream.contracts.types import ColumnType
+from millstream_stack.commands.new.forms import Form, amounts, moments
 
 # Words for a missing value, where everything else in a column is of some type.
 NULL_WORDS = frozenset(
@@ -26,13 +27,9 @@ PREFERRED: tuple[ColumnType, ...] = ("int", "bigint", "double", "date", "timesta
 BOUNDS = {"int": 2**31, "bigint": 2**63}
 PATTERNS = {kind: re.compile(form.replace(r"\z", r"\Z"), re.ASCII) for kind, form in FORMS.items()}
 LEADING_ZERO = re.compile(r"\s*[+-]?0\d+\s*", re.ASCII)
-# Dates that no type reads, for the comment.
-DATES = {
-    "DD.MM.YYYY": r"\d{1,2}\.\d{1,2}\.\d{4}",
-    "DD/MM/YYYY or MM/DD/YYYY": r"\d{1,2}/\d{1,2}/\d{4}",
-    "YYYY/MM/DD": r"\d{4}/\d{1,2}/\d{1,2}",
-    "YYYYMMDD": r"(19|20)\d{2}(0[1-9]|1[0-2])([0-2]\d|3[01])",
-}
+DAYS = re.compile(r"\s*(19|20)\d{2}(0[1-9]|1[0-2])([0-2]\d|3[01])\s*", re.ASCII)
+# Types of what is measured or paid, which name no row.
+MEASURES = ("double", "decimal")
 MOST_KEY_COLUMNS = 4
 # Of more columns there are too many pairs and triples.
 KEY_CANDIDATES = 12
@@ -40,13 +37,15 @@ KEY_CANDIDATES = 12
 
 @dataclass(frozen=True)
 class Guess:
-    """A column: its name at the source and in the contract, its type, and what is not sure about it."""
+    """A column: its name at the source and in the contract, its type, what is not sure about it, and entries
+    of the contract that say how its values are written."""
 
     source: str
     name: str
     kind: ColumnType
     null_words: frozenset[str] = frozenset()
     unsure: str = ""
+    written: Mapping[str, str] = field(default_factory=dict)
 
 
 def names_for(sources: Sequence[str]) -> list[str]:
@@ -76,13 +75,13 @@ def guess(source: str, name: str, values: Iterable[str | None]) -> Guess:
         return Guess(source, name, "string", unsure=f"only {', '.join(sorted(words))} seen")
     if any(LEADING_ZERO.fullmatch(text) for text in rest) and _all_read(rest, "int"):
         return Guess(source, name, "string", unsure="digits that begin with 0: a code, or a number?")
-    for kind in PREFERRED:
-        if _all_read(rest, kind):
-            return Guess(source, name, kind, frozenset(words), _doubt(rest, kind))
-    for form, pattern in DATES.items():
-        if all(re.fullmatch(pattern, text.strip(), re.ASCII) for text in rest):
-            return Guess(source, name, "string", unsure=f"dates written as {form}")
-    return Guess(source, name, "string")
+    form = amounts(rest)
+    if form is None:
+        kind = next((kind for kind in PREFERRED if _all_read(rest, kind)), None)
+        form = Form(kind, unsure=_doubt(rest, kind)) if kind else moments(rest)
+    if form is None or form.kind == "string":
+        return Guess(source, name, "string", unsure=form.unsure if form else "")
+    return Guess(source, name, form.kind, frozenset(words), form.unsure, form.written)
 
 
 def _all_read(texts: set[str], kind: ColumnType) -> bool:
@@ -98,8 +97,8 @@ def _all_read(texts: set[str], kind: ColumnType) -> bool:
 def _doubt(texts: set[str], kind: ColumnType) -> str:
     if kind == "boolean":
         return f"words for yes and no: {', '.join(sorted(texts))}"
-    if kind in ("int", "bigint") and all(re.fullmatch(DATES["YYYYMMDD"], text.strip()) for text in texts):
-        return "dates written as YYYYMMDD?"
+    if kind in ("int", "bigint") and all(DAYS.fullmatch(text) for text in texts):
+        return "dates? then type: date, format: yyyyMMdd"
     if kind == "double" and any(_loses_digits(text) for text in texts):
         return "more digits than a double holds"
     return ""
@@ -116,7 +115,7 @@ def key_of(guesses: Sequence[Guess], rows: Sequence[Sequence[str | None]]) -> tu
     positions = [
         number
         for number, column in enumerate(guesses)
-        if column.kind != "double" and not any(row[number] in nothing for row in rows)
+        if not column.kind.startswith(MEASURES) and not any(row[number] in nothing for row in rows)
     ]
     positions.sort(key=lambda number: (_measures(guesses[number]), number))
     candidates = positions[:KEY_CANDIDATES]

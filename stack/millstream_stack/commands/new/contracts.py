@@ -69,6 +69,7 @@ def _column(one: Guess) -> str:
     entries: dict[str, Any] = {"name": one.name}
     if one.kind != "string":
         entries["type"] = one.kind
+    entries |= one.written
     if one.source != one.name:
         entries["aliases"] = [one.source]
     comment = f"  # {one.unsure}" if one.unsure else ""

@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from millstream.contracts.types import MOST_DIGITS
 from millstream.errors import ConfigurationError
 from millstream_stack.commands.new.looks import Look
 
@@ -62,4 +63,7 @@ def at_table(engine: sa.Engine, connection: str, table: str) -> Look:
 
 
 def _kind(declared: sa.types.TypeEngine[Any]) -> str | None:
+    if isinstance(declared, sa.Numeric) and not isinstance(declared, sa.Float):
+        known = declared.precision is not None and declared.precision <= MOST_DIGITS
+        return f"decimal({declared.precision},{declared.scale or 0})" if known else None
     return next((kind for known, kind in KINDS if isinstance(declared, known)), None)
