@@ -134,12 +134,19 @@ def test_clean_up_says_what_it_removed(lake: str, tmp_path: Path) -> None:
     staged.write_bytes(b"12345")
     long_ago = (datetime.now(UTC) - timedelta(days=20)).timestamp()
     os.utime(staged, (long_ago, long_ago))
+    submissions = tmp_path / "lake" / "submissions"
+    submissions.mkdir()
+    for name, hours in (("old.json", 25), ("young.json", 23)):
+        (submissions / name).write_bytes(b"12345")
+        moment = (datetime.now(UTC) - timedelta(hours=hours)).timestamp()
+        os.utime(submissions / name, (moment, moment))
     params = {"staging_days": 14, "event_log_days": 30, "landing_days": 365, "dry_run": False}
     context: Any = {"params": params}
     with set_current_context(context):
         found = clean_up.function()
     assert found["staging"] == {"files": 1, "bytes": 5, "removed_files": 1, "removed_bytes": 5}
     assert not staged.exists()
+    assert [one.name for one in submissions.iterdir()] == ["young.json"]
     for kind in ("landing", "unlanded"):
         assert {f"{kind}.{dataset}" for dataset in catalog.datasets()} < set(found)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from millstream.engines.submission import Submission, SubmittedJob
 from millstream.lake.storage import Storage
 from millstream.landing.manifest import damaged_files, read_manifest
 from millstream.landing.run import Landing, in_memory
@@ -18,6 +19,7 @@ from millstream.upkeep.retention import (
     remove_event_logs,
     remove_landed,
     remove_staged,
+    remove_submissions,
     remove_unlanded,
 )
 from tests.support.ledger_tables import publish
@@ -52,6 +54,23 @@ def test_staged_tables_go_when_nothing_in_them_is_new(tmp_path: Path) -> None:
 
 def test_an_empty_lake_has_nothing_to_remove(tmp_path: Path) -> None:
     assert remove_staged(f"file://{tmp_path}", LIMIT).files == 0
+
+
+def test_a_submission_that_no_driver_read_goes_after_a_day(tmp_path: Path) -> None:
+    root, week = f"file://{tmp_path}", timedelta(days=7)
+    logins = {"MLFLOW_TRACKING_PASSWORD": "canary"}
+    submitted = SubmittedJob(Storage(root), "d/r/t/-1", Submission(job="j", arguments={}, environment=logins))
+    # The task is killed: neither driver nor task reads it, nor what another job has left.
+    submitted.write()
+    for path in (submitted.path, submitted.outcome_path, f"submissions/.{'0' * 32}.part"):
+        write(tmp_path / path, week)
+    young = write(tmp_path / "submissions" / "young.json", timedelta(hours=1))
+
+    told = remove_submissions(root, NOW - timedelta(days=1), dry_run=True)
+    assert (tmp_path / submitted.path).exists()
+    assert remove_submissions(root, NOW - timedelta(days=1)) == told
+    assert (told.files, told.removed_files) == (4, 3)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [young]
 
 
 def test_event_logs_of_ended_servers_go_and_the_running_one_keeps_its_newest(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ DOC = """
 
 - `maintain_tables`: in every table small files together (OPTIMIZE), files of old versions away (VACUUM). The
   versions that registered models were trained on are kept for ever; without MLflow's answer nothing is done.
-- `clean_up`: staged tables, what runs fetched and never landed, Spark's event logs and, only if asked for,
-  landed bytes.
+- `clean_up`: staged tables, what runs fetched and never landed, submissions that no job has read, Spark's
+  event logs and, only if asked for, landed bytes.
 
 Results say files and bytes before and after. With `dry_run` they say what would be done.
 """
@@ -122,6 +122,8 @@ def clean_up() -> dict[str, Any]:
     event_logs = Storage(Settings().event_log_root)
     removed = {
         "staging": retention.remove_staged(root, now - timedelta(days=params["staging_days"]), dry_run),
+        # Logins may be in them, and no run is older than this.
+        "submissions": retention.remove_submissions(root, now - timedelta(hours=LEAST_HOURS), dry_run),
         "event_logs": retention.remove_event_logs(
             event_logs, now - timedelta(days=params["event_log_days"]), dry_run
         ),

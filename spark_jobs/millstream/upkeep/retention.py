@@ -1,4 +1,4 @@
-"""Deletes what runs leave behind: staged tables, landed files, files never landed, event logs.
+"""Deletes what runs leave behind: staged tables, submissions, landed files, files never landed, event logs.
 
 Everything here may run twice, at the same time as anything else, and may be interrupted at any point.
 """
@@ -47,6 +47,18 @@ def remove_staged(lake_root: str, before: datetime, dry_run: bool = False) -> Re
     """
     storage = Storage(lake_root)
     folders = [f"staging/{table}" for table in storage.list("staging")]
+    return _remove(
+        storage, [f"{folder}/{name}" for folder in folders for name in storage.list(folder)], before, dry_run
+    )
+
+
+def remove_submissions(lake_root: str, before: datetime, dry_run: bool = False) -> Removed:
+    """What submitted jobs were to do, with their logins, and how they ended, untouched since `before`.
+
+    Driver and task remove both as they read them, and leave them if they are killed before.
+    """
+    storage = Storage(lake_root)
+    folders = ("submissions", "outcomes")
     return _remove(
         storage, [f"{folder}/{name}" for folder in folders for name in storage.list(folder)], before, dry_run
     )
