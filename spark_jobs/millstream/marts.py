@@ -26,6 +26,36 @@ from millstream.errors import ConfigurationError, ContractError
 from millstream.lake.tables import NAME, TableRef
 
 READABLE = ("silver", "gold")
+# What makes rows in a FROM or a LATERAL, out of its arguments alone.
+TABLE_FUNCTIONS = (
+    *("explode", "explode_outer", "inline", "inline_outer", "json_tuple", "posexplode", "posexplode_outer"),
+    *("range", "stack", "variant_explode", "variant_explode_outer"),
+)
+WHY = "its rows have to follow from the tables that it reads, and from nothing else, whenever they are made"
+# A program, a sample, another version than the pinned one, and what somebody else fills in.
+UNREPEATABLE = (
+    *(exp.QueryTransform, exp.TableSample, exp.Version),
+    *(exp.Parameter, exp.Placeholder, exp.SessionParameter),
+)
+CLOCKS = (exp.DataType.Type.DATE, exp.DataType.Type.TIMESTAMP, exp.DataType.Type.TIMESTAMPLTZ)
+UNREPEATABLE_FUNCTIONS = frozenset(
+    (
+        # Chance, and how the rows happen to be spread.
+        *("rand", "random", "randn", "randstr", "uniform", "uuid", "shuffle", "aes_encrypt"),
+        *("monotonically_increasing_id", "spark_partition_id"),
+        *("input_file_name", "input_file_block_start", "input_file_block_length"),
+        # The clock. As a literal: DATE 'today'.
+        *("now", "current_date", "curdate", "current_time", "current_timestamp", "localtimestamp"),
+        *("today", "tomorrow", "yesterday"),
+        # The session.
+        *("current_user", "session_user", "user", "current_catalog", "current_database", "current_schema"),
+        *("current_path", "current_timezone", "version"),
+        # Whatever its arguments say.
+        *("reflect", "java_method", "try_reflect", "identifier"),
+    )
+)
+# Spark calls these without parentheses too, and the parser takes them for columns.
+CALLED_BARE = ("current_time", "localtimestamp")
 HEAD = re.compile(r"\s*/\*(?!\+)(?P<yaml>.*?)\*/", re.DOTALL)
 
 
@@ -67,6 +97,10 @@ class Mart(BaseModel):
         return TableRef(zone="gold", name=self.name)
 
     @property
+    def file(self) -> str:
+        return f"marts/{self.name}.sql"
+
+    @property
     def version(self) -> str:
         """Digest of the file: rows of another version are not those of this one."""
         return hashlib.sha256(self.sql.encode()).hexdigest()[:12]
@@ -87,32 +121,75 @@ class Mart(BaseModel):
     @cached_property
     def _places(self) -> list[tuple[str, tuple[int, int], bool]]:
         """Where the SQL names tables: table, from and to which character, and whether with an alias."""
-        where = f"marts/{self.name}.sql"
         try:
             statements = [one for one in sqlglot.parse(self.sql, read="spark") if one is not None]
         except SqlglotError as error:
-            raise ContractError(f"{where}: cannot be read: {str(error).splitlines()[0]}") from None
+            raise ContractError(f"{self.file}: cannot be read: {str(error).splitlines()[0]}") from None
         if len(statements) != 1 or not isinstance(statements[0], exp.Query):
-            raise ContractError(f"{where}: has to be one SELECT, and nothing else")
+            raise ContractError(f"{self.file}: has to be one SELECT, and nothing else")
         (query,) = statements
+        self._require_repeatable(query)
         local = {one.alias.lower() for one in query.find_all(exp.CTE)}
         places = []
         for table in query.find_all(exp.Table):
-            if not isinstance(table.this, exp.Identifier) or (not table.db and table.name.lower() in local):
-                continue
-            line, parts = table.this.meta.get("line", 1), table.parts
-            if len(parts) != 2 or table.db not in READABLE or not NAME.fullmatch(table.name):
-                raise ContractError(
-                    f"{where}: line {line}: {table.sql(dialect='spark')!r} is no table to read: write its "
-                    f"zone and name, for example silver.flights; zones are {', '.join(READABLE)}"
-                )
-            if (table.db, table.name) == ("gold", self.name):
-                raise ContractError(f"{where}: line {line}: reads itself")
-            span = (parts[0].meta["start"], parts[-1].meta["end"] + 1)
-            places.append((f"{table.db}.{table.name}", span, bool(table.alias)))
+            if isinstance(table.this, exp.Func):
+                self._require_table_function(table, table.this)
+            elif not table.find_ancestor(exp.Hint) and (table.db or table.name.lower() not in local):
+                places.append(self._place(table))
         if not places:
-            raise ContractError(f"{where}: reads no table")
+            raise ContractError(f"{self.file}: reads no table")
         return places
+
+    def _place(self, table: exp.Table) -> tuple[str, tuple[int, int], bool]:
+        parts = table.parts
+        if len(parts) != 2 or table.db not in READABLE or not NAME.fullmatch(table.name):
+            raise self._refused(
+                table,
+                f"{table.sql(dialect='spark')!r} is no table to read: write its zone and name, for example "
+                f"silver.flights; zones are {', '.join(READABLE)}",
+            )
+        if (table.db, table.name) == ("gold", self.name):
+            raise self._refused(table, "reads itself")
+        span = (parts[0].meta["start"], parts[-1].meta["end"] + 1)
+        return f"{table.db}.{table.name}", span, bool(table.alias)
+
+    def _require_repeatable(self, query: exp.Expr) -> None:
+        """Raise ContractError for what makes other rows of the same tables at another time or place."""
+        for node in query.walk():
+            if isinstance(node, UNREPEATABLE):
+                text = node.sql(dialect="spark")
+                raise self._refused(node, f"{text!r} has no place in a mart: {WHY}")
+            if isinstance(node, exp.Lateral) and isinstance(node.this, exp.Func):
+                self._require_table_function(node, node.this)
+            if self._called(node) in UNREPEATABLE_FUNCTIONS:
+                raise self._refused(node, f"{self._called(node)!r} has no place in a mart: {WHY}")
+
+    def _require_table_function(self, place: exp.Expr, function: exp.Func) -> None:
+        called = self._called(function) or ""
+        if called not in TABLE_FUNCTIONS:
+            raise self._refused(
+                place,
+                f"{called!r} is no table to read; functions that make rows are {', '.join(TABLE_FUNCTIONS)}",
+            )
+
+    def _called(self, node: exp.Expr) -> str | None:
+        """The function that `node` calls, as written; None when it calls none."""
+        if isinstance(node, exp.Cast) and isinstance(node.this, exp.Literal):
+            # A literal, as in DATE 'today'.
+            return node.this.name.strip().lower() if node.is_type(*CLOCKS) else None
+        if isinstance(node, exp.Column) and not node.table and not node.this.args.get("quoted"):
+            return node.name.lower() if node.name.lower() in CALLED_BARE else None
+        if not isinstance(node, exp.Func):
+            return None
+        if "start" in node.meta:
+            written = self.sql[node.meta["start"] : node.meta["end"] + 1]
+        else:
+            written = node.sql(dialect="spark").partition("(")[0]
+        return written.strip("`").lower()
+
+    def _refused(self, node: exp.Expr, why: str) -> ContractError:
+        lines = (one.meta["line"] for one in node.walk() if "line" in one.meta)
+        return ContractError(f"{self.file}: line {next(lines, 1)}: {why}")
 
 
 def load_mart(root: Path, name: str) -> Mart:

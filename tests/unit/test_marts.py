@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,62 @@ def test_only_the_names_of_tables_are_replaced(tmp_path: Path) -> None:
         .replace("gold.arrival_delay_predictions", "v3 AS arrival_delay_predictions")
     )
     assert written(tmp_path, SELECT).query(views) == expected
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT t.y FROM silver.flights LATERAL VIEW OUTER explode(x) t AS y",
+        "SELECT id FROM silver.flights, range(3), LATERAL explode(x), LATERAL (SELECT 1 AS one)",
+        "SELECT inline(x), transform(y, z -> z + 1) FROM silver.flights, VALUES (1), (2) AS t(a)",
+        "SELECT /*+ BROADCAST(f) */ f.now, `current_time` FROM silver.flights AS f",
+        "SELECT unix_timestamp(a), DATE '2013-01-01', pi(), first(b) OVER (ORDER BY c) FROM silver.flights",
+        "SELECT user, a AS uuid, 'rand()' AS text FROM silver.flights -- rand()",
+        "SELECT * FROM silver.flights PIVOT (sum(a) FOR b IN (1, 2)) ORDER BY 1 LIMIT 3",
+    ],
+)
+def test_what_rows_are_made_of_is_free(tmp_path: Path, sql: str) -> None:
+    assert written(tmp_path, sql).inputs == ("silver.flights",)
+
+
+@pytest.mark.parametrize(
+    ("sql", "what"),
+    [
+        ("SELECT 1 FROM silver.flights, IDENTIFIER('silver.' || 'planes')", "'identifier' has no place"),
+        ("SELECT IDENTIFIER('a') FROM silver.flights", "'identifier' has no place"),
+        ("SELECT 1 FROM silver.flights, table_changes('silver.planes', 1)", "'table_changes' is no table to"),
+        ("SELECT 1 FROM silver.flights, read_files('/etc/passwd')", "'read_files' is no table to read"),
+        ("SELECT 1 FROM silver.flights, LATERAL mine(a)", "'mine' is no table to read"),
+        ("SELECT 1 FROM silver.flights, delta.`/lake/planes`", "'delta.`/lake/planes`' is no table"),
+        ("SELECT 1 FROM silver.flights, parquet.`/x`", "'parquet.`/x`' is no table"),
+        ("SELECT TRANSFORM (a) USING 'cat' AS (b) FROM silver.flights", "\"TRANSFORM(a) USING 'cat'"),
+        ("SELECT reflect('java.lang.System', 'exit', 1) FROM silver.flights", "'reflect' has no place"),
+        ("SELECT java_method('a', 'b') FROM silver.flights", "'java_method' has no place"),
+        ("SELECT system.builtin.TRY_REFLECT('a', 'b') FROM silver.flights", "'try_reflect' has no place"),
+        ("SELECT a FROM silver.flights WHERE `rand`(1) < 0.1", "'rand' has no place"),
+        ("SELECT a FROM silver.flights ORDER BY random()", "'random' has no place"),
+        ("SELECT uuid() AS id FROM silver.flights", "'uuid' has no place"),
+        ("SELECT now() FROM silver.flights", "'now' has no place"),
+        ("SELECT current_timestamp FROM silver.flights", "'current_timestamp' has no place"),
+        ("SELECT localtimestamp FROM silver.flights", "'localtimestamp' has no place"),
+        ("SELECT unix_timestamp() FROM silver.flights", "'current_timestamp' has no place"),
+        ("SELECT DATE 'today' FROM silver.flights", "'today' has no place"),
+        ("SELECT a FROM silver.flights TABLESAMPLE (10 PERCENT)", "'TABLESAMPLE (10 PERCENT)' has no place"),
+        ("SELECT a FROM silver.flights VERSION AS OF 3", "'VERSION AS OF 3' has no place"),
+        ("SELECT a FROM silver.flights@v3", "'${v3}' has no place"),
+        ("SELECT :a FROM silver.flights", "':a' has no place"),
+    ],
+)
+def test_what_another_day_or_place_would_answer_otherwise_is_refused(
+    tmp_path: Path, sql: str, what: str
+) -> None:
+    with pytest.raises(ContractError, match=rf"^marts/late_flights.sql: line 1: {re.escape(what)}"):
+        written(tmp_path, sql)
+
+
+def test_the_line_is_that_of_the_call(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match="line 3: 'uuid'"):
+        written(tmp_path, "SELECT a,\nb,\nuuid() FROM silver.flights")
 
 
 def test_another_text_is_another_version(tmp_path: Path) -> None:
