@@ -52,6 +52,19 @@ def published_tables() -> list[str]:
     ]
 
 
+def made_from(table: str) -> tuple[str, ...] | None:
+    """The tables that a DAG makes `table` from whenever one of them changes; None when no DAG publishes it."""
+    zone, _, name = table.partition(".")
+    if zone == "silver":
+        return () if name in datasets() else None
+    if name in feature_tables():
+        return feature_table(name).inputs
+    if name in marts(Settings().project):
+        return mart(name).inputs
+    predictions = {spec.predictions_table: (spec.input_table,) for spec in map(model_spec, models())}
+    return predictions.get(table)
+
+
 @cache
 def table_asset(table: str) -> Asset:
     """The asset of a lake table, for example `silver.flights`."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from airflow.sdk import DAG, AssetAny, Param
 
+from millstream.errors import ContractError
+from millstream.marts import Mart
 from millstream_airflow import catalog
 from millstream_airflow.pipelines.features import changed_inputs
 from millstream_airflow.tasks.alerts import RunNotifier
@@ -17,7 +20,7 @@ DOC = """
 
 {description}
 
-Made by `marts/{name}.sql` from {inputs}, each read at one pinned version. Any of them triggers this DAG.
+Made by `marts/{name}.sql` from {inputs}, each read at one pinned version. Any of {triggers} triggers this DAG.
 Nothing is done when the table was already made from the present versions by the present SQL, or when one of
 them has never been published.
 
@@ -30,6 +33,7 @@ them has never been published.
 def mart_dag(name: str) -> DAG:
     """The DAG `mart_<name>`. Raises ConfigurationError or ContractError when the mart cannot be read."""
     mart = catalog.mart(name)
+    triggers = triggers_of(mart)
     table, head = str(mart.table), mart.head
     with DAG(
         dag_id=f"mart_{name}",
@@ -37,10 +41,11 @@ def mart_dag(name: str) -> DAG:
         doc_md=DOC.format(
             name=name,
             description=head.description,
-            inputs=", ".join(f"`{one}`" for one in mart.inputs),
+            inputs=_quoted(mart.inputs),
+            triggers=_quoted(triggers),
             columns="\n".join(f"| {column} | {text} |" for column, text in head.columns.items()),
         ),
-        schedule=AssetAny(*(catalog.table_asset(one) for one in mart.inputs)),
+        schedule=AssetAny(*(catalog.table_asset(one) for one in triggers)),
         catchup=False,
         max_active_runs=1,
         tags=["mart", "gold", *head.tags],
@@ -66,3 +71,25 @@ def mart_dag(name: str) -> DAG:
             judged_as={"inputs": None},
         )
     return dag
+
+
+def triggers_of(mart: Mart) -> tuple[str, ...]:
+    """The inputs whose changes rebuild the mart: those that another input is made from are left out, because
+    its own rebuild follows, and the mart would be built twice.
+
+    Raises: ContractError for an input that no DAG publishes, since nothing would say when it changes.
+    """
+    behind: set[str] = set()
+    for table in mart.inputs:
+        made_from = catalog.made_from(table)
+        if made_from is None:
+            raise ContractError(
+                f"{mart.file}: no DAG publishes {table}, so nothing says when it changes: read a dataset's, "
+                "a feature table's, a model's or another mart's table"
+            )
+        behind.update(made_from)
+    return tuple(table for table in mart.inputs if table not in behind)
+
+
+def _quoted(tables: Sequence[str]) -> str:
+    return ", ".join(f"`{table}`" for table in tables)
