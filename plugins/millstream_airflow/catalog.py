@@ -53,7 +53,7 @@ def published_tables() -> list[str]:
 
 
 def made_from(table: str) -> tuple[str, ...] | None:
-    """The tables that a DAG makes `table` from whenever one of them changes; None when no DAG publishes it."""
+    """The tables from which a DAG makes `table` when one of them changes; None when no DAG publishes it."""
     zone, _, name = table.partition(".")
     if zone == "silver":
         return () if name in datasets() else None

@@ -53,5 +53,5 @@ def test_its_dag_file_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "marts").mkdir()
     (tmp_path / "marts" / "read.sql").write_text("SELECT 1 AS a FROM gold.airport_delays_speed")
     monkeypatch.setenv("MILLSTREAM_PROJECT", str(tmp_path))
-    with pytest.raises(ContractError, match="no DAG publishes gold.airport_delays_speed"):
+    with pytest.raises(ContractError, match=r"no DAG publishes gold\.airport_delays_speed"):
         mart_dag("read")

@@ -20,9 +20,9 @@ DOC = """
 
 {description}
 
-Made by `marts/{name}.sql` from {inputs}, each read at one pinned version. Any of {triggers} triggers this DAG.
-Nothing is done when the table was already made from the present versions by the present SQL, or when one of
-them has never been published.
+Made by `marts/{name}.sql` from {inputs}, each read at one pinned version. Any of {triggers}
+triggers this DAG. Nothing is done when the table was already made from the present versions by the present
+SQL, or when one of them has never been published.
 
 | column | description |
 |---|---|
