@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -46,6 +47,31 @@ def test_cells_are_the_text_that_people_see() -> None:
     assert third[0] is None
     assert third[3] == "#N/A"
     check_file(of, "f")(io.BytesIO(content))
+
+
+def replaced(content: bytes, old: bytes, new: bytes) -> bytes:
+    """The workbook with another text in its first sheet."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as whole, zipfile.ZipFile(stream, "w") as changed:
+        for name in whole.namelist():
+            part = whole.read(name)
+            assert name != "xl/worksheets/sheet1.xml" or old in part
+            changed.writestr(name, part.replace(old, new))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        b'<c r="B2" t="e"><f>1/0</f><v>#DIV/0!</v></c>',
+        b"<c r='B2' t='e'><v>#DIV/0!</v></c>",
+        b'<c r="B2" t = "e" s="1"><v>#DIV/0!</v></c>',
+    ],
+)
+def test_an_error_is_its_text_whatever_gave_it(cell: bytes) -> None:
+    plain = workbook(sheet=[["id", "share"], [1, 7]])
+    content = replaced(plain, b'<c r="B2" t="n"><v>7</v></c>', cell)
+    assert rows(contract("xlsx", "id", "share"), content) == [["1", "#DIV/0!"]]
 
 
 DURATIONS = {

@@ -12,7 +12,9 @@ from typing import IO
 
 Place = tuple[int, int]
 _RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
-_ERROR = b't="e"'
+_ERROR = re.compile(rb"""\st\s*=\s*["']e["']""")
+# Longer than what `_ERROR` matches.
+_OVERLAP = 64
 _REFERENCE = re.compile(r"([A-Z]+)(\d+)")
 
 
@@ -43,7 +45,8 @@ def errors_in(stream: IO[bytes], sheet: str) -> dict[Place, str]:
         with archive.open(path) as content:
             for _, element in iterparse(content):
                 if element.tag.endswith("}c") and element.get("t") == "e":
-                    found[_place(element.get("r"))] = "".join(element.itertext())
+                    # Beside the value there may be the formula.
+                    found[_place(element.get("r"))] = str(element.findtext("{*}v"))
                 if element.tag.endswith("}row"):
                     element.clear()
         return found
@@ -53,9 +56,9 @@ def _has_error(archive: zipfile.ZipFile, path: str) -> bool:
     with archive.open(path) as content:
         rest = b""
         while chunk := content.read(1 << 20):
-            if _ERROR in rest + chunk:
+            if _ERROR.search(rest + chunk):
                 return True
-            rest = chunk[-len(_ERROR) :]
+            rest = chunk[-_OVERLAP:]
     return False
 
 
