@@ -123,7 +123,8 @@ class Mart(BaseModel):
         """Where the SQL names tables: table, from and to which character, and whether with an alias."""
         try:
             statements = [one for one in sqlglot.parse(self.sql, read="spark") if one is not None]
-        except SqlglotError as error:
+        # It lets what its own code stumbles over pass, as for date_trunc().
+        except (SqlglotError, ValueError) as error:
             raise ContractError(f"{self.file}: cannot be read: {str(error).splitlines()[0]}") from None
         if len(statements) != 1 or not isinstance(statements[0], exp.Query):
             raise ContractError(f"{self.file}: has to be one SELECT, and nothing else")

@@ -122,6 +122,7 @@ def test_another_text_is_another_version(tmp_path: Path) -> None:
         ("SELECT 1 FROM silver.flights; DROP TABLE x", "has to be one SELECT, and nothing else"),
         ("DELETE FROM silver.flights", "has to be one SELECT, and nothing else"),
         ("SELECT FROM WHERE (", "cannot be read: "),
+        ("SELECT date_trunc() FROM silver.flights", "cannot be read: "),
         ("/* key: [a */ SELECT 1 FROM silver.flights", "is not YAML"),
         ("/* keys: [a] */ SELECT 1 FROM silver.flights", "keys: Extra inputs are not permitted"),
         ("/*\nkey: [a]\nkey: [b]\n*/ SELECT 1 FROM silver.flights", "key 'key' occurs twice"),
