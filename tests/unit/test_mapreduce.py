@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from millstream.engines import mapreduce
+from millstream.engines.conf import pyspark_folder
 from millstream.engines.mapreduce import ROUTE_DELAY_STATISTICS, LocalRunner, StreamingJob
+from millstream.engines.mapreduce_yarn import yarn_command
 from millstream.errors import ClusterError, ConfigurationError, TransformError
 from millstream.settings import CHECKOUT
 from spark_jobs.mapreduce import route_delay_statistics
@@ -27,11 +29,11 @@ org.apache.hadoop.streaming.HadoopStreaming
 -D
 mapreduce.framework.name=local
 -D
-mapreduce.job.name=route_delay_statistics
--D
 fs.defaultFS=file:///
 -D
 hadoop.tmp.dir=/scratch/hadoop
+-D
+mapreduce.job.name=route_delay_statistics
 -D
 stream.num.map.output.key.fields=5
 -D
@@ -53,17 +55,48 @@ file://{CHECKOUT}/spark_jobs/mapreduce/route_delay_statistics.py
 def command() -> list[str]:
     return mapreduce.streaming_command(
         ROUTE_DELAY_STATISTICS,
-        Path("/input"),
-        Path("/scratch/output"),
+        "/input",
+        "/scratch/output",
         scratch=Path("/scratch"),
         java="/java/bin/java",
         classpath=[Path("/pyspark/jars/*"), Path("/jars/hadoop-streaming-3.4.2.jar")],
         python="/venv/bin/python",
+        properties=mapreduce.local_properties(Path("/scratch")),
     )
 
 
 def test_the_command_line() -> None:
     assert command() == COMMAND.splitlines()
+
+
+def test_on_yarn_the_same_job_is_submitted_and_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAVA_HOME", "/java")
+    monkeypatch.setenv("PYSPARK_PYTHON", "/venv/bin/python")
+    (tmp_path / "hadoop-streaming-3.4.2.jar").touch()
+    words = yarn_command(
+        ROUTE_DELAY_STATISTICS,
+        "hdfs://nn:8020/lake/in",
+        "hdfs://nn:8020/lake/out",
+        "task-1",
+        scratch=Path("/scratch"),
+        jars=tmp_path,
+        conf=Path("/etc/hadoop"),
+    )
+    expected = COMMAND.replace(
+        "/pyspark/jars/*:/jars/", f"/etc/hadoop:{pyspark_folder()}/jars/*:{tmp_path}/"
+    ).replace(
+        "mapreduce.framework.name=local", "mapreduce.framework.name=yarn\n-D\nmapreduce.job.tags=task-1"
+    )
+    for local in ("-D\nfs.defaultFS=file:///\n", "-D\nhadoop.tmp.dir=/scratch/hadoop\n"):
+        expected = expected.replace(local, "")
+    for folder, uri in {
+        "/input": "hdfs://nn:8020/lake/in",
+        "/scratch/output": "hdfs://nn:8020/lake/out",
+    }.items():
+        expected = expected.replace(f"\n{folder}\n", f"\n{uri}\n")
+    assert words == [*expected.splitlines(), "-background"]
 
 
 @pytest.mark.parametrize("role", ["mapper", "combiner", "reducer"])

@@ -107,7 +107,9 @@ def engine_for(conn_id: str) -> Engine:
 
 def mapreduce_engine_for(conn_id: str) -> MapReduceEngine:
     """As `engine_for`, for MapReduce jobs."""
-    connection, made_by = _declared(conn_id, "MapReduceEngine", "a MapReduce job needs hadoop_local")
+    connection, made_by = _declared(
+        conn_id, "MapReduceEngine", "a MapReduce job needs hadoop_local or hadoop_yarn"
+    )
     engine: MapReduceEngine = made_by(connection)
     return engine
 

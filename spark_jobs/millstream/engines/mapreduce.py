@@ -14,11 +14,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
+from millstream.engines.conf import pyspark_folder
 from millstream.errors import ClusterError, ConfigurationError, TransformError
 from millstream.settings import CHECKOUT, UNSAFE
 
@@ -111,17 +111,18 @@ class LocalRunner:
                 )
         if output_folder.exists():
             raise ConfigurationError(f"{output_folder} exists already: give the job a folder of its own")
-        java, classpath = _java(), _classpath(self._jars)
+        java, classpath = java_program(), streaming_classpath(self._jars)
         with tempfile.TemporaryDirectory(dir=self._scratch, prefix="mapreduce-") as temporary:
             own = Path(temporary)
             command = streaming_command(
                 job,
-                input_folder,
-                own / "output",
+                str(input_folder),
+                str(own / "output"),
                 scratch=own,
                 java=java,
                 classpath=classpath,
                 python=sys.executable,
+                properties=local_properties(own),
             )
             printed = self._execute(command, own, job.name)
             output_folder.parent.mkdir(parents=True, exist_ok=True)
@@ -169,22 +170,31 @@ class LocalRunner:
         return printed
 
 
+def local_properties(scratch: Path) -> dict[str, str]:
+    """What makes Hadoop run a job in its own process, with temporary files in `scratch`."""
+    return {
+        "mapreduce.framework.name": "local",
+        "fs.defaultFS": "file:///",
+        "hadoop.tmp.dir": str(scratch / "hadoop"),
+    }
+
+
 def streaming_command(
     job: StreamingJob,
-    input_folder: Path,
-    output_folder: Path,
+    source: str,
+    target: str,
     *,
     scratch: Path,
     java: str,
     classpath: Iterable[Path],
     python: str,
+    properties: Mapping[str, str],
 ) -> list[str]:
-    """The command line of one run of Hadoop's local runner; `scratch` is for its temporary files."""
+    """The command line of one run of a job from the folder `source` to the new folder `target`; `scratch` is
+    for its temporary files, `properties` say where it runs."""
     properties = {
-        "mapreduce.framework.name": "local",
+        **properties,
         "mapreduce.job.name": job.name,
-        "fs.defaultFS": "file:///",
-        "hadoop.tmp.dir": str(scratch / "hadoop"),
         "stream.num.map.output.key.fields": str(job.key_fields),
         # The combiner's too: otherwise Hadoop takes its first column for the key, and merges what it wrote in
         # an order in which equal keys do not follow each other.
@@ -205,10 +215,7 @@ def streaming_command(
         *(text for name, value in properties.items() for text in ("-D", f"{name}={value}")),
         "-files",
         job.script.as_uri(),
-        "-input",
-        str(input_folder),
-        "-output",
-        str(output_folder),
+        *("-input", source, "-output", target),
         *(text for role, command in roles.items() for text in (role, command)),
     ]
 
@@ -242,20 +249,17 @@ def _text(lines: Iterable[bytes]) -> Iterator[str]:
     return (line.decode(errors="replace").rstrip() for line in lines)
 
 
-def _java() -> str:
+def java_program() -> str:
     if home := os.environ.get("JAVA_HOME"):
         return f"{home}/bin/java"
     raise ConfigurationError("JAVA_HOME is not set: run the command by stack/run, which knows a Java")
 
 
-def _classpath(jars: Path) -> list[Path]:
+def streaming_classpath(jars: Path) -> list[Path]:
     """Pyspark's jars, which are found without importing it, and the one that it lacks."""
-    spec = find_spec("pyspark")
-    if spec is None or spec.origin is None:
-        raise ConfigurationError("pyspark is not installed: run stack/bootstrap.sh")
     streaming = sorted(jars.glob("hadoop-streaming-*.jar"))
     if len(streaming) != 1:
         raise ConfigurationError(
             f"{len(streaming)} jars of Hadoop streaming in {jars}: run stack/bootstrap.sh"
         )
-    return [Path(spec.origin).parent / "jars" / "*", *streaming]
+    return [pyspark_folder() / "jars" / "*", *streaming]

@@ -20,6 +20,11 @@ from millstream.landing.manifest import run_key
 LONGEST_TAG = 90
 
 
+def task_tag(task: str) -> str:
+    """By which YARN knows the jobs of a task, of whichever try."""
+    return f"task-{hashlib.sha256(task.encode()).hexdigest()[:32]}"
+
+
 class Submission(JobModel):
     """A job with its arguments; `environment` is added to that of its driver."""
 
@@ -43,7 +48,7 @@ class SubmittedJob:
         key = run_key(f"{task.replace('/', '.')}.{submission.digest}")
         self.path = f"submissions/{key}.json"
         self.outcome_path = f"outcomes/{key}.json"
-        self.task_tag = f"task-{hashlib.sha256(task.encode()).hexdigest()[:32]}"
+        self.task_tag = task_tag(task)
         self.own_tag = f"{self.task_tag}-{submission.digest}"
 
     def write(self) -> None:

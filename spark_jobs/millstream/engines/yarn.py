@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -194,12 +194,12 @@ class ResourceManager:
         return answer
 
 
-def last_lines(log_url: str, count: int = LAST_LINES) -> str:
+def last_lines(log_url: str, count: int = LAST_LINES, files: Iterable[str] = LOG_FILES) -> str:
     """The last lines of a container's files of log, from its NodeManager; a sentence when there are none."""
     node, separator, rest = log_url.partition("/node/containerlogs/")
     container = rest.partition("/")[0]
     read: list[str] = []
-    for name in LOG_FILES if separator else ():
+    for name in files if separator else ():
         read += _tail(f"{node}/ws/v1/node/containerlogs/{container}/{name}").splitlines()[-count:]
     return "\n".join(read) or f"no log of the container can be read at {log_url or 'any address'}"
 
