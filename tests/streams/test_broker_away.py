@@ -12,7 +12,7 @@ from tests.support.broker import RunningBroker
 from tests.support.streaming import DATASET, StreamProcess, day_messages, event_ids, rows
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(900)]
 
 TOPIC = "away"
 READ_S = 240.0
