@@ -106,6 +106,6 @@ def test_a_wrong_setting_is_one_line_not_a_traceback(
 
 
 def test_an_unknown_service_is_answered_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command_line.main(["logs", "kafka"]) == 2
+    assert command_line.main(["logs", "hive"]) == 2
 
-    assert "no service 'kafka'; there are: spark-connect, mlflow, demo-sources" in capsys.readouterr().err
+    assert "no service 'hive'; there are: spark-connect, mlflow, demo-sources" in capsys.readouterr().err

@@ -64,6 +64,7 @@ def test_object_is_named_by_its_content_and_manifest_says_where_it_came_from(sto
         "size": 34,
         "sha256": digest,
         "modified": modified,
+        "version": None,
         "landed_at": noon,
         "partition": None,
         "rows": None,

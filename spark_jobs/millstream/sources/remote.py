@@ -42,7 +42,10 @@ class Remote:
             self._fs.invalidate_cache()
             listed = self._fs.find(self._at(below), detail=True, withdirs=False)
         if len(listed) > MOST_FILES:
-            raise SourceDataError(f"{self.where(below)} holds more than {MOST_FILES:,} files")
+            raise SourceDataError(
+                f"{self.where(below)} holds more than {MOST_FILES:,} files. What to do: let source.path "
+                "name a folder that holds fewer"
+            )
         for name, info in listed.items():
             if info.get("type") != "directory":
                 yield _found(self._below(name), info)
