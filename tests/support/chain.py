@@ -93,9 +93,10 @@ class Chain:
     def transform(self, run: str, mode: str = "elt", **more: Any) -> dict[str, Any]:
         return self.job("transform", run, contract=self.contract.model_dump(mode="json"), mode=mode, **more)
 
-    def judge(self, run: str, staged: dict[str, Any]) -> dict[str, Any]:
+    def judge(self, run: str, staged: dict[str, Any], partitions: list[str] | None = None) -> dict[str, Any]:
         more = {"inputs": staged.get("inputs"), "contract": self.contract.model_dump(mode="json")}
-        return self.job("quality_gate", run, **self._judged(staged), suite=self.suite, **more)
+        judged = {**self._judged(staged), "suite": self.suite, "partitions": partitions}
+        return self.job("quality_gate", run, **judged, **more)
 
     def publish(
         self,
