@@ -42,7 +42,7 @@ def of_both(spark: SparkSession, lake: Stream) -> DataFrame:
     return spark.sql(served(BATCH.name, SPEED.name))
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.thorough)])
 def test_both_views_served_are_the_figures_of_all_events_in_whichever_order_they_are_made(
     spark: SparkSession, tmp_path: Path, seed: int
 ) -> None:

@@ -22,7 +22,7 @@ from tests.support.hadoop import Yarn
 from tests.support.submitted_chain import SubmittedChain
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.spark, pytest.mark.cluster, pytest.mark.timeout(900)]
 
 FIRST_TRY = textwrap.dedent(
     """
