@@ -11,7 +11,7 @@ from millstream.settings import CHECKOUT
 from tests.support.documents import files_shown
 
 PAGE = CHECKOUT / "docs" / "your-own-data.md"
-HOME_ON_THE_PAGE = "/home/you"
+HOME_ON_THE_PAGE = "/your/home"
 
 
 def commands() -> list[list[str]]:
