@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, time, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from millstream.formats.json_values import Ambiguous, Number, as_written
-from millstream.formats.record import Columns, Wanted, added_as_json
+from millstream.formats.record import Columns, UnreadableError, Wanted, added_as_json, unreadable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,6 +35,21 @@ def columns_of(batch: pa.RecordBatch, contract: Wanted, unfit: pa.Array | None =
         added_as_json({name: texts[name].to_pylist() for name in layout.added}),
         _bytes_for_text(batch, texts, contract),
     )
+
+
+@contextmanager
+def opening(stream: IO[bytes], kind: str, beginnings: tuple[bytes, ...]) -> Iterator[None]:
+    """What Arrow says of a file that it cannot read becomes UnreadableError; errors of the system stay."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except UnreadableError:
+        raise
+    except (pa.ArrowException, OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise unreadable(stream, kind, beginnings, error) from error
 
 
 def as_text(column: pa.Array) -> pa.Array:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from millstream.declared import module_of
 from millstream.errors import ConfigurationError, of_worker
+from millstream.lake.names import Inputs
 from millstream.lake.tables import TableRef
 
 
@@ -44,6 +45,16 @@ class StagedArgs(JobModel):
         if own != uri:
             raise ValueError(f"staged_uri: {uri!r} is no staged table of the lake {self.lake_root}")
         return self
+
+
+class MadeTable(JobModel):
+    """Result of a job that makes a gold table: the staged version, its rows, and the input versions that it
+    was made from."""
+
+    staged_uri: str
+    staged_version: int
+    rows: int
+    inputs: Inputs
 
 
 def load(name: str) -> ModuleType:

@@ -8,7 +8,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from millstream.features import feature_table
-from millstream.jobs import JobModel
+from millstream.jobs import JobModel, MadeTable
 from millstream.lake.delta import require_writer
 from millstream.lake.names import Inputs, RunKey, TableName
 from millstream.lake.reading import read_at
@@ -25,13 +25,7 @@ class Args(JobModel):
     inputs: Inputs
 
 
-class Result(JobModel):
-    """The staged version, its rows, and the input versions that it was made from."""
-
-    staged_uri: str
-    staged_version: int
-    rows: int
-    inputs: Inputs
+Result = MadeTable
 
 
 def run(spark: SparkSession, args: Args) -> Result:

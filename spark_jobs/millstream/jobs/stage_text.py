@@ -8,7 +8,7 @@ from pyspark.sql.observation import Observation
 
 from millstream.errors import ConservationError
 from millstream.features import feature_table
-from millstream.jobs import JobModel
+from millstream.jobs import JobModel, MadeTable
 from millstream.jobs.export_text import mapreduce_of
 from millstream.lake.delta import require_writer
 from millstream.lake.names import Inputs, RunKey, TableName
@@ -27,13 +27,7 @@ class Args(JobModel):
     lines: int
 
 
-class Result(JobModel):
-    """The staged version, its rows, and the input versions that it was made from."""
-
-    staged_uri: str
-    staged_version: int
-    rows: int
-    inputs: Inputs
+Result = MadeTable
 
 
 def run(spark: SparkSession, args: Args) -> Result:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
-from millstream.formats.arrow_text import columns_of
+from millstream.formats.arrow_text import columns_of, opening
 from millstream.formats.format import Format
-from millstream.formats.record import Delivered, Piece, Rows, UnreadableError, Wanted, alike, unreadable
+from millstream.formats.record import Delivered, Piece, Rows, UnreadableError, Wanted, alike
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,20 +45,13 @@ def _batches(file: Any) -> Iterator[pa.RecordBatch]:
 
 @contextmanager
 def _opened(stream: IO[bytes]) -> Iterator[Any]:
-    import pyarrow as pa
     from pyarrow import orc
 
-    try:
+    with opening(stream, "ORC file", (b"ORC",)):
         file = orc.ORCFile(stream)
         if same := alike(file.schema.names):
             raise UnreadableError(f"has columns named twice: {same}")
         yield file
-    except UnreadableError:
-        raise
-    except (pa.ArrowException, OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise unreadable(stream, "ORC file", (b"ORC",), error) from error
 
 
 FORMAT = Format("rows, with types of their own", delivered, has_records, rows, packable=False)

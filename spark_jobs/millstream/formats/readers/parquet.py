@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
-from millstream.formats.arrow_text import columns_of
+from millstream.formats.arrow_text import columns_of, opening
 from millstream.formats.format import Format
-from millstream.formats.record import Delivered, Piece, Rows, UnreadableError, Wanted, alike, unreadable
+from millstream.formats.record import Delivered, Piece, Rows, UnreadableError, Wanted, alike
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -80,21 +80,14 @@ def _starts(file: pq.ParquetFile) -> list[int]:
 
 @contextmanager
 def _opened(stream: IO[bytes]) -> Iterator[pq.ParquetFile]:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
+    with opening(stream, "Parquet file", (b"PAR1",)):
         # Old timestamps (INT96) hold more years than nanoseconds do: 9999 would become 1816.
         file = pq.ParquetFile(stream, page_checksum_verification=True, coerce_int96_timestamp_unit="us")
         if same := alike(file.schema_arrow.names):
             raise UnreadableError(f"has columns named twice: {same}")
         yield file
-    except UnreadableError:
-        raise
-    except (pa.ArrowException, OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise unreadable(stream, "Parquet file", (b"PAR1",), error) from error
 
 
 FORMAT = Format(
