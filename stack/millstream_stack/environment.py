@@ -293,17 +293,26 @@ def airflow_environment(settings: Settings, credentials: Credentials) -> dict[st
     }
 
 
-def airflow_connections(settings: Settings, credentials: Credentials) -> dict[str, str]:
-    """`AIRFLOW_CONN_*` of the embedded stack, in Airflow's JSON form."""
+def local_connections(settings: Settings) -> dict[str, dict[str, object]]:
+    """Connections to what is on the machine of a task, wherever the services are; in Airflow's JSON form."""
     data = settings.home / "demo"
-    connections: dict[str, dict[str, object]] = {
-        "spark_connect": {"conn_type": "spark_connect", "host": settings.host, "port": settings.connect_port},
+    return {
         "spark_default": {
             "conn_type": "spark",
             "host": f"local[{settings.spark_cores}]",
             "extra": {"deploy-mode": "client", "spark-binary": "spark-submit"},
         },
         "mapreduce_default": {"conn_type": "hadoop_local"},
+        "demo_drop": {"conn_type": "fs", "extra": {"path": str(data / "drop")}},
+        "demo_sql": {"conn_type": "sqlite", "host": str(data / "source.db")},
+    }
+
+
+def airflow_connections(settings: Settings, credentials: Credentials) -> dict[str, str]:
+    """`AIRFLOW_CONN_*` of the embedded stack, in Airflow's JSON form."""
+    connections: dict[str, dict[str, object]] = {
+        **local_connections(settings),
+        "spark_connect": {"conn_type": "spark_connect", "host": settings.host, "port": settings.connect_port},
         "mlflow_default": {
             "conn_type": "http",
             "schema": "http",
@@ -312,7 +321,6 @@ def airflow_connections(settings: Settings, credentials: Credentials) -> dict[st
             "login": credentials.mlflow_user,
             "password": credentials.mlflow_password,
         },
-        "demo_drop": {"conn_type": "fs", "extra": {"path": str(data / "drop")}},
         "demo_weather_api": {
             "conn_type": "http",
             "schema": "http",
@@ -320,6 +328,5 @@ def airflow_connections(settings: Settings, credentials: Credentials) -> dict[st
             "port": settings.sources_port,
             "password": credentials.demo_api_token,
         },
-        "demo_sql": {"conn_type": "sqlite", "host": str(data / "source.db")},
     }
     return {f"AIRFLOW_CONN_{name.upper()}": json.dumps(value) for name, value in connections.items()}

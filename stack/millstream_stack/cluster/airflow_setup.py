@@ -13,6 +13,7 @@ from pathlib import Path
 from millstream.settings import Settings
 from millstream_stack.cluster import spark
 from millstream_stack.cluster.secret_files import read
+from millstream_stack.environment import local_connections
 from millstream_stack.services.airflow_setup import (
     create_tables,
     ensure_login,
@@ -23,20 +24,14 @@ from millstream_stack.services.airflow_setup import (
 
 def connections(settings: Settings) -> dict[str, dict[str, object]]:
     """The connections of the cluster, in Airflow's JSON form."""
-    data = settings.home / "demo"
     return {
+        **local_connections(settings),
         "spark_connect": {
             "conn_type": "spark_connect",
             "host": spark.HOST,
             "port": spark.PORT,
             "extra": {"ui_url": settings.spark_ui_url},
         },
-        "spark_default": {
-            "conn_type": "spark",
-            "host": f"local[{settings.spark_cores}]",
-            "extra": {"deploy-mode": "client", "spark-binary": "spark-submit"},
-        },
-        "mapreduce_default": {"conn_type": "hadoop_local"},
         "mlflow_default": {
             "conn_type": "http",
             "schema": "http",
@@ -45,7 +40,6 @@ def connections(settings: Settings) -> dict[str, dict[str, object]]:
             "login": "admin",
             "password": read("mlflow_admin_password"),
         },
-        "demo_drop": {"conn_type": "fs", "extra": {"path": str(data / "drop")}},
         "demo_weather_api": {
             "conn_type": "http",
             "schema": "http",
@@ -53,7 +47,6 @@ def connections(settings: Settings) -> dict[str, dict[str, object]]:
             "port": 8099,
             "password": read("demo_api_token"),
         },
-        "demo_sql": {"conn_type": "sqlite", "host": str(data / "source.db")},
     }
 
 
