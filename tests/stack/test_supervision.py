@@ -72,7 +72,7 @@ def test_stopping_frees_the_port_and_ends_every_process(
     supervisor.start([server(port)], environment)
     wait_until(lambda: not is_free("127.0.0.1", port), "the server listens")
 
-    assert supervisor.stop(first="server")
+    assert supervisor.stop(first=["server"])
 
     assert is_free("127.0.0.1", port)
     assert not supervisor.stop()
@@ -179,6 +179,39 @@ def test_the_stacks_configuration_holds_no_secret(settings: Settings) -> None:
         assert name.endswith("_user") or value not in text
 
 
+def test_what_is_stopped_first_still_reaches_the_others(
+    supervisor: Supervisor,
+    environment: dict[str, str],
+    settings: Settings,
+    wait_until: Callable[..., None],
+    tmp_path: Path,
+) -> None:
+    port, ended = settings.sources_port, tmp_path / "ended"
+    # Its end takes a second, in which a server told to stop at the same time would be gone.
+    client = f"""
+import pathlib, signal, socket, sys, time
+def end(*_):
+    time.sleep(1)
+    answers = socket.socket().connect_ex(("127.0.0.1", {port})) == 0
+    pathlib.Path({str(ended)!r}).write_text(str(answers))
+    sys.exit()
+signal.signal(signal.SIGTERM, end)
+print("ready", flush=True)
+signal.pause()
+"""
+    script = tmp_path / "client.py"
+    script.write_text(client, encoding="utf-8")
+    programs = [server(port), Program("client", (sys.executable, str(script)))]
+    supervisor.start(programs, environment)
+    log = supervisor.log_of("client")
+    wait_until(lambda: log.exists() and "ready" in log.read_text(), "the client waits")
+    wait_until(lambda: not is_free("127.0.0.1", port), "the server listens")
+
+    assert supervisor.stop(first=["client"])
+
+    assert ended.read_text() == "True"
+
+
 def test_a_stop_that_was_broken_off_can_be_done_again(
     supervisor: Supervisor, environment: dict[str, str], wait_until: Callable[..., None]
 ) -> None:
@@ -194,7 +227,7 @@ def test_a_stop_that_was_broken_off_can_be_done_again(
     supervisor._call("stopProcess", "first", False)
     assert [state.state for state in supervisor.states() if state.name == "first"] == ["STOPPING"]
 
-    assert supervisor.stop(first="first")
+    assert supervisor.stop(first=["first"])
     assert supervisor.states() == []
 
 

@@ -274,8 +274,10 @@ def down(settings: Settings, report: Report) -> None:
 
 
 def _stop(settings: Settings, supervisor: Supervisor) -> bool:
-    # Tasks end with the scheduler, and report their end while the API still answers.
-    was_running = supervisor.stop(first="airflow-scheduler", timeout_s=STOP_TIMEOUT_S)
+    # A stream ends its micro-batch while the broker still answers; tasks end with the scheduler, and report
+    # their end while the API still answers.
+    drained = [service.name for service in services(settings) if service.drains]
+    was_running = supervisor.stop(first=[*drained, "airflow-scheduler"], timeout_s=STOP_TIMEOUT_S)
     left_over = end(strays(settings.home, supervisor.session))
     _record(settings).unlink(missing_ok=True)
     return was_running or left_over > 0

@@ -253,8 +253,8 @@ class Supervisor:
         except (OSError, xmlrpc.client.Error):
             return None
 
-    def stop(self, first: str | None = None, timeout_s: float = 90.0) -> bool:
-        """Stops the program `first`, then all others together, then supervisord itself.
+    def stop(self, first: Sequence[str] = (), timeout_s: float = 90.0) -> bool:
+        """Stops the programs `first`, one after the other, then all others together, then supervisord itself.
 
         Left to itself, supervisord stops one program after the other, each with its own wait. Returns
         whether it was running; it is killed when it has not ended after `timeout_s` seconds.
@@ -262,8 +262,8 @@ class Supervisor:
         pid = self.pid()
         if pid is None:
             return False
-        if first is not None:
-            self._stop_first(first, timeout_s)
+        for name in first:
+            self._stop_first(name, timeout_s)
         self._call("stopAllProcesses", False)
         self._call("shutdown")
         with contextlib.suppress(psutil.NoSuchProcess):
