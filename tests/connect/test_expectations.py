@@ -23,12 +23,12 @@ STAGED = [("AA", "American", "f#1", False), ("UA", "United", "f#2", False), ("AA
 
 
 @pytest.fixture
-def checkout(server: Settings, tmp_path: Path) -> Settings:
-    """The server's settings, for a checkout of the test's own with the airlines' contract."""
+def project(server: Settings, tmp_path: Path) -> Settings:
+    """The server's settings, for a project of the test's own with the airlines' contract."""
     contract = Path("dags", "datasets", "airlines.yaml")
     (tmp_path / contract).parent.mkdir(parents=True)
     (tmp_path / contract).write_text((CHECKOUT / contract).read_text())
-    return server.model_copy(update={"root": tmp_path})
+    return server.model_copy(update={"project": tmp_path})
 
 
 def put(settings: Settings, uri: str, rows: list[tuple[str, str, str, bool]]) -> None:
@@ -38,7 +38,7 @@ def put(settings: Settings, uri: str, rows: list[tuple[str, str, str, bool]]) ->
 
 def proposed(settings: Settings) -> Suite:
     path = propose_suite(settings, "airlines", Console(quiet=True))
-    assert path == settings.root / "expectations" / "proposed" / "airlines.json"
+    assert path == settings.project / "expectations" / "proposed" / "airlines.json"
     return Suite.from_dict(json.loads(path.read_text()))
 
 
@@ -47,18 +47,18 @@ def carriers(suite: Suite) -> list[str]:
     return list(found.kwargs["value_set"])
 
 
-def test_a_proposal_is_made_from_what_there_is_and_never_overwritten(checkout: Settings) -> None:
+def test_a_proposal_is_made_from_what_there_is_and_never_overwritten(project: Settings) -> None:
     with pytest.raises(ConfigurationError, match="run the DAG ingest_airlines first"):
-        propose_suite(checkout, "airlines", Console(quiet=True))
+        propose_suite(project, "airlines", Console(quiet=True))
 
-    put(checkout, TABLE.staging_uri(checkout.lake_root, "r1"), STAGED)
-    suite = proposed(checkout)
+    put(project, TABLE.staging_uri(project.lake_root, "r1"), STAGED)
+    suite = proposed(project)
     assert carriers(suite) == ["AA", "UA"]
     # The duplicate is not among the rows that would be published.
     assert suite.rules[0].kwargs == {"min_value": 1, "max_value": 4}
     with pytest.raises(ConfigurationError, match="is there already"):
-        propose_suite(checkout, "airlines", Console(quiet=True))
+        propose_suite(project, "airlines", Console(quiet=True))
 
-    put(checkout, TABLE.uri(checkout.lake_root), [("B6", "JetBlue", "f#1", False)])
-    (checkout.root / "expectations" / "proposed" / "airlines.json").unlink()
-    assert carriers(proposed(checkout)) == ["B6"]
+    put(project, TABLE.uri(project.lake_root), [("B6", "JetBlue", "f#1", False)])
+    (project.project / "expectations" / "proposed" / "airlines.json").unlink()
+    assert carriers(proposed(project)) == ["B6"]

@@ -143,3 +143,8 @@ def test_a_backfill_beside_a_run_of_one_of_its_months(api: AirflowUser, settings
     flights = lake_rows(settings, "silver.flights")
     ids = [row["_source_row_id"] for row in flights if row["month"] in expected]
     assert len(ids) == len(set(ids)) == sum(expected.values())
+    # What follows the flights has been made from all of them.
+    flights_now = history.version(TableRef.parse("silver.flights"), settings.lake_root)
+    for follower in ("gold.route_delay_statistics", "gold.arrival_delay_features"):
+        made = history.read(TableRef.parse(follower), settings.lake_root).accounts[0]
+        assert made.inputs["silver.flights"] == flights_now, follower

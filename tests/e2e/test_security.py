@@ -26,7 +26,7 @@ from millstream.landing.manifest import run_key
 from millstream.ml.mlflow_api import MlflowApi
 from millstream.settings import Settings
 from millstream_stack.credentials import Credentials
-from millstream_stack.services.declared import service_environment
+from millstream_stack.services.declared import service_environment, services
 from millstream_stack.supervision.lifecycle import supervisor_of
 from millstream_stack.supervision.processes import strays
 from tests.support.airflow_user import AirflowUser
@@ -342,7 +342,8 @@ def test_every_service_listens_on_this_machine_only(
         for connection in process.net_connections("inet")
         if connection.status == psutil.CONN_LISTEN
     }
-    ports = {getattr(settings, name) for name in Settings.model_fields if name.endswith("_port")}
+    started = [service for service in services(settings) if not service.part]
+    ports = {getattr(settings, name) for service in started for name in service.ports}
     assert ports <= {port for _, port in listening}
     assert [(ip, port) for ip, port in listening if not _is_loopback(ip)] == []
 
