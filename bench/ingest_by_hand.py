@@ -26,6 +26,7 @@ from bench.ingest_platform import made
 from bench.sides import Steps, files_below
 from millstream.transforms import table_of
 from millstream.transforms.arrival_delay_features import features
+from millstream.transforms.route_delay_statistics import BINS, LATE_BINS
 
 SILVER = {
     "weather": (WEATHER, ["origin", "observed_local"]),
@@ -46,6 +47,26 @@ FEATURES_CHECKS = """
            count_if(wx_visib_mi IS NULL) AS no_weather, count_if(plane_seats IS NULL) AS no_plane,
            avg(arrived_late) AS late
     FROM features
+"""
+
+# In the order of BINS.
+_ENDS = ("<= -30", "BETWEEN -29 AND -15", "BETWEEN -14 AND 0", "BETWEEN 1 AND 15", "BETWEEN 16 AND 30",
+         "BETWEEN 31 AND 60", "BETWEEN 61 AND 120", "> 120")  # fmt: skip
+ROUTES = f"""
+    SELECT month, carrier, origin, dest, hour(sched_dep_local) AS hour, count(*) AS flights,
+           count(delay) AS arrivals, coalesce(sum(delay), 0) AS delay_sum_min,
+           coalesce(sum(delay * delay), 0) AS delay_squares_min2, count_if(delay > 15) AS late_arrivals,
+           {", ".join(f"count_if(delay {end}) AS {name}" for name, end in zip(BINS, _ENDS, strict=True))}
+    FROM (SELECT *, bigint(round(arr_delay_min)) AS delay FROM silver_flights) GROUP BY ALL
+"""
+ROUTES_CHECKS = f"""
+    SELECT count(*) AS rows, sum(flights) AS flights, count_if(arrivals > flights) AS arrivals,
+           count_if({" + ".join(BINS)} <> arrivals) AS bins,
+           count_if({" + ".join(LATE_BINS)} <> late_arrivals) AS late_bins,
+           count_if(hour NOT BETWEEN 0 AND 23) AS hour, count_if(month IS NULL) AS no_month,
+           (SELECT coalesce(sum(size), 0) FROM (SELECT count(*) AS size FROM routes
+            GROUP BY month, carrier, origin, dest, hour HAVING count(*) > 1)) AS repeated
+    FROM routes
 """
 
 
@@ -113,9 +134,19 @@ class Script:
         dates = {"first_date": "2013-01-01", "last_date": "9999-12-31"}
         print(self.spark.sql(checks_by_hand(dates)).collect()[0].asDict(), file=sys.stderr)
 
+    def routes(self) -> None:
+        self.table("flights").createOrReplaceTempView("silver_flights")
+        self.write("routes", self.spark.sql(ROUTES), "month")
+
+    def routes_checks(self) -> None:
+        self.table("routes").createOrReplaceTempView("routes")
+        print(self.spark.sql(ROUTES_CHECKS).collect()[0].asDict(), file=sys.stderr)
+
     def features(self) -> None:
         names = ("flights", "weather", "planes", "airports", "airlines")
-        self.write("features", features({name: self.table(name) for name in names}), "month")
+        tables = {name: self.table(name) for name in names}
+        tables["route_delay_statistics"] = self.table("routes")
+        self.write("features", features(tables), "month")
 
     def features_checks(self) -> None:
         self.table("features").createOrReplaceTempView("features")
@@ -131,6 +162,8 @@ def main(drop: Path, out: Path) -> dict[str, Any]:
     steps.timed("bronze", script.bronze)
     steps.timed("silver", script.silver)
     steps.timed("silver checks", script.silver_checks)
+    steps.timed("routes", script.routes)
+    steps.timed("routes checks", script.routes_checks)
     steps.timed("features", script.features)
     steps.timed("features checks", script.features_checks)
     files, size = files_below(out / "lake")

@@ -21,9 +21,10 @@ from bench.ingest import REFERENCES
 from bench.sides import Steps, files_below
 from millstream import jobs
 from millstream.contracts.contract import Contract
+from millstream.engines.mapreduce import LocalRunner, streaming_job
 from millstream.features import feature_table
 from millstream.lake import history
-from millstream.lake.tables import TableRef
+from millstream.lake.tables import TableRef, text_folders
 from millstream.quality.suites import suite_in
 from millstream.settings import CHECKOUT
 from millstream.transforms import table_of
@@ -70,22 +71,33 @@ class Platform:
             fetch_began=staged["fetch_began"],
         )
 
-    def build_features(self, name: str, timed: Timed) -> None:
+    def build_features(self, name: str, label: str, timed: Timed) -> None:
+        """`label` stands before the names of the steps."""
         declared = feature_table(name)
         versions = {
             table: history.read(TableRef.parse(table), self.root).published_version
             for table in declared.inputs
         }
-        table = str(declared.table)
-        staged = timed("build_features", lambda: self.job("build_features", table=table, inputs=versions))
-        self.publish(
-            table,
-            staged,
-            lambda step, work: timed(f"features {step}", work),
-            [],
-            load="full",
-            partition_column=declared.partition_column,
-        )
+        made = {"table": str(declared.table), "inputs": versions}
+
+        def labelled(step: str, work: Callable[[], Any]) -> Any:
+            return timed(f"{label} {step}", work)
+
+        if declared.mapreduce is None:
+            staged = labelled("build", lambda: self.job("build_features", **made))
+        else:
+            staged = self.mapreduce(declared.mapreduce.job, made, labelled)
+        column = declared.partition_column
+        self.publish(str(declared.table), staged, labelled, [], load="full", partition_column=column)
+
+    def mapreduce(self, job: str, made: dict[str, Any], timed: Timed) -> Any:
+        exported = timed("export", lambda: self.job("export_text", **made))
+        folders, lake = text_folders(job, RUN), Path(self.root.removeprefix("file://"))
+        scratch = (lake / folders.output).parent
+        runner = LocalRunner(jars=CHECKOUT / ".millstream" / "jars", scratch=scratch)
+        paths = lake / folders.input, lake / folders.output
+        timed("mapreduce", lambda: runner.run(streaming_job(job), *paths))
+        return timed("build", lambda: self.job("stage_text", **made, lines=exported["rows"]))
 
     def publish(
         self, table: str, staged: dict[str, Any], timed: Timed, partitions: list[str], **more: Any
@@ -130,7 +142,8 @@ def main(drop: Path, out: Path) -> dict[str, Any]:
         platform.ingest(reference(name), others.timed)
     references = time.perf_counter() - began
     platform.ingest(flights_contract(), steps.timed)
-    platform.build_features("arrival_delay_features", steps.timed)
+    platform.build_features("route_delay_statistics", "routes", steps.timed)
+    platform.build_features("arrival_delay_features", "features", steps.timed)
     files, size = files_below(out / "lake")
     tables = (
         spark.read.format("delta").load(f"{platform.root}/{name}")
