@@ -10,6 +10,7 @@ from pyspark.sql import SparkSession
 from millstream.engines import sessions
 from millstream.settings import Settings
 from tests.support.gate_parity import CASES, FRAMES, assert_parity
+from tests.support.thorough import thorough
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +21,6 @@ def spark(server: Settings) -> Iterator[SparkSession]:
 
 # tests/spark/test_gate_parity.py has a case of each expectation on the frames that are thorough here.
 @pytest.mark.spark
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name == "dirty" else pytest.mark.thorough) for name in FRAMES]
-)
+@pytest.mark.parametrize("name", ["dirty", *thorough(*(name for name in FRAMES if name != "dirty"))])
 def test_both_count_the_same_rows(spark: SparkSession, name: str) -> None:
     assert_parity(spark, name, CASES)

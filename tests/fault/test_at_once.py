@@ -81,6 +81,7 @@ def test_one_month_twice(
         assert month.counts() == undisturbed.counts
 
 
+@pytest.mark.thorough
 def test_a_backfill_beside_the_daily_run(server: Server, month: Month, report: Report, seed: int) -> None:
     february = month.lines_of(2, NEW)
     with report.run("a backfill beside the daily run") as outcome:

@@ -162,6 +162,7 @@ def clean_seconds(undisturbed: Undisturbed) -> list[float]:
     return [undisturbed.seconds]
 
 
+@pytest.mark.thorough
 def test_a_kill_at_any_moment(
     server: Server,
     month: Month,

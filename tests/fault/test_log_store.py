@@ -22,6 +22,7 @@ from millstream.lake.log_store import LOG_STORE
 from tests.support import jvm, power_loss
 from tests.support.fault_report import Report
 from tests.support.harness import fault_classpath
+from tests.support.thorough import thorough
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
@@ -131,7 +132,7 @@ def test_a_loss_of_power_takes_no_acknowledged_entry_none_of_its_data_and_no_che
         assert checkpoint.read_text() == f"checkpoint of {named}"
 
 
-@pytest.fixture(params=["disk", "memory"])
+@pytest.fixture(params=["disk", *thorough("memory")])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """On the disk of the tests' files, and on a file system in memory."""
     if request.param == "disk":

@@ -15,8 +15,9 @@ from millstream.streams.tables import Stream
 from millstream.streams.views import BATCH, SCHEMA, SPEED, keep_up_speed_view, make_batch_view, served
 from tests.support.broker import Message
 from tests.support.streaming import PARTITIONS, commit, day_messages, records, stream
+from tests.support.thorough import thorough
 
-PARTS = 4
+PARTS = 3
 
 
 def parts() -> list[list[Message]]:
@@ -42,7 +43,7 @@ def of_both(spark: SparkSession, lake: Stream) -> DataFrame:
     return spark.sql(served(BATCH.name, SPEED.name))
 
 
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("seed", [1, *thorough(2)])
 def test_both_views_served_are_the_figures_of_all_events_in_whichever_order_they_are_made(
     spark: SparkSession, tmp_path: Path, seed: int
 ) -> None:

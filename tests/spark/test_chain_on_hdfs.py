@@ -68,6 +68,7 @@ def test_a_second_run_changes_nothing_and_a_corrected_month_replaces(on_hdfs: Ch
     assert on_hdfs.rows().count() == 1
 
 
+@pytest.mark.thorough
 def test_a_row_in_quarantine_is_accepted_and_replayed(on_hdfs: Chain) -> None:
     on_hdfs.put("flights/flights_2013-01.csv.zip", month_zip(UA1545, AA1141, TOO_FAR))
     on_hdfs.run("r1", ["2013-01"])

@@ -22,6 +22,7 @@ from millstream.lake.log_store import LOG_STORE_CONF
 from tests.support.chain import Chain, contract_of, month_zip, small_suite
 from tests.support.flights_rows import AA1141, B6725, POSITIVE_DISTANCE, UA1545
 from tests.support.ledger_tables import publish
+from tests.support.thorough import thorough
 
 pytestmark = pytest.mark.spark
 WEEK = 168
@@ -135,7 +136,7 @@ def test_a_table_may_have_a_target_size_of_its_own(flights: Chain) -> None:
     assert (large["after"]["live"], large["wanted"]) == (1, 1)
 
 
-@pytest.mark.parametrize(("hours", "removed"), [(24, 1), (48, 0), (2 * WEEK, 0)])
+@pytest.mark.parametrize(("hours", "removed"), [(24, 1), (2 * WEEK, 0), *thorough((48, 0))])
 def test_files_stay_for_as_long_as_was_asked_for(
     flights: Chain, tmp_path: Path, hours: int, removed: int
 ) -> None:

@@ -18,10 +18,11 @@ from millstream.transforms import table_of
 from millstream_demo import reference
 from tests.support.chain import contract_of
 from tests.support.route_statistics import by_spark
+from tests.support.thorough import thorough
 
 MONTH = "3"  # clocks change in it
 # Both are the cutoff of flights that leave an hour later; the first lies on the day when clocks change.
-MOMENTS = ("2013-03-10 18:00:00", "2013-03-21 21:30:00")
+MOMENTS = ["2013-03-10 18:00:00", *thorough("2013-03-21 21:30:00")]
 DATASETS = ("flights", "weather", "planes", "airports", "airlines")
 
 
@@ -38,7 +39,7 @@ def silver(spark: SparkSession) -> Iterator[dict[str, DataFrame]]:
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_what_happens_after_the_cutoff_changes_no_feature(silver: dict[str, DataFrame], moment: str) -> None:
     at = F.lit(datetime.fromisoformat(moment).replace(tzinfo=UTC))
-    as_it_was = _features(silver)
+    as_it_was = _features(silver).persist()
     flights = _flights_otherwise(silver, at)
     otherwise = _features(
         {
@@ -47,7 +48,7 @@ def test_what_happens_after_the_cutoff_changes_no_feature(silver: dict[str, Data
             "weather": _weather_otherwise(silver, at),
             "route_delay_statistics": by_spark(flights),
         }
-    )
+    ).persist()
     known = F.col("cutoff_utc") <= at
 
     assert as_it_was.where(F.col("cutoff_utc") == at).count() > 0
@@ -56,6 +57,8 @@ def test_what_happens_after_the_cutoff_changes_no_feature(silver: dict[str, Data
     assert before.count() == changed.count()
     # The later flights do see it, or the comparison above would show nothing.
     assert as_it_was.where(~known).exceptAll(otherwise.where(~known)).count() > 1_000
+    for features in (as_it_was, otherwise):
+        features.unpersist()
 
 
 @pytest.mark.spark

@@ -64,6 +64,7 @@ def test_months_and_their_quarantine(spark: SparkSession, tmp_path: Path) -> Non
     assert differences(flights) == []
 
 
+@pytest.mark.thorough
 def test_increments_and_their_quarantine(spark: SparkSession, tmp_path: Path) -> None:
     planes = Chain(spark, tmp_path, contract_of("planes"), small_suite(SEATED))
     add(planes, "r1", None, N1=(2000, 10), N2=(1980, 20), N3=(1981, 0))

@@ -22,6 +22,7 @@ from millstream.upkeep.retention import remove_landed
 from tests.support.chain import Chain, contract_of, month_zip, small_suite
 from tests.support.flights_rows import AA1141, B6725, EV4308, FEBRUARY, POSITIVE_DISTANCE, UA1545
 from tests.support.replays import counts, staged_by, state
+from tests.support.thorough import thorough
 
 PLANES = TableRef.parse("silver.planes")
 MONTHS = ["2013-01", "2013-02"]
@@ -132,7 +133,7 @@ def test_every_row_is_kept_as_it_was_received(flights: Chain) -> None:
     assert rows[None]["_malformed"] == rows[None]["_reasons"]
 
 
-@pytest.mark.parametrize("mode", ["elt", "etl"])
+@pytest.mark.parametrize("mode", ["elt", *thorough("etl")])
 def test_what_the_contract_does_not_know_and_what_was_null_are_kept_too(
     spark: SparkSession, tmp_path: Path, mode: str
 ) -> None:
@@ -206,6 +207,7 @@ def test_a_dropped_row_is_in_neither_table_until_decided_otherwise(flights: Chai
     assert flights.rows(DECISIONS).count() == 4
 
 
+@pytest.mark.thorough
 def test_an_accepted_row_that_breaks_a_later_rule_is_kept_back_again(flights: Chain) -> None:
     """Nobody has said that it may break that one too."""
     flights.decide("q1", "accept", reason="distance_mi")
@@ -243,6 +245,7 @@ def test_a_withdrawn_decision_leaves_the_row_to_the_rules(flights: Chain) -> Non
     assert flights.rows(DECISIONS).count() == 3
 
 
+@pytest.mark.thorough
 def test_a_withdrawal_reaches_a_row_that_another_run_has_published_since(flights: Chain) -> None:
     flights.decide("q1", "accept", reason="distance_mi")
     assert counts(flights.replay("q1")[0]) == (5, 3, 2, 0, 0, 1)

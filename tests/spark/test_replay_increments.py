@@ -73,6 +73,7 @@ def test_a_row_of_an_increment_that_breaks_todays_rules_leaves_the_table(planes:
     ]
 
 
+@pytest.mark.thorough
 def test_a_withdrawn_row_of_an_increment_leaves_the_table(planes: Chain) -> None:
     increment(planes, "r1", "2013-01-01", N1=(2000, 10), N2=(1980, 20))
     planes.decide("q1", "accept")

@@ -32,6 +32,7 @@ from tests.support.streaming import (
     stream,
 )
 from tests.support.streaming import event_ids as sent_of
+from tests.support.thorough import thorough
 
 pytestmark = pytest.mark.spark
 
@@ -119,7 +120,7 @@ def test_a_row_that_breaks_a_check_of_the_table_goes_to_quarantine(spark: SparkS
         commit(with_contract(lake, checks={"short": "distance_mi < 100"}), records(spark, SENT))
 
 
-@pytest.mark.parametrize(("table", "broken"), [("bronze", 0), ("silver", 0), ("silver", 4)])
+@pytest.mark.parametrize(("table", "broken"), [("silver", 4), *thorough(("bronze", 0), ("silver", 0))])
 def test_two_queries_that_go_on_from_one_account_commit_once(
     spark: SparkSession, lake: Stream, monkeypatch: pytest.MonkeyPatch, table: str, broken: int
 ) -> None:

@@ -502,6 +502,7 @@ def size(folder: Path) -> int:
     return sum(-(-one // 4096) * 4096 for one in sizes)
 
 
+@pytest.mark.thorough
 def test_an_artifact_store_that_fails_in_the_middle_leaves_no_version(
     spark: SparkSession, lake: str, server: MlflowServer, registered: dict[str, Any]
 ) -> None:

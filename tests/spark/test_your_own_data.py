@@ -18,6 +18,7 @@ from tests.support.chain import Chain
 from tests.support.documents import files_shown
 from tests.support.marts import Marts
 from tests.support.packages import write_packages
+from tests.support.thorough import thorough
 from tests.support.your_own_data import PAGE, Reader
 
 pytestmark = pytest.mark.spark
@@ -48,7 +49,7 @@ def test_the_pages_counts_and_its_mart(spark: SparkSession, tmp_path: Path) -> N
     assert Marts(chain).rows(mart) == {("admin", 3, 5.12), ("libs", 2, 0.17)}
 
 
-@pytest.mark.parametrize("name", ["planes.csv", "packages.jsonl"])
+@pytest.mark.parametrize("name", ["packages.jsonl", *thorough("planes.csv")])
 def test_what_make_new_writes_runs_without_a_change(spark: SparkSession, tmp_path: Path, name: str) -> None:
     """Every record of files that others wrote, with their names and missing values, is in the table."""
     drop = tmp_path / "drop"

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from millstream_stack.services.airflow_preloaded import OWN, PRELOADED
+from tests.support.thorough import thorough
 
 SCRIPT = """
 import json, logging, sys
@@ -19,7 +20,8 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 
 
-@pytest.mark.parametrize("command", PRELOADED)
+# Those of `celery` are the scheduler's.
+@pytest.mark.parametrize("command", [*(name for name in PRELOADED if name != "celery"), *thorough("celery")])
 def test_every_library_loads_and_no_module_of_ours_stays(command: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, command], capture_output=True, text=True, check=True, timeout=300

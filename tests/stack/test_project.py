@@ -16,6 +16,7 @@ from millstream_demo.reference import reference_file
 from millstream_stack.commands.new.project import new_project
 from millstream_stack.credentials import Credentials
 from millstream_stack.environment import stack_environment
+from tests.support.thorough import thorough
 
 SCREEN = Console(quiet=True)
 TRANSFORM = """from pyspark.sql import functions as F
@@ -104,7 +105,7 @@ def test_what_is_declared_in_a_project_is_there_and_nothing_else(project: Path) 
         ("dags/datasets/orders.yaml", "columns: 1\n", "test_every_dataset_and_mart_has_a_dag"),
         ("dags/broken.py", "from airflow.sdk import dag\n1 / 0\n", "test_every_dag_loads"),
         ("expectations/nothing.json", "{}", "test_every_file_belongs_to_a_table"),
-        ("transforms/nothing.py", "", "test_every_file_belongs_to_a_table"),
+        *thorough(("transforms/nothing.py", "", "test_every_file_belongs_to_a_table")),
     ],
 )
 def test_its_checks_fail_for_what_is_wrong(project: Path, path: str, content: str, why: str) -> None:
