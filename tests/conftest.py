@@ -24,10 +24,10 @@ os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 # What the tests of these folders share, so that one process has to run them all. Other files stand alone.
 SHARED = {
     "spark": "classic Spark",
-    "streams": "a broker",
-    "connect": "over Connect",
-    "fault": "over Connect",
     "e2e": "the stack",
+    "fault": "a server that is killed",
+    "connect": "over Connect",
+    "streams": "a broker",
 }
 
 
@@ -41,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 class ByServer(LoadScopeScheduling):
     """Two processes (`-n 2`) take units of work in the order of `testpaths`: one begins with classic Spark,
-    the other with the quick files; then come the stack and the servers, for whom is free.
+    the other with the quick files and the stack; then come the servers, for whom is free.
 
     Each keeps little more than one core busy. Classic Spark is first because a process that has opened a
     Connect session gets no classic one any more.
@@ -81,6 +81,13 @@ def pytest_unconfigure() -> None:
     """Nothing is left for pytest's last collection of garbage: on a busy machine it takes longer than the
     five seconds after which xdist interrupts a process, which showed as a trace in a run that passed."""
     gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_connect_mode_left_behind() -> Iterator[None]:
+    """PySpark marks a process that has opened a Connect session, and with it the programs that it starts."""
+    yield
+    os.environ.pop("SPARK_CONNECT_MODE_ENABLED", None)
 
 
 @pytest.fixture(scope="session")

@@ -22,13 +22,6 @@ from tests.support.waiting import until
 UP_TIMEOUT_S = 180.0
 
 
-@pytest.fixture(scope="session", autouse=True)
-def no_connect_mode_left_behind() -> Iterator[None]:
-    """PySpark marks a process that has opened a Connect session; later tests open classic ones."""
-    yield
-    os.environ.pop("SPARK_CONNECT_MODE_ENABLED", None)
-
-
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Settings of a running server; its lake is empty."""
