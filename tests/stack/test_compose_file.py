@@ -15,6 +15,7 @@ import pytest
 from millstream.settings import CHECKOUT
 from millstream_stack.cluster import spark
 from millstream_stack.cluster.secret_files import NAMES
+from millstream_stack.commands.new.project import FOLDERS
 
 STAND_INS = ("postgres", "valkey")
 COMPOSE = Path(compose.__path__[0]) / "docker-compose"
@@ -37,6 +38,13 @@ def configuration() -> dict[str, Any]:
 
 def services() -> dict[str, dict[str, Any]]:
     return dict(configuration()["services"])
+
+
+def test_the_image_holds_what_the_platform_reads_when_it_runs() -> None:
+    lines = (CHECKOUT / ".dockerignore").read_text().splitlines()
+    let_in = {line.removeprefix("!") for line in lines if line.startswith("!")}
+    read = {folder.partition("/")[0] for folder in FOLDERS if (CHECKOUT / folder).is_dir()} - {"tests"}
+    assert {*read, "conf", "demo", "plugins", "spark_jobs", "stack"} <= let_in
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES)
