@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
+from millstream.contracts.sources import http as http_source
 from millstream.contracts.types import KINDS
 from millstream.contracts.written import Written
 from millstream.formats.archives import PACKINGS
@@ -57,6 +58,17 @@ def written() -> str:
     return "\n".join(lines)
 
 
+def http() -> str:
+    """A row a field of a paginated API."""
+    lines = ["| field of `source` | default | meaning |", "|---|---|---|"]
+    lines += [
+        f"| `{field}` | {_default(info)} | {info.description} |"
+        for field, info in http_source.Source.model_fields.items()
+        if info.description
+    ]
+    return "\n".join(lines)
+
+
 def _default(info: FieldInfo) -> str:
     if info.is_required():
         return "needed"
@@ -71,7 +83,7 @@ def _default(info: FieldInfo) -> str:
             return str(other)
 
 
-TABLES = {"types": types, "written": written, "formats": formats, "options": options}
+TABLES = {"types": types, "written": written, "formats": formats, "options": options, "http": http}
 
 
 def with_tables(page: str) -> str:

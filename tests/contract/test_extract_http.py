@@ -346,7 +346,7 @@ def test_a_page_that_comes_again_is_known_by_its_records(source, lake):
     assert landed_records(lake, Try(source, lake).land()) == RECORDS[:3]
 
     source.answers = [Response(json.dumps({"results": RECORDS[:3], "at": number})) for number in range(3)]
-    with pytest.raises(SourceDataError, match="does not page by offset and limit"):
+    with pytest.raises(SourceDataError, match="takes no notice of the place of a page"):
         Try(source, lake, run="2").land()
 
 
@@ -453,7 +453,7 @@ def test_no_content_before_the_total_is_reached_is_no_end(source, lake):
 def test_api_that_always_answers_the_same_page_is_not_walked_for_ever(source, lake):
     source.answers = [Response(json.dumps({"results": RECORDS[:3]}))] * 3
     attempt = Try(source, lake)
-    with pytest.raises(SourceDataError, match="This API does not page by offset and limit"):
+    with pytest.raises(SourceDataError, match="This API takes no notice of the place of a page"):
         attempt.land()
     assert not attempt.has_landed()
 

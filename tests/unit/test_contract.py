@@ -72,7 +72,7 @@ def test_a_right_contract_loads_with_defaults(tmp_path: Path) -> None:
         ),
         (
             {"source": {"kind": "http", "connection": "api", "endpoint": "/o", "since_param": "offset"}},
-            ["orders.yaml", "since_param: offset is what pages are asked for with"],
+            ["orders.yaml", "since_param, size_param, page_param: each is a parameter of its own"],
         ),
         (
             {"load": "partition", "partition": {"start": "2024-01"}},

@@ -35,6 +35,12 @@ def stated_total(page: Any, key: str, read: int) -> int | None:
     return None
 
 
+def value_under(page: Any, key: str) -> Any:
+    """What `page` has under `key`, a name or a path of names; None where there is nothing."""
+    parent, name = _parent(page, key)
+    return parent.get(name) if isinstance(parent, dict) else None
+
+
 def _parent(page: Any, key: str) -> tuple[Any, str]:
     """What holds the records, and under which name. A name with a dot in it wins over a path."""
     if isinstance(page, dict) and key in page:

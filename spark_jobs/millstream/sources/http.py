@@ -1,8 +1,8 @@
 """Paginated HTTP JSON APIs: each page landed as received, and a retry goes on behind the last one.
 
-Pages are asked for with `offset` and `limit`, and end with the first one that holds no record. Where an
-answer states a `total`, the records are counted against it. Alone it does not end the walk: with some APIs it
-is the count of the page.
+Pages by offset or number end with the first one that holds no record, others where an answer names no next
+one (`millstream.sources.paging`). Where an answer states a `total`, the records are counted against it. Alone
+it does not end the walk: with some APIs it is the count of the page.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from millstream.landing.run import Landing, in_memory
 from millstream.landing.seen import SeenRecords
 from millstream.sources.http_client import UNHURRIED, HttpEndpoint, Patience, PatientClient, checked
 from millstream.sources.ordering import NO_LOOKBACK, earlier
+from millstream.sources.paging import Paging
 
 log = logging.getLogger(__name__)
 ASK_OWNER = "What to do: ask the API's owner, then clear the task: it goes on from this page"
@@ -105,13 +106,14 @@ class _Page(BaseModel):
     """One page as landed, noted so that a retry goes on behind it.
 
     `total` is what the API counts; `miscounts` says that it stated a number below what had been read.
-    `content` is a checksum of the records.
+    `content` is a checksum of the records, `following` the address of the next page.
     """
 
     records: int
     total: int | None
     miscounts: bool = False
     content: str
+    following: str | None
     file: LandedFile
 
 
@@ -128,11 +130,11 @@ class _Walk:
     ) -> None:
         self._contract = contract
         self._source = source
-        self._base = httpx.URL(endpoint.base_url).copy_with(userinfo=b"")
-        self._piece = piece
+        base = httpx.URL(endpoint.base_url).copy_with(userinfo=b"")
+        self._paging = Paging(source, base, piece.since)
         self._landing = landing
         # The address names the notes: pages of another watermark or page size do not fit this walk.
-        self._notes = hashlib.sha256(self._url(0).encode()).hexdigest()[:12]
+        self._notes = hashlib.sha256(self._paging.first().encode()).hexdigest()[:12]
         self._pages = self._noted()
 
     def through(self, client: PatientClient) -> list[_Page]:
@@ -163,21 +165,30 @@ class _Walk:
         return self._total is not None and self._counted >= self._total
 
     def _at_end(self) -> bool:
-        return bool(self._pages) and self._pages[-1].records == 0
+        if not self._pages:
+            return False
+        last = self._pages[-1]
+        return last.following is None or (self._paging.is_by_place and last.records == 0)
 
     def _is_last_again(self, page: _Page) -> bool:
         """Some APIs answer every offset behind the end with the last page, or take no notice of offsets."""
-        return self._has_all_counted and page.content == self._pages[-1].content
+        return self._paging.is_by_place and self._has_all_counted and page.content == self._pages[-1].content
 
     def _fetch(self, client: PatientClient) -> _Page | None:
         """The next page; None where the server has refused it as one behind the last."""
         number = len(self._pages)
-        url = self._url(self._counted)
+        url = (self._pages[-1].following if self._pages else None) or self._paging.first()
         where = f"{url} (page {number + 1})"
-        body = client.get(url, where, may_be_behind_the_end=self._has_all_counted)
-        if body is None:
+        behind = self._paging.is_by_place and self._has_all_counted
+        answer = client.get(url, where, may_be_behind_the_end=behind)
+        if answer is None:
             return None
-        records, total, miscounts = self._parse(body, where)
+        body = answer.content
+        content = self._read(body, where)
+        records, total, miscounts = self._parse(content, where)
+        read = self._counted + len(records)
+        following = self._paging.following(url, number + 1, read, content, answer.headers)
+        self._require_complete(records, following, total, where)
         file = self._landing.land(
             source=url,
             name=f"page-{number:05d}.json",
@@ -186,20 +197,18 @@ class _Walk:
             watermark=self._latest(records, where),
         )
         # Of the records alone: what stands beside them may differ each time, as the moment of the answer.
-        content = hashlib.sha256(json_values.as_written(records).encode(errors="surrogatepass")).hexdigest()
-        return _Page(records=len(records), total=total, miscounts=miscounts, content=content, file=file)
+        checksum = hashlib.sha256(json_values.as_written(records).encode(errors="surrogatepass")).hexdigest()
+        return _Page(
+            records=len(records),
+            total=total,
+            miscounts=miscounts,
+            content=checksum,
+            following=following,
+            file=file,
+        )
 
-    def _url(self, offset: int) -> str:
-        """Address of one page, in full and without anything secret."""
-        params: dict[str, str | int] = {"offset": offset, "limit": self._source.page_size}
-        if self._piece.since is not None and self._source.since_param is not None:
-            params[self._source.since_param] = self._piece.since
-        path = self._base.path.rstrip("/") + self._source.endpoint
-        return str(self._base.copy_with(path=path, params=params))
-
-    def _parse(self, body: bytes, where: str) -> tuple[list[Any], int | None, bool]:
+    def _parse(self, page: Any, where: str) -> tuple[list[Any], int | None, bool]:
         """The records of a page, the total where the API states it, and whether what it states is none."""
-        page = self._read(body, where)
         records = records_under(page, self._source.records_key)
         if records is None:
             raise SourceDataError(f"{where}: no list under '{self._source.records_key}'. {ASK_OWNER}")
@@ -208,13 +217,19 @@ class _Walk:
         miscounts = (
             bool(records) and total is None and stated_total(page, self._source.records_key, 0) is not None
         )
-        expected = self._total if total is None else total
-        if not records and expected is not None and self._counted < expected:
-            raise SourceDataError(
-                f"{where}: the pages end after {self._counted} of the {expected} records that the API "
-                f"counts. {ASK_OWNER}"
-            )
         return records, total, miscounts
+
+    def _require_complete(
+        self, records: list[Any], following: str | None, total: int | None, where: str
+    ) -> None:
+        """Raises SourceDataError when the pages end before what the API counts."""
+        is_last = not records if self._paging.is_by_place else following is None
+        expected, read = self._total if total is None else total, self._counted + len(records)
+        if is_last and expected is not None and read < expected:
+            raise SourceDataError(
+                f"{where}: the pages end after {read} of the {expected} records that the API counts. "
+                f"{ASK_OWNER}"
+            )
 
     def _read(self, body: bytes, where: str) -> Any:
         if not body:
@@ -245,14 +260,22 @@ class _Walk:
         return times[max(past)] if past else None
 
     def _check_fits(self, page: _Page) -> None:
-        """Pages by offset fit together only while the records stay where they are."""
+        """Pages by offset fit together only while the records stay where they are, others unless one leads
+        back to where the walk has been."""
+        if not self._paging.is_by_place:
+            if page.following in {self._paging.first(), *(one.following for one in self._pages)} - {None}:
+                raise SourceDataError(
+                    f"{page.file.source}: its next page has been read already. Nothing was landed. "
+                    f"{ASK_OWNER}"
+                )
+            return
         if not self._pages:
             return
         before = self._pages[-1]
         if page.records and page.content == before.content:
             raise SourceDataError(
-                f"{page.file.source}: the same page as the one before. Nothing was landed. This API does not "
-                "page by offset and limit. What to do: give it another kind of source"
+                f"{page.file.source}: the same page as the one before. Nothing was landed. This API takes "
+                "no notice of the place of a page. What to do: name another paging in the contract"
             )
         if None not in (page.total, self._total) and page.total != self._total:
             self._landing.forget(self._notes)

@@ -103,8 +103,8 @@ class PatientClient:
     ) -> None:
         self._client.close()
 
-    def get(self, url: str, where: str, may_be_behind_the_end: bool = False) -> bytes | None:
-        """The body at `url`, empty for 204; `where` names it in messages.
+    def get(self, url: str, where: str, may_be_behind_the_end: bool = False) -> httpx.Response | None:
+        """The answer of `url`, without a body for 204; `where` names it in messages.
 
         None for a page that is refused as one behind the last, where that may be.
 
@@ -132,7 +132,7 @@ class PatientClient:
             return None
         if not answer.is_success:
             raise self._refusal(answer, where)
-        return answer.content
+        return answer
 
     def _ask(self, url: str, where: str) -> httpx.Response:
         try:

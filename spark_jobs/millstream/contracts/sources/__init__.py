@@ -48,7 +48,9 @@ class Source(Strict):
     kind: str
     connection: Identifier
     format: str
-    lookback: Lookback | None = None
+    lookback: Lookback | None = Field(
+        default=None, description="how far before the watermark to ask again; a day for times"
+    )
 
     @property
     def has_watermark(self) -> bool:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from millstream.contracts.contract import Contract
 
 
+PARAM = r"^[A-Za-z_$][A-Za-z0-9_.$\[\]-]{0,62}$"
+
+
 class Source(sources.Source):
     """A paginated JSON API."""
 
@@ -21,21 +24,69 @@ class Source(sources.Source):
 
     kind: Literal["http"]
     format: Literal["json"] = "json"
-    endpoint: str = Field(pattern=r"^/[^?#\s[:cntrl:]]*$")
-    page_size: int = Field(default=1000, ge=1, le=100_000)
+    endpoint: str = Field(pattern=r"^/[^?#\s[:cntrl:]]*$", description="path below the connection's address")
+    paging: Literal["offset", "page", "cursor", "next_link", "link_header"] = Field(
+        default="offset",
+        description="how pages follow each other: by an `offset`, by the number of the `page`, by a `cursor` "
+        "or a `next_link` that an answer has, or by its `link_header` (RFC 8288, rel=next)",
+    )
+    page_size: int = Field(
+        default=1000, ge=1, le=100_000, description="records of a page, as it is asked for"
+    )
+    size_param: str | None = Field(
+        default="limit", pattern=PARAM, description="the parameter with the page's size; null: none is sent"
+    )
+    page_param: str | None = Field(
+        default=None,
+        pattern=PARAM,
+        description="the parameter with offset, page or cursor, if named otherwise",
+    )
+    first_page: int = Field(default=1, ge=0, description="number of the first page, with `page`")
+    next_key: str = Field(
+        default="next",
+        pattern=json.PATH,
+        max_length=200,
+        description="where an answer has its cursor or next link: a name, or a path of names: `paging.next`",
+    )
     records_key: str = Field(
         default="results",
         pattern=json.PATH,
         max_length=200,
-        description="where an answer has its records: a name, or a path of names: data.items",
+        description="where an answer has its records: a name, or a path of names: `data.items`",
     )
-    since_param: str | None = Field(default=None, pattern=r"^[A-Za-z_$][A-Za-z0-9_.$\[\]-]{0,62}$")
+    since_param: str | None = Field(
+        default=None,
+        pattern=PARAM,
+        description="for `load: watermark`: the parameter that asks for records at or after a time",
+    )
 
     @model_validator(mode="after")
     def _asks_for_more_than_pages(self) -> Self:
-        if self.since_param in ("offset", "limit"):
-            raise ValueError(f"since_param: {self.since_param} is what pages are asked for with")
+        names = [self.since_param, self.size_param, self.place_param if self.asks_for_places else None]
+        given = [name for name in names if name is not None]
+        if len(set(given)) < len(given):
+            raise ValueError("since_param, size_param, page_param: each is a parameter of its own")
+        useless = {
+            "page_param": not self.asks_for_places,
+            "first_page": self.paging != "page",
+            "next_key": self.paging not in ("cursor", "next_link"),
+        }
+        usual = type(self).model_fields
+        if idle := [
+            name for name, is_one in useless.items() if is_one and getattr(self, name) != usual[name].default
+        ]:
+            raise ValueError(f"{', '.join(idle)}: means nothing with paging '{self.paging}'")
         return self
+
+    @property
+    def asks_for_places(self) -> bool:
+        """Whether each page is asked for by a parameter, not by an address of the server's."""
+        return self.paging in ("offset", "page", "cursor")
+
+    @property
+    def place_param(self) -> str:
+        """The parameter that says which page."""
+        return self.page_param or self.paging
 
     @property
     def has_watermark(self) -> bool:

@@ -1,0 +1,100 @@
+"""How the pages of an API follow each other: the address of each, from what the one before has answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from millstream.contracts.sources.http import Source
+from millstream.errors import SourceDataError
+from millstream.formats.json_page import value_under
+
+LATER_PAGES = "What to do: correct paging in the contract, or ask the API's owner; then clear the task"
+
+
+class Paging:
+    """The addresses of one walk, in full and without anything secret.
+
+    `base` is the connection's address; `since` what `since_param` asks for, if anything.
+    """
+
+    def __init__(self, source: Source, base: httpx.URL, since: str | None) -> None:
+        self._source = source
+        self._base = base
+        self._given: dict[str, str | int] = {}
+        if source.size_param is not None:
+            self._given[source.size_param] = source.page_size
+        if since is not None and source.since_param is not None:
+            self._given[source.since_param] = since
+
+    @property
+    def is_by_place(self) -> bool:
+        """Whether a page is asked for by its place among the records: there is no last one but an empty
+        one."""
+        return self._source.paging in ("offset", "page")
+
+    def first(self) -> str:
+        """The address of the first page."""
+        match self._source.paging:
+            case "offset":
+                return self._url(0)
+            case "page":
+                return self._url(self._source.first_page)
+        return self._url(None)
+
+    def following(
+        self, url: str, pages: int, records: int, answer: Any, headers: Mapping[str, str]
+    ) -> str | None:
+        """The address of the page behind the one at `url`, the last of `pages` with together `records`; None
+        where its answer says that there is none.
+
+        Raises: SourceDataError when it leads to another server, or is none.
+        """
+        match self._source.paging:
+            case "offset":
+                return self._url(records)
+            case "page":
+                return self._url(self._source.first_page + pages)
+            case "cursor":
+                cursor = self._said(url, answer)
+                return None if cursor is None else self._url(cursor)
+            case "next_link":
+                return self._joined(url, self._said(url, answer))
+        link = httpx.Response(200, headers=dict(headers)).links.get("next", {}).get("url")
+        return self._joined(url, link)
+
+    def _url(self, place: str | int | None) -> str:
+        own = {} if place is None else {self._source.place_param: place}
+        path = self._base.path.rstrip("/") + self._source.endpoint
+        return str(self._base.copy_with(path=path, params={**own, **self._given}))
+
+    def _said(self, url: str, answer: Any) -> str | None:
+        value = value_under(answer, self._source.next_key)
+        if value is None or value == "" or value is False:
+            return None
+        if not isinstance(value, str | int) or isinstance(value, bool):
+            raise SourceDataError(
+                f"{url}: '{self._source.next_key}' says no next page: {str(value)[:80]}. {LATER_PAGES}"
+            )
+        return str(value)
+
+    def _joined(self, url: str, link: str | None) -> str | None:
+        if link is None:
+            return None
+        try:
+            following = httpx.URL(url).join(link).copy_with(userinfo=b"", fragment=None)
+        except (httpx.InvalidURL, ValueError) as error:
+            raise SourceDataError(f"{url}: the next page has no address: {error}. {LATER_PAGES}") from error
+        if _server(following) != _server(self._base):
+            # The login would go along.
+            raise SourceDataError(
+                f"{url}: the next page is on another server, {following.host}: it was not asked for. "
+                f"{LATER_PAGES}"
+            )
+        return str(following)
+
+
+def _server(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
