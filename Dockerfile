@@ -26,7 +26,7 @@ RUN apt-get update \
 COPY --from=project /pyproject.toml .
 COPY requirements.txt .
 COPY conf/requirements-bootstrap.txt conf/requirements-build.txt conf/requirements-java.txt \
-    conf/jars.txt conf/jars-hadoop.txt conf/
+    conf/jars.txt conf/jars-hadoop.txt conf/jars-kafka.txt conf/
 COPY spark_jobs/scala spark_jobs/scala
 COPY spark_jobs/millstream/__init__.py spark_jobs/millstream/errors.py spark_jobs/millstream/
 COPY stack/bootstrap.sh stack/
@@ -36,6 +36,7 @@ COPY stack/millstream_stack/install stack/millstream_stack/install
 RUN mkdir -p plugins/millstream_airflow demo/millstream_demo \
     && touch README.md \
     && UV_COMPILE_BYTECODE=1 stack/bootstrap.sh hadoop \
+    && JAVA_HOME=$(cat .millstream/bootstrap/java_home) .venv/bin/python -m millstream_stack.install.jars kafka \
     && rm -rf .millstream/cache .millstream/tmp .millstream/bootstrap/bin .millstream/bootstrap/lib
 
 FROM base
@@ -48,7 +49,7 @@ COPY --from=dependencies /opt/millstream/.millstream .millstream
 COPY . .
 # A new volume takes the owner of the folder that it is mounted on.
 RUN python3 -m compileall -q dags demo plugins spark_jobs stack \
-    && for folder in artifacts data_docs demo lineage logs logs/airflow scratch spark-events; do \
+    && for folder in artifacts broker data_docs demo lineage logs logs/airflow scratch; do \
         install -d -o millstream -g millstream "/var/lib/millstream/$folder"; done
 ARG CODE_VERSION=unknown
 ENV MILLSTREAM_HOME=/var/lib/millstream MILLSTREAM_CODE_VERSION=$CODE_VERSION PATH=/opt/millstream/.venv/bin:$PATH

@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from millstream_stack.clients.airflow_api import AirflowApi, Task
+from millstream_stack.clients.airflow_api import AirflowApi
 from millstream_stack.cluster import spark
 from millstream_stack.cluster.secret_files import NAMES
 from tests.support.compose import USER, Cluster
+from tests.support.dag_runs import run
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(1800)
 
-RUN_TIMEOUT_S = 900.0
 BACK_TIMEOUT_S = 180.0
 LAKE = "hdfs://namenode:8020/lake"
 # The environment of every process in a worker's container: what a task could read there.
@@ -52,28 +51,6 @@ from millstream.settings import Settings
 place = TableRef.parse("{table}").quarantine.uri(Settings().lake_root)
 print(DeltaTable(place).count() if DeltaTable.is_deltatable(place) else 0)
 """
-
-
-def run(airflow: AirflowApi, dag: str, conf: dict[str, str]) -> list[Task]:
-    """Triggers a DAG, follows it to its successful end, and returns its tasks."""
-    moment = datetime.now(UTC)
-    airflow.unpause(dag)
-    key = airflow.trigger(dag, conf).key
-
-    def ended() -> bool:
-        return any(one.key == key and not one.active for one in airflow.runs_since(moment))
-
-    until(ended, RUN_TIMEOUT_S, f"the end of {dag}")
-    tasks = [task for task in airflow.tasks_since(moment) if (task.dag_id, task.run_id) == key]
-    failed = [f"{task.label}: {airflow.log(task)[-12:]}" for task in tasks if task.state == "failed"]
-    states = {one.key: one.state for one in airflow.runs_since(moment)}
-    assert states[key] == "success", "\n".join(failed)
-    return tasks
-
-
-def worker_of(cluster: Cluster, task: Task) -> str:
-    [container] = [one for one in cluster.ids("airflow-worker") if one.startswith(task.host)]
-    return container
 
 
 def test_every_service_is_healthy_and_the_set_up_is_over(cluster: Cluster) -> None:
@@ -131,13 +108,13 @@ def test_only_workers_reach_spark_connect(cluster: Cluster) -> None:
     address = cluster.python("airflow-worker", listening)
     question = f"import socket; socket.create_connection(('{address}', {spark.PORT}), 3); print('true')"
     assert cluster.python("airflow-worker", question) is True
-    for service in ("airflow-scheduler", "mlflow", "datanode-1"):
+    for service in ("airflow-scheduler", "mlflow", "datanode-1", "nodemanager-1"):
         with pytest.raises(AssertionError, match=r"TimeoutError|unreachable"):
             cluster.python(service, question)
-    # DataNodes share another network with the server; it does not listen there.
+    # Hadoop's nodes share another network with the server; it does not listen there.
     elsewhere = question.replace(address, "spark-connect")
     with pytest.raises(AssertionError, match="ConnectionRefusedError"):
-        cluster.python("datanode-1", elsewhere)
+        cluster.python("nodemanager-1", elsewhere)
 
 
 def test_a_killed_worker_comes_back_and_works(cluster: Cluster, airflow: AirflowApi) -> None:

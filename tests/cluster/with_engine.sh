@@ -82,6 +82,8 @@ build_images() {
     git -C "$checkout" ls-files -co --exclude-standard -z |
         tar -C "$checkout" --null --ignore-failed-read -T - -c | tar -x -C "$context"
     cp /usr/local/share/ca-certificates/*.crt "$context/conf/certificates/" 2>/dev/null || :
+    # By a name of its own the layer of the dependencies outlives what is pruned below.
+    docker build --quiet --network host --target dependencies --tag millstream-dependencies "$context" >/dev/null
     docker build --quiet --network host --tag "millstream:$MILLSTREAM_VERSION" \
         --build-arg UID="$MILLSTREAM_UID" \
         --build-arg CODE_VERSION="$(git -C "$checkout" describe --always --dirty --abbrev=40 --exclude='*')" \

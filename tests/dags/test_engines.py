@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -54,6 +55,23 @@ def test_an_engine_is_one_module(elsewhere: str) -> None:
     assert operator.links["Spark"] == "http://far/d/manual__1/t/-1/2"
     with pytest.raises(KeyboardInterrupt, match="killed"):
         operator.on_kill()
+
+
+@pytest.mark.parametrize(
+    ("extra", "page"),
+    [
+        ({"ui_url": "http://pages:4040"}, r"http://pages:4040/connect/session/\?id=.{36}"),
+        ({"history_url": "http://history:18080"}, r"http://history:18080"),
+        ({}, r"http://connect:4040/connect/session/\?id=.{36}"),
+    ],
+)
+def test_a_task_leads_to_the_pages_that_show_its_queries(
+    monkeypatch: pytest.MonkeyPatch, extra: dict[str, str], page: str
+) -> None:
+    value = {"conn_type": "spark_connect", "host": "connect", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_PAGES", json.dumps(value))
+    url = engine_for("pages").url(Attempt("d", "r", "t", -1, 1))
+    assert re.fullmatch(page, url or "")
 
 
 @pytest.mark.parametrize("kind", ["http", "../x", "millstream.jobs", ""])

@@ -20,8 +20,8 @@ from millstream_stack.commands.new.project import FOLDERS
 STAND_INS = ("postgres", "valkey")
 COMPOSE = Path(compose.__path__[0]) / "docker-compose"
 DOCKERFILES = ("Dockerfile", *(f"tests/cluster/stand_ins/{name}/Dockerfile" for name in STAND_INS))
-# What one machine of this kind has.
-MEMORY = 24 * 1024**3
+# What is left of 24 GB on a machine that has so much.
+MEMORY = 23 * 1024**3
 WORKERS_SECRETS = ["broker_password"]
 
 
@@ -68,7 +68,8 @@ def test_a_machine_of_this_size_holds_all_that_it_starts() -> None:
     limits = {
         name: int(service["mem_limit"]) * service.get("deploy", {}).get("replicas", 1)
         for name, service in services().items()
-        if "profiles" not in service
+        # Jobs have ended before most others start.
+        if "profiles" not in service and service["restart"] == "unless-stopped"
     }
     assert sum(limits.values()) <= MEMORY, limits
 
@@ -82,7 +83,7 @@ def test_only_what_people_open_reaches_outside() -> None:
     outside = {name for name, network in configuration()["networks"].items() if not network.get("internal")}
     assert outside == {"edge", "spark-pages"}
     reaching = {name for name, service in services().items() if outside & service["networks"].keys()}
-    assert reaching == {"airflow-api-server", "mlflow", "spark-connect"}
+    assert reaching == {"airflow-api-server", "mlflow", "spark-history"}
     assert reaching == {name for name, service in services().items() if service.get("ports")}
 
 

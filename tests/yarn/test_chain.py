@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,35 +19,21 @@ from millstream.engines.yarn import Application
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.settings import CHECKOUT, Settings
-from millstream_demo import reference
 from millstream_stack.services.spark_server import (
     spark_connect_command,
     write_spark_properties,
 )
-from tests.support.chain import contract_of, month_zip, suite_of
+from tests.support.chain import contract_of, suite_of
 from tests.support.hadoop import Yarn, answers
 from tests.support.loopback import free_ports
+from tests.support.real_months import FLIGHTS, MONTHS, months
 from tests.support.submitted_chain import SubmittedChain
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 
-MONTHS = ["2013-01", "2013-02"]
-FLIGHTS = 51_955
 UP_TIMEOUT_S = 300.0
 JOBS = ("load_bronze", "transform", "quality_gate", "publish")
-
-
-@cache
-def months() -> dict[str, bytes]:
-    """Real months as their source delivers them: the same bytes for all chains, as rows are named by them."""
-    header, *lines = (line.decode().rstrip() for line in reference.flight_lines())
-    return {
-        month: month_zip(
-            *(line for line in lines if line.split(",")[1] == str(int(month[-2:]))), header=header
-        )
-        for month in MONTHS
-    }
 
 
 def run_chain(folder: Path, root: str, conn_id: str) -> str:

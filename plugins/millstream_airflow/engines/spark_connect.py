@@ -20,8 +20,9 @@ LONGEST_TAG = 60
 
 
 class Engine:
-    """Spark Connect. Of the connection's extra, `ui_url` is the address of the server's own pages; with
-    `send_code` the executors run this checkout's code, and not what is installed where they are."""
+    """Spark Connect. Of the connection's extra, `ui_url` is the address of the server's own pages, or
+    `history_url` that of a history server; with `send_code` the executors run this checkout's code, and not
+    what is installed where they are."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -46,7 +47,11 @@ class Engine:
         from millstream.engines.sessions import session_id
 
         port = Settings().spark_ui_port
-        ui = self._connection.extra_dejson.get("ui_url") or f"http://{self._connection.host}:{port}"
+        extra = self._connection.extra_dejson
+        if history := extra.get("history_url"):
+            # By the application, whose id only the server knows.
+            return str(history)
+        ui = extra.get("ui_url") or f"http://{self._connection.host}:{port}"
         return f"{ui}/connect/session/?id={session_id(attempt.name)}"
 
     def kill(self) -> None:

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from millstream.settings import Settings
-from millstream_stack.cluster import spark
+from millstream_stack.cluster import hadoop, spark
 from millstream_stack.cluster.secret_files import read
 from millstream_stack.environment import local_connections
 from millstream_stack.services.airflow_setup import (
@@ -30,7 +30,23 @@ def connections(settings: Settings) -> dict[str, dict[str, object]]:
             "conn_type": "spark_connect",
             "host": spark.HOST,
             "port": spark.PORT,
-            "extra": {"ui_url": settings.spark_ui_url},
+            "extra": {"send_code": True, "history_url": settings.spark_ui_url},
+        },
+        "spark_default": {
+            "conn_type": "spark",
+            "host": "yarn",
+            "extra": {
+                "deploy-mode": "cluster",
+                "spark-binary": "spark-submit",
+                "yarn_resourcemanager_webapp_address": hadoop.RESOURCEMANAGER,
+            },
+        },
+        "mapreduce_default": {
+            "conn_type": "hadoop_yarn",
+            "extra": {
+                "yarn_resourcemanager_webapp_address": hadoop.RESOURCEMANAGER,
+                "mapreduce_jobhistory_webapp_address": hadoop.JOBHISTORY,
+            },
         },
         "mlflow_default": {
             "conn_type": "http",

@@ -1,4 +1,4 @@
-"""HDFS's servers, from the pinned jars and conf/hadoop."""
+"""The servers of HDFS, YARN and MapReduce, from the pinned jars and conf/hadoop."""
 
 from __future__ import annotations
 
@@ -11,21 +11,31 @@ from millstream.settings import Settings
 CLASSES = {
     "namenode": "org.apache.hadoop.hdfs.server.namenode.NameNode",
     "datanode": "org.apache.hadoop.hdfs.server.datanode.DataNode",
+    "resourcemanager": "org.apache.hadoop.yarn.server.resourcemanager.ResourceManager",
+    "nodemanager": "org.apache.hadoop.yarn.server.nodemanager.NodeManager",
+    "jobhistory": "org.apache.hadoop.mapreduce.v2.hs.JobHistoryServer",
 }
+# Their REST APIs, as workers reach them.
+RESOURCEMANAGER = "http://resourcemanager:8088"
+JOBHISTORY = "http://jobhistory:19888"
 DATA = Path("/var/lib/hadoop")
-DATANODE_PORT = "9866"
+# The same after a restart, so that it is known for the node that it was.
+DATANODE_PORT, NODEMANAGER_PORT = "9866", "8041"
 # Small servers: two compiler tiers and a parallel collector would cost each of them 100 MB.
 JAVA = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError")
 
 
 def environment(settings: Settings) -> dict[str, str]:
     """What conf/hadoop asks of the environment in a container."""
+    # Its own address on the network that it shares with its clients.
+    address = socket.gethostbyname(socket.gethostname())
     return {
         "HADOOP_CONF_DIR": str(settings.root / "conf" / "hadoop"),
         "HADOOP_DATA": str(DATA),
-        # Its own address on the network that it shares with its clients.
-        "DATANODE_HOST": socket.gethostbyname(socket.gethostname()),
+        "DATANODE_HOST": address,
         "DATANODE_PORT": DATANODE_PORT,
+        "NODEMANAGER_HOST": address,
+        "NODEMANAGER_PORT": NODEMANAGER_PORT,
     }
 
 

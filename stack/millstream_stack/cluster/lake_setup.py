@@ -1,4 +1,4 @@
-"""Waits until HDFS takes writes: others start when this has ended."""
+"""Waits until HDFS takes writes, and makes the folders that servers expect, which start after it."""
 
 from __future__ import annotations
 
@@ -29,8 +29,10 @@ def main() -> int:
                 print(f"error: HDFS takes no writes: {reason}", file=sys.stderr)
                 return 1
             time.sleep(POLL_S)
-    # A file that is written: DataNodes take blocks, and the lake's folder is there.
-    with Storage(Settings().lake_root).lock("setup", TIMEOUT_S):
+    settings = Settings()
+    # Spark makes no folder for its event logs. A file that is written: DataNodes take blocks.
+    Storage(settings.event_log_root).write(".made", b"")
+    with Storage(settings.lake_root).lock("setup", TIMEOUT_S):
         return 0
 
 

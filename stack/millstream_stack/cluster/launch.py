@@ -16,6 +16,12 @@ from millstream_stack.cluster.secret_files import read
 from millstream_stack.environment import base_environment, prepare_folders
 from millstream_stack.services.airflow_setup import write_webserver_config
 
+# Programs that end by themselves, as modules of this package with their arguments.
+JOBS = {
+    "lake-setup": ("lake_setup",),
+    "demo": ("demo",),
+}
+
 
 def launched(service: str, settings: Settings) -> tuple[tuple[str, ...], dict[str, str]]:
     """Command and environment of a service.
@@ -33,16 +39,17 @@ def launched(service: str, settings: Settings) -> tuple[tuple[str, ...], dict[st
         return mlflow.command(), environment | mlflow.environment(settings)
     if service == "spark-connect":
         return spark.command(settings), spark.environment(environment)
+    if service == "spark-history":
+        return spark.history_command(settings), spark.history_environment(environment, settings)
     if service == "demo-sources":
         arguments = ("--host", "0.0.0.0", "--port", "8099", "--data", str(settings.home / "demo"))
         token = {"MILLSTREAM_DEMO_API_TOKEN": read("demo_api_token")}
         return (sys.executable, "-m", "millstream_demo", "serve", *arguments), environment | token
     if service in hadoop.CLASSES:
         return hadoop.command(service, settings), environment | hadoop.environment(settings)
-    if service == "lake-setup":
-        return (sys.executable, "-m", "millstream_stack.cluster.lake_setup"), environment
-    if service == "demo":
-        return (sys.executable, "-m", "millstream_stack.cluster.demo"), environment
+    if service in JOBS:
+        module, *more = JOBS[service]
+        return (sys.executable, "-m", f"millstream_stack.cluster.{module}", *more), environment
     raise ConfigurationError(f"docker-compose.yml asks for {service!r}, which this image does not have")
 
 

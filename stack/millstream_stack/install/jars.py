@@ -216,11 +216,12 @@ def fetch(listed: Path, home: Path, folder: Path | None = None) -> list[Path]:
 
 
 def main(argv: list[str]) -> int:
-    """Installs Spark's jars; with the argument `hadoop` those of Hadoop's servers."""
+    """Installs Spark's jars; with an argument, `hadoop` or `kafka`, those of such servers."""
     home = CHECKOUT / ".millstream"
     try:
-        if argv == ["hadoop"]:
-            fetch(CHECKOUT / "conf" / "jars-hadoop.txt", home, home / "hadoop")
+        for servers in argv:
+            fetch(CHECKOUT / "conf" / f"jars-{servers}.txt", home, home / servers)
+        if argv:
             return 0
         fetch(CHECKOUT / "conf" / "jars.txt", home)
         build_jar(
