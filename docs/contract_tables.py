@@ -7,11 +7,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
-from millstream.contracts.sources import http as http_source
+from millstream.contracts import sources
 from millstream.contracts.types import KINDS
 from millstream.contracts.written import Written
 from millstream.formats.archives import PACKINGS
@@ -58,12 +59,12 @@ def written() -> str:
     return "\n".join(lines)
 
 
-def http() -> str:
-    """A row a field of a paginated API."""
+def source(kind: str) -> str:
+    """A row a field of a kind of source."""
     lines = ["| field of `source` | default | meaning |", "|---|---|---|"]
     lines += [
         f"| `{field}` | {_default(info)} | {info.description} |"
-        for field, info in http_source.Source.model_fields.items()
+        for field, info in sources.model_of(kind).model_fields.items()
         if info.description
     ]
     return "\n".join(lines)
@@ -73,7 +74,7 @@ def _default(info: FieldInfo) -> str:
     if info.is_required():
         return "needed"
     match info.default:
-        case None:
+        case None | ():
             return "none"
         case bool():
             return f"`{str(info.default).lower()}`"
@@ -83,7 +84,14 @@ def _default(info: FieldInfo) -> str:
             return str(other)
 
 
-TABLES = {"types": types, "written": written, "formats": formats, "options": options, "http": http}
+TABLES = {
+    "types": types,
+    "written": written,
+    "formats": formats,
+    "options": options,
+    "http": partial(source, "http"),
+    "sql": partial(source, "sql"),
+}
 
 
 def with_tables(page: str) -> str:

@@ -8,7 +8,7 @@ they make no version, are not judged or kept apart once more, and what a person 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from functools import cached_property
 from hashlib import blake2b
@@ -70,10 +70,10 @@ class _Brought:
 class SeenRows:
     """Rows of a SQL table that an increment since `since`, with the value `least`, need not land again."""
 
-    def __init__(self, landing: Landing, key: str, watermark: str, since: str, least: Any) -> None:
+    def __init__(self, landing: Landing, keys: Sequence[str], watermark: str, since: str, least: Any) -> None:
         self._landing = landing
         self._least = least
-        self._key = key
+        self._keys = list(keys)
         self._watermark = watermark
         self._brought = _Brought(landing, since, self._landed)
 
@@ -84,12 +84,13 @@ class SeenRows:
 
     def _landed(self, file: LandedFile) -> Iterator[Row]:
         rows = pq.read_table(pa.BufferReader(self._landing.bytes_of(file)))
-        if not {self._key, self._watermark} <= set(rows.column_names):
+        if not {*self._keys, self._watermark} <= set(rows.column_names):
             return
         again = self._can_come_again(rows[self._watermark])
         yield from self._each(rows.filter(again))
         # Of the others, most of a whole table, only that they are there.
-        for key in rows[self._key].filter(pc.invert(again)).to_pylist():
+        others = rows.select(self._keys).filter(pc.invert(again))
+        for key in zip(*(column.to_pylist() for column in others.columns), strict=True):
             yield Row(key, None, undated=False)
 
     def _can_come_again(self, watermark: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -102,7 +103,7 @@ class SeenRows:
         now = datetime.now(UTC)
         for row in rows.to_pylist():
             digest = _digest(repr(_without_nulls(row)))
-            yield Row(row[self._key], digest, _is_undated(row[self._watermark], now))
+            yield Row(tuple(row[name] for name in self._keys), digest, _is_undated(row[self._watermark], now))
 
 
 class SeenRecords:

@@ -58,6 +58,16 @@ class Landed(NamedTuple):
     schema: pa.Schema
     unfit: list[str]
 
+    def only(self, names: Sequence[str]) -> Landed:
+        """The same of these columns alone."""
+        places = [self.schema.get_field_index(name) for name in names]
+        unfit = [name for name in self.unfit if name in names]
+        behind = len(self.selected) - len(self.unfit)
+        selected = [*places, *(behind + self.unfit.index(name) for name in unfit)]
+        fields = [self.schema.field(place) for place in places]
+        fields += [self.schema.field(UNFIT)] if unfit else []
+        return Landed([self.selected[place] for place in selected], pa.schema(fields), unfit)
+
 
 def landed_columns(table: Table, dialect: str) -> Landed:
     """What to select from `table`, and the schema that lands: all columns in its order, all nullable.

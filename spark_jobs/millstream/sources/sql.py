@@ -89,7 +89,7 @@ class SqlExtractor:
             rows = table.value(count)
             if rows:
                 return self._cut(table, whole, rows)
-            has_rows = table.value(select(func.count()).select_from(table.table)) > 0
+            has_rows = table.value(select(func.count()).select_from(table.table).where(table.wanted)) > 0
         if not has_rows and not self._contract.allow_empty:
             raise SourceDataError(
                 f"{self._at_source.where} is empty. Nothing was landed. What to do: ask the database's "
@@ -102,11 +102,11 @@ class SqlExtractor:
         left out."""
         with self._at_source.opened() as table:
             query = select(*table.landed.selected).where(*self._bounds(table, piece))
-            query = query.order_by(table.key_order.expression)
-            place = table.landed.schema.get_field_index(table.key.name)
+            query = query.order_by(*table.key.expressions)
+            places = [table.landed.schema.get_field_index(name) for name in table.key.names]
             seen = self._seen(table, piece, landing)
             landed = []
-            for number, rows in enumerate(self._batches(table, query, place)):
+            for number, rows in enumerate(self._batches(table, query, places)):
                 batch = arrow_table(table.where, table.landed, rows)
                 new = seen.without(batch) if seen else batch
                 if new.num_rows or piece.since is None:
@@ -125,16 +125,16 @@ class SqlExtractor:
         if piece.since is None or table.watermark is None:
             return None
         since = table.watermark.value(piece.since)
-        return SeenRows(landing, table.key.name, table.watermark.column.name, piece.since, since)
+        return SeenRows(landing, table.key.names, table.watermark.column.name, piece.since, since)
 
-    def _batches(self, table: OpenTable, query: Any, place: int) -> Iterator[Sequence[Any]]:
+    def _batches(self, table: OpenTable, query: Any, places: Sequence[int]) -> Iterator[Sequence[Any]]:
         """Rows in key order; the first batch comes even when it is empty."""
-        size, key = self._source.batch_rows, table.key_order
+        size, key = self._source.batch_rows, table.key
         rows = table.rows(query.limit(size))
         yield rows
         while len(rows) == size:
-            last = key.bound(key.text(rows[-1][place]))
-            rows = table.rows(query.where(key.expression > last).limit(size))
+            last = key.text([rows[-1][place] for place in places])
+            rows = table.rows(query.where(key.behind(last)).limit(size))
             if rows:
                 yield rows
 
@@ -153,11 +153,13 @@ class SqlExtractor:
     def _cut(self, table: OpenTable, whole: SqlSlice, rows: int) -> list[SqlSlice]:
         wanted = math.ceil(rows / (self._source.batch_rows * BATCHES_A_SLICE))
         step = math.ceil(rows / min(wanted, MOST_SLICES))
-        key = table.key_order
-        place = func.row_number().over(order_by=key.expression).label("place")
-        keys = select(key.expression.label("key"), place).where(*self._bounds(table, whole)).subquery()
-        last_of_each = select(keys.c.key).where(keys.c.place % step == 0, keys.c.place < rows)
-        ends = [key.text(value) for (value,) in table.rows(last_of_each.order_by(keys.c.place))]
+        key = table.key
+        place = func.row_number().over(order_by=key.expressions).label("place")
+        labelled = [one.label(f"key_{number}") for number, one in enumerate(key.expressions)]
+        keys = select(place, *labelled).where(*self._bounds(table, whole)).subquery()
+        _, *each = keys.columns
+        last_of_each = select(*each).where(keys.c.place % step == 0, keys.c.place < rows)
+        ends = [key.text(values) for values in table.rows(last_of_each.order_by(keys.c.place))]
         return [
             whole.model_copy(update={"number": number, "after": after, "upto": upto})
             for number, (after, upto) in enumerate(zip([None, *ends], [*ends, None], strict=True))
@@ -169,7 +171,7 @@ class SqlExtractor:
             return SqlSlice()
         order = table.watermark
         since = None if watermark is None else self._since(order, watermark)
-        query = select(func.max(order.expression)).where(~order.has_no_place)
+        query = select(func.max(order.expression)).where(table.wanted, ~order.has_no_place)
         highest = table.value(query)
         # A row that is dated ahead is read, by every run, but must not hide what others write until its time
         # has come.
@@ -198,12 +200,11 @@ class SqlExtractor:
         return order.text(earlier(value, lookback))
 
     def _bounds(self, table: OpenTable, piece: SqlSlice) -> list[ColumnElement[bool]]:
-        bounds: list[ColumnElement[bool]] = []
-        key = table.key_order
+        bounds: list[ColumnElement[bool]] = [table.wanted]
         if piece.after is not None:
-            bounds.append(key.expression > key.bound(piece.after))
+            bounds.append(table.key.behind(piece.after))
         if piece.upto is not None:
-            bounds.append(key.expression <= key.bound(piece.upto))
+            bounds.append(table.key.upto(piece.upto))
         if table.watermark is not None:
             bounds += _watermark_bounds(table.watermark, piece)
         return bounds
@@ -213,18 +214,24 @@ class SourceCounts:
     """How many rows of a table have a watermark before `since`, by ranges of the key."""
 
     def __init__(self, table: OpenTable, watermark: Order, since: str) -> None:
-        self.key = table.key.name
+        # Ranges of the first column: those of the others lie within.
+        (order, *_) = table.key.orders
+        self._order = order
+        self.keys = table.key.names
+        self.key = order.column.name
         self.watermark = watermark.column.name
         self.before = watermark.value(since)
         self.value_of = watermark.value
-        self.is_ordered_like = table.key_order.is_ordered_like
-        self.text_of = table.key_order.text
+        self.is_ordered_like = order.is_ordered_like
+        self.text_of = order.text
         self._table = table
-        self._is_before = (watermark.expression < watermark.bound(since)) & ~watermark.has_no_place
+        self._is_before = (
+            table.wanted & (watermark.expression < watermark.bound(since)) & ~watermark.has_no_place
+        )
 
     def counts(self, ends: Sequence[str]) -> list[int]:
         """Of the ranges that end with each of `ends`, in this order, and of what lies behind them all."""
-        key, order = self._table.key_order.in_code_order, self._table.key_order
+        key, order = self._order.in_code_order, self._order
         bounds = [order.bound_in_code_order(end) for end in ends]
         sums = [
             func.sum(

@@ -15,11 +15,14 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    and_,
+    case,
     cast,
     func,
     inspect,
     select,
     text,
+    true,
     type_coerce,
 )
 from sqlalchemy.exc import (
@@ -37,6 +40,7 @@ from millstream.contracts.sources.sql import Source as SqlSource
 from millstream.errors import ConfigurationError, SchemaDriftError, SourceDataError, SourceUnavailableError
 from millstream.formats.record import alike
 from millstream.sources.arrow_types import change_of_type, landed_columns
+from millstream.sources.key_order import KeyOrder
 from millstream.sources.ordering import Order, prepare_sqlite
 
 
@@ -92,22 +96,23 @@ class SourceTable:
                 f"{self.where}: columns named twice: {same}. Nothing was landed. What to do: ask the "
                 "database's owner, or read a view that has one of them"
             )
-        needed = (self.source.key, self.source.watermark)
+        needed = (*self.source.key, self.source.watermark, *self.source.columns)
         if missing := [name for name in needed if name and name not in names]:
             raise SchemaDriftError(
                 f"{self.where}: column removed at the source: {', '.join(missing)}; found "
                 f"{', '.join(names)}. Nothing was landed. What to do: ask the database's owner, or correct "
-                "source.key and source.watermark in the contract"
+                "source.key, columns and watermark in the contract"
             )
-        changes = [*drift.of_columns(self._contract, names), *self._of_types(connection, table)]
-        drift.require_allowed(self.where, changes, "Nothing was landed", names)
+        read = read_columns(table, self.source)
+        changes = [*drift.of_columns(self._contract, read), *self._of_types(connection, table)]
+        drift.require_allowed(self.where, changes, "Nothing was landed", read)
         return table
 
     def _of_types(self, connection: Connection, table: Table) -> list[drift.Change]:
         """Columns whose type is another one. Where that does not stop the run, each value is asked later."""
         changes = []
         schema = landed_columns(table, connection.dialect.name).schema
-        delivered = self._contract.layout(table.columns.keys()).delivered
+        delivered = self._contract.layout(read_columns(table, self.source)).delivered
         for column, name in zip(self._contract.columns, delivered, strict=True):
             if name is None or (kind := change_of_type(column.type, schema.field(name))) is None:
                 continue
@@ -148,6 +153,12 @@ class SourceTable:
         )
 
 
+def read_columns(table: Table, source: SqlSource) -> list[str]:
+    """The columns that a run reads, in the table's order."""
+    wanted = {*source.columns, *source.own_columns} if source.columns else set(table.columns.keys())
+    return [column.name for column in table.columns if column.name in wanted]
+
+
 class OpenTable:
     """A reflected table and the connection it was reflected through."""
 
@@ -155,9 +166,11 @@ class OpenTable:
         dialect = connection.dialect.name
         self.where = where
         self.table = table
-        self.landed = landed_columns(table, dialect)
-        self.key = table.columns[source.key]
-        self.key_order = Order(self.key, dialect)
+        self.landed = landed_columns(table, dialect).only(read_columns(table, source))
+        self.key = KeyOrder([table.columns[name] for name in source.key], dialect)
+        # Colons are the database's, not names of values to be filled in.
+        given = source.filter.replace(":", r"\:") if source.filter else None
+        self.wanted: ColumnElement[bool] = text(f"({given})") if given else true()  # type: ignore[assignment]
         self.watermark: Order | None = None
         if source.watermark is not None:
             self.watermark = Order(table.columns[source.watermark], dialect, of_times=True)
@@ -181,17 +194,20 @@ class OpenTable:
     def check_order(self) -> None:
         """Raises SourceDataError when key or watermark have values that cannot be compared with the others:
         reading in their order would lose rows."""
-        for order in filter(None, (self.key_order, self.watermark)):
+        for order in filter(None, (*self.key.orders, self.watermark)):
             if (condition := order.is_no_moment) is not None:
                 self._refuse_values(order, condition, "is no time in ISO 8601, such as 2024-05-01T10:00:00")
-        if self.key_order.may_have_no_place:
-            self._refuse_values(self.key_order, self.key_order.has_no_place, "comes at no place")
+        for order in self.key.orders:
+            if order.may_have_no_place:
+                self._refuse_values(order, order.has_no_place, "comes at no place")
 
     def _refuse_values(self, order: Order, condition: ColumnElement[bool], why: str) -> None:
-        key, value = (type_coerce(cast(column, String), String) for column in (self.key, order.column))
-        if unreadable := self.rows(select(key, value).where(order.column.is_not(None), condition).limit(1)):
+        first = self.key.columns[0]
+        key, value = (type_coerce(cast(column, String), String) for column in (first, order.column))
+        found = select(key, value).where(self.wanted, order.column.is_not(None), condition)
+        if unreadable := self.rows(found.limit(1)):
             raise SourceDataError(
-                f"{self.where}: column {order.column.name} holds {unreadable[0][1]!r}, at {self.key.name} "
+                f"{self.where}: column {order.column.name} holds {unreadable[0][1]!r}, at {first.name} "
                 f"{unreadable[0][0]!r}, which {why}: its rows cannot be read in order. Nothing was landed. "
                 "What to do: correct the row there, or name another column in the contract, then clear "
                 "the task"
@@ -201,26 +217,32 @@ class OpenTable:
         """Raises SourceDataError when a key is NULL or comes twice: reading in key order would lose rows."""
         if self._is_declared_unique():
             return
-        key = self.key_order.expression
-        counts = select(func.count(), func.count(key), func.count(key.distinct()))
-        ((rows, filled, distinct),) = self.rows(counts.select_from(self.table))
+        keys = self.key.expressions
+        whole = and_(*(key.is_not(None) for key in keys))
+        each = select(*(key.label(f"key_{number}") for number, key in enumerate(keys)))
+        each = each.select_from(self.table).where(self.wanted, whole)
+        counted = select(func.count(), func.sum(case((whole, 1), else_=0)))
+        ((rows, filled),) = self.rows(counted.select_from(self.table).where(self.wanted))
+        distinct = self.value(select(func.count()).select_from(each.distinct().subquery()))
         if rows != distinct:
+            filled = int(filled or 0)
             raise SourceDataError(
-                f"{self.where}: {self.key.name} is not a key: {rows - filled} rows have none, "
-                f"{filled - distinct} repeat another's. Nothing was landed. What to do: name a "
-                "unique column as source.key in the contract"
+                f"{self.where}: {', '.join(self.key.names)} is not a key: {rows - filled} rows have none, "
+                f"{filled - distinct} repeat another's. Nothing was landed. What to do: name a unique "
+                "column, or several, as source.key in the contract"
             )
 
     def _is_declared_unique(self) -> bool:
-        if self.key.nullable:
+        if any(column.nullable for column in self.key.columns):
             return False  # SQLite lets even a primary key be NULL, unless it is declared otherwise
-        if self.key_order.expression is not self.key:
-            return False  # two spellings of a moment are two texts
-        if [column.name for column in self.table.primary_key.columns] == [self.key.name]:
+        if not self.key.is_as_stored:
+            return False
+        own = set(self.key.names)
+        if {column.name for column in self.table.primary_key.columns} == own:
             return True
         inspector = inspect(self._connection)
         declared = inspector.get_unique_constraints(self.table.name, schema=self.table.schema)
-        return any(constraint["column_names"] == [self.key.name] for constraint in declared)
+        return any(set(constraint["column_names"]) == own for constraint in declared)
 
 
 def _reason(error: SQLAlchemyError) -> str:

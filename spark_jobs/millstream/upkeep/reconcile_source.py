@@ -71,14 +71,15 @@ def _since_all_was_read(newest_first: list[Manifest]) -> list[Manifest]:
 
 
 def _keys_read(lake_root: str, manifests: list[Manifest], source: SourceCounts) -> pa.ChunkedArray:
-    """The keys whose highest watermark read so far is before the look-back, sorted."""
+    """The keys whose highest watermark read so far is before the look-back, by their first column, sorted."""
     storage = Storage(lake_root)
     paths = list(dict.fromkeys(path for manifest in manifests for path in manifest.paths))
     rows = pa.concat_tables(
         [_columns(storage.read(path), source) for path in paths], promote_options="permissive"
     )
     dated = rows.filter(pc.is_valid(rows[WATERMARK]))
-    highest = dated.group_by(KEY).aggregate([(WATERMARK, "max")])
+    keys = [name for name in dated.column_names if name != WATERMARK]
+    highest = dated.group_by(keys).aggregate([(WATERMARK, "max")])
     column = highest[f"{WATERMARK}_max"]
     return highest.filter(pc.less(column, pa.scalar(source.before, column.type)))[KEY].sort()
 
@@ -91,7 +92,9 @@ def _columns(content: bytes, source: SourceCounts) -> pa.Table:
         # Times that are text, in whatever spelling.
         moments = [None if text is None else source.value_of(text) for text in watermark.to_pylist()]
         watermark = pa.array(moments, pa.timestamp("us"))
-    return pa.table({KEY: rows[source.key], WATERMARK: watermark})
+    first, *others = source.keys
+    more = {f"{KEY}_{number}": rows[name] for number, name in enumerate(others)}
+    return pa.table({KEY: rows[first], **more, WATERMARK: watermark})
 
 
 def _ends(keys: pa.ChunkedArray) -> list[Any]:

@@ -49,7 +49,8 @@ class Source(Strict):
     connection: Identifier
     format: str
     lookback: Lookback | None = Field(
-        default=None, description="how far before the watermark to ask again; a day for times"
+        default=None,
+        description="how far before the watermark to ask again; of times a day if not said",
     )
 
     @property

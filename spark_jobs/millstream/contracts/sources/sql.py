@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+import re
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from millstream.contracts import sources
 from millstream.contracts.sources import SourceName
+
+# What could end a condition and begin something else.
+_NO_CONDITION = re.compile(r";|--|/\*|#")
+
+
+def _several(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
 
 
 class Source(sources.Source):
@@ -18,10 +26,35 @@ class Source(sources.Source):
 
     kind: Literal["sql"]
     format: Literal["parquet"] = "parquet"
-    table: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$")
-    key: SourceName
-    watermark: SourceName | None = None
-    batch_rows: int = Field(default=10_000, ge=1)
+    table: str = Field(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$",
+        description="name, or schema and name, as they are spelled there",
+    )
+    key: Annotated[tuple[SourceName, ...], BeforeValidator(_several)] = Field(
+        description="a column, or a list of columns, that identifies a row; rows are read in its order, in "
+        "batches",
+    )
+    columns: tuple[SourceName, ...] = Field(
+        default=(), description="the columns to read, besides key and watermark; all, where it is not said"
+    )
+    filter: str | None = Field(
+        default=None,
+        max_length=2000,
+        description="the rows to read: a condition in the database's SQL, as behind WHERE",
+    )
+    watermark: SourceName | None = Field(
+        default=None,
+        description="for `load: watermark`: a column of times or numbers that grows with each change",
+    )
+    batch_rows: int = Field(default=10_000, ge=1, description="rows in a landed file")
+
+    @model_validator(mode="after")
+    def _filter_is_one_condition(self) -> Self:
+        if self.filter is not None and (not self.filter.strip() or _NO_CONDITION.search(self.filter)):
+            raise ValueError("filter: expected one condition, without comments and semicolons")
+        if not self.key or len(set(self.key)) < len(self.key):
+            raise ValueError("key: expected a column, or several, each named once")
+        return self
 
     @property
     def has_watermark(self) -> bool:
@@ -29,4 +62,4 @@ class Source(sources.Source):
 
     @property
     def own_columns(self) -> frozenset[str]:
-        return frozenset(name for name in (self.key, self.watermark) if name is not None)
+        return frozenset(name for name in (*self.key, self.watermark) if name is not None)
