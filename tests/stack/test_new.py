@@ -234,6 +234,7 @@ def test_a_table_of_a_database(tmp_path: Path) -> None:
         shop.execute("ALTER TABLE orders ADD COLUMN updated_at DATETIME")
         shop.execute("INSERT INTO orders VALUES (1, 2.5, 0.475, 1, '2026-01-01 00:00:00')")
         shop.execute("CREATE TABLE loose (a TEXT)")
+        shop.execute('CREATE TABLE items ("orderId" INTEGER, line TEXT, PRIMARY KEY ("orderId", line))')
     engine = sa.create_engine(f"sqlite:///{path}")
     text = contract_text("orders", at_table(engine, "shop_db", "orders"))
     (tmp_path / "orders.yaml").write_text(text)
@@ -247,8 +248,12 @@ def test_a_table_of_a_database(tmp_path: Path) -> None:
         "paid": "boolean",
         "updated_at": "timestamp",
     }
+    (tmp_path / "items.yaml").write_text(contract_text("items", at_table(engine, "shop_db", "items")))
+    contract = Contract.load_file(tmp_path / "items.yaml")
+    assert contract.primary_key == ("order_id", "line")
+    assert contract.source.own_columns == {"orderId", "line"}
     for table, why in (
-        ("loose", "one unique column, and it has none"),
+        ("loose", "unique columns, and declares none"),
         ("gone", "has no table gone; it has"),
     ):
         with pytest.raises(ConfigurationError, match=why):

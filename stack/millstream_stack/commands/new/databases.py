@@ -39,10 +39,9 @@ def at_table(engine: sa.Engine, connection: str, table: str) -> Look:
     if not key:
         unique = inspector.get_unique_constraints(name, schema=schema or None)
         key = tuple(unique[0]["column_names"]) if unique else ()
-    if len(key) != 1:
-        has = f"{', '.join(key)} together" if key else "none"
+    if not key:
         raise ConfigurationError(
-            f"{table} is read in the order of one unique column, and it has {has}: write its contract by hand"
+            f"{table} is read in the order of unique columns, and declares none: write its contract by hand"
         )
     names = [str(column["name"]) for column in columns]
     found = sa.Table(name, sa.MetaData(), schema=schema or None, autoload_with=engine)
@@ -53,7 +52,8 @@ def at_table(engine: sa.Engine, connection: str, table: str) -> Look:
             for row in opened.execute(picked.limit(SAMPLE_ROWS))
         ]
     kinds = {str(column["name"]): kind for column in columns if (kind := _kind(column["type"]))}
-    source = {"kind": "sql", "connection": connection, "table": table, "key": key[0]}
+    source: dict[str, Any] = {"kind": "sql", "connection": connection, "table": table}
+    source["key"] = key[0] if len(key) == 1 else list(key)
     changed = next((one for one in CHANGED if kinds.get(one) == "timestamp"), None)
     notes: tuple[str, ...] = ()
     if changed:
