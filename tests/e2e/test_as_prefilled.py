@@ -19,7 +19,7 @@ from millstream_stack.clients.airflow_api import Run, Task
 from millstream_stack.commands.demo import follow
 from millstream_stack.credentials import Credentials
 from tests.support.airflow_user import AirflowUser
-from tests.support.carried import NEEDS_A_YEAR
+from tests.support.carried import MONTH, NEEDS_A_YEAR
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
@@ -27,7 +27,7 @@ SHIPPED = sorted(path.stem for path in (CHECKOUT / "dags").glob("*.py"))
 INGESTS = [name for name in SHIPPED if name.startswith("ingest_")]
 # The form has to know whose quarantine is meant, and asks.
 ASKS = "replay_quarantine"
-# December 2013, in the demo's source.
+# Flights of December 2013 in the demo's source.
 DECEMBER = 28_135
 
 
@@ -116,4 +116,4 @@ def test_every_dataset_is_there_afterwards(page: Page, settings: Settings, api: 
         table = TableRef(zone="silver", name=name.removeprefix("ingest_"))
         assert history.read(table, settings.lake_root).accounts[0].written > 0, name
     months = history.read(TableRef.parse("silver.flights"), settings.lake_root).latest_by_partition()
-    assert {month: counts.read for month, (_, counts) in months.items()} == {"2013-12": DECEMBER}
+    assert {name: counts.read for name, (_, counts) in months.items()} == {MONTH: DECEMBER}

@@ -11,7 +11,7 @@ from millstream.lake.tables import TableRef
 from millstream.settings import Settings
 from millstream_stack.commands.demo import error_lines, follow
 from tests.support.airflow_user import AirflowUser
-from tests.support.carried import carry
+from tests.support.carried import newest
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -19,7 +19,7 @@ AIRPORTS = TableRef.parse("silver.airports")
 
 
 def test_a_broken_file_is_named_on_its_task_and_clearing_heals(api: AirflowUser, settings: Settings) -> None:
-    carry(api, "ingest_airports")
+    newest(api, "ingest_airports")
     before = history.version(AIRPORTS, settings.lake_root)
     assert before is not None
     source = settings.home / "demo" / "drop" / "airports" / "airports.xml"

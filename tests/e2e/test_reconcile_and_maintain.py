@@ -1,4 +1,4 @@
-"""Reconcile and maintenance on the real stack, after the month of `test_one_month.py`."""
+"""Reconcile and maintenance on the real stack, after the months of `test_one_month.py`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from millstream.lake.tables import TableRef
 from millstream.settings import Settings
 from millstream_stack.commands.reconcile import reconcile
 from millstream_stack.commands.sql import run_query
-from tests.e2e.test_one_month import carry, lake_rows
+from tests.e2e.test_one_month import ROWS, lake_rows
 from tests.support.airflow_user import AirflowUser
+from tests.support.carried import carry
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 PLANES = TableRef.parse("silver.planes")
+FEATURES = TableRef.parse("gold.arrival_delay_features")
 
 
 def events(api: AirflowUser, table: TableRef) -> list[dict[str, Any]]:
@@ -51,6 +53,7 @@ def test_after_a_month_all_agree(api: AirflowUser, settings: Settings) -> None:
 def test_a_lost_event_is_told_again_by_the_dag_and_its_reader_finds_nothing_new(
     api: AirflowUser, settings: Settings
 ) -> None:
+    features = history.version(FEATURES, settings.lake_root)
     lose_events(settings, PLANES)
     assert events(api, PLANES) == []
     _, tasks = carry(api, "reconcile")
@@ -58,8 +61,10 @@ def test_a_lost_event_is_told_again_by_the_dag_and_its_reader_finds_nothing_new(
     assert event["extra"]["version"] == history.version(PLANES, settings.lake_root)
     assert event["extra"]["repaired"]
     assert event["source_dag_id"] == "reconcile"
-    states = {(task.dag_id, task.task_id): task.state for task in tasks}
-    assert states["build_features", "build"] == "skipped"
+    # Whether it builds is not said: what was last made of newer inputs may have come out the same, and then
+    # no version names them.
+    assert "build_features" in {task.dag_id for task in tasks}
+    assert history.version(FEATURES, settings.lake_root) == features
     assert "agree" in reconciled(settings, api)
 
 
@@ -82,9 +87,9 @@ def test_the_ledger_answers(settings: Settings) -> None:
     screen = io.StringIO()
     query = """
         select table, sum(rows_written) as written from ops.ledger
-        where partition between '2013-01' and '2013-03' group by table order by table
+        where partition between '2013-03' and '2013-12' group by table order by table
     """
     run_query(settings, query, Console(file=screen, width=200))
     assert "silver.flights" in screen.getvalue()
     # January, and the two months of the backfill.
-    assert str(27_004 + 24_951 + 28_834) in screen.getvalue()
+    assert str(sum(ROWS.values())) in screen.getvalue()

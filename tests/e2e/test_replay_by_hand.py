@@ -20,11 +20,18 @@ from tests.e2e.test_one_month import lake_rows
 from tests.e2e.test_reconcile_and_maintain import reconciled
 from tests.support.airflow_user import AirflowUser
 from tests.support.carried import carry
+from tests.support.thorough import thorough
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 WEATHER = TableRef.parse("silver.weather")
 ACCEPT = {"dataset": "weather", "reason": "wind_speed_mph", "action": "accept", "dry_run": False}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def weather(api: AirflowUser, settings: Settings) -> None:
+    if history.version(WEATHER, settings.lake_root) is None:
+        carry(api, "ingest_weather")
 
 
 def versions(settings: Settings) -> list[int | None]:
@@ -83,6 +90,7 @@ def test_a_row_that_a_person_keeps_stays_in_quarantine(
     assert versions(settings) == before
 
 
+@pytest.mark.thorough
 def test_a_row_that_still_breaks_a_rule_stays_when_it_is_replayed(
     api: AirflowUser, settings: Settings
 ) -> None:
@@ -134,9 +142,7 @@ def test_a_question_that_nobody_answers_in_time_keeps_the_row(api: AirflowUser, 
     assert versions(settings) == before
 
 
-@pytest.mark.parametrize(
-    "number", [0, *(pytest.param(number, marks=pytest.mark.thorough) for number in range(1, 6))]
-)
+@pytest.mark.parametrize("number", [0, *thorough(*range(1, 6))])
 def test_a_question_that_is_answered_at_once_is_asked_once(api: AirflowUser, number: int) -> None:
     """The task's first part, which asked, may end after its second has begun."""
     moment, run = datetime.now(UTC), api.trigger("replay_quarantine", ACCEPT)
@@ -168,7 +174,10 @@ def test_a_row_that_a_person_accepts_is_published_and_told(
     assert "agree" in reconciled(settings, api)
 
 
+@pytest.mark.thorough
 def test_a_decision_that_is_withdrawn_puts_the_row_back(api: AirflowUser, settings: Settings) -> None:
+    if lake_rows(settings, str(WEATHER.quarantine)):
+        asked_and_answered(api, "accept")
     tasks, (question,) = asked_and_answered(api, "withdraw", {**ACCEPT, "action": "withdraw"})
     assert question["options"] == ["keep", "withdraw"]
     assert "1 rows of `silver.weather` that were accepted or dropped" in question["body"]
@@ -183,6 +192,7 @@ def test_a_decision_that_is_withdrawn_puts_the_row_back(api: AirflowUser, settin
     assert "agree" in reconciled(settings, api)
 
 
+@pytest.mark.thorough
 def test_a_row_that_a_person_drops_is_published_nowhere(
     api: AirflowUser, settings: Settings, credentials: Credentials
 ) -> None:
