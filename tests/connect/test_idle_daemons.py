@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import psutil
+import pytest
 
 from millstream.engines import sessions
 from millstream.settings import Settings
@@ -22,6 +23,7 @@ def process_of(server: Settings) -> psutil.Process:
     return found
 
 
+@pytest.mark.thorough
 def test_an_idle_daemon_is_ended_and_its_session_starts_another(server: Settings) -> None:
     process = process_of(server)
     before = {child.pid for child in process.children()}

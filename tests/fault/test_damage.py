@@ -144,6 +144,7 @@ def test_a_damaged_bronze_file_stops_the_run_and_loading_again_heals(
         month.judge(journal, outcome)
 
 
+@pytest.mark.thorough
 def test_a_damaged_landed_file_stops_the_run_and_landing_again_heals(
     server: Server, month: Month, report: Report
 ) -> None:

@@ -57,6 +57,7 @@ def test_an_ingest_ends_as_on_a_local_lake(on_hdfs: Chain, spark: SparkSession, 
     assert Storage(on_hdfs.root).list("silver/flights/_delta_log")
 
 
+@pytest.mark.thorough
 def test_a_second_run_changes_nothing_and_a_corrected_month_replaces(on_hdfs: Chain) -> None:
     on_hdfs.put("flights/flights_2013-01.csv.zip", month_zip(UA1545, AA1141))
     on_hdfs.run("r1", ["2013-01"])

@@ -185,7 +185,7 @@ def test_a_removed_column_loads_nothing_and_a_rename_or_an_addition_loses_nothin
     assert [json.loads(row["_added"]) for row in chain.bronze_rows()] == [{"wings": "2"}, {"wings": "4"}]
 
 
-@pytest.mark.parametrize("kind", ["csv.zip", "jsonl.gz", "xml", *thorough("csv", "http", "sql")])
+@pytest.mark.parametrize("kind", ["jsonl.gz", "xml", *thorough("csv", "csv.zip", "http", "sql")])
 def test_a_removed_column_that_may_be_null_is_announced_in_both_modes(
     planes: Callable[..., Planes], kind: str
 ) -> None:

@@ -123,6 +123,7 @@ def test_small_files_are_put_together_and_nothing_else_changes(flights: Chain) -
     assert flights.version() == settled
 
 
+@pytest.mark.thorough
 def test_a_table_may_have_a_target_size_of_its_own(flights: Chain) -> None:
     rows = flights.spark.range(1_000_000).select(F.rand(1).alias("number"))
     rows.repartition(4).write.format("delta").save(flights.table.uri(flights.root))
@@ -169,6 +170,7 @@ def backdate(entry: Path, age: timedelta) -> None:
         checksum.unlink()
 
 
+@pytest.mark.thorough
 def test_a_folder_that_only_a_pinned_version_reads_keeps_what_that_needs(flights: Chain) -> None:
     for month in ("2013-01", "2013-01", "2013-02"):
         rows = flights.spark.range(3).coalesce(1).withColumn("month", F.lit(month))

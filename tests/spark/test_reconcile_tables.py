@@ -38,6 +38,7 @@ def by_hand(chain: Chain, statement: str, place: TableRef | None = None) -> int:
     return int(newest["version"])
 
 
+@pytest.mark.thorough
 def test_months_and_their_quarantine(spark: SparkSession, tmp_path: Path) -> None:
     flights = Chain(spark, tmp_path, contract_of("flights"), small_suite(POSITIVE_DISTANCE))
     quarantine = flights.table.quarantine

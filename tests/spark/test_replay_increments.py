@@ -46,6 +46,7 @@ def test_an_old_increment_never_overwrites_a_newer_one(planes: Chain) -> None:
     assert {row["tailnum"]: row["year"] for row in planes.rows().collect()} == newest
 
 
+@pytest.mark.thorough
 def test_a_full_refresh_keeps_a_broken_row_once(planes: Chain) -> None:
     increment(planes, "r1", "2013-01-01", page="first", N1=(2000, 10), N2=(2001, 0))
     increment(planes, "r2", "2013-02-01", N3=(2002, 30), N4=(2003, 0))
@@ -56,6 +57,7 @@ def test_a_full_refresh_keeps_a_broken_row_once(planes: Chain) -> None:
     assert len(broken) == 2
 
 
+@pytest.mark.thorough
 def test_a_row_of_an_increment_that_breaks_todays_rules_leaves_the_table(planes: Chain) -> None:
     planes.suite = small_suite(SEATED)
     first = {"N1": (2000, 10), "N2": (1980, 20), "N3": (1985, 30)}

@@ -405,6 +405,7 @@ def test_promotions_at_once_come_one_after_the_other(race: _Race) -> None:
         assert f"of version {decision.version - 1} on the same rows" in decision.reason
 
 
+@pytest.mark.thorough
 def test_a_champion_that_asks_for_columns_that_are_gone_is_replaced(race: _Race) -> None:
     race.decide(race.contender(0.9, docstring="renamed_since"))
     decision = race.decide(race.contender(0.1))
@@ -412,6 +413,7 @@ def test_a_champion_that_asks_for_columns_that_are_gone_is_replaced(race: _Race)
     assert "version 1 asks for columns that are gone: renamed_since" in decision.reason
 
 
+@pytest.mark.thorough
 def test_a_champion_whose_files_have_changed_is_replaced(race: _Race, server: MlflowServer) -> None:
     race.decide(race.contender(0.9))
     with tampered(server, race.spec.name, 1):

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.timeout(900)
 STARTED_S = 120.0
 
 
+@pytest.mark.thorough
 def test_a_day(broker: RunningBroker, tmp_path: Path) -> None:
     broker.create(TOPIC)
     sent = day_messages()
