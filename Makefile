@@ -101,7 +101,8 @@ clean: ## Stop the stack and remove its data (lake, models, logs, logins); keeps
 # Containers run as the person who starts them and whose secrets they read; root's run as the user 1000.
 CLUSTER_USER := $(or $(MILLSTREAM_UID),$(patsubst 0,1000,$(shell id -u)))
 CODE_VERSION := $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null || echo unknown)
-COMPOSE := MILLSTREAM_UID=$(CLUSTER_USER) MILLSTREAM_CODE_VERSION=$(CODE_VERSION) docker compose
+CLUSTER := MILLSTREAM_UID=$(CLUSTER_USER) MILLSTREAM_CODE_VERSION=$(CODE_VERSION)
+COMPOSE := $(CLUSTER) docker compose
 
 secrets: ## Write the cluster's passwords and keys that are missing, each into a file of its own
 	@PYTHONPATH=spark_jobs:stack python3 -m millstream_stack.cluster.secret_files secrets $(if $(filter 0,$(shell id -u)),$(CLUSTER_USER))
@@ -119,6 +120,12 @@ cluster-status: ## Show its services' health, and how much memory each uses
 
 cluster-demo: cluster-up ## Run the whole chain on it
 	@$(COMPOSE) run --rm demo
+
+cluster-backup: ## Copy its databases, artifacts and lake into a new folder (TO=backups/…), while it runs
+	@$(CLUSTER) stack/cluster-backup save $(or $(TO),backups/$(shell date -u +%Y%m%dT%H%M%SZ))
+
+cluster-restore: secrets ## Fill an empty cluster with a backup (FROM=folder) and start it
+	@$(CLUSTER) stack/cluster-backup load $(or $(FROM),$(error which backup? make cluster-restore FROM=backups/…))
 
 test-cluster: test-yarn ## Run the cluster's tests; where no container engine runs, root starts one of its own
 	@$(RUN) tests/cluster/with_engine.sh pytest tests/cluster

@@ -20,6 +20,8 @@ from millstream_stack.services.airflow_setup import write_webserver_config
 JOBS = {
     "lake-setup": ("lake_setup",),
     "demo": ("demo",),
+    "backup": ("backup", "backup"),
+    "restore": ("backup", "restore"),
 }
 
 
