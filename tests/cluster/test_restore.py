@@ -12,13 +12,11 @@ from millstream.settings import CHECKOUT
 from millstream_stack.clients.airflow_api import AirflowApi
 from millstream_stack.cluster.secret_files import NAMES
 from tests.support.compose import Cluster
-from tests.support.dag_runs import run
-from tests.support.waiting import until
+from tests.support.dag_runs import at_rest, run
 
 pytestmark = pytest.mark.timeout(2400)
 
 BACKUP_TIMEOUT_S = 1200.0
-REST_TIMEOUT_S = 1200.0
 # Of each Delta table its version and its rows.
 TABLES = """
 from deltalake import DeltaTable
@@ -77,15 +75,11 @@ def states(airflow: AirflowApi) -> dict[tuple[str, str], str]:
     return {one.key: one.state for one in airflow.runs_since(datetime(2000, 1, 1, tzinfo=UTC))}
 
 
-def at_rest(airflow: AirflowApi) -> None:
-    """Asset events of earlier tests have started runs: what they change would differ before and after."""
-    until(lambda: not airflow.active_runs(), REST_TIMEOUT_S, "the end of all runs")
-
-
 def test_a_restored_cluster_goes_on_where_the_backup_was_made(
     cluster: Cluster, airflow: AirflowApi, tmp_path: Path
 ) -> None:
     run(airflow, "ingest_flights", {"start": "2013-01", "end": "2013-01"})
+    # What runs that its event has started change would differ before and after.
     at_rest(airflow)
     before, runs = tables(cluster), states(airflow)
     backup = tmp_path / "backup"

@@ -8,6 +8,7 @@ from millstream_stack.clients.airflow_api import AirflowApi, Task
 from tests.support.waiting import until
 
 RUN_TIMEOUT_S = 900.0
+REST_TIMEOUT_S = 1200.0
 
 
 def run(airflow: AirflowApi, dag: str, conf: dict[str, str]) -> list[Task]:
@@ -25,3 +26,8 @@ def run(airflow: AirflowApi, dag: str, conf: dict[str, str]) -> list[Task]:
     states = {one.key: one.state for one in airflow.runs_since(moment)}
     assert states[key] == "success", "\n".join(failed)
     return tasks
+
+
+def at_rest(airflow: AirflowApi) -> None:
+    """Waits for the end of all runs, those started by events of earlier tests among them."""
+    until(lambda: not airflow.active_runs(), REST_TIMEOUT_S, "the end of all runs")
