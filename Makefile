@@ -42,10 +42,13 @@ expectations: ## Propose an expectation suite from a dataset's rows: make expect
 
 new: override export DATASET := $(value DATASET)
 new: override export MART := $(value MART)
+new: override export KEY := $(value KEY)
+new: override export NAMES := $(value NAMES)
 # The stack's processes have a home of their own: what `~` means is said here.
 new: override export FROM := $(patsubst ~/%,$(HOME)/%,$(value FROM))
-new: ## Write what a dataset or mart needs: make new DATASET=orders FROM=/data/orders.csv (ALL=1 looks at every row for its key), or MART=sales FROM=silver.orders
-	@$(STACK) new --dataset "$$DATASET" --mart "$$MART" --from "$$FROM" --all "$(ALL)"
+new: ## Write what a dataset or mart needs: make new DATASET=orders FROM=/data/orders.csv (KEY=id says its key, ALL=1 looks at every row for it, NAMES=id,day names columns), or MART=sales FROM=silver.orders
+	@$(STACK) new --dataset "$$DATASET" --mart "$$MART" --from "$$FROM" --key "$$KEY" --names "$$NAMES" \
+		--all "$(ALL)"
 
 new-project: override export DIR := $(patsubst ~/%,$(HOME)/%,$(value DIR))
 new-project: ## Make a folder of your own for datasets, marts and models, in a git of its own: make new-project DIR=~/shop

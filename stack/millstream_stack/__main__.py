@@ -27,7 +27,7 @@ SQL_USAGE = (
 
 NEW_USAGE = (
     "say what is new and where it comes from: make new DATASET=orders FROM=/data/orders.csv, "
-    "FROM=connection:table, or make new MART=sales FROM=silver.orders"
+    "FROM=connection:table; make new MART=sales FROM=silver.orders, or without FROM for marts/sales.sql"
 )
 
 
@@ -124,13 +124,22 @@ def run_new(settings: Settings, arguments: argparse.Namespace) -> int:
     from millstream_stack.commands.new.dataset import new_dataset
     from millstream_stack.commands.new.mart import new_mart
 
-    if not arguments.origin or bool(arguments.dataset) == bool(arguments.mart):
+    given = [name for name in ("dataset", "mart") if getattr(arguments, name)]
+    if len(given) != 1 or (given == ["dataset"] and not arguments.origin):
         print(NEW_USAGE, file=sys.stderr)
         return 2
     if arguments.mart:
         new_mart(settings, arguments.mart, arguments.origin, console())
     else:
-        new_dataset(settings, arguments.dataset, arguments.origin, console(), bool(arguments.all))
+        new_dataset(
+            settings,
+            arguments.dataset,
+            arguments.origin,
+            console(),
+            bool(arguments.all),
+            key=arguments.key,
+            columns=arguments.names,
+        )
     return 0
 
 
@@ -204,6 +213,8 @@ def parser() -> argparse.ArgumentParser:
     new = command("new", run_new, "write a dataset's contract and DAG file, from a look at its data")
     new.add_argument("--dataset", default="")
     new.add_argument("--mart", default="")
+    new.add_argument("--key", default="", help="of a dataset: the columns of its key")
+    new.add_argument("--names", default="", help="of a file without a line of names: its columns")
     new.add_argument(
         "--from", dest="origin", default="", help="a file or connection:table; of a mart a table"
     )

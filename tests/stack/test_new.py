@@ -21,6 +21,7 @@ from millstream_stack.commands.new.columns import guess, names_for
 from millstream_stack.commands.new.contracts import contract_text
 from millstream_stack.commands.new.databases import at_table
 from millstream_stack.commands.new.dataset import new_dataset
+from millstream_stack.commands.new.mart import new_mart
 from tests.support.packages import write_packages
 
 SCREEN = Console(quiet=True)
@@ -258,3 +259,31 @@ def test_a_table_of_a_database(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigurationError, match=why):
             at_table(engine, "shop_db", table)
+
+
+def test_a_key_and_names_that_are_said_are_taken(settings: Settings) -> None:
+    path = settings.root / "x.tbl"
+    path.write_text("1|a|5|\n1|b|5|\n", encoding="utf-8")
+    new_dataset(settings, "lines", str(path), SCREEN, key="order, line", columns="order,line,amount")
+    file = settings.root / "dags" / "datasets" / "lines.yaml"
+    contract = Contract.load_file(file)
+    assert contract.primary_key == ("order", "line")
+    assert contract.format_options.header == ("order", "line", "amount")
+    assert "no line with names" not in file.read_text()
+    with pytest.raises(ConfigurationError, match="KEY: there is no column price; there are order, line"):
+        new_dataset(settings, "other", str(path), SCREEN, key="price", columns="order,line,amount")
+    records = settings.root / "x.jsonl"
+    records.write_text('{"a": 1}\n', encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="name their columns themselves"):
+        new_dataset(settings, "other", str(records), SCREEN, columns="a")
+
+
+def test_a_dag_file_for_a_mart_that_is_there(settings: Settings) -> None:
+    with pytest.raises(ConfigurationError, match="loud_notes"):
+        new_mart(settings, "loud_notes", "", SCREEN)
+    (settings.root / "marts").mkdir()
+    select = "SELECT count(*) AS notes FROM silver.notes WHERE volume > 60\n"
+    (settings.root / "marts" / "loud_notes.sql").write_text(select)
+    new_mart(settings, "loud_notes", "", SCREEN)
+    assert (settings.root / "marts" / "loud_notes.sql").read_text() == select
+    assert 'mart_dag("loud_notes")' in (settings.root / "dags" / "mart_loud_notes.py").read_text()

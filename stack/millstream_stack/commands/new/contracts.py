@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from millstream.contracts.contract import Contract
+from millstream.errors import ConfigurationError
 from millstream_stack.commands.new.columns import Guess, guess, key_of, names_for
 from millstream_stack.commands.new.looks import Look
 
@@ -17,10 +18,14 @@ dag = ingest_dag("{dataset}")
 """
 
 
-def contract_text(dataset: str, look: Look) -> str:
-    """The contract of `dataset`, as `look` proposes it; it can be loaded as it is."""
+def contract_text(dataset: str, look: Look, said: Sequence[str] = ()) -> str:
+    """The contract of `dataset`, as `look` proposes it; it can be loaded as it is. Its key is `said`, or
+    looked for.
+
+    Raises: ConfigurationError when there is no such column as one that is `said`.
+    """
     guesses = _guesses(look)
-    key, certain = _key(look, guesses)
+    key, certain = (_said(said, guesses), True) if said else _key(look, guesses)
     words = frozenset[str]().union(*(one.null_words for one in guesses))
     rows = f"{'all' if look.complete else 'the first'} {len(look.rows)} rows"
     lines = [
@@ -30,7 +35,7 @@ def contract_text(dataset: str, look: Look) -> str:
     ]
     if look.source.get("watermark"):
         lines.append("load: watermark")
-    doubt = "" if look.complete else "  # of the rows that were looked at"
+    doubt = "" if look.complete or said else "  # of the rows that were looked at"
     if not certain:
         doubt = "  # no key was seen: of rows that agree here only one is published"
     lines.append(f"primary_key: {_flow(list(key))}{doubt}")
@@ -53,6 +58,15 @@ def _guesses(look: Look) -> list[Guess]:
         known = look.kinds.get(source)
         guesses.append(Guess(source, name, known) if known else seen)
     return guesses
+
+
+def _said(said: Sequence[str], guesses: Sequence[Guess]) -> tuple[str, ...]:
+    names = {one: guess.name for guess in guesses for one in (guess.name, guess.source)}
+    if unknown := [one for one in said if one not in names]:
+        raise ConfigurationError(
+            f"KEY: there is no column {', '.join(unknown)}; there are {', '.join(names)}"
+        )
+    return tuple(names[one] for one in said)
 
 
 def _key(look: Look, guesses: Sequence[Guess]) -> tuple[tuple[str, ...], bool]:

@@ -24,11 +24,19 @@ TABLE = re.compile(r"(?P<connection>[a-z][a-z0-9_]*):(?P<table>[A-Za-z_]\w*(?:\.
 
 
 def new_dataset(
-    settings: Settings, dataset: str, origin: str, screen: Console, every_row: bool = False
+    settings: Settings,
+    dataset: str,
+    origin: str,
+    screen: Console,
+    every_row: bool = False,
+    key: str = "",
+    columns: str = "",
 ) -> None:
     """Write `dags/datasets/<dataset>.yaml` and `dags/ingest_<dataset>.py`.
 
     `origin` is a file, or `connection:table`. Of a file some rows are looked at; for its key all, if asked.
+    `key` and `columns`, names with commas, say what is known: the key, and the names of a file without a line
+    of them.
 
     Raises: ConfigurationError when a file is there already, or `origin` cannot be looked at; SourceDataError
         when it cannot be read.
@@ -38,16 +46,20 @@ def new_dataset(
         settings.project / "dags" / f"ingest_{dataset}.py": DAG.format(dataset=dataset),
     }
     require_absent(files)
-    look = _look(settings, dataset, origin, every_row)
+    look = _look(settings, dataset, origin, every_row, _names(columns))
     contract = next(iter(files))
-    files[contract] = contract_text(dataset, look)
+    files[contract] = contract_text(dataset, look, _names(key))
     write(files, settings.project, screen)
     screen.print("Read the contract and correct it, above all its key; its comments say what is not sure.")
     for note in look.notes:
         screen.print(f"Note: {note}", markup=False, soft_wrap=True)
 
 
-def _look(settings: Settings, dataset: str, origin: str, every_row: bool) -> Look:
+def _names(text: str) -> list[str]:
+    return [one.strip() for one in text.split(",") if one.strip()]
+
+
+def _look(settings: Settings, dataset: str, origin: str, every_row: bool, columns: list[str]) -> Look:
     connections = {**airflow_connections(settings, load_or_create(settings)), **_given(os.environ)}
     if table := TABLE.fullmatch(origin):
         from sqlalchemy import NullPool
@@ -66,7 +78,7 @@ def _look(settings: Settings, dataset: str, origin: str, every_row: bool) -> Loo
         return at_table(engine, table["connection"], table["table"])
     limit = None if every_row else looks.SAMPLE_ROWS
     path = Path(origin)
-    return looks.at_file(path, _folders(connections), f"{dataset}_files", limit)
+    return looks.at_file(path, _folders(connections), f"{dataset}_files", limit, columns)
 
 
 def _given(environment: Mapping[str, str]) -> dict[str, str]:

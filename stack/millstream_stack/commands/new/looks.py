@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ from typing import Any
 from millstream.contracts.contract import Contract
 from millstream.errors import ConfigurationError, SourceDataError
 from millstream.formats.record import Columns, UnreadableError
-from millstream.formats.registry import format_of, formats
-from millstream_stack.commands.new.options import options_of
+from millstream.formats.registry import format_named, format_of, formats
+from millstream_stack.commands.new.options import NO_NAMES, options_of
 
 SAMPLE_ROWS = 50_000
 # Endings that say the same as a format's name.
@@ -36,12 +36,17 @@ class Look:
 
 
 def at_file(
-    path: Path, folders: Mapping[str, Path], connection: str, limit: int | None = SAMPLE_ROWS
+    path: Path,
+    folders: Mapping[str, Path],
+    connection: str,
+    limit: int | None = SAMPLE_ROWS,
+    columns: Sequence[str] = (),
 ) -> Look:
     """A look at one file. `folders` are those of connections; one in none of them gets `connection`.
+    `columns` are the names of a file that has no line with names.
 
-    Raises: ConfigurationError when no format is known by the file's name; SourceDataError when it cannot be
-        read.
+    Raises: ConfigurationError when no format is known by the file's name, or its files always have names;
+        SourceDataError when it cannot be read.
     """
     if not path.is_file():
         raise ConfigurationError(f"{path} is no file")
@@ -59,6 +64,9 @@ def at_file(
     try:
         more, unsure = options_of(path, kind)
         source |= more
+        if columns:
+            _require_header(path, kind)
+            source["header"], unsure = list(columns), [note for note in unsure if note != NO_NAMES]
         names = _names(path, source)
         rows = [row for row, _ in zip(_rows(path, source, names), range(_some(limit)), strict=False)]
     except (UnreadableError, OSError) as error:
@@ -69,6 +77,13 @@ def at_file(
     if any(re.fullmatch(r"[-+\d.]+", name) for name in names):
         notes.append("some names of columns are numbers: does the file begin with its names?")
     return Look(source, names, rows, len(rows) < _some(limit), notes=tuple(notes))
+
+
+def _require_header(path: Path, kind: str) -> None:
+    if "header" not in format_named(kind).options.model_fields:
+        raise ConfigurationError(
+            f"{path}: files of format {kind} name their columns themselves: leave out NAMES"
+        )
 
 
 def _connection(name: str, folder: Path) -> str:

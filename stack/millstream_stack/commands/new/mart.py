@@ -7,7 +7,7 @@ from rich.console import Console
 from millstream.errors import ConfigurationError
 from millstream.lake import history
 from millstream.lake.tables import TableRef
-from millstream.marts import READABLE
+from millstream.marts import READABLE, load_mart
 from millstream.settings import Settings
 from millstream_stack.commands.new.files import require_name, write
 
@@ -29,10 +29,17 @@ dag = mart_dag("{name}")
 
 
 def new_mart(settings: Settings, name: str, origin: str, screen: Console) -> None:
-    """Write `marts/<name>.sql` and `dags/mart_<name>.py`, with the columns of table `origin`.
+    """Write `marts/<name>.sql`, with the columns of table `origin`, and `dags/mart_<name>.py`; without
+    `origin` the DAG file alone, of a SELECT that is there.
 
-    Raises: ConfigurationError when a file is there already, or the table has never been published.
+    Raises: ConfigurationError when a file is there already, or the table has never been published;
+        ContractError when the SELECT is wrong.
     """
+    dag = {settings.project / "dags" / f"mart_{require_name(name)}.py": DAG.format(name=name)}
+    if not origin:
+        load_mart(settings.project, name)
+        write(dag, settings.project, screen)
+        return
     table = TableRef.parse(origin)
     present = history.read(table, settings.lake_root).now if table.zone in READABLE else None
     if present is None:
@@ -43,8 +50,8 @@ def new_mart(settings: Settings, name: str, origin: str, screen: Console) -> Non
     columns = [one for one in present.column_names if not one.startswith("_")]
     select = SELECT.format(name=name, columns=",\n".join(f"  {one}" for one in columns), table=table)
     files = {
-        settings.project / "marts" / f"{require_name(name)}.sql": select,
-        settings.project / "dags" / f"mart_{name}.py": DAG.format(name=name),
+        settings.project / "marts" / f"{name}.sql": select,
+        **dag,
     }
     write(files, settings.project, screen)
     screen.print("Now write the SELECT; the DAG runs when its tables change.")

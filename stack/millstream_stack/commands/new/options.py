@@ -20,6 +20,7 @@ HEAD_BYTES = 1 << 16
 DELIMITERS = ",;\t|"
 # The encodings that are tried: every byte is a character of the last one.
 ENCODINGS = ("utf-8-sig", "cp1252", "latin-1")
+NO_NAMES = "no line with names was seen: name the columns in header, and below as aliases"
 NUMBER = re.compile(r"\s*[-+]?[\d.,]*\d\s*")
 
 
@@ -95,7 +96,7 @@ def _dialect(head: bytes) -> tuple[dict[str, Any], list[str]]:
     rows = list(csv.reader(lines, delimiter=delimiter))
     if len(rows) > 1 and _shape(rows[0]) == _shape(rows[1]) and True in _shape(rows[0]):
         options["header"] = [f"c{number}" for number in range(1, len(rows[0]) + 1)]
-        notes.append("no line with names was seen: name the columns in header, and below as aliases")
+        notes.append(NO_NAMES)
     return options, notes
 
 
