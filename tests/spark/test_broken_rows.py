@@ -81,7 +81,7 @@ class Flights(Delivery):
             "distance_mi": "distance",
         },
         special={
-            "flight_date values to be between [first_date, last_date]": (
+            "flight_date is between first_date and last_date": (
                 {"year": "2012"},
                 "month: 2012-01 in the delivery for 2013-01",
             ),
@@ -136,7 +136,7 @@ class Docstrings(Delivery):
         },
         key=lambda number: {"qualified_name": f"broken.row{number}"},
         named={},
-        special={"docstring value lengths to be between [1, ]": ({"docstring": None}, "docstring: missing")},
+        special={"docstring length is at least 1": ({"docstring": None}, "docstring: missing")},
     )
 
     def good(self) -> list[Any]:
@@ -171,9 +171,7 @@ class Weather(Delivery):
             "visib_mi": "visib",
             "observed_utc": "time_hour",
         },
-        special={
-            "observed_local values to be between [2013-01-01 00:00:00, tomorrow]": ({"year": 2012}, None)
-        },
+        special={"observed_local is between 2013-01-01 00:00:00 and tomorrow": ({"year": 2012}, None)},
     )
 
     def good(self) -> list[Any]:
@@ -356,7 +354,7 @@ def test_a_gate_that_blocks_shows_the_rows_that_stopped_it(spark: SparkSession, 
         )
     message = str(refusal.value)
     assert (
-        "lat values to be between [-90, 90]: 20 of 1,020 rows break it (1.96%), 10 allowed because "
+        "lat is between -90 and 90: 20 of 1,020 rows break it (1.96%), 10 allowed because "
         "mostly is 0.99" in message
     )
     assert (

@@ -137,7 +137,8 @@ class SparkJobOperator(BaseOperator):
         return {name: value for name, value in environment.items() if value}
 
     def _note_links(self, result: dict[str, Any]) -> None:
-        if page := result.get("docs_page"):
+        # A publish has the verdict that let it happen.
+        if page := result.get("docs_page") or (result.get("verdict") or {}).get("docs_page"):
             self.links["Data Docs"] = catalog.data_docs_url(page)
         if url := result.get("mlflow_url"):
             self.links["MLflow"] = url

@@ -21,6 +21,7 @@ from millstream.errors import ContractError, UnsupportedExpectationError
 from millstream.marts import Chart
 from millstream.quality.allowance import lowered
 from millstream.quality.arguments import check
+from millstream.quality.words import bounds, describe_condition, listed
 
 Severity = Literal["critical", "warning", "info"]
 Level = Literal["row", "table"]
@@ -148,9 +149,9 @@ class Rule(BaseModel):
             case "expect_column_values_to_be_unique" | "expect_compound_columns_to_be_unique":
                 return "is unique"
             case "expect_column_values_to_be_in_set":
-                return f"in set {_listed(given['value_set'])}"
+                return f"in set {listed(given['value_set'])}"
             case "expect_column_values_to_not_be_in_set":
-                return f"not in set {_listed(given['value_set'])}"
+                return f"not in set {listed(given['value_set'])}"
             case "expect_column_values_to_match_regex":
                 return f"matches {given['regex']}"
             case "expect_column_values_to_not_match_regex":
@@ -159,7 +160,13 @@ class Rule(BaseModel):
                 return "in descending order" if given.get("or_equal") else "in strictly descending order"
             case other:
                 name = other.removeprefix("expect_").removeprefix("column_").removeprefix("table_")
-                return " ".join(filter(None, [name.replace("_", " "), _bounds(given)]))
+                words, limits = name.replace("_", " "), bounds(given)
+                subject = words.removesuffix(" to be between").removesuffix(" to equal")
+                if not limits or subject == words:
+                    return f"{words} {limits}".strip()
+                # Of its values a rule speaks as of the column: size is at least 1.
+                subject = "" if subject == "values" else subject.replace("value lengths", "length")
+                return f"{subject} is {limits}".strip()
 
 
 def _named(value: Any) -> Any:
@@ -169,34 +176,6 @@ def _named(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     return value.get("$PARAMETER") or {key: _named(item) for key, item in value.items()}
-
-
-def _listed(values: Any) -> str:
-    return f"[{', '.join(str(value) for value in values)}]"
-
-
-def _bounds(given: Mapping[str, Any]) -> str:
-    low, high = given.get("min_value"), given.get("max_value")
-    if low is None and high is None:
-        return str(given["value"]) if "value" in given else ""
-    left = "(" if given.get("strict_min") else "["
-    right = ")" if given.get("strict_max") else "]"
-    return f"{left}{'' if low is None else low}, {'' if high is None else high}{right}"
-
-
-def describe_condition(condition: Any) -> str:
-    """A row condition in words; it is SQL text or one of Great Expectations' condition objects as a dict."""
-    if isinstance(condition, str):
-        return condition
-    match condition.get("type"):
-        case "comparison":
-            return f"{condition['column']['name']} {condition['operator']} {condition['parameter']}"
-        case "nullity":
-            return f"{condition['column']['name']} is {'' if condition['is_null'] else 'not '}null"
-        case "and" | "or":
-            return f" {condition['type']} ".join(describe_condition(part) for part in condition["conditions"])
-        case _:
-            return str(condition.get("pass_through_filter", condition))
 
 
 class _Expectation(TypedDict):
