@@ -9,6 +9,8 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING
 
+from millstream_airflow.delays_chart import chart
+
 if TYPE_CHECKING:
     from jinja2 import Template
 
@@ -24,9 +26,11 @@ td, th { padding: .25em .8em; border-bottom: 1px solid #ddd; text-align: right }
 td:first-child, th:first-child, td.text, th.text { text-align: left }
 .bad { background: #b00020; color: white; padding: .4em .8em; display: inline-block }
 .good { color: #1a7f37 }
+.line { fill: none; stroke-width: 2 }
+svg text { font-size: 11px; fill: #444 }
 .bar { background: #d9822b; height: .8em; display: inline-block }
 </style></head><body>
-{% for seen, age in streams %}
+{% for seen, age, chart in streams %}
 <h1>{{ seen.stream }}</h1>
 {% if seen.state != "running" %}
 <p class="bad">{{ seen.state }}{% if seen.reason %}: {{ seen.reason }}{% endif %}</p>
@@ -37,6 +41,7 @@ td:first-child, th:first-child, td.text, th.text { text-align: left }
 <tr><td>{{ seen.position }}</td><td>{{ seen.lag }}</td><td>{{ "%.0f" | format(seen.events_per_s) }}</td>
 <td>{{ "%.1f" | format(seen.batch_s) }} s</td><td>{{ seen.read }}</td><td>{{ seen.written }}</td>
 <td>{{ seen.quarantined }}</td><td>{{ seen.deduplicated }}</td></tr></table>
+{{ chart }}
 {% if seen.delays %}<h2>Delays by airport and carrier, last 24 hours of events</h2>
 <table><tr><th>airport</th><th class="text">carrier</th><th>scheduled</th><th>departed</th><th>cancelled</th>
 <th>arrived</th><th>mean delay at arrival</th><th>late arrivals</th><th class="text"></th></tr>
@@ -57,7 +62,7 @@ def streams_page(lake_root: str, now: datetime) -> str:
     """The page as HTML; what comes from data is escaped."""
     from millstream.streams.snapshot import read_all
 
-    streams = [(seen, (now - seen.at).total_seconds()) for seen in read_all(lake_root)]
+    streams = [(seen, (now - seen.at).total_seconds(), chart(seen.hours)) for seen in read_all(lake_root)]
     return _template().render(streams=streams, stale_s=STALE_S)
 
 

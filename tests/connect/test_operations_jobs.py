@@ -5,15 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 from rich.console import Console
 
 from millstream import jobs
 from millstream.engines import sessions
 from millstream.lake.storage import Storage
+from millstream.lake.tables import TableRef
 from millstream.settings import Settings
+from millstream.streams import served
+from millstream.transforms.airport_delays_batch import FIGURES
 from millstream_stack.commands.sql import QueryError, run_query
 from millstream_stack.commands.sql_output import Format
 from tests.support.chain import Chain, contract_of, month_zip, small_suite
@@ -37,6 +43,24 @@ def test_make_sql_asks_a_ledger_that_is_up_to_date(lake: Settings) -> None:
     assert answer(lake, query, "csv") == "run,missing\nfirst_run,7\n"
     publish(lake.lake_root, "silver.flights", "second_run", read=9, deduplicated=4)
     assert answer(lake, query, "csv").endswith("\nsecond_run,4\n")
+
+
+def test_make_sql_serves_of_each_group_the_row_that_is_further(lake: Settings) -> None:
+    def write_view(table: TableRef, *groups: tuple[str, int, int]) -> None:
+        hour = datetime(2013, 1, 15, 12, tzinfo=UTC)
+        nothing = dict.fromkeys(FIGURES, 0)
+        rows = [
+            {"airport": airport, "carrier": "UA", "hour": hour, **nothing, "arrived": arrived, "as_of": as_of}
+            for airport, arrived, as_of in groups
+        ]
+        write_deltalake(table.uri(lake.lake_root), pa.Table.from_pylist(rows), mode="overwrite")
+
+    query = "select airport, arrived, as_of from gold.airport_delays order by 1"
+    write_view(served.SPEED, ("EWR", 5, 20), ("JFK", 1, 5), ("LGA", 2, 10))
+    assert answer(lake, query, "csv") == "airport,arrived,as_of\nEWR,5,20\nJFK,1,5\nLGA,2,10\n"
+    # Of two rows of one position that of the batch view counts.
+    write_view(served.BATCH, ("EWR", 4, 10), ("JFK", 7, 10), ("LGA", 3, 10))
+    assert answer(lake, query, "csv") == "airport,arrived,as_of\nEWR,5,20\nJFK,7,10\nLGA,3,10\n"
 
 
 WRONG = {

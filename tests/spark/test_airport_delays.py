@@ -6,13 +6,19 @@ import random
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from deltalake import DeltaTable
+from pyspark.sql import SparkSession
 
+from millstream.lake import history
 from millstream.lake.storage import local_uri
-from millstream.streams import delays
+from millstream.streams import served
+from millstream.streams.served import BATCH, SPEED
 from millstream.streams.tables import Stream
-from millstream.streams.views import BATCH, SCHEMA, SPEED, keep_up_speed_view, make_batch_view, served
+from millstream.streams.views import keep_up_speed_view, served_rows
+from millstream.transforms.airport_delays_batch import AS_OF, FIGURES, KEY
+from tests.support.airport_delays import build, expected, figures, rows_of
 from tests.support.broker import Message
 from tests.support.streaming import PARTITIONS, commit, day_messages, records, stream
 from tests.support.thorough import thorough
@@ -25,22 +31,17 @@ def parts() -> list[list[Message]]:
     return [sent[number::PARTS] for number in range(PARTS)]
 
 
-def figures(rows: DataFrame) -> dict[tuple[Any, ...], tuple[int, ...]]:
-    """By group, without the position."""
-    found = rows.select(*(name for name in SCHEMA.fieldNames() if name != "as_of")).collect()
-    named = {tuple(row[:3]): tuple(row[3:]) for row in found}
-    assert len(named) == len(found)
-    return named
+class Topic:
+    """A topic of which the stream reads one part after the other."""
 
+    def __init__(self, spark: SparkSession, lake: Stream) -> None:
+        self._spark, self._lake = spark, lake
+        self._next = dict.fromkeys(range(PARTITIONS), 0)
 
-def expected(spark: SparkSession, lake: Stream) -> dict[tuple[Any, ...], tuple[int, ...]]:
-    return figures(delays.aggregate(spark.read.format("delta").load(lake.silver.uri(lake.lake_root))))
-
-
-def of_both(spark: SparkSession, lake: Stream) -> DataFrame:
-    for ref in (BATCH, SPEED):
-        spark.read.format("delta").load(ref.uri(lake.lake_root)).createOrReplaceTempView(ref.name)
-    return spark.sql(served(BATCH.name, SPEED.name))
+    def commit(self, part: list[Message]) -> None:
+        assert commit(self._lake, records(self._spark, part, self._next)) is not None
+        for *_, partition in part:
+            self._next[partition] += 1
 
 
 @pytest.mark.parametrize("seed", [1, *thorough(2)])
@@ -48,17 +49,64 @@ def test_both_views_served_are_the_figures_of_all_events_in_whichever_order_they
     spark: SparkSession, tmp_path: Path, seed: int
 ) -> None:
     lake, chance = stream(local_uri(tmp_path / "lake")), random.Random(seed)
-    offsets = dict.fromkeys(range(PARTITIONS), 0)
+    topic = Topic(spark, lake)
     for number, part in enumerate(parts()):
-        assert commit(lake, records(spark, part, offsets)) is not None
-        for *_, partition in part:
-            offsets[partition] += 1
+        topic.commit(part)
         if number == 0:
-            make_batch_view(spark, lake)
+            build(spark, lake, f"r{number}")
             keep_up_speed_view(spark, lake)
-        for make in chance.sample([make_batch_view, keep_up_speed_view], chance.randrange(3)):
+        for make in chance.sample([build, keep_up_speed_view], chance.randrange(3)):
             make(spark, lake)
-            assert figures(of_both(spark, lake)) == expected(spark, lake)
+            assert figures(served_rows(spark, lake.lake_root)) == expected(spark, lake)
     keep_up_speed_view(spark, lake)
-    assert figures(of_both(spark, lake)) == expected(spark, lake)
+    assert figures(served_rows(spark, lake.lake_root)) == expected(spark, lake)
     assert keep_up_speed_view(spark, lake) is None
+
+
+def test_the_batch_view_is_that_of_its_pinned_version_and_goes_before_older_rows(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    lake = stream(local_uri(tmp_path / "lake"))
+    topic, (first, second, *_) = Topic(spark, lake), parts()
+    topic.commit(first)
+    keep_up_speed_view(spark, lake)
+    assert served.sources(lake.lake_root) == (SPEED,)
+    assert figures(served_rows(spark, lake.lake_root)) == expected(spark, lake)
+    topic.commit(second)
+    published = build(spark, lake)
+
+    assert published["written"] == rows_of(spark, lake, BATCH).count()
+    assert {row[AS_OF] for row in rows_of(spark, lake, BATCH).collect()} == {100}
+    account = history.read(BATCH, lake.lake_root).accounts[0]
+    assert account.inputs == {str(lake.silver): history.version(lake.silver, lake.lake_root)}
+    assert {row[AS_OF] for row in rows_of(spark, lake, SPEED).collect()} == {50}
+    assert figures(served_rows(spark, lake.lake_root)) == expected(spark, lake)
+
+
+def test_duckdb_serves_the_same_rows_by_the_same_sql(spark: SparkSession, tmp_path: Path) -> None:
+    lake = stream(local_uri(tmp_path / "lake"))
+    topic, (first, second, *_) = Topic(spark, lake), parts()
+    topic.commit(first)
+    build(spark, lake)
+    topic.commit(second)
+    keep_up_speed_view(spark, lake)
+
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    for table in (BATCH, SPEED):
+        rows = DeltaTable(table.uri(lake.lake_root)).to_pyarrow_table()
+        connection.register(table.name, rows)
+    answer = connection.execute(served.query([BATCH.name, SPEED.name])).to_arrow_table().to_pylist()
+    found = {
+        (*(_plain(row[name]) for name in KEY), row[AS_OF]): tuple(row[name] for name in FIGURES)
+        for row in answer
+    }
+    by_spark = served_rows(spark, lake.lake_root).collect()
+    assert found == {
+        (*(row[name] for name in KEY), row[AS_OF]): tuple(row[name] for name in FIGURES) for row in by_spark
+    }
+    assert {row[AS_OF] for row in by_spark} == {50, 100}
+
+
+def _plain(value: Any) -> Any:
+    return value.replace(tzinfo=None) if hasattr(value, "tzinfo") else value

@@ -9,8 +9,9 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from millstream.streams.delays import FIGURES, aggregate, latest
+from millstream.streams.delays import by_carrier, by_hour, latest
 from millstream.streams.fold import fold
+from millstream.transforms.airport_delays_batch import FIGURES, aggregate
 from millstream_demo import reference
 from millstream_demo.flight_events import events_of
 from tests.support.chain import Chain, contract_of, month_zip, small_suite
@@ -80,4 +81,11 @@ def assert_delays(spark: SparkSession, root: str) -> None:
     hours = sorted({hour for _, _, hour in expected})
     last_day = {hour for hour in hours if (hours[-1] - hour).total_seconds() < 24 * 3600}
     sums = sum(one["arrived"] for (_, _, hour), one in expected.items() if hour in last_day)
-    assert sum(row["arrived"] for row in latest(aggregate(events)).collect()) == sums
+    lately = latest(aggregate(events))
+    for figures in (by_carrier(lately), by_hour(lately)):
+        assert sum(row["arrived"] for row in figures.collect()) == sums
+    hourly = {(row["airport"], row["hour"]): row["arrived"] for row in by_hour(lately).collect()}
+    at = f"{hours[-1]:%Y-%m-%d %H:%M:%S}"
+    assert sum(hourly.get((airport, at), 0) for airport in ("EWR", "JFK", "LGA")) == sum(
+        one["arrived"] for (_, _, hour), one in expected.items() if hour == hours[-1]
+    )

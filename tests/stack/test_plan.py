@@ -245,7 +245,7 @@ def test_an_empty_lake_has_a_plan_too(settings: Settings) -> None:
         (
             "ingest_nothing",
             "",
-            "no such DAG: 'ingest_nothing'; there are build_features, build_route_statistics",
+            "no such DAG: 'ingest_nothing'; there are build_airport_delays, build_features",
         ),
         ("../dags/build_features", "", "no such DAG"),
         ("reconcile", "", "publishes no table and registers no model"),

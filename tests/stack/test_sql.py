@@ -325,3 +325,19 @@ def test_make_says_that_it_is_read_only_and_hands_on_the_format() -> None:
         cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
     assert shown.stdout.splitlines()[-4:] == ["--format", "csv", "--", ""]
+
+
+def test_a_view_is_listed_with_its_columns_once_a_table_of_it_is_there(
+    lake: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(lake, "gold.airport_delays_speed", 0, pa.schema([pa.field("airport", pa.string())]))
+    assert command_line.main(["sql"]) == 0
+
+    shown = capsys.readouterr().out
+    assert "gold.airport_delays  view\n  airport " in shown
+    assert "  as_of" in shown.partition("gold.airport_delays  view")[2]
+    assert command_line.main(["sql", "--format", "json", "show tables"]) == 0
+
+    listed = json.loads(capsys.readouterr().out)
+    assert {"table": "gold.airport_delays", "version": None, "rows": None} in listed
+    assert "did you mean gold.airport_delays or" in no_such_table("gold.airport_delay", lake)

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from millstream.errors import TrackingError
 from millstream.ml.mlflow_api import MlflowApi, ModelRun
-from millstream_stack.commands.summary import newest_candidates, print_models, print_tables
+from millstream_stack.commands.summary import newest_candidates, of_streams, print_models, print_tables
 
 
 @pytest.fixture
@@ -191,3 +191,8 @@ def test_a_candidate_that_the_newest_training_lacks_is_a_failure(screen: Console
 def test_a_refused_login_is_not_taken_for_a_missing_champion(screen: Console) -> None:
     with pytest.raises(TrackingError, match="401"):
         print_models(mlflow(httpx.Response(401)), ["arrival_delay"], screen)
+
+
+def test_what_streams_write_is_not_asked_for() -> None:
+    """Airflow knows these assets, and `make demo` starts no stream."""
+    assert of_streams() == {"silver.flight_events", "gold.airport_delays_batch"}

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from millstream.lake.storage import local_uri
 from millstream.streams import snapshot
-from millstream.streams.snapshot import Delays, Snapshot
+from millstream.streams.snapshot import Delays, HourlyDelays, Snapshot
+from millstream.transforms.airport_delays_batch import FIGURES
 from millstream_airflow.streams_page import streams_page
 
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -62,3 +63,31 @@ def test_a_stream_that_stopped_says_why(tmp_path: Path) -> None:
     stopped = SEEN.model_copy(update={"state": "stopped", "reason": "it was <made> anew"})
 
     assert "stopped: it was &lt;made&gt; anew" in page(tmp_path, stopped)
+
+
+def hourly(airport: str, hour: str, arrived: int, delay: int) -> HourlyDelays:
+    figures = {**dict.fromkeys(FIGURES, 0), "arrived": arrived, "arrival_delay_min": delay}
+    return HourlyDelays(airport=airport, hour=f"2013-01-15 {hour}:00:00", **figures)
+
+
+def test_the_chart_has_a_line_for_each_airport_and_no_script(tmp_path: Path) -> None:
+    hours = (
+        hourly("EWR", "12", 2, 60),
+        hourly("EWR", "13", 1, 0),
+        hourly("J<", "12", 4, -40),
+        # Nobody has arrived: no point.
+        hourly("J<", "13", 0, 0),
+    )
+    html = page(tmp_path, SEEN.model_copy(update={"hours": hours}))
+
+    assert html.count("<polyline") == 2
+    # The highest mean is at the top, the lowest at the bottom, and one hour lies left of the other.
+    assert 'points="44.0,12.0 700.0,162.0"' in html
+    assert 'points="44.0,212.0"' in html
+    assert ">J&lt;</text>" in html
+    assert ">12:00</text>" in html
+    assert "<script" not in html
+
+
+def test_without_arrivals_there_is_no_chart(tmp_path: Path) -> None:
+    assert "<svg" not in page(tmp_path, SEEN.model_copy(update={"hours": (hourly("EWR", "12", 0, 0),)}))

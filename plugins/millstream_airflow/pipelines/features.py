@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, AssetAny, Param, get_current_context, task
+from airflow.sdk import DAG, AssetAny, AssetOrTimeSchedule, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from millstream.features import feature_table
+from millstream.features import FeatureTable, feature_table
 from millstream.lake.tables import TableRef
 from millstream_airflow import catalog
+from millstream_airflow.schedules import at_next
 from millstream_airflow.tasks.alerts import RunNotifier
 from millstream_airflow.tasks.mapreduce import MapReduceOperator
 from millstream_airflow.tasks.publish import StagingOperator, field, publish_staged
@@ -27,10 +28,19 @@ DOC = """
 
 Made from {inputs}, each read at one pinned version.
 
-Any of {triggers} triggers this DAG, because some change rarely: waiting for all of them would wait for ever.
+{when}
 Nothing is done when the table was already made from the present versions by the present code, or when one of
 them has never been published.
 """
+
+
+BY_ANY = """\
+Any of {triggers} triggers this DAG, because some change rarely: waiting for all of them would wait for
+ever."""
+BY_NIGHT = """\
+A stream writes {triggers}, and tells Airflow of no commit: this DAG runs at night, and when somebody makes an
+event of that asset. Each row has the position of the stream whose events it is of, in `{position}`."""
+NIGHTLY = "0 2 * * *"
 
 
 def features_dag(dag_id: str, name: str) -> DAG:
@@ -40,8 +50,8 @@ def features_dag(dag_id: str, name: str) -> DAG:
     with DAG(
         dag_id=dag_id,
         description=f"Rebuild {table} when one of its inputs changes",
-        doc_md=DOC.format(table=table, inputs=_quoted(inputs), triggers=_quoted(declared.triggers)),
-        schedule=AssetAny(*(catalog.table_asset(name) for name in declared.triggers)),
+        doc_md=DOC.format(table=table, inputs=_quoted(inputs), when=_when(declared)),
+        schedule=_schedule(declared),
         catchup=False,
         max_active_runs=1,
         tags=["features", "gold"],
@@ -68,6 +78,18 @@ def features_dag(dag_id: str, name: str) -> DAG:
             arguments={"load": "full", "partition_column": declared.partition_column},
         )
     return dag
+
+
+def _schedule(declared: FeatureTable) -> AssetAny | AssetOrTimeSchedule:
+    assets = AssetAny(*(catalog.table_asset(name) for name in declared.triggers))
+    if declared.position_column is None:
+        return assets
+    return AssetOrTimeSchedule(timetable=at_next(NIGHTLY), assets=assets)
+
+
+def _when(declared: FeatureTable) -> str:
+    said = BY_ANY if declared.position_column is None else BY_NIGHT
+    return said.format(triggers=_quoted(declared.triggers), position=declared.position_column)
 
 
 def _quoted(names: Sequence[str]) -> str:

@@ -32,13 +32,17 @@ class FeatureTable:
     """A gold table made from other tables, each read at one pinned version.
 
     inputs: the tables, by name, for example silver.flights.
-    partition_column: the column that the table is partitioned by, a month (YYYY-MM).
+    partition_column: the column that the table is partitioned by, a month (YYYY-MM); None if it is not cut.
+    position_column: has the position of the stream that wrote the one input (`millstream.streams`), as of the
+        pinned version; None where no stream writes an input. The table is then made every night: no asset
+        event says that a stream has committed.
     mapreduce: the job that makes its rows; None where Spark makes them.
     """
 
     name: str
     inputs: tuple[str, ...]
-    partition_column: str
+    partition_column: str | None
+    position_column: str | None = None
     mapreduce: MapReduce | None = None
 
     @property

@@ -14,6 +14,7 @@ from millstream.lake.names import Inputs, RunKey, TableName
 from millstream.lake.reading import read_at
 from millstream.lake.staging import write_staged
 from millstream.lake.tables import TableRef
+from millstream.streams import position
 
 
 class Args(JobModel):
@@ -37,6 +38,12 @@ def run(spark: SparkSession, args: Args) -> Result:
         TableRef.parse(table).name: read_at(spark, table, args.lake_root, version)
         for table, version in args.inputs.items()
     }
-    rows = module.features(inputs).withColumn("_partition", F.col(declared.partition_column))
+    rows = module.features(inputs)
+    if declared.position_column is not None:
+        ((name, version),) = args.inputs.items()
+        reached = position.offsets_at(TableRef.parse(name), args.lake_root, version).position
+        rows = rows.withColumn(declared.position_column, F.lit(reached).cast("bigint"))
+    if declared.partition_column is not None:
+        rows = rows.withColumn("_partition", F.col(declared.partition_column))
     staged = write_staged(rows, target.staging_uri(args.lake_root, args.run))
     return Result(staged_uri=staged.uri, staged_version=staged.version, rows=staged.rows, inputs=args.inputs)

@@ -45,8 +45,9 @@ def run(spark: SparkSession, args: Args) -> Result:
         .csv(f"{args.lake_root.rstrip('/')}/{folder}")
         .observe(made, F.coalesce(F.sum(job.counts), F.lit(0)).alias("lines"))
         .withColumn(SOURCE_ROW_ID, F.concat_ws("/", *defined.key))
-        .withColumn("_partition", F.col(feature_table(table.name).partition_column))
     )
+    if (cut_by := feature_table(table.name).partition_column) is not None:
+        rows = rows.withColumn("_partition", F.col(cut_by))
     staged = write_staged(rows, table.staging_uri(args.lake_root, args.run))
     counted = int(made.get["lines"])
     if counted != args.lines:

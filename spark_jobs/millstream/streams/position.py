@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from millstream.errors import StreamPositionError
+from millstream.errors import ConfigurationError, StreamPositionError
+from millstream.lake import history
 from millstream.lake.accounts import Account
+from millstream.lake.history import History
 from millstream.lake.offsets import Offsets
+from millstream.lake.tables import TableRef
 from millstream.streams.topic import Topic
 
 
@@ -27,6 +30,19 @@ class Read:
 def ends(account: Account | None) -> dict[int, int]:
     """Of each partition the next offset to read, by a table's newest account; empty where there is none."""
     return dict(account.offsets.end) if account is not None and account.offsets is not None else {}
+
+
+def offsets_at(table: TableRef, lake_root: str, version: int) -> Offsets:
+    """How far of its topic `table` had read at `version`.
+
+    Raises: ConfigurationError: no account of a stream stood in it then.
+    """
+    commits = history.read(table, lake_root).commits
+    then = History(table, tuple(commit for commit in commits if commit.version <= version))
+    for account in then.standing:
+        if account.offsets is not None:
+            return account.offsets
+    raise ConfigurationError(f"{table}: no stream had committed to it at version {version}")
 
 
 def require_same_topic(table: str, account: Account | None, topic: str, topic_id: str) -> None:

@@ -29,7 +29,7 @@ from millstream.lake.storage import local_uri
 from millstream.lake.tables import TableRef
 from millstream.streams import delays, position, snapshot, views
 from millstream.streams.commits import Committer, bronze_rows, silver_rows
-from millstream.streams.snapshot import Delays, Snapshot
+from millstream.streams.snapshot import Delays, HourlyDelays, Snapshot
 from millstream.streams.tables import Stream
 from millstream.streams.topic import Topic, Topics
 
@@ -234,10 +234,20 @@ class Runner:
         if end and self._shown.delays_at != sum(end.values()):
             # Beside the micro-batches, which are not to wait for figures.
             views.keep_up_speed_view(self._spark, stream)
-            view = self._spark.read.format("delta").load(views.SPEED.uri(stream.lake_root))
-            rows = delays.latest(view).orderBy("airport", "carrier").collect()
-            figures = tuple(Delays.model_validate(row.asDict()) for row in rows)
-            self._show(delays=figures, delays_at=sum(end.values()))
+            self._show(**self._served(), delays_at=sum(end.values()))
+
+    def _served(self) -> dict[str, Any]:
+        """The figures of the page, of what is served: also a batch view is in it."""
+        lately = delays.latest(views.served_rows(self._spark, self._stream.lake_root)).persist()
+        try:
+            by_carrier = delays.by_carrier(lately).orderBy("airport", "carrier").collect()
+            by_hour = delays.by_hour(lately).orderBy("hour", "airport").collect()
+        finally:
+            lately.unpersist()
+        return {
+            "delays": tuple(Delays.model_validate(row.asDict()) for row in by_carrier),
+            "hours": tuple(HourlyDelays.model_validate(row.asDict()) for row in by_hour),
+        }
 
     def _show(self, **changes: Any) -> None:
         with self._showing:

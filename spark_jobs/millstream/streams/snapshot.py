@@ -13,13 +13,12 @@ FOLDER = "ops/streams"
 State = Literal["starting", "running", "waiting", "drained", "stopped"]
 
 
-class Delays(BaseModel):
-    """The figures of one airport and carrier (`streams.delays.aggregate`) over the last day of events."""
+class Figures(BaseModel):
+    """Sums of the view of delays (`transforms.airport_delays_batch`) for one airport."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     airport: str
-    carrier: str
     scheduled: int
     cancelled: int
     departed: int
@@ -30,12 +29,24 @@ class Delays(BaseModel):
     arrival_delay_min: int
 
 
+class Delays(Figures):
+    """Those of one carrier, over the last day of events."""
+
+    carrier: str
+
+
+class HourlyDelays(Figures):
+    """Those of all carriers in one hour of the last day of events; `hour` is `YYYY-MM-DD HH:MM:SS`, UTC."""
+
+    hour: str
+
+
 class Snapshot(BaseModel):
     """The stream's figures as of its newest commit.
 
     `lag` is records that the topic has and silver not; `batch_s` and `events_per_s` are of the
-    newest batch. `reason` says why it waits or is stopped. Counts are of this process. `delays` are as of
-    the position `delays_at`.
+    newest batch. `reason` says why it waits or is stopped. Counts are of this process. `delays` and
+    `hours` are as of the position `delays_at`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -54,6 +65,7 @@ class Snapshot(BaseModel):
     events_per_s: float = 0.0
     reason: str = ""
     delays: tuple[Delays, ...] = ()
+    hours: tuple[HourlyDelays, ...] = ()
     delays_at: int = -1
 
 

@@ -18,6 +18,7 @@ from millstream.errors import MillstreamError
 from millstream.lake.inventory import tables
 from millstream.lake.tables import NAME, ZONES, TableRef
 from millstream.settings import Settings
+from millstream.streams import served
 from millstream_stack.commands import sql_tables
 from millstream_stack.commands.sql_output import Format, show, write_csv, write_json
 
@@ -120,9 +121,12 @@ def _register(spark: SparkSession, lake_root: str, query: str) -> None:
         present.append(TableRef.parse(LEDGER))
     for zone in ZONES:
         spark.sql(f"CREATE SCHEMA IF NOT EXISTS {zone}")
+    behind = served.sources(lake_root) if served.VIEW in named else ()
     for table in dict.fromkeys(present):
-        if table in named or query.lstrip().lower().startswith("show"):
+        if table in named or table in behind or query.lstrip().lower().startswith("show"):
             spark.sql(f"CREATE TABLE IF NOT EXISTS {table} USING DELTA LOCATION '{table.uri(lake_root)}'")
+    if behind:
+        spark.sql(f"CREATE OR REPLACE VIEW {served.VIEW} AS {served.query(list(map(str, behind)))}")
 
 
 def _print(answer: DataFrame, screen: Console, form: Format) -> None:

@@ -14,6 +14,7 @@ from millstream.errors import ConfigurationError
 from millstream.lake import history
 from millstream.lake.inventory import tables
 from millstream.lake.tables import TableRef
+from millstream.streams import served
 from millstream_stack.commands.sql_output import Format, json_object, printable, show, write_csv, write_json
 
 NONE_YET = "the lake has no table yet: `make demo` fills it, or trigger an ingest DAG in Airflow"
@@ -32,10 +33,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Listed:
-    """A table at its latest version; `rows` is None where the log does not say how many there are."""
+    """A table at its latest version; `rows` is None where the log does not say how many there are.
+
+    A view has no version.
+    """
 
     name: str
-    version: int
+    version: int | None
     rows: int | None
     columns: tuple[Column, ...]
 
@@ -71,13 +75,14 @@ def list_names(lake_root: str, screen: Console, form: Format = "table") -> None:
     if form != "table":
         _write(headings, ((table.name, table.version, table.rows) for table in listings), screen, form)
         return
-    rows = [(table.name, str(table.version), _counted(table)) for table in listings]
+    rows = [(table.name, _version(table), _counted(table)) for table in listings]
     show(headings, rows, screen, right=(False, True, True))
 
 
 def no_such_table(name: str, lake_root: str) -> str:
     """Says that there is no table `name`, and which ones have a name like it."""
     names = [str(table) for table in tables(lake_root)]
+    names += [str(served.VIEW)] if served.sources(lake_root) else []
     if not names:
         return f"there is no table {name}: {NONE_YET}"
     bare = name.rpartition(".")[2]
@@ -102,7 +107,14 @@ def _listed(lake_root: str) -> list[Listed]:
         except history.log_error() as error:
             why = str(error).partition("\n")[0]
             print(f"{table}: its Delta log cannot be read: {why}", file=sys.stderr)
+    if served.sources(lake_root):
+        listings.append(_view())
     return listings
+
+
+def _view() -> Listed:
+    columns = tuple(Column(name, kind, comment) for name, (kind, comment) in served.comments().items())
+    return Listed(str(served.VIEW), None, None, columns)
 
 
 def _write(
@@ -115,7 +127,13 @@ def _write(
     write_csv(headings, rows, screen.file)
 
 
+def _version(table: Listed) -> str:
+    return "view" if table.version is None else str(table.version)
+
+
 def _counted(table: Listed) -> str:
+    if table.version is None:
+        return ""
     return "not counted" if table.rows is None else f"{table.rows:,}"
 
 
@@ -127,7 +145,8 @@ def _lines(listings: list[Listed]) -> Iterator[tuple[object, ...]]:
 
 def _print_columns(table: Listed, screen: Console) -> None:
     rows = "rows not counted" if table.rows is None else f"{table.rows:,} rows"
-    screen.print(Text(f"{table.name}  version {table.version}, {rows}", style="bold"))
+    said = "view" if table.version is None else f"version {table.version}, {rows}"
+    screen.print(Text(f"{table.name}  {said}", style="bold"))
     widths = [max(len(value) for value in values) for values in zip(*_named(table), strict=True)]
     for column in table.columns:
         line = f"  {column.name.ljust(widths[0])}  {column.kind.ljust(widths[1])}  {column.comment}".rstrip()

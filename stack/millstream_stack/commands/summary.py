@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from millstream.features import feature_table, feature_tables
 from millstream.lake import history
 from millstream.lake.tables import TableRef
 from millstream.ml.mlflow_api import MlflowApi, ModelRun
@@ -27,9 +28,16 @@ SHOWN_METRICS = ("auc_roc", "auc_pr", "log_loss", "calibration_error")
 def summarise(lake_root: str, mlflow: MlflowApi, assets: Iterable[dict[str, Any]], screen: Console) -> bool:
     """Prints the summary; returns whether every asset Airflow knows has something to show for it."""
     names = sorted(asset["name"] for asset in assets)
-    complete = print_tables(lake_root, [name for name in names if name.startswith(TABLE_ZONES)], screen)
+    tables = [name for name in names if name.startswith(TABLE_ZONES) and name not in of_streams()]
+    complete = print_tables(lake_root, tables, screen)
     models = [name.removeprefix(MODEL_PREFIX) for name in names if name.startswith(MODEL_PREFIX)]
     return print_models(mlflow, models, screen) and complete
+
+
+def of_streams() -> set[str]:
+    """The tables that streams write, and what is made of them: they are not of this run."""
+    declared = [table for table in map(feature_table, feature_tables()) if table.position_column is not None]
+    return {name for table in declared for name in (str(table.table), *table.inputs)}
 
 
 def print_models(api: MlflowApi, models: list[str], screen: Console) -> bool:

@@ -11,7 +11,7 @@ from millstream.contracts.sources import Identifier
 
 # The header that says by which schema a value was written.
 VERSION_HEADER = "schema_version"
-# What `millstream.streams.delays` reads.
+# What `millstream.transforms.airport_delays_batch` reads.
 DELAYS = {"event_type", "event_time", "origin", "carrier", "dep_delay_min", "arr_delay_min"}
 
 if TYPE_CHECKING:
