@@ -53,6 +53,16 @@ svg text { font-size: 11px; fill: #444 }
 <td class="text"><span class="bar" style="width: {{ "%.0f" | format(late) }}px"></span></td>
 {% else %}<td></td><td></td><td></td>{% endif %}</tr>
 {% endfor %}</table>{% endif %}
+{% if compared and loop.last %}<h2>Views compared</h2>
+<p class="{{ "bad" if compared.different else "good" }}">{{ compared.at.strftime("%Y-%m-%d %H:%M") }} UTC,
+as of position {{ compared.position }}:
+{% if compared.different %}{{ compared.different }} keys differ{% else %}every row is the same{% endif %}</p>
+<table><tr><th>side</th><th>groups</th><th>events</th><th>flights</th></tr>
+{% for side in sides %}
+<tr><td>{{ side }}</td><td>{{ compared.groups[side] }}</td><td>{{ compared.events[side] }}</td>
+<td>{{ compared.flights[side] }}</td></tr>
+{% endfor %}</table>
+{% for one in compared.differences %}<p>{{ one }}</p>{% endfor %}{% endif %}
 {% else %}<p>No stream has begun: <code>make streams-up</code> starts one.</p>{% endfor %}
 </body></html>
 """
@@ -60,10 +70,13 @@ svg text { font-size: 11px; fill: #444 }
 
 def streams_page(lake_root: str, now: datetime) -> str:
     """The page as HTML; what comes from data is escaped."""
+    from millstream.streams import compared
     from millstream.streams.snapshot import read_all
 
     streams = [(seen, (now - seen.at).total_seconds(), chart(seen.hours)) for seen in read_all(lake_root)]
-    return _template().render(streams=streams, stale_s=STALE_S)
+    found = compared.read(lake_root)
+    sides = list(dict.fromkeys((*found.groups, *found.events, *found.flights))) if found else []
+    return _template().render(streams=streams, stale_s=STALE_S, compared=found, sides=sides)
 
 
 @cache

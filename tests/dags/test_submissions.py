@@ -26,6 +26,10 @@ from millstream_airflow.tasks.spark_job import SparkJobOperator
 GOLDEN = Path(__file__).with_name("golden")
 CODE_VERSION = "abc1234"
 
+PINS = {
+    "offsets": {"topic": "flights", "topic_id": "first", "start": {"0": 0}, "end": {"0": 9}},
+    **{"bronze": 3, "silver": 5, "speed": 2, "batch": 1, "flights": 4},
+}
 # What earlier tasks would hand over, by the name of the field.
 FROM_EARLIER_TASKS: dict[str, Any] = {
     "staged_uri": "file:///lake/staging/silver.x/r1",
@@ -50,6 +54,7 @@ FROM_EARLIER_TASKS: dict[str, Any] = {
     "decided_by": "ada",
     "decided_at": "2026-01-01 00:00:00+00:00",
     "note": "",
+    "pins": PINS,
     "run": "manual__1.0",
     "replay": "manual__1",
     "source_run": "scheduled__1",
@@ -58,6 +63,7 @@ FROM_EARLIER_TASKS: dict[str, Any] = {
 RETURNED: dict[tuple[str, str], Any] = {
     ("changed_inputs", "return_value"): {"silver.flights": 2},
     ("fit_candidate", "return_value"): [{"candidate": "decision_tree"}],
+    ("pin_versions", "return_value"): PINS,
 }
 
 

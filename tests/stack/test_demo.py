@@ -194,7 +194,7 @@ def test_nothing_of_a_log_reaches_the_terminal_as_a_command() -> None:
     event = {"event": "ALERT the value '\x1b]0;title\x07\x1b[31m' [bold]", "level": "error"}
     api = SimpleNamespace(url="http://127.0.0.1", log=lambda task: [event], address=lambda task: "address")
     stream = io.StringIO()
-    demo._explain(api, INGEST, [failed], Console(file=stream, width=120))  # type: ignore[arg-type]
+    demo.explain(api, INGEST, [failed], Console(file=stream, width=120))  # type: ignore[arg-type]
     assert "    ALERT the value '\\x1b]0;title\\x07\\x1b[31m' [bold]" in stream.getvalue().splitlines()
 
 

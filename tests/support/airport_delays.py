@@ -56,5 +56,18 @@ def expected(spark: SparkSession, stream: Stream) -> Figures:
     return figures(aggregate(rows_of(spark, stream, stream.silver)))
 
 
+def record_line(message: tuple[Any, ...], partition: int, offset: int) -> bytes:
+    """A record in the form in which the MapReduce job reads it, written out once more."""
+    key, value, headers, _ = message
+    named = ",".join(f"{name.encode().hex()}:{str(text).encode().hex()}" for name, text in headers)
+    key_text = "-" if key is None else key.encode().hex()
+    return (
+        "\t".join(
+            (str(partition), str(offset), key_text, "-" if value is None else value.hex(), named)
+        ).encode()
+        + b"\n"
+    )
+
+
 def rows_of(spark: SparkSession, stream: Stream, table: TableRef) -> DataFrame:
     return spark.read.format("delta").load(table.uri(stream.lake_root))

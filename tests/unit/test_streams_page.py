@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from millstream.lake.storage import local_uri
-from millstream.streams import snapshot
+from millstream.streams import compared, snapshot
+from millstream.streams.compared import Comparison, Difference
 from millstream.streams.snapshot import Delays, HourlyDelays, Snapshot
 from millstream.transforms.airport_delays_batch import FIGURES
 from millstream_airflow.streams_page import streams_page
@@ -91,3 +92,29 @@ def test_the_chart_has_a_line_for_each_airport_and_no_script(tmp_path: Path) -> 
 
 def test_without_arrivals_there_is_no_chart(tmp_path: Path) -> None:
     assert "<svg" not in page(tmp_path, SEEN.model_copy(update={"hours": (hourly("EWR", "12", 0, 0),)}))
+
+
+SAME = Comparison(
+    at=AT,
+    position=77,
+    groups={"lambda": 12, "kappa": 12, "mapreduce": 12},
+    events={"silver": 70, "mapreduce": 70},
+    flights={},
+    days=None,
+    different=0,
+    differences=(),
+)
+SIDES = {"silver": "not there", "mapreduce": "there"}
+WRONG = Difference(kind="event", key="a<b", sides=SIDES, event_ids=("a<b",))
+
+
+def test_it_says_what_the_last_comparison_has_found(tmp_path: Path) -> None:
+    assert "Views compared" not in page(tmp_path, SEEN)
+    compared.write(local_uri(tmp_path), SAME)
+    html = page(tmp_path, SEEN)
+    assert "every row is the same" in html
+    assert "<td>mapreduce</td><td>12</td><td>70</td>" in html
+    compared.write(local_uri(tmp_path), SAME.model_copy(update={"different": 1, "differences": (WRONG,)}))
+    html = page(tmp_path, SEEN)
+    assert "1 keys differ" in html
+    assert "event a&lt;b: silver: not there; mapreduce: there (events a&lt;b)" in html

@@ -60,7 +60,9 @@ class StreamingJob:
 
 SCRIPTS = CHECKOUT / "spark_jobs" / "mapreduce"
 ROUTE_DELAY_STATISTICS = StreamingJob(SCRIPTS / "route_delay_statistics.py", 5)
-JOBS = {job.name: job for job in (ROUTE_DELAY_STATISTICS,)}
+# All records of an event go to one reducer.
+AIRPORT_DELAYS = StreamingJob(SCRIPTS / "airport_delays.py", 1)
+JOBS = {job.name: job for job in (ROUTE_DELAY_STATISTICS, AIRPORT_DELAYS)}
 
 # By group and name.
 Counters = dict[str, dict[str, int]]

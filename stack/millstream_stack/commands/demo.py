@@ -66,7 +66,7 @@ def run_chain(settings: Settings, airflow: AirflowApi, mlflow: MlflowApi, screen
         runs, tasks = follow(airflow, moment, ingests.triggered, progress.show, ingests.start_due)
     failed = [run for run in runs if run.state == "failed"]
     for run in failed:
-        _explain(airflow, run, tasks, screen)
+        explain(airflow, run, tasks, screen)
     complete = summarise(settings.lake_root, mlflow, airflow.assets(), screen)
     return complete and not failed
 
@@ -168,7 +168,7 @@ def _settled(api: AirflowApi, consumers: set[str], triggered: set[tuple[str, str
     return not runs() and not any(waits) and not runs()
 
 
-def _explain(api: AirflowApi, run: Run, tasks: list[Task], screen: Console) -> None:
+def explain(api: AirflowApi, run: Run, tasks: list[Task], screen: Console) -> None:
     """What a person needs to see of a failed run: the task, its last error lines, the address of its page."""
     culprits = [task for task in tasks if (task.dag_id, task.run_id) == run.key and task.state == "failed"]
     if not culprits:

@@ -19,7 +19,10 @@ from millstream.lake.tables import TableRef
 from millstream.settings import Settings
 from millstream.streams import snapshot
 from millstream.streams.topic import Topics
+from millstream_stack.clients.airflow_api import AirflowApi
 from millstream_stack.commands.screen import console, duration
+from millstream_stack.commands.streams_compared import Comparing
+from millstream_stack.credentials import load_or_create
 from millstream_stack.environment import base_environment
 from millstream_stack.supervision.lifecycle import start_part, up
 
@@ -43,21 +46,28 @@ def streams_up(settings: Settings) -> int:
 
 
 def run_demo_streams(settings: Settings, day: date = DAY, seconds: float = DAY_S) -> int:
-    """Exit status 0 only if silver has each event of the day once, and every record is accounted for."""
+    """Exit status 0 only if silver has each event of the day once, every record is accounted for, and the
+    views of delays and the flights of the day are the same on every side."""
     screen = console()
     began = time.monotonic()
     _start(settings, screen)
     before = _position(settings)
-    sent = _send(settings, day, seconds, lambda line: screen.print(f"  {line}"))
-    reached = _caught_up(settings)
-    complete = _summary(settings, day, sent, before, screen)
-    verdict = "[green]Every event is in silver once" if complete else "[red]Events and silver differ"
+    credentials = load_or_create(settings)
+    with AirflowApi(settings.airflow_url, credentials.airflow_user, credentials.airflow_password) as airflow:
+        comparing = Comparing(airflow, settings, day)
+        comparing.begin()
+        sent = _send(settings, day, seconds, lambda line: screen.print(f"  {line}"), comparing.half)
+        reached, end = _caught_up(settings)
+        complete = _summary(settings, day, sent, before, screen)
+        verdict = "[green]Every event is in silver once" if complete else "[red]Events and silver differ"
+        screen.print(f"{verdict}[/], the last {duration(reached)} after it was sent.")
+        equal = comparing.end(screen, end)
+    verdict = "[green]Every view and every flight is the same" if equal else "[red]They are not the same"
     screen.print(
-        f"{verdict}[/], the last {duration(reached)} after it was sent; in all "
-        f"{duration(time.monotonic() - began)}. The stack stays up: make down stops it."
+        f"{verdict}[/]; in all {duration(time.monotonic() - began)}. The stack stays up: make down stops it."
     )
     screen.print(f"Live figures: {settings.airflow_url}{PAGE}", soft_wrap=True)
-    return 0 if complete else 1
+    return 0 if complete and equal else 1
 
 
 def _start(settings: Settings, screen: Console) -> None:
@@ -75,8 +85,11 @@ def _events(settings: Settings) -> list[str]:
     return [python, "-m", "millstream_demo", "events", "--servers", settings.kafka_servers]
 
 
-def _send(settings: Settings, day: date, seconds: float, show: Callable[[str], None]) -> int:
-    """Have the demo send the day's events; how many the broker has acknowledged."""
+def _send(
+    settings: Settings, day: date, seconds: float, show: Callable[[str], None], half: Callable[[], None]
+) -> int:
+    """Have the demo send the day's events; how many the broker has acknowledged. `half` is called from the
+    half of them on."""
     sending = subprocess.Popen(
         [*_events(settings), "--day", str(day), "--seconds", str(seconds)],
         env=base_environment(settings),
@@ -90,20 +103,22 @@ def _send(settings: Settings, day: date, seconds: float, show: Callable[[str], N
         sent = progress["sent"]
         found = snapshot.read(settings.lake_root, DATASET)
         silver = f"position {found.position}, {found.lag} behind" if found else "nothing yet"
+        if sent >= progress["of"] / 2:
+            half()
         show(f"{day}: {sent} of {progress['of']} events sent; silver: {silver}")
     if sending.wait():
         raise ClusterError("the demo could not send its events (see above); `make status` shows what is down")
     return sent
 
 
-def _caught_up(settings: Settings) -> float:
-    """Seconds until silver has all that the topic has now."""
+def _caught_up(settings: Settings) -> tuple[float, int]:
+    """Seconds until silver has all that the topic has now, and the position of that."""
     began = time.monotonic()
     end = sum(Topics(settings.kafka_servers).look(TOPIC).end.values())
     while True:
         found = snapshot.read(settings.lake_root, DATASET)
         if found and found.position >= end:
-            return time.monotonic() - began
+            return time.monotonic() - began, end
         if time.monotonic() - began > CATCH_UP_S:
             state = (
                 f"{found.state}: {found.reason or f'at {found.position} of {end}'}" if found else "not begun"
