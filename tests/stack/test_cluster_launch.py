@@ -84,5 +84,5 @@ def test_a_worker_knows_neither_database_nor_connections(settings: Settings, tmp
 
 
 def test_an_unknown_service_is_refused_by_name(settings: Settings) -> None:
-    with pytest.raises(ConfigurationError, match="'kafka'"):
-        launched("kafka", settings)
+    with pytest.raises(ConfigurationError, match="'zookeeper'"):
+        launched("zookeeper", settings)

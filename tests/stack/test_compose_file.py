@@ -89,7 +89,7 @@ def test_only_what_people_open_reaches_outside() -> None:
 
 def test_services_that_stay_are_asked_for_their_health() -> None:
     without = {name for name, service in services().items() if "healthcheck" not in service}
-    assert without == {"airflow-setup", "lake-setup", "demo", "backup"}
+    assert without == {"airflow-setup", "lake-setup", "streams-setup", "demo", "demo-events", "backup"}
 
 
 def test_each_secret_is_a_file_that_make_secrets_writes() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from millstream.errors import ConfigurationError
 from millstream.settings import Settings
-from millstream_stack.cluster import airflow, hadoop, mlflow, spark
+from millstream_stack.cluster import airflow, hadoop, mlflow, spark, streams
 from millstream_stack.cluster.secret_files import read
 from millstream_stack.environment import base_environment, prepare_folders
 from millstream_stack.services.airflow_setup import write_webserver_config
@@ -39,16 +39,16 @@ def launched(service: str, settings: Settings) -> tuple[tuple[str, ...], dict[st
         return airflow.command(name), environment | variables
     if service == "mlflow":
         return mlflow.command(), environment | mlflow.environment(settings)
-    if service == "spark-connect":
-        return spark.command(settings), spark.environment(environment)
-    if service == "spark-history":
-        return spark.history_command(settings), spark.history_environment(environment, settings)
+    if service in ("spark-connect", "spark-history"):
+        return spark.launched(name, environment, settings)
     if service == "demo-sources":
         arguments = ("--host", "0.0.0.0", "--port", "8099", "--data", str(settings.home / "demo"))
         token = {"MILLSTREAM_DEMO_API_TOKEN": read("demo_api_token")}
         return (sys.executable, "-m", "millstream_demo", "serve", *arguments), environment | token
     if service in hadoop.CLASSES:
         return hadoop.command(service, settings), environment | hadoop.environment(settings)
+    if service in streams.COMMANDS:
+        return streams.command(service, settings), streams.environment(environment, settings)
     if service in JOBS:
         module, *more = JOBS[service]
         return (sys.executable, "-m", f"millstream_stack.cluster.{module}", *more), environment

@@ -71,3 +71,10 @@ def history_command(settings: Settings) -> tuple[str, ...]:
     path.write_text("".join(f"{name} {value}\n" for name, value in properties.items()))
     program = str(pyspark_folder() / "bin" / "spark-class")
     return (program, HISTORY_CLASS, "--properties-file", str(path))
+
+
+def launched(name: str, base: dict[str, str], settings: Settings) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Command and environment of `spark-<name>`."""
+    if name == "history":
+        return history_command(settings), history_environment(base, settings)
+    return command(settings), environment(base)

@@ -1,0 +1,44 @@
+"""Kafka, the stream of flights and the demo's events. Where the broker is, `MILLSTREAM_HOST` says."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from millstream.settings import Settings
+from millstream_stack.cluster import spark
+from millstream_stack.services.stream_process import (
+    stream_command,
+    stream_environment,
+    write_stream_properties,
+)
+
+DATASET = "flight_events"
+DAY, DAY_S = "2013-01-15", "60"
+
+
+def environment(base: dict[str, str], settings: Settings) -> dict[str, str]:
+    return {**spark.environment(base), **stream_environment(settings)}
+
+
+def command(service: str, settings: Settings) -> tuple[str, ...]:
+    """What a service runs."""
+    return COMMANDS[service](settings)
+
+
+def _stream(settings: Settings) -> tuple[str, ...]:
+    write_stream_properties(settings)
+    return stream_command(settings, DATASET)
+
+
+def _events(settings: Settings, *arguments: str) -> tuple[str, ...]:
+    program = (sys.executable, "-m", "millstream_demo", "events", "--servers", settings.kafka_servers)
+    return (*program, *arguments)
+
+
+COMMANDS: dict[str, Callable[[Settings], tuple[str, ...]]] = {
+    "kafka": lambda _: (sys.executable, "-m", "millstream_stack.services.kafka_broker"),
+    "stream-flights": _stream,
+    "streams-setup": lambda settings: _events(settings, "--make-topic"),
+    "demo-events": lambda settings: _events(settings, "--day", DAY, "--seconds", DAY_S),
+}
