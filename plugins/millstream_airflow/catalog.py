@@ -23,6 +23,11 @@ def contract(dataset: str) -> Contract:
     return Contract.load_file(Settings().project / "dags" / "datasets" / f"{dataset}.yaml")
 
 
+def stream(dataset: str) -> Contract:
+    """The contract of a `dataset` that a stream reads. Raises ContractError as `contract`."""
+    return Contract.load_file(Settings().project / "dags" / "streams" / f"{dataset}.yaml")
+
+
 def suite(name: str) -> dict[str, Any]:
     """The expectation suite of table `name`, in Great Expectations' JSON. Raises ContractError."""
     # DAG files import this module, and need no Spark to be parsed.

@@ -28,7 +28,7 @@ CODE_VERSION = "abc1234"
 
 PINS = {
     "offsets": {"topic": "flights", "topic_id": "first", "start": {"0": 0}, "end": {"0": 9}},
-    **{"bronze": 3, "silver": 5, "speed": 2, "batch": 1, "flights": 4},
+    **{"bronze": 3, "silver": 5, "view": "gold.airport_delays_speed", "speed": 2, "batch": 1, "flights": 4},
 }
 # What earlier tasks would hand over, by the name of the field.
 FROM_EARLIER_TASKS: dict[str, Any] = {

@@ -19,12 +19,12 @@ from millstream.jobs import JobModel
 from millstream.jobs.export_records import JOB
 from millstream.lake.names import RunKey
 from millstream.lake.reading import read_at
-from millstream.lake.tables import SOURCE_ROW_ID, text_folders
+from millstream.lake.tables import SOURCE_ROW_ID, TableRef, text_folders
 from millstream.streams import compared, comparison
 from millstream.streams.compared import Comparison, Difference
 from millstream.streams.comparison import EVENT, FLIGHT, Compared
 from millstream.streams.pins import FLIGHTS, SILVER, Pins
-from millstream.streams.served import BATCH, SPEED
+from millstream.streams.served import BATCH
 from millstream.streams.views import served_rows
 from millstream.transforms.airport_delays_batch import FIGURES, KEY
 
@@ -83,9 +83,9 @@ def run(spark: SparkSession, args: Args) -> Comparison:
 
 def _views(spark: SparkSession, args: Args, by_mapreduce: DataFrame) -> dict[str, DataFrame]:
     pins, root = args.pins, args.lake_root
-    sides = {"kappa": read_at(spark, str(SPEED), root, pins.speed), "mapreduce": by_mapreduce}
+    sides = {"kappa": read_at(spark, pins.view, root, pins.speed), "mapreduce": by_mapreduce}
     if pins.batch is not None:
-        sides["lambda"] = served_rows(spark, root, {BATCH: pins.batch, SPEED: pins.speed})
+        sides["lambda"] = served_rows(spark, root, {BATCH: pins.batch, TableRef.parse(pins.view): pins.speed})
     return sides
 
 

@@ -9,10 +9,11 @@ from pydantic import BaseModel, ConfigDict
 from millstream.errors import ClusterError
 from millstream.lake import history
 from millstream.lake.accounts import Account
+from millstream.lake.names import TableName
 from millstream.lake.offsets import Offsets
 from millstream.lake.tables import TableRef
-from millstream.streams import position
-from millstream.streams.served import BATCH, SPEED
+from millstream.streams import position, served
+from millstream.streams.served import BATCH
 
 EVENTS = "flight_events"
 BRONZE, SILVER = TableRef(zone="bronze", name=EVENTS), TableRef(zone="silver", name=EVENTS)
@@ -20,7 +21,8 @@ FLIGHTS = TableRef(zone="silver", name="flights")
 
 
 class Pins(BaseModel):
-    """Versions that belong together. `offsets` are those of the view that the stream keeps up (`speed`).
+    """Versions that belong together. `offsets` are those of the `view` that the stream keeps up, at version
+    `speed`.
 
     `bronze` and `silver` have all that lies below their ends and may have more; `batch` is a batch view that
     is not further, and `flights` are the published monthly files, None where there is none.
@@ -31,6 +33,7 @@ class Pins(BaseModel):
     offsets: Offsets
     bronze: int
     silver: int
+    view: TableName
     speed: int
     batch: int | None = None
     flights: int | None = None
@@ -42,7 +45,8 @@ def pin(lake_root: str) -> Pins | None:
     Raises: ClusterError: bronze is behind the view, so another look may help; StreamPositionError: they are
         of different topics.
     """
-    views = [one for one in history.read(SPEED, lake_root).standing if one.offsets]
+    live = served.speed_view(lake_root)
+    views = [one for one in history.read(live, lake_root).standing if one.offsets]
     silver = history.version(SILVER, lake_root)
     if not views or silver is None:
         return None
@@ -58,11 +62,12 @@ def pin(lake_root: str) -> Pins | None:
                 offsets=view.offsets,
                 bronze=bronze.version,
                 silver=silver,
+                view=str(live),
                 speed=view.version,
                 batch=_batch(lake_root, view.offsets),
                 flights=history.read(FLIGHTS, lake_root).published_version,
             )
-    raise ClusterError(f"{BRONZE} ends at {ends}, and {SPEED} has read further: it has to catch up first")
+    raise ClusterError(f"{BRONZE} ends at {ends}, and {live} has read further: it has to catch up first")
 
 
 def _batch(lake_root: str, limit: Offsets) -> int | None:

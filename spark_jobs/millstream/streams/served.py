@@ -10,17 +10,39 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from millstream.lake import history
+from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 
 VIEW = TableRef(zone="gold", name="airport_delays")
 BATCH = TableRef(zone="gold", name="airport_delays_batch")
+# The first of the views that a stream has kept up; a replay makes the next.
 SPEED = TableRef(zone="gold", name="airport_delays_speed")
+# Which of them is the live one.
+POINTER = "ops/views/airport_delays.live"
+
+
+def speed_view(lake_root: str) -> TableRef:
+    """The live view of those that a stream has kept up."""
+    storage = Storage(lake_root)
+    return TableRef.parse(storage.read(POINTER).decode()) if storage.exists(POINTER) else SPEED
+
+
+def next_speed_view(lake_root: str) -> TableRef:
+    """Where a replay makes a view beside the live one."""
+    number = speed_view(lake_root).name.removeprefix(SPEED.name).removeprefix("_") or "1"
+    return TableRef(zone="gold", name=f"{SPEED.name}_{int(number) + 1}")
+
+
+def make_live(lake_root: str, table: TableRef) -> None:
+    """From now on `table` is served, and kept up by the stream."""
+    Storage(lake_root).write(POINTER, str(table).encode())
 
 
 def sources(lake_root: str) -> tuple[TableRef, ...]:
     """The tables that are served, those that count first where two rows are of one position; none before
     the first is made. Without a batch view (Kappa) it is the stream's alone."""
-    return tuple(table for table in (BATCH, SPEED) if history.exists(table.uri(lake_root)))
+    tables = (BATCH, speed_view(lake_root))
+    return tuple(table for table in tables if history.exists(table.uri(lake_root)))
 
 
 def query(tables: Sequence[str]) -> str:

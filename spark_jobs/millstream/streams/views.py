@@ -20,7 +20,6 @@ from millstream.lake.reading import read_at
 from millstream.lake.source_rows import at_or_beyond
 from millstream.lake.tables import WHOLE, TableRef
 from millstream.streams import position, served
-from millstream.streams.served import SPEED
 from millstream.streams.tables import Stream
 from millstream.transforms.airport_delays_batch import AS_OF, KEY, SCHEMA, aggregate
 
@@ -30,12 +29,12 @@ AIRPORT_DELAYS = "airport_delays"
 
 def keep_up_speed_view(spark: SparkSession, stream: Stream) -> Account | None:
     """The groups that events beyond the view's own account have touched; None where there are none."""
-    newest = stream.newest(stream.silver)
-    with turn(SPEED, stream.lake_root):
-        before = stream.newest(SPEED)
+    newest, table = stream.newest(stream.silver), served.speed_view(stream.lake_root)
+    with turn(table, stream.lake_root):
+        before = stream.newest(table)
         if newest is None or newest.version is None or newest.offsets is None:
             return None
-        position.require_same_topic(str(SPEED), before, newest.offsets.topic, newest.offsets.topic_id)
+        position.require_same_topic(str(table), before, newest.offsets.topic, newest.offsets.topic_id)
         if position.ends(before) == newest.offsets.end:
             return None
         events = read_at(spark, str(stream.silver), stream.lake_root, newest.version).alias("silver")
@@ -45,10 +44,10 @@ def keep_up_speed_view(spark: SparkSession, stream: Stream) -> Account | None:
         rows = as_of(aggregate(events).join(F.broadcast(touched), list(KEY), "left_semi"), newest.offsets)
         held = rows.persist()
         try:
-            account = _account(SPEED, stream, newest, held.count())
-            uri = _defined(spark, SPEED, stream)
+            account = account_of(table, stream, newest, held.count())
+            uri = defined(spark, table, stream)
             kept = held.withColumn("_keep", F.lit(True))
-            merge(kept, uri, KEY, f"new.{AS_OF} > old.{AS_OF}", "false", _transaction(SPEED, account))
+            merge(kept, uri, KEY, f"new.{AS_OF} > old.{AS_OF}", "false", transaction(table, account, "view"))
         finally:
             held.unpersist()
         return account
@@ -72,7 +71,8 @@ def as_of(figures: DataFrame, offsets: Offsets) -> DataFrame:
     return figures.withColumn(AS_OF, F.lit(offsets.position).cast("bigint"))
 
 
-def _account(table: TableRef, stream: Stream, newest: Account, groups: int) -> Account:
+def account_of(table: TableRef, stream: Stream, newest: Account, groups: int) -> Account:
+    """The account of a view with so many `groups`, as of the account `newest`."""
     assert newest.offsets is not None
     assert newest.version is not None
     counts = PartitionCounts(read=groups, written=groups, quarantined=0, deduplicated=0, content_hash="0")
@@ -89,12 +89,13 @@ def _account(table: TableRef, stream: Stream, newest: Account, groups: int) -> A
     )
 
 
-def _defined(spark: SparkSession, table: TableRef, stream: Stream) -> str:
+def defined(spark: SparkSession, table: TableRef, stream: Stream) -> str:
+    """The URI of a view, which is there afterwards."""
     uri = table.uri(stream.lake_root)
     definition = TableDefinition(SCHEMA, "Delays by airport, carrier and hour; each row is whole")
     create_table(spark, uri, definition, history.snapshot(uri))
     return uri
 
 
-def _transaction(table: TableRef, account: Account) -> Transaction:
-    return Transaction(f"millstream:{table}:view", account.sequence, account.model_dump_json())
+def transaction(table: TableRef, account: Account, writer: str) -> Transaction:
+    return Transaction(f"millstream:{table}:{writer}", account.sequence, account.model_dump_json())
