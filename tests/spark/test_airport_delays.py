@@ -88,6 +88,7 @@ def test_duckdb_serves_the_same_rows_by_the_same_sql(spark: SparkSession, tmp_pa
     topic, (first, second, *_) = Topic(spark, lake), parts()
     topic.commit(first)
     build(spark, lake)
+    keep_up_speed_view(spark, lake)
     topic.commit(second)
     keep_up_speed_view(spark, lake)
 
@@ -96,7 +97,7 @@ def test_duckdb_serves_the_same_rows_by_the_same_sql(spark: SparkSession, tmp_pa
     for table in (BATCH, SPEED):
         rows = DeltaTable(table.uri(lake.lake_root)).to_pyarrow_table()
         connection.register(table.name, rows)
-    answer = connection.execute(served.query([BATCH.name, SPEED.name])).to_arrow_table().to_pylist()
+    answer = connection.sql(served.query([BATCH.name, SPEED.name])).to_arrow_table().to_pylist()
     found = {
         (*(_plain(row[name]) for name in KEY), row[AS_OF]): tuple(row[name] for name in FIGURES)
         for row in answer
