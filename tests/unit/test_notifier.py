@@ -20,6 +20,7 @@ from millstream.errors import REMEDY, QualityGateError, SourceDataError, Transfo
 from millstream.landing.checks import ASK_AGAIN, check_file
 from millstream.settings import CHECKOUT
 from millstream.sources.http import ASK_OWNER
+from millstream.sources.paging import LATER_PAGES
 from millstream_airflow.tasks import alerts as notifier
 from millstream_airflow.tasks.alerts import WIDTH, FailureNotifier, describe
 from tests.unit.test_wrong_files import shipped
@@ -118,10 +119,10 @@ def calls(name: str) -> list[str]:
 
 def test_what_is_wrong_at_a_source_ends_with_what_to_do() -> None:
     raised = calls("SourceDataError")
-    constants = {f"{{{name}}}" for name in ("ASK_AGAIN", "ASK_OWNER", "FETCH_AGAIN", "REMEDY")}
+    constants = {f"{{{name}}}" for name in ("ASK_AGAIN", "ASK_OWNER", "FETCH_AGAIN", "LATER_PAGES", "REMEDY")}
     assert len(raised) > 20
     assert not [code for code in raised if REMEDY not in code and not any(name in code for name in constants)]
-    for constant in (ASK_AGAIN, ASK_OWNER, FETCH_AGAIN):
+    for constant in (ASK_AGAIN, ASK_OWNER, FETCH_AGAIN, LATER_PAGES):
         assert REMEDY in constant
 
 
