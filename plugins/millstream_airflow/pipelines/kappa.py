@@ -54,7 +54,7 @@ def kappa_dag() -> DAG:
             "archived": Param(
                 None,
                 type=["integer", "null"],
-                minimum=0,
+                minimum=1,
                 description="Version of bronze to take records from; none: the newest. Kafka has the rest.",
             ),
             "accept_differences": Param(
