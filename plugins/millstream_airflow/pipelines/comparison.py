@@ -81,5 +81,7 @@ def pin_versions() -> dict[str, Any]:
 
     pins = pin(catalog.lake_root())
     if pins is None:
-        raise AirflowSkipException("no stream has made a view yet: make streams-up starts one")
+        raise AirflowSkipException(
+            "not published yet: a view kept up by a stream; make streams-up starts the stream"
+        )
     return pins.model_dump(mode="json")

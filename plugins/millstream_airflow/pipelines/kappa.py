@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG, Param, task
+from airflow.sdk.exceptions import AirflowSkipException
 
 from millstream.settings import Settings
 from millstream_airflow import catalog
@@ -68,7 +69,7 @@ def kappa_dag() -> DAG:
         on_failure_callback=RunNotifier(),
         render_template_as_native_obj=True,
     ) as dag:
-        ReplayOperator(
+        replay = ReplayOperator(
             task_id="replay",
             job="kappa_replay",
             arguments={
@@ -77,4 +78,18 @@ def kappa_dag() -> DAG:
             },
             doc_md="Rebuilds, compares, switches; fails where groups differ, and names them.",
         )
+        require_live_view() >> replay
     return dag
+
+
+@task(doc_md="Skips the run where no stream has made a view.")
+def require_live_view() -> str:
+    """The live view's table."""
+    from millstream.lake import history
+    from millstream.streams.served import speed_view
+
+    root = catalog.lake_root()
+    live = speed_view(root)
+    if history.version(live, root) is None:
+        raise AirflowSkipException(f"not published yet: {live}; make streams-up starts the stream")
+    return str(live)
