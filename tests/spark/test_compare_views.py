@@ -37,6 +37,7 @@ from tests.support.streaming import (
     records,
     stream,
 )
+from tests.support.thorough import thorough
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -138,7 +139,7 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", ["altered", *thorough("dropped", "doubled")])
 def test_one_event_that_is_changed_in_silver_is_named_with_its_group(lake: Lake, change: str) -> None:
     group = group_of(lake, CHOSEN)
     lake.change(CHANGES[change])

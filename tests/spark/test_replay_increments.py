@@ -89,6 +89,7 @@ def test_a_withdrawn_row_of_an_increment_leaves_the_table(planes: Chain) -> None
     assert [row["tailnum"] for row in planes.rows(planes.table.quarantine).collect()] == ["N2"]
 
 
+@pytest.mark.thorough
 def test_a_dataset_by_watermark_may_become_one_that_is_loaded_whole(planes: Chain) -> None:
     """As `make plan` says: bronze, the table and its quarantine have just the rows of the newest run."""
     bronze = TableRef.parse("bronze.planes")
