@@ -24,7 +24,7 @@ from millstream.streams.tables import Stream
 from millstream.streams.topic import Topics
 from millstream.streams.views import keep_up_speed_view, served_rows
 from tests.support.airport_delays import expected, figures, rows_of
-from tests.support.broker import Message, RunningBroker
+from tests.support.broker import Message, RunningBroker, started
 from tests.support.streaming import (
     DATASET,
     PARTITIONS,
@@ -45,12 +45,8 @@ SECOND = TableRef(zone="gold", name="airport_delays_speed_2")
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
-    server = RunningBroker(tmp_path_factory.mktemp("kafka"))
-    try:
-        server.start()
+    with started(tmp_path_factory.mktemp("kafka")) as server:
         yield server
-    finally:
-        server.stop()
 
 
 class Topic:

@@ -6,14 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.broker import RunningBroker
+from tests.support.broker import RunningBroker, started
 
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
-    server = RunningBroker(tmp_path_factory.mktemp("kafka"))
-    try:
-        server.start()
+    with started(tmp_path_factory.mktemp("kafka")) as server:
         yield server
-    finally:
-        server.stop()

@@ -6,7 +6,8 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from confluent_kafka import KafkaException, Producer
@@ -103,6 +104,17 @@ class RunningBroker:
             producer.poll(0)
         assert producer.flush(ASK_S) == 0
         assert failed == []
+
+
+@contextmanager
+def started(folder: Path) -> Iterator[RunningBroker]:
+    """A broker while it is used."""
+    server = RunningBroker(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 def _free_ports() -> tuple[int, int]:
