@@ -77,7 +77,5 @@ def test_a_submitted_job_and_the_server_write_one_table_at_once(server: Settings
     commits = reversed(history.read(BRONZE, chain.root).commits)
     runs = [json.loads(commit.metadata)["run"] for commit in commits if commit.metadata]
     assert runs.count(FEBRUARY) == 1
-    before, after = runs[: runs.index(FEBRUARY)], runs[runs.index(FEBRUARY) + 1 :]
-    # More than the first and the last one: both wrote at the same time.
-    assert len(before) > 1
-    assert len(after) > 1
+    # More than the one before the job was submitted: the server wrote while it ran.
+    assert runs.index(FEBRUARY) > 1
