@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI, HTTPException, Request, Response
 
-from millstream.errors import ContractError, SourceDataError
+from millstream.errors import ContractError, SourceDataError, SourceUnavailableError
 from millstream.lake.storage import Storage
 from millstream.landing.manifest import Manifest
 from millstream.landing.run import Landing
@@ -41,6 +41,7 @@ class Api:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.away = 0
+        self.refusal = 503
         self.link: str | None = None
         self.url = ""
         self.app = FastAPI()
@@ -51,10 +52,10 @@ class Api:
         self.asked.append(request.url.query)
         if self.away and len(self.asked) > 1:
             self.away -= 1
-            raise HTTPException(503)
+            raise HTTPException(self.refusal)
         return RECORDS[place : place + SIZE]
 
-    def page(self, request: Request, p: int, limit: int) -> dict[str, Any]:
+    def page(self, request: Request, limit: int, p: int = 0) -> dict[str, Any]:
         return {"results": self._page(request, p * limit)}
 
     def cursor(self, request: Request, limit: int, after: str = "c0") -> dict[str, Any]:
@@ -116,11 +117,44 @@ def test_a_retry_goes_on_behind_the_last_page(api: Api, tmp_path: Path, way: str
     assert api.asked == ASKED[way][1:]
 
 
+@pytest.mark.parametrize("way", ["cursor", "next_link"])
+def test_a_full_first_page_that_says_nothing_of_a_next_one_is_refused(
+    api: Api, tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a next_key that is not there would end the walk at a part of the records."""
+    monkeypatch.setitem(WAYS, way, WAYS[way] | {"next_key": "meta.nextt"})
+    with pytest.raises(SourceDataError, match=r"full page of 3 records, and nothing under 'meta\.nextt'"):
+        land(api, tmp_path, way)
+
+
+def test_a_full_first_page_without_the_header_is_refused(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(WAYS, "page", {"paging": "link_header", "size_param": "limit"})
+    with pytest.raises(SourceDataError, match="nothing in the header Link"):
+        land(api, tmp_path, "page")
+
+
+@pytest.mark.parametrize("way", ["cursor", "next_link", "link_header"])
+def test_a_walk_whose_next_page_the_api_has_forgotten_begins_anew(
+    api: Api, tmp_path: Path, way: str
+) -> None:
+    api.away = 2
+    with pytest.raises(SourceUnavailableError, match="503"):
+        land(api, tmp_path, way)
+    api.away, api.refusal = 1, 410
+    with pytest.raises(SourceUnavailableError, match="Another try starts from the first page"):
+        land(api, tmp_path, way)
+    api.asked.clear()
+    assert records(tmp_path, land(api, tmp_path, way)) == RECORDS
+    assert api.asked == ASKED[way]
+
+
 @pytest.mark.parametrize("way", ["next_link", "link_header"])
 def test_a_link_to_another_server_is_not_followed(api: Api, tmp_path: Path, way: str) -> None:
     """The login would go there."""
     api.link = "http://localhost:9/elsewhere"
-    with pytest.raises(SourceDataError, match="on another server, localhost: it was not asked for"):
+    with pytest.raises(SourceDataError, match=r"on another server, http://localhost:9 and not http://127\."):
         land(api, tmp_path, way)
 
 

@@ -35,10 +35,10 @@ def stated_total(page: Any, key: str, read: int) -> int | None:
     return None
 
 
-def value_under(page: Any, key: str) -> Any:
-    """What `page` has under `key`, a name or a path of names; None where there is nothing."""
+def value_under(page: Any, key: str, absent: Any = None) -> Any:
+    """What `page` has under `key`, a name or a path of names; `absent` where there is no such name."""
     parent, name = _parent(page, key)
-    return parent.get(name) if isinstance(parent, dict) else None
+    return parent.get(name, absent) if isinstance(parent, dict) else absent
 
 
 def _parent(page: Any, key: str) -> tuple[Any, str]:

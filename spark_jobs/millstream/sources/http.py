@@ -136,6 +136,7 @@ class _Walk:
         # The address names the notes: pages of another watermark or page size do not fit this walk.
         self._notes = hashlib.sha256(self._paging.first().encode()).hexdigest()[:12]
         self._pages = self._noted()
+        self._noted_pages = len(self._pages)
 
     def through(self, client: PatientClient) -> list[_Page]:
         """Every page, from behind the last noted one to the end."""
@@ -180,14 +181,22 @@ class _Walk:
         url = (self._pages[-1].following if self._pages else None) or self._paging.first()
         where = f"{url} (page {number + 1})"
         behind = self._paging.is_by_place and self._has_all_counted
-        answer = client.get(url, where, may_be_behind_the_end=behind)
+        # What an earlier try has noted to be asked for next may not be there any more.
+        resumed = not self._paging.is_by_place and number > 0 and number == self._noted_pages
+        answer = client.get(url, where, may_be_refused=behind or resumed)
+        if answer is None and resumed:
+            self._landing.forget(self._notes)
+            raise SourceUnavailableError(
+                f"{where}: refused. An earlier try was told to go on there, and the API does not know it any "
+                "more. Another try starts from the first page"
+            )
         if answer is None:
             return None
         body = answer.content
         content = self._read(body, where)
         records, total, miscounts = self._parse(content, where)
         read = self._counted + len(records)
-        following = self._paging.following(url, number + 1, read, content, answer.headers)
+        following = self._paging.following(url, number + 1, read, content, answer)
         self._require_complete(records, following, total, where)
         file = self._landing.land(
             source=url,

@@ -19,8 +19,8 @@ from millstream.errors import ConfigurationError, MillstreamError, SourceDataErr
 
 TRANSIENT_STATUSES = frozenset({408, 425, 429})
 SERVER_ERRORS = 500
-# How a server refuses a page behind the last one.
-BEHIND_THE_END = frozenset({400, 404, 416, 422})
+# How a server refuses a page behind the last one, or one that it does not know any more.
+NO_SUCH_PAGE = frozenset({400, 404, 410, 416, 422})
 LOGIN_STATUSES = frozenset({401, 403})
 SHOWN_CHARACTERS = 200
 MOST_PORT = 65535
@@ -103,10 +103,10 @@ class PatientClient:
     ) -> None:
         self._client.close()
 
-    def get(self, url: str, where: str, may_be_behind_the_end: bool = False) -> httpx.Response | None:
+    def get(self, url: str, where: str, may_be_refused: bool = False) -> httpx.Response | None:
         """The answer of `url`, without a body for 204; `where` names it in messages.
 
-        None for a page that is refused as one behind the last, where that may be.
+        None for a page that is refused as one that there is not, where that may be.
 
         Raises:
             SourceUnavailableError: no answer, or one that asks to come back (408, 425, 429, 5xx, and 403 with
@@ -128,7 +128,7 @@ class PatientClient:
                 f"{where}: {failure}, tried {self._patience.tries} times. Check the server and connection "
                 f"{self._connection}; {LATER}"
             ) from failure
-        if may_be_behind_the_end and answer.status_code in BEHIND_THE_END:
+        if may_be_refused and answer.status_code in NO_SUCH_PAGE:
             return None
         if not answer.is_success:
             raise self._refusal(answer, where)

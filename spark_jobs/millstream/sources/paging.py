@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -11,6 +10,7 @@ from millstream.contracts.sources.http import Source
 from millstream.errors import SourceDataError
 from millstream.formats.json_page import value_under
 
+_ABSENT = object()
 LATER_PAGES = "What to do: correct paging in the contract, or ask the API's owner; then clear the task"
 
 
@@ -45,33 +45,48 @@ class Paging:
         return self._url(None)
 
     def following(
-        self, url: str, pages: int, records: int, answer: Any, headers: Mapping[str, str]
+        self, url: str, pages: int, records: int, page: Any, answer: httpx.Response
     ) -> str | None:
-        """The address of the page behind the one at `url`, the last of `pages` with together `records`; None
-        where its answer says that there is none.
+        """The address of the page behind the one at `url`, the last of `pages` with together `records`, with
+        the content `page`; None where its answer says that there is none.
 
-        Raises: SourceDataError when it leads to another server, or is none.
+        Raises: SourceDataError when it leads to another server, or is none, or when a first page that is full
+        says nothing of a next one.
         """
         match self._source.paging:
             case "offset":
                 return self._url(records)
             case "page":
                 return self._url(self._source.first_page + pages)
-            case "cursor":
-                cursor = self._said(url, answer)
-                return None if cursor is None else self._url(cursor)
-            case "next_link":
-                return self._joined(url, self._said(url, answer))
-        link = httpx.Response(200, headers=dict(headers)).links.get("next", {}).get("url")
-        return self._joined(url, link)
+            case "cursor" | "next_link":
+                stated = value_under(page, self._source.next_key, _ABSENT)
+                where, has_any = f"under '{self._source.next_key}'", stated is not _ABSENT
+            case _:
+                stated = answer.links.get("next", {}).get("url")
+                where, has_any = "in the header Link", "link" in answer.headers
+        if not has_any and pages == 1:
+            self._require_room(url, records, where)
+        following = self._said(url, stated) if has_any else None
+        if self._source.paging == "cursor":
+            return None if following is None else self._url(following)
+        return self._joined(url, following)
+
+    def _require_room(self, url: str, records: int, where: str) -> None:
+        """An answer that says nothing of a next page is the last one. But where the first page is full, it is
+        rather the contract that looks in the wrong place."""
+        if self._source.size_param is not None and records >= self._source.page_size:
+            raise SourceDataError(
+                f"{url}: a full page of {records} records, and nothing {where} says whether there is another. "
+                "Nothing was landed. What to do: correct paging and next_key in the contract, or, if these "
+                "are all records, make page_size greater; then clear the task"
+            )
 
     def _url(self, place: str | int | None) -> str:
         own = {} if place is None else {self._source.place_param: place}
         path = self._base.path.rstrip("/") + self._source.endpoint
         return str(self._base.copy_with(path=path, params={**own, **self._given}))
 
-    def _said(self, url: str, answer: Any) -> str | None:
-        value = value_under(answer, self._source.next_key)
+    def _said(self, url: str, value: Any) -> str | None:
         if value is None or value == "" or value is False:
             return None
         if not isinstance(value, str | int) or isinstance(value, bool):
@@ -90,10 +105,15 @@ class Paging:
         if _server(following) != _server(self._base):
             # The login would go along.
             raise SourceDataError(
-                f"{url}: the next page is on another server, {following.host}: it was not asked for. "
+                f"{url}: the next page is on another server, {_named(following)} and not "
+                f"{_named(self._base)}: it was not asked for. "
                 f"{LATER_PAGES}"
             )
         return str(following)
+
+
+def _named(url: httpx.URL) -> str:
+    return f"{url.scheme}://{url.netloc.decode('ascii')}"
 
 
 def _server(url: httpx.URL) -> tuple[str, str, int | None]:

@@ -91,9 +91,12 @@ class SqlExtractor:
                 return self._cut(table, whole, rows)
             has_rows = table.value(select(func.count()).select_from(table.table).where(table.wanted)) > 0
         if not has_rows and not self._contract.allow_empty:
+            is_filtered = self._source.filter is not None
+            state = "has no row for which source.filter holds" if is_filtered else "is empty"
+            remedy = "look at source.filter in the contract" if is_filtered else "ask the database's owner"
             raise SourceDataError(
-                f"{self._at_source.where} is empty. Nothing was landed. What to do: ask the database's "
-                "owner; if that is right, set allow_empty in the contract"
+                f"{self._at_source.where} {state}. Nothing was landed. What to do: {remedy}; if that is right, "
+                "set allow_empty in the contract"
             )
         return [whole] if watermark is None else []
 

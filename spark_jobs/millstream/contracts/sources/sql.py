@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from millstream.contracts import sources
 from millstream.contracts.sources import SourceName
+
+if TYPE_CHECKING:
+    from millstream.contracts.contract import Contract
 
 # What could end a condition and begin something else.
 _NO_CONDITION = re.compile(r";|--|/\*|#")
@@ -63,3 +66,9 @@ class Source(sources.Source):
     @property
     def own_columns(self) -> frozenset[str]:
         return frozenset(name for name in (*self.key, self.watermark) if name is not None)
+
+    def check(self, contract: Contract) -> None:
+        read = self.own_columns.union(self.columns)
+        unread = [column.name for column in contract.columns if column.delivered_as(read) is None]
+        if self.columns and unread:
+            raise ValueError(f"source.columns: leaves out what the contract has: {', '.join(unread)}")
