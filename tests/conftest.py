@@ -23,7 +23,6 @@ os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 
 # What the tests of these folders share, so that one process has to run them all. Other files stand alone.
 SHARED = {
-    "spark": "classic Spark",
     "e2e": "the stack",
     "fault": "a server that is killed",
     "connect": "over Connect",
@@ -40,16 +39,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 class ByServer(LoadScopeScheduling):
-    """Two processes (`-n 2`) take units of work in the order of `testpaths`: one begins with classic Spark,
-    the other with the quick files and the stack; then come the servers, for whom is free.
+    """Two processes (`-n 2`) take units of work in the order of `testpaths`: one begins with the first half of
+    classic Spark, the other with the quick files and the stack; then come, for whom is free, the files of the
+    other half, and the servers.
 
-    Each keeps little more than one core busy. Classic Spark is first because a process that has opened a
-    Connect session gets no classic one any more.
+    Each keeps little more than one core busy. Classic Spark is before the servers because a process that has
+    opened a Connect session gets no classic one any more.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return SHARED.get(file.split("/")[1], file)
+        folder, name = file.split("/")[1:3]
+        if folder == "spark" and name < "test_p":
+            return "classic Spark, first half"
+        return SHARED.get(folder, file)
 
 
 @pytest.hookimpl(optionalhook=True)
