@@ -39,9 +39,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 class ByServer(LoadScopeScheduling):
-    """Two processes (`-n 2`) take units of work in the order of `testpaths`: one begins with the first half of
-    classic Spark, the other with the quick files and the stack; then come, for whom is free, the files of the
-    other half, and the servers.
+    """Two processes (`-n 2`) take units of work in the order of `testpaths`: one begins with the first half
+    of classic Spark, the other with the quick files and the stack; then come, for whom is free, the files of
+    the other half, and the servers.
 
     Each keeps little more than one core busy. Classic Spark is before the servers because a process that has
     opened a Connect session gets no classic one any more.

@@ -591,7 +591,7 @@ def test_only_the_columns_and_rows_that_are_asked_for_are_read(engine, lake):
     assert table.num_rows == 6
     with pytest.raises(SchemaDriftError, match="column removed at the source: price"):
         Try(engine, lake, items(columns=["amount", "price"])).plan()
-    with pytest.raises(SourceDataError, match="no row for which source.filter holds"):
+    with pytest.raises(SourceDataError, match=r"no row for which source\.filter holds"):
         Try(engine, lake, items(filter="amount > 1000")).plan()
     with pytest.raises((SourceDataError, SourceUnavailableError), match="price"):
         Try(engine, lake, items(filter="price > 1")).plan()

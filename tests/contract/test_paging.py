@@ -136,9 +136,7 @@ def test_a_full_first_page_without_the_header_is_refused(
 
 
 @pytest.mark.parametrize("way", ["cursor", "next_link", "link_header"])
-def test_a_walk_whose_next_page_the_api_has_forgotten_begins_anew(
-    api: Api, tmp_path: Path, way: str
-) -> None:
+def test_a_walk_whose_next_page_the_api_has_forgotten_begins_anew(api: Api, tmp_path: Path, way: str) -> None:
     api.away = 2
     with pytest.raises(SourceUnavailableError, match="503"):
         land(api, tmp_path, way)

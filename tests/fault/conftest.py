@@ -56,7 +56,6 @@ def fresh_month(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Mon
 
 @pytest.fixture
 def month(server: Server, fresh_month: Month, tmp_path: Path) -> Month:
-    server.tidy()
     return Month(server, tmp_path, fresh_month)
 
 

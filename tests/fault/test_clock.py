@@ -47,7 +47,6 @@ def test_a_clock_that_is_set_at_any_moment(
 ) -> None:
     chosen = random.Random(seed)
     hours, moment = (-1, 1)[seed % 2], chosen.uniform(0, RUN_S)
-    clocked.tidy()
     clock.set(0)
     month, journal = Month(clocked, tmp_path, fresh_month), Journal()
     month.chain.now = clock.now

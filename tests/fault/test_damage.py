@@ -84,7 +84,6 @@ def test_a_full_disk_under_the_servers_own_files(
 ) -> None:
     """Shuffles and spills, or Spark's event log: the one fails a try, the other is no part of the data."""
     server, disk = cramped
-    server.tidy()
     month, journal = Month(server, tmp_path, fresh_month), Journal()
     what = {
         "scratch": "a full disk under Spark's scratch space",

@@ -142,25 +142,6 @@ def test_a_supervisord_that_cannot_start_is_an_error(
         supervisor.start([Program("bad name]", ("true",))], environment, timeout_s=0.5)
 
 
-def test_a_listener_is_told_again_and_again(
-    supervisor: Supervisor, environment: dict[str, str], tmp_path: Path, wait_until: Callable[..., None]
-) -> None:
-    told = tmp_path / "told"
-    script = tmp_path / "listener.py"
-    script.write_text(f"""
-from supervisor.childutils import listener
-while True:
-    headers, _ = listener.wait()
-    with open({str(told)!r}, "a") as log:
-        print(headers["eventname"], file=log)
-    listener.ok()
-""")
-    supervisor.start([Program("listener", (sys.executable, str(script)), events="TICK_5")], environment)
-    wait_until(
-        lambda: told.exists() and told.read_text().count("TICK_5") >= 2, "the listener has been told twice"
-    )
-
-
 def test_a_percent_sign_in_a_path_is_kept(tmp_path: Path) -> None:
     text = Supervisor(tmp_path / "100%", "a password").render([Program("one", ("echo", "50%"))], port=1)
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
@@ -27,13 +26,11 @@ from millstream.lake.tables import TableRef
 from millstream.settings import CHECKOUT, Settings
 from millstream_stack.install.jars import pyspark_jars
 from millstream_stack.install.scala import compile_scala
-from millstream_stack.services.idle_daemons import idle_daemons
 from millstream_stack.services.spark_server import (
     properties_path,
     spark_connect_command,
     write_spark_properties,
 )
-from millstream_stack.supervision.processes import end
 from tests.support import jvm
 from tests.support.chain import Chain
 from tests.support.loopback import free_ports
@@ -113,11 +110,6 @@ class Server:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self.exit_code = self._process.wait(30)
             self._process = None
-
-    def tidy(self) -> None:
-        """As the stack does: end the Python daemons that closed sessions have left."""
-        if self._process is not None and not self.ended():
-            end(idle_daemons(psutil.Process(self._process.pid)))
 
     def ended(self) -> bool:
         """Whether the process has gone by itself."""

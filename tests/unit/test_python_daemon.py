@@ -6,7 +6,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO
+from zipfile import ZipFile
 
 import psutil
 import pytest
@@ -53,3 +55,30 @@ def test_it_stays_while_it_has_a_worker(daemon: subprocess.Popen[bytes]) -> None
             daemon.wait(2)
         assert process.children()
     daemon.wait(START_S)
+
+
+SENT = """
+import pyspark.daemon, runpy, sys
+def manager():
+    # As a worker does with what its session has sent.
+    sys.path.insert(1, sys.argv[1])
+    import millstream
+    print(millstream.__file__)
+pyspark.daemon.manager = manager
+sys.argv = ["python_daemon", sys.argv[1]]
+runpy.run_module("millstream.engines.python_daemon", run_name="__main__")
+"""
+
+
+def test_its_workers_take_the_code_that_their_session_has_sent(tmp_path: Path) -> None:
+    """Not that of the machine, which may be older."""
+    with ZipFile(tmp_path / "sent.zip", "w") as sent:
+        sent.writestr("millstream/__init__.py", "")
+    answer = subprocess.run(
+        [sys.executable, "-c", SENT, str(tmp_path / "sent.zip")],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=START_S,
+    )
+    assert answer.stdout.strip() == f"{tmp_path}/sent.zip/millstream/__init__.py"

@@ -44,9 +44,7 @@ class Paging:
                 return self._url(self._source.first_page)
         return self._url(None)
 
-    def following(
-        self, url: str, pages: int, records: int, page: Any, answer: httpx.Response
-    ) -> str | None:
+    def following(self, url: str, pages: int, records: int, page: Any, answer: httpx.Response) -> str | None:
         """The address of the page behind the one at `url`, the last of `pages` with together `records`, with
         the content `page`; None where its answer says that there is none.
 
@@ -76,9 +74,9 @@ class Paging:
         rather the contract that looks in the wrong place."""
         if self._source.size_param is not None and records >= self._source.page_size:
             raise SourceDataError(
-                f"{url}: a full page of {records} records, and nothing {where} says whether there is another. "
-                "Nothing was landed. What to do: correct paging and next_key in the contract, or, if these "
-                "are all records, make page_size greater; then clear the task"
+                f"{url}: a full page of {records} records, and nothing {where} says whether there is one "
+                "more. Nothing was landed. What to do: correct paging and next_key in the contract, or, if "
+                "these are all records, make page_size greater; then clear the task"
             )
 
     def _url(self, place: str | int | None) -> str:

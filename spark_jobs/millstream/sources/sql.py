@@ -95,8 +95,8 @@ class SqlExtractor:
             state = "has no row for which source.filter holds" if is_filtered else "is empty"
             remedy = "look at source.filter in the contract" if is_filtered else "ask the database's owner"
             raise SourceDataError(
-                f"{self._at_source.where} {state}. Nothing was landed. What to do: {remedy}; if that is right, "
-                "set allow_empty in the contract"
+                f"{self._at_source.where} {state}. Nothing was landed. What to do: {remedy}; if that is "
+                "right, set allow_empty in the contract"
             )
         return [whole] if watermark is None else []
 

@@ -35,7 +35,6 @@ from millstream_stack.supervision.supervision import ProcessState, Program, Supe
 START_TIMEOUT_S = 480.0
 STOP_TIMEOUT_S = 90.0
 POLL_S = 0.5
-CLEANER = "idle-daemons"
 # How supervisord describes such a program.
 NEVER_STARTED = "Not started"
 # What `make clean` removes, by name: a home that somebody put into a folder of theirs is not emptied.
@@ -114,7 +113,7 @@ def up(settings: Settings, report: Report) -> None:
             _start(settings, supervisor, report)
         _set_up(settings, credentials, supervisor, report)
         wanted = [service for service in services(settings) if not service.part]
-        supervisor.start_stopped({CLEANER, *(service.name for service in wanted)})
+        supervisor.start_stopped({service.name for service in wanted})
         _wait_healthy(wanted, supervisor, report, began)
 
 
@@ -179,8 +178,6 @@ def _start(settings: Settings, supervisor: Supervisor, report: Report) -> None:
         )
         for service in wanted
     ]
-    cleaner = (python, "-m", "millstream_stack.services.idle_daemons")
-    programs.append(Program(CLEANER, cleaner, events="TICK_60"))
     resolved = {f"MILLSTREAM_{name.upper()}": str(value) for name, value in settings.model_dump().items()}
     supervisor.start(programs, base_environment(settings) | resolved)
 

@@ -34,7 +34,7 @@ POLL_S = 0.1
 
 @dataclass(frozen=True)
 class Program:
-    """One supervised command; with `events` one that supervisord sends these on its standard input.
+    """One supervised command.
 
     After the exit status `parks_at` it is not started again; one that `drains` gets the signal to stop alone,
     without its children.
@@ -45,7 +45,6 @@ class Program:
     stop_seconds: int = 20
     start_seconds: int = 3
     autostart: bool = True
-    events: str = ""
     parks_at: int | None = None
     drains: bool = False
 
@@ -164,14 +163,8 @@ class Supervisor:
             "stdout_logfile_maxbytes": LOG_BYTES,
             "stdout_logfile_backups": 1,
         }
-        kind, output = "program", {"redirect_stderr": "true", **log}
-        if program.events:
-            # What a listener prints are its answers.
-            kind = "eventlistener"
-            output = {"events": program.events, "stdout_logfile": "NONE"}
-            output |= {name.replace("stdout", "stderr"): value for name, value in log.items()}
         return _section(
-            f"{kind}:{program.name}",
+            f"program:{program.name}",
             command=" ".join(_quoted(part) for part in program.command),
             directory=self.home,
             priority=order,
@@ -183,7 +176,8 @@ class Supervisor:
             stopwaitsecs=program.stop_seconds,
             stopasgroup=str(not program.drains).lower(),
             killasgroup="true",
-            **output,
+            redirect_stderr="true",
+            **log,
         )
 
     @property
