@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from millstream.contracts import sources
 from millstream.contracts.types import KINDS
+from millstream.contracts.updates import Updates
 from millstream.contracts.written import Written
 from millstream.formats.archives import PACKINGS
 from millstream.formats.registry import plain_formats
@@ -59,6 +60,16 @@ def written() -> str:
     return "\n".join(lines)
 
 
+def updates() -> str:
+    """A row a field that says what a run does to the table's rows."""
+    lines = ["| field | default | meaning |", "|---|---|---|"]
+    lines += [
+        f"| `{field}` | {_default(info)} | {info.description} |"
+        for field, info in Updates.model_fields.items()
+    ]
+    return "\n".join(lines)
+
+
 def source(kind: str) -> str:
     """A row a field of a kind of source."""
     lines = ["| field of `source` | default | meaning |", "|---|---|---|"]
@@ -89,6 +100,7 @@ TABLES = {
     "written": written,
     "formats": formats,
     "options": options,
+    "updates": updates,
     "http": partial(source, "http"),
     "sql": partial(source, "sql"),
 }

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
@@ -611,3 +612,24 @@ def test_only_the_columns_and_rows_that_are_asked_for_are_read(engine, lake):
 def test_a_filter_is_a_condition_and_a_key_has_columns(entries, why):
     with pytest.raises(ContractError, match=why):
         items(**entries)
+
+
+def test_all_keys_are_listed_beside_the_rows_where_they_are_compared(register, lake):
+    """In one file of their own, as they are now; rows that are not wanted have none."""
+    made = contract("tailnum:string", watermark="updated_at", deletes="compare_keys")
+    made = made.from_dict(
+        {
+            **made.model_dump(mode="json"),
+            "source": {**made.source.model_dump(mode="json"), "filter": "seats < 3"},
+        },
+        origin="planes.yaml",
+    )
+    manifest = Try(register, lake, made).land()
+    assert [file.keys for file in manifest.files] == [False]
+    (keys,) = manifest.keys
+    listed = pq.read_table(lake / keys.path)
+    assert listed.to_pydict() == {"tailnum": ["N1", "N2"]}
+    assert set(manifest.objects) == {*manifest.paths, keys.path}
+    # Nothing is new, but the keys are asked for all the same.
+    again = Try(register, lake, made, run="2")
+    assert [piece.keys for piece in again.plan("2099-01-01T00:00:00")] == [True]

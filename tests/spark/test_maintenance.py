@@ -219,7 +219,7 @@ def test_the_ledger_table_holds_every_account_and_is_written_only_when_they_chan
     ]
     assert rows[0]["fetch_began"] < rows[0]["committed_at"]
     assert (rows[1]["fetch_began"], rows[1]["inputs"]) == (None, {"silver.flights": version})
-    sums = "rows_written + rows_quarantined + rows_deduplicated + rows_dropped + rows_late"
+    sums = "rows_written + rows_quarantined + rows_deduplicated + rows_dropped + rows_tombstones + rows_late"
     assert flights.spark.sql(f"SELECT * FROM ledger WHERE rows_read <> {sums}").isEmpty()
 
     publish(flights.root, "gold.features", "g2", read=6)

@@ -75,11 +75,18 @@ def test_the_ledger_has_a_line_for_each_run_table_and_partition(lake: str) -> No
         ("silver.flights", "r1", "2013-01", 0),
         ("gold.arrival_delay_features", "r3", "all", 0),
     ]
-    parts = ("rows_written", "rows_quarantined", "rows_deduplicated", "rows_dropped", "rows_late")
+    parts = (
+        "rows_written",
+        "rows_quarantined",
+        "rows_deduplicated",
+        "rows_dropped",
+        "rows_tombstones",
+        "rows_late",
+    )
     assert [tuple(line[part] for part in parts) for line in lines] == [
-        (3, 0, 0, 0, 1),
-        (4, 2, 1, 2, 0),
-        (6, 0, 0, 0, 0),
+        (3, 0, 0, 0, 0, 1),
+        (4, 2, 1, 2, 0, 0),
+        (6, 0, 0, 0, 0, 0),
     ]
     assert all(line["rows_read"] == sum(line[part] for part in parts) for line in lines)
     assert lines[2]["inputs"] == {"silver.flights": 1}

@@ -71,6 +71,7 @@ def test_object_is_named_by_its_content_and_manifest_says_where_it_came_from(sto
         "watermark": None,
         "status": "new",
         "seen": (),
+        "keys": False,
         "pieces": (),
     }
     assert read_manifest(storage, "airlines", "manual__1") == manifest

@@ -13,11 +13,13 @@ PUBLISHED: dict[str, Any] = {
     "table": "silver.flights",
     "version": 5,
     "changed": True,
-    "read": 27_004,
+    "read": 27_008,
     "written": 26_990,
     "quarantined": 11,
     "deduplicated": 3,
     "dropped": 0,
+    "tombstones": 4,
+    "deleted": 5,
     "accepted": 2,
     "partitions": ("2013-01", "2013-02", "2013-03", "2013-12"),
     "superseded": (),
@@ -35,8 +37,9 @@ def test_a_publish_says_rows_months_version_verdict_and_time() -> None:
     assert of(publish, PUBLISHED) == [
         "publish: done in 12.3 s",
         "silver.flights: version 5",
-        "rows: 27,004 read = 26,990 written + 11 quarantined + 3 deduplicated + 0 dropped; "
-        "2 of the written were accepted by a person",
+        "rows: 27,008 read = 26,990 written + 11 quarantined + 3 deduplicated + 0 dropped + 4 marked as "
+        "deleted; 2 of the written were accepted by a person; 5 left the table: deleted at the "
+        "source",
         "months: 2013-01 to 2013-03, 2013-12",
         "verdict: passed with warnings",
     ]

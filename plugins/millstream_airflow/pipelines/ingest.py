@@ -135,14 +135,20 @@ def extract(dataset: str, piece: dict[str, Any]) -> list[dict[str, Any]]:
 
 @task(doc_md="Write the manifest: from here on the run's files have landed.", multiple_outputs=True)
 def land(dataset: str, fetched: Any) -> dict[str, Any]:
+    from millstream.landing.seen import has_these_keys
+
     context = get_current_context()
     files = _as_fetched(dataset, fetched)
-    if not files:
+    if all(file.keys for file in files) and has_these_keys(_landing(dataset, context), files):
         raise AirflowSkipException("nothing new at the source")
     partitions = sorted({file.partition for file in files if file.partition})
     known = _watermark(catalog.contract(dataset), context)
     manifest = _landing(dataset, context).commit(partitions, files, watermark_low=known)
-    return {"partitions": partitions, "watermark_high": manifest.watermark_high, "files": len(files)}
+    return {
+        "partitions": partitions,
+        "watermark_high": manifest.watermark_high,
+        "files": len(manifest.files),
+    }
 
 
 def _as_fetched(dataset: str, fetched: Any) -> list[LandedFile]:

@@ -26,6 +26,8 @@ EVENT_FIELDS = (
     "quarantined",
     "deduplicated",
     "dropped",
+    "tombstones",
+    "deleted",
     "accepted",
     "superseded",
     "verdict",

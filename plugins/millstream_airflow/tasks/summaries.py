@@ -41,9 +41,14 @@ def _version(table: str, version: int, changed: bool) -> str:
 
 def _account(rest: dict[str, Any]) -> str:
     sums = " + ".join(f"{rest.pop(name):,} {name}" for name in ACCOUNT)
-    accepted = rest.pop("accepted", 0)
+    if tombstones := rest.pop("tombstones", 0):
+        sums += f" + {tombstones:,} marked as deleted"
     line = f"rows: {rest.pop('read'):,} read = {sums}"
-    return f"{line}; {accepted:,} of the written were accepted by a person" if accepted else line
+    if accepted := rest.pop("accepted", 0):
+        line += f"; {accepted:,} of the written were accepted by a person"
+    if deleted := rest.pop("deleted", 0):
+        line += f"; {deleted:,} left the table: deleted at the source"
+    return line
 
 
 def _judged(rest: dict[str, Any]) -> list[str]:

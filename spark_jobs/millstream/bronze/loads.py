@@ -16,6 +16,7 @@ from millstream.bronze.typed import added_values
 from millstream.contracts import drift
 from millstream.contracts.contract import Column as ContractColumn
 from millstream.contracts.contract import Contract
+from millstream.contracts.updates import INCREMENTS
 from millstream.errors import SchemaDriftError, SourceDataError
 from millstream.lake import history
 from millstream.lake.history import History
@@ -91,8 +92,8 @@ def loaded_still(lake_root: str, table: TableRef, contract: Contract, manifest: 
             changes = CHANGES.validate_python(noted["drift"])
             columns = noted["columns"]
             return Loaded(version, columns, changes, columns == read_as(contract))
-        # Runs of a dataset by watermark lie beside each other. A load of the whole table names no partitions.
-        if contract.load != "watermark" and own & set(noted["partitions"] or own):
+        # Runs that bring increments lie beside each other. A load of the whole table names no partitions.
+        if contract.load not in INCREMENTS and own & set(noted["partitions"] or own):
             return None
     return None
 
@@ -203,7 +204,7 @@ def changes_of_bronze(
 
 def bronze_condition(contract: Contract, manifest: Manifest, run: str) -> str:
     """SQL that holds for exactly the bronze rows of this run."""
-    if contract.load == "watermark":
+    if contract.load in INCREMENTS:
         return f"_ingest_run = {literal(run)}"
     if contract.load == "partition":
         return f"_partition IN ({', '.join(literal(name) for name in sorted(manifest.partitions))})"

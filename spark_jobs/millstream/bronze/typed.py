@@ -36,8 +36,8 @@ def typed(rows: DataFrame, contract: Contract) -> DataFrame:
 
     Columns: the contract's, typed; `_source_row_id` (string, "file#row"), `_malformed` (array<string>, the
     reasons why the row cannot be trusted, empty for a good row), `_source_record` (string, the row as the
-    source sent it, only for malformed rows), `_drift` (array of kind, column, value and reason, empty where
-    all values are as the contract says).
+    source sent it, only for malformed rows), `_deleted` (boolean, whether it has the mark of a deleted row),
+    `_drift` (array of kind, column, value and reason, empty where all values are as the contract says).
     """
     # In steps, so that each value is cast once: Spark does not fold a step into the next that uses it twice.
     received = rows.select(
@@ -64,8 +64,18 @@ def typed(rows: DataFrame, contract: Contract) -> DataFrame:
         row_id(),
         "_malformed",
         F.when(F.size("_malformed") > 0, source_record(contract)).alias("_source_record"),
+        _deleted(contract).alias("_deleted"),
         DRIFT,
     )
+
+
+def _deleted(contract: Contract) -> Column:
+    """Whether a readable row has the value that marks deleted ones; never null."""
+    if (mark := contract.soft_delete) is None:
+        return F.lit(False)
+    column = next(column for column in contract.columns if column.name == mark.column)
+    marked = _value(column, contract) == reading(plainly_written(F.lit(mark.value), column), column)
+    return F.coalesce(marked & (F.size("_malformed") == 0), F.lit(False))
 
 
 def with_required_checked(rows: DataFrame, schema: StructType) -> DataFrame:

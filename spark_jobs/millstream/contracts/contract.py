@@ -14,10 +14,12 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from millstream.contracts import updates
 from millstream.contracts.documents import read_yaml
 from millstream.contracts.months import MONTH_PATTERN, months
 from millstream.contracts.sources import AnySource, Identifier, Strict
 from millstream.contracts.types import ColumnType, kind_of
+from millstream.contracts.updates import Load, Updates
 from millstream.contracts.written import Written
 from millstream.errors import ContractError
 from millstream.formats.record import Layout, alike
@@ -106,7 +108,7 @@ class Drift(Strict):
         return policy
 
 
-class Contract(Strict):
+class Contract(Updates):
     """One dataset: source, columns, key, schedule, and what happens when the source changes."""
 
     dataset: Identifier
@@ -115,7 +117,7 @@ class Contract(Strict):
     owner: str = Field(default="data-platform", pattern=r"^[a-z][a-z0-9_-]*$")
     tags: tuple[str, ...] = ()
     source: AnySource
-    load: Literal["full", "partition", "watermark"] = "full"
+    load: Load = "full"
     partition: Partition | None = None
     schedule: str | None = Field(default=None, description="Airflow cron preset or expression; null: by hand")
     start_date: date | None = Field(default=None, description="first day that is scheduled")
@@ -180,6 +182,7 @@ class Contract(Strict):
         if self.load != "watermark" and self.source.lookback is not None:
             raise ValueError("source.lookback: only load 'watermark' has one; the others read all anew")
         self.source.check(self)
+        updates.check(self)
         return self
 
     @model_validator(mode="after")

@@ -13,5 +13,11 @@ def unsaid(contract: Contract) -> list[str]:
     return [
         *(["description of the dataset"] if not contract.description else []),
         *([f"description of {', '.join(bare)}"] if bare else []),
+        *(["deletes: what is deleted at the source stays in the table"] if _keeps_deleted(contract) else []),
         *([f"unit of {', '.join(unitless)}"] if unitless else []),
     ]
+
+
+def _keeps_deleted(contract: Contract) -> bool:
+    """Whether deleted rows stay although nobody has said so; the other loads replace what is gone."""
+    return contract.load == "watermark" and "deletes" not in contract.model_fields_set

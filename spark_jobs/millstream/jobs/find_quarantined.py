@@ -11,6 +11,7 @@ from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from millstream.contracts.contract import Contract
+from millstream.contracts.updates import INCREMENTS
 from millstream.jobs import JobModel
 from millstream.lake import history
 from millstream.lake.names import Partition, Partitions, RunKey
@@ -187,7 +188,7 @@ def _as_published(
 ) -> tuple[Piece, ...]:
     """The same partitions by the runs that published them last: a decision is carried out by whoever brings
     the row again, and only the last one's rows can be put in the place of the table's."""
-    if contract.load == "watermark":
+    if contract.load in INCREMENTS:
         return pieces
     newest = history.read(table, lake_root).latest_by_partition()
     names_by_run: defaultdict[str, set[str]] = defaultdict(set)

@@ -19,6 +19,7 @@ from millstream.bronze.loads import (
 )
 from millstream.contracts import drift
 from millstream.contracts.contract import Contract
+from millstream.contracts.updates import INCREMENTS
 from millstream.jobs import JobModel
 from millstream.lake import history
 from millstream.lake.delta import require_writer, table_version
@@ -71,7 +72,7 @@ def _partition_by(contract: Contract, uri: str) -> str:
     if present is not None and present.partition_columns:
         return present.partition_columns[0]
     # A key range that a longer-lived source delivers grows by runs, everything else by partition.
-    return "_ingest_run" if contract.load == "watermark" else "_partition"
+    return "_ingest_run" if contract.load in INCREMENTS else "_partition"
 
 
 def _replace_partitions(

@@ -14,12 +14,14 @@ from dataclasses import replace
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from millstream.contracts.contract import Contract
 from millstream.jobs import JobModel, StagedArgs
 from millstream.lake import checks
 from millstream.lake.delta import require_columns, require_types, require_writer, turn
 from millstream.lake.names import Partitions, TableName
+from millstream.lake.source_rows import among
 from millstream.lake.staging import read_staged
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
@@ -27,12 +29,15 @@ from millstream.marts import Mart
 from millstream.publishing.counts import Counted, count
 from millstream.publishing.decide import decide, require_passed
 from millstream.publishing.decisions import newest
+from millstream.publishing.deletions import Deletions, leaving
 from millstream.publishing.fate import is_published, judged, with_fate, without_outdated
 from millstream.publishing.mart_tables import definition, has_other_columns
 from millstream.publishing.precedence import in_turn
 from millstream.publishing.request import Request
 from millstream.publishing.state import LakeState, look
-from millstream.publishing.write import Work, carry_out, published_columns
+from millstream.publishing.versions import with_fit
+from millstream.publishing.work import Work, published_columns
+from millstream.publishing.write import carry_out
 from millstream.quality.suite import Suite
 from millstream.quality.verdict import Verdict, verdict_path
 from millstream.transforms import Table, table_of
@@ -60,6 +65,8 @@ class Result(JobModel):
     quarantined: int
     deduplicated: int
     dropped: int
+    tombstones: int
+    deleted: int
     accepted: int
     partitions: Partitions
     superseded: tuple[str, ...]
@@ -75,10 +82,12 @@ def run(spark: SparkSession, args: Args) -> Result:
         table = _table(spark, args)
         rows = _with_fate(spark, args, table, verdict, state)
         counted = _count(rows, args, table, state)
-        publication = decide(args, counted.partitions, counted.broken, verdict, state)
+        gone = leaving(spark, args, table, rows, state, args.lake_root)
+        deletions = _deletions(spark, args, gone)
+        publication = decide(args, counted.partitions, counted.broken, verdict, state, deletions)
         if table.mart and has_other_columns(table, state.histories.table.now):
             publication = replace(publication, changed=True)
-        work = Work(spark, args.lake_root, table, publication, state, rows, counted.landed)
+        work = Work(spark, args.lake_root, table, publication, state, rows, counted.landed, gone)
         version, changed = carry_out(work)
     account = publication.account
     return Result(
@@ -90,6 +99,8 @@ def run(spark: SparkSession, args: Args) -> Result:
         quarantined=account.quarantined,
         deduplicated=account.deduplicated,
         dropped=account.dropped,
+        tombstones=account.tombstones,
+        deleted=account.deleted,
         accepted=account.accepted,
         partitions=tuple(sorted(account.partitions)),
         superseded=publication.superseded,
@@ -117,11 +128,28 @@ def _with_fate(
     place = TableRef.parse(args.table)
     suite = Suite.from_dict(args.suite, verdict.parameters)
     rows = judged(read_staged(spark, args.staged_uri, args.staged_version), suite, verdict)
-    if state.later and state.histories.table.version is not None:
-        published = spark.read.format("delta").load(place.uri(args.lake_root))
-        rows = without_outdated(rows, published, table.key, state.later)
+    if table.history:
+        rows = with_fit(rows, suite)
+    compared = args.is_increment and (state.later or table.latest_by or args.load == "append")
+    if compared and state.manifest is not None and state.histories.table.version is not None:
+        past = state.past is not None and state.past.version is not None
+        published = spark.read.format("delta").load((place.history if past else place).uri(args.lake_root))
+        own = (*state.manifest.paths, *state.manifest.replaced)
+        stands = F.lit(True) if args.load == "append" else among(state.later)
+        rows = without_outdated(rows, published, table, own, stands)
     decided = None if state.decisions is None else newest(spark, place, args.lake_root, state.decisions)
     return with_fate(rows, table, decided)
+
+
+def _deletions(spark: SparkSession, args: Args, gone: DataFrame | None) -> Deletions:
+    """The rows that leave the table, counted."""
+    if gone is None:
+        return Deletions()
+    counts = {row["_partition"]: row["count"] for row in gone.groupBy("_partition").count().collect()}
+    if not counts:
+        return Deletions()
+    present = spark.read.format("delta").load(TableRef.parse(args.table).uri(args.lake_root))
+    return Deletions(counts, present.count())
 
 
 def _count(rows: DataFrame, args: Args, table: Table, state: LakeState) -> Counted:

@@ -14,6 +14,7 @@ from pydantic import Field
 from pyspark.sql import SparkSession
 
 from millstream.contracts.contract import Contract
+from millstream.contracts.updates import INCREMENTS
 from millstream.errors import QualityGateError, printable
 from millstream.jobs import StagedArgs
 from millstream.lake import history
@@ -95,7 +96,7 @@ def run(spark: SparkSession, args: Args) -> Verdict:
 
 def _replaced_rows(args: Args) -> int:
     """How many published rows make room for the staged ones; an increment leaves those that are there."""
-    if args.contract is not None and args.contract.get("load") == "watermark":
+    if args.contract is not None and args.contract.get("load") in INCREMENTS:
         return 0
     published = history.read(TableRef.parse(args.table), args.lake_root).latest_by_partition()
     chosen = args.partitions or published

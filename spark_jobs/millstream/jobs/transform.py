@@ -91,7 +91,8 @@ def run(spark: SparkSession, args: Args) -> Result:
     rows = _transformed(marked.observe(received, *_which_rows()), table)
     rows = with_required_checked(rows, table.schema)
     rows = _with_partition_checked(rows, contract)
-    rows = _with_duplicates_marked(_with_seen_marked(spark, rows, manifest), table.key)
+    rows = rows.withColumn("_deleted", F.col("_deleted") & (F.size("_malformed") == 0))
+    rows = _with_duplicates_marked(_with_seen_marked(spark, rows, manifest), table)
     rows = _with_references_checked(spark, rows, table, args.lake_root, referenced)
     require_types(rows, table.schema, contract.dataset)
     checks.require_readable(rows, table.checks, table.file)
@@ -187,15 +188,18 @@ def _with_seen_marked(spark: SparkSession, rows: DataFrame, manifest: Manifest) 
     return marked.withColumn("_seen", F.coalesce("_seen", F.lit(False)))
 
 
-def _with_duplicates_marked(rows: DataFrame, key: tuple[str, ...]) -> DataFrame:
-    """Of readable rows with the same key, of one month, the first one in file order is kept; the others get
-    `_duplicate`, and so do rows that have been seen. Months are apart, so that one run of two leaves the same
-    as two runs. A row that could not be read is no duplicate, whatever its key says: it is kept in
-    quarantine.
+def _with_duplicates_marked(rows: DataFrame, table: Table) -> DataFrame:
+    """Of readable rows with the same key, of one month, the latest one is kept, where the table says what
+    that is, and else the first one in file order; the others get `_duplicate`, and so do rows that have been
+    seen. Months are apart, so that one run of two leaves the same as two runs. A row that could not be read
+    is no duplicate, whatever its key says: it is kept in quarantine.
     """
-    order = Window.partitionBy("_partition", *key).orderBy("_seen", F.size("_malformed") > 0, *file_order())
+    latest = [F.col(table.latest_by).desc_nulls_last()] if table.latest_by else []
+    order = Window.partitionBy("_partition", *table.key).orderBy(
+        "_seen", F.size("_malformed") > 0, *latest, *file_order()
+    )
     comparable = F.size("_malformed") == 0
-    for name in key:
+    for name in table.key:
         comparable = comparable & F.col(name).isNotNull()
     doubled = comparable & (F.row_number().over(order) > 1)
     return rows.withColumn("_duplicate", F.col("_seen") | doubled).drop("_seen")

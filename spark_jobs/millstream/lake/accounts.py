@@ -32,14 +32,17 @@ class PartitionCounts(BaseModel):
     quarantined: int
     deduplicated: int
     dropped: int = Field(default=0, description="a person decided that they are published nowhere")
+    tombstones: int = Field(default=0, description="say that the source has deleted the row of their key")
     late: int = Field(default=0, description="came after their window had closed; none in a batch")
     accepted: int = Field(default=0, description="of the written, those broken and accepted by a person")
+    deleted: int = Field(default=0, description="rows of the table that left it: the source has deleted them")
     content_hash: str = Field(description="order-independent hash of the published rows")
     quarantine_hash: str = Field(default="0", description="the same of the quarantined rows")
 
     @property
     def accounted(self) -> int:
-        return self.written + self.quarantined + self.deduplicated + self.dropped + self.late
+        kept = self.written + self.quarantined
+        return kept + self.deduplicated + self.dropped + self.tombstones + self.late
 
 
 class Account(BaseModel):
@@ -108,6 +111,14 @@ class Account(BaseModel):
         return sum(counts.dropped for counts in self.partitions.values())
 
     @property
+    def tombstones(self) -> int:
+        return sum(counts.tombstones for counts in self.partitions.values())
+
+    @property
+    def deleted(self) -> int:
+        return sum(counts.deleted for counts in self.partitions.values())
+
+    @property
     def accepted(self) -> int:
         return sum(counts.accepted for counts in self.partitions.values())
 
@@ -127,7 +138,7 @@ class Account(BaseModel):
             raise ConservationError(
                 f"{self.table}: {rows_read} rows were read from the source but written {self.written} + "
                 f"quarantined {self.quarantined} + deduplicated {self.deduplicated} + dropped "
-                f"{self.dropped} + late {self.late} = {accounted}. "
+                f"{self.dropped} + tombstones {self.tombstones} + late {self.late} = {accounted}. "
                 "Nothing was published; the staged table is kept for inspection"
             )
 

@@ -5,7 +5,7 @@ No landed file has a `#` in its path (`landing.manifest.LANDED`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from millstream.lake.tables import SOURCE_ROW_ID, WHOLE
@@ -38,6 +38,13 @@ def file_of() -> Column:
     from pyspark.sql import functions as F
 
     return F.expr(FILE_SQL)
+
+
+def among(files: Collection[str]) -> Column:
+    """Whether a row that has its id came from one of these landed files."""
+    from pyspark.sql import functions as F
+
+    return file_of().isin(sorted(files)) if files else F.lit(False)
 
 
 def month_of() -> Column:

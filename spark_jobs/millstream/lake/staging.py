@@ -20,6 +20,7 @@ DEFAULTS = {
     "_partition": f"'{WHOLE}'",
     "_malformed": "CAST(array() AS array<string>)",
     "_duplicate": "false",
+    "_deleted": "false",
     "_source_record": "CAST(null AS string)",
 }
 

@@ -58,6 +58,11 @@ class TableRef(BaseModel):
         """Where the rows go that broke a critical expectation of this table."""
         return TableRef(zone=self.zone, name=f"{self.name}_quarantine")
 
+    @property
+    def history(self) -> TableRef:
+        """Where every version of this table's rows is, if its contract asks for that."""
+        return TableRef(zone=self.zone, name=f"{self.name}_history")
+
     def uri(self, lake_root: str) -> str:
         return f"{lake_root.rstrip('/')}/{self.zone}/{self.name}"
 

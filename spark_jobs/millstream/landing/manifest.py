@@ -67,6 +67,9 @@ class LandedFile(BaseModel):
         default=(),
         description="Rows that an earlier run has brought just so: first and last of each range, from 1 on.",
     )
+    keys: bool = Field(
+        default=False, description="It has no rows, but the keys of all rows that the source had."
+    )
     pieces: tuple[Piece, ...] = Field(
         default=(),
         description="Parts that can be read alone: offset and length in bytes, number of the first row. "
@@ -123,6 +126,9 @@ class Manifest(BaseModel):
     fetch_began: datetime = Field(description="When the run began to fetch; orders manifests.")
     partitions: tuple[Month, ...]
     files: tuple[LandedFile, ...]
+    keys: tuple[LandedFile, ...] = Field(
+        default=(), description="The keys that the source had, where the run compares them."
+    )
     replaced: tuple[str, ...] = Field(
         default=(), description="Landed objects that only earlier landings of this run name."
     )
@@ -158,8 +164,13 @@ class Manifest(BaseModel):
 
     @property
     def paths(self) -> list[str]:
-        """The landed objects, each once, relative to the lake root."""
+        """The landed objects with rows, each once, relative to the lake root."""
         return list(dict.fromkeys(file.path for file in self.files))
+
+    @property
+    def objects(self) -> list[str]:
+        """All that the run landed, and what only earlier landings of it name."""
+        return [*self.paths, *(file.path for file in self.keys), *self.replaced]
 
 
 def run_key(run: str) -> str:
@@ -226,7 +237,7 @@ def unfinished(storage: Storage, dataset: str) -> dict[str, tuple[File, ...]]:
 def unlanded(storage: Storage, dataset: str) -> list[str]:
     """Paths of objects that no manifest names, and of files whose writing was cut off or goes on."""
     manifests = manifests_of(storage, dataset)
-    landed = {path for manifest in manifests for path in (*manifest.paths, *manifest.replaced)}
+    landed = {path for manifest in manifests for path in manifest.objects}
     return [
         file.path
         for file in storage.files(folder_of(dataset))

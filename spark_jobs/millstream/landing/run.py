@@ -66,6 +66,7 @@ class Landing:
         rows: int | None = None,
         watermark: str | None = None,
         version: str | None = None,
+        keys: bool = False,
     ) -> LandedFile:
         """Land the bytes that `read` opens, as they are, unless the same bytes are there already.
 
@@ -96,23 +97,27 @@ class Landing:
             status=_status(before, digest),
             pieces=pieces,
             version=version,
+            keys=keys,
         )
 
     def commit(
         self, partitions: Sequence[str], files: Sequence[LandedFile], watermark_low: str | None = None
     ) -> Manifest:
-        """Write the run's manifest, which makes its files landed; an earlier try's manifest is replaced.
+        """Write the run's manifest, which makes its `files` landed, rows and keys; an earlier try's manifest
+        is replaced.
 
         Manifests are ordered by `fetch_began`: when the run began to fetch, as far as that was noted. The
         same files once more are no newer than they were.
         """
         # What a look-back brings alone may lie before what had been read.
         reached = [watermark_low, *(file.watermark for file in files)]
+        keys = tuple(file for file in files if file.keys)
+        files = tuple(file for file in files if not file.keys)
         before = self.landed()
         began = self.noted(BEGAN)
         if began is not None:
             fetch_began = datetime.fromisoformat(began)
-        elif before is not None and before.files == tuple(files):
+        elif before is not None and (before.files, before.keys) == (files, keys):
             fetch_began = before.fetch_began
         else:
             fetch_began = self._next()
@@ -122,7 +127,8 @@ class Landing:
             key=self.key,
             fetch_began=fetch_began,
             partitions=tuple(partitions),
-            files=tuple(files),
+            files=files,
+            keys=keys,
             replaced=_replaced(before, files),
             watermark_low=watermark_low,
             watermark_high=highest(mark for mark in reached if mark is not None),

@@ -146,8 +146,23 @@ class SeenRecords:
             return None
 
 
-def standing_manifests(storage: Storage, dataset: str) -> list[Manifest]:
-    """What runs have landed whose rows stand in the table, the newest first."""
+def brought_before(landing: Landing) -> dict[str, LandedFile]:
+    """The files that other runs have brought to the table, by their source, as they were last."""
+    standing = standing_manifests(landing.storage, landing.dataset, removed_too=True)
+    others = [manifest for manifest in reversed(standing) if manifest.key != landing.key]
+    return {file.source: file for manifest in others for file in manifest.files}
+
+
+def has_these_keys(landing: Landing, files: Sequence[LandedFile]) -> bool:
+    """Whether the keys among `files` are those that the newest run whose rows stand has compared."""
+    newest = next(iter(standing_manifests(landing.storage, landing.dataset, removed_too=True)), None)
+    known = {file.path for file in newest.keys} if newest else set()
+    return {file.path for file in files if file.keys} <= known
+
+
+def standing_manifests(storage: Storage, dataset: str, removed_too: bool = False) -> list[Manifest]:
+    """What runs have landed whose rows stand in the table, the newest first; without those whose files
+    retention has removed, unless `removed_too`."""
     published: dict[str, set[datetime | None]] = {}
     for entry in history.read(TableRef(zone="silver", name=dataset), storage.lake_root).standing:
         published.setdefault(entry.run, set()).add(entry.fetch_began)
@@ -155,7 +170,8 @@ def standing_manifests(storage: Storage, dataset: str) -> list[Manifest]:
         manifest
         for manifest in reversed(manifests_of(storage, dataset))
         # A run that has landed anew since it published has yet to publish that.
-        if manifest.removed_at is None and manifest.fetch_began in published.get(manifest.key, ())
+        if (removed_too or manifest.removed_at is None)
+        and manifest.fetch_began in published.get(manifest.key, ())
     ]
 
 

@@ -17,7 +17,7 @@ from millstream.publishing.fate import FATE, is_published, is_quarantined
 from millstream.quality.predicates import REASONS
 
 # The fates that are counts of the account by their own name; `written` has the accepted rows too.
-COUNTED = ("accepted", "quarantined", "deduplicated", "dropped")
+COUNTED = ("accepted", "quarantined", "deduplicated", "dropped", "tombstones")
 HASHES = ("content_hash", "quarantine_hash")
 
 

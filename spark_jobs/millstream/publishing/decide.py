@@ -11,17 +11,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from millstream.contracts.contract import Contract
+from millstream.contracts.updates import INCREMENTS, Load
 from millstream.errors import QualityGateError
 from millstream.lake.accounts import Account, PartitionCounts, Scope
 from millstream.lake.history import Histories, History
 from millstream.lake.source_rows import FILE_SQL
 from millstream.lake.sql import is_one_of, literal
 from millstream.lake.tables import DECISIONS, WHOLE, TableRef
+from millstream.publishing.deletions import Deletions
 from millstream.publishing.precedence import own_accounts, require_source_unchanged, superseded
-from millstream.publishing.request import Load, Request
+from millstream.publishing.request import Request
 from millstream.publishing.state import LakeState
 from millstream.quality.verdict import Verdict
 
+NO_DELETIONS = Deletions()
 NO_ROWS = PartitionCounts(read=0, written=0, quarantined=0, deduplicated=0, content_hash="0")
 
 
@@ -75,15 +78,17 @@ def decide(
     broken: int,
     verdict: Verdict,
     state: LakeState,
+    deletions: Deletions = NO_DELETIONS,
 ) -> Publication:
     """What to write of rows of which `broken` broke a critical rule, and that `counts` counts by partition.
 
     Raises:
         ConservationError: a row that was read is accounted for nowhere, or a replay's are not its run's.
-        QualityGateError: the gate has judged other rows.
+        QualityGateError: the gate has judged other rows, or the source has deleted too many at once.
         SupersededError: what another run has published is newer.
     """
-    account = _account(request, counts, verdict, state.decisions)
+    _require_few_deleted(request, deletions)
+    account = _account(request, counts, verdict, state.decisions, deletions)
     account.check_conservation(request.rows_read)
     _require_agreement(broken, verdict)
     histories = state.histories
@@ -110,7 +115,7 @@ def scope_of(load: Load, published: History) -> Scope:
     if load == "partition":
         return "partitions"
     # Into a table that has nothing yet, a merge would be a dear way to write.
-    return "rows" if load == "watermark" and published.published_version is not None else "table"
+    return "rows" if load in INCREMENTS and published.published_version is not None else "table"
 
 
 def condition(column: str, partitions: tuple[str, ...]) -> str | None:
@@ -118,15 +123,37 @@ def condition(column: str, partitions: tuple[str, ...]) -> str | None:
     return is_one_of(column, partitions) if partitions else None
 
 
+def _require_few_deleted(request: Request, deletions: Deletions) -> None:
+    if request.contract is None or deletions.total <= 1:
+        return
+    most = Contract.from_dict(request.contract, "contract").max_deleted_share
+    if deletions.total > most * deletions.of:
+        raise QualityGateError(
+            f"{request.table}: the source has deleted {deletions.total:,} of the {deletions.of:,} rows of "
+            f"the table, and max_deleted_share allows {most:g} of them at once. Nothing was published. What "
+            "to do: see whether the source is whole; if it is, raise max_deleted_share in the contract, then "
+            "clear publish"
+        )
+
+
 def _account(
-    request: Request, counts: Mapping[str, PartitionCounts], verdict: Verdict, decisions: int | None
+    request: Request,
+    counts: Mapping[str, PartitionCounts],
+    verdict: Verdict,
+    decisions: int | None,
+    deletions: Deletions,
 ) -> Account:
     expected = request.partitions or (() if counts else (WHOLE,))
+    gone = deletions.by_partition
+    partitions = {
+        name: counts.get(name, NO_ROWS).model_copy(update={"deleted": gone.get(name, 0)})
+        for name in sorted({*expected, *counts})
+    }
     contract = Contract.from_dict(request.contract, "contract") if request.contract else None
     return Account(
         table=request.table,
         run=request.run,
-        partitions={name: counts.get(name, NO_ROWS) for name in sorted({*expected, *counts})},
+        partitions=partitions,
         verdict=_summary(verdict),
         inputs=request.inputs if decisions is None else {**request.inputs, str(DECISIONS): decisions},
         contract_version=request.contract_version,
@@ -178,6 +205,9 @@ def _differs(account: Account, request: Request, histories: Histories) -> bool:
     its quarantine's. A publish may have ended between its two commits."""
     both = (histories.table, histories.quarantine)
     published, kept = (own_accounts(request, history) for history in both)
+    if not published and (request.load == "append" or _has_history(request)):
+        # The account says that these files have been read, also if no row of them is new to the table.
+        return True
     if not published:
         # What an increment brings may have come with another one already.
         published, kept = (history.latest_by_partition() for history in both)
@@ -200,7 +230,9 @@ def _same(
         return False
     earlier, had = published
     return (
-        had == counts
+        # What has left the table cannot leave it again.
+        counts.deleted == 0
+        and had.model_copy(update={"deleted": 0}) == counts
         and earlier.suite_version == account.suite_version
         and earlier.contract_version == account.contract_version
         and earlier.drift == account.drift
@@ -226,9 +258,16 @@ def _may_be_known(account: Account, request: Request, published: History) -> boo
     return (
         request.load == "watermark"
         and not account.quarantined
+        and not account.deleted
+        and not _has_history(request)
         and not own_accounts(request, published)
         and published.version is not None
     )
+
+
+def _has_history(request: Request) -> bool:
+    """Whether what is no row of the table may be a version of one."""
+    return bool(request.contract and request.contract.get("history"))
 
 
 def _quarantine_condition(request: Request, state: LakeState) -> str | None:
@@ -237,7 +276,7 @@ def _quarantine_condition(request: Request, state: LakeState) -> str | None:
     Of an increment that is what the quarantine has of this run, and of the same landed files by another run:
     a full refresh finds unchanged pages that an increment has landed already.
     """
-    if request.load != "watermark":
+    if not request.is_increment:
         return condition("_partition", request.partitions)
     of_run = f"_run = {literal(request.run)}"
     paths = state.manifest.paths if state.manifest else ()

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from millstream.lake.source_rows import file_of
+from millstream.lake.source_rows import among
 from millstream.lake.staging import SOURCE_ROW_ID
 from millstream.publishing.decisions import DECIDED_ON, DECISION, accepted
 from millstream.quality.predicates import REASONS, split
@@ -19,30 +19,42 @@ FATE = "_fate"
 
 
 def judged(staged: DataFrame, suite: Suite, verdict: Verdict) -> DataFrame:
-    """The staged rows with `_reasons`, found as the gate found them: duplicates are not judged."""
+    """The staged rows with `_reasons`, found as the gate found them: duplicates are not judged, nor deleted
+    rows."""
+    left_out = F.col("_duplicate") | F.col("_deleted")
     broken = set(verdict.broken_indexes)
     if any(rule.checks_uniqueness and rule.index in broken for rule in suite.quarantining):
         # Rows are counted among all that the frame has; the duplicates must not be there, which costs a scan.
-        marked = split(staged.where(~F.col("_duplicate")), suite, broken)
-        return marked.unionByName(staged.where("_duplicate"), allowMissingColumns=True)
+        marked = split(staged.where(~left_out), suite, broken)
+        return marked.unionByName(staged.where(left_out), allowMissingColumns=True)
     marked = split(staged, suite, broken)
-    return marked.withColumn(REASONS, F.when(~F.col("_duplicate"), F.col(REASONS)))
+    return marked.withColumn(REASONS, F.when(~left_out, F.col(REASONS)))
 
 
 def without_outdated(
-    staged: DataFrame, published: DataFrame, key: tuple[str, ...], later: Collection[str]
+    staged: DataFrame, published: DataFrame, table: Table, own: Collection[str], stands: Column
 ) -> DataFrame:
-    """Rows whose `key` a later increment has published, from one of the files `later`, are duplicates of it.
+    """Rows whose key another run has published with a later value of `latest_by`, or an equal one and
+    `stands`, are duplicates of it; `own` files are the run's.
 
-    Else a run that is replayed or cleared would put old values over new ones.
+    Else a delivery that comes late, or a run that is replayed or cleared, would put old values over new ones.
     """
-    newer = published.where(file_of().isin(sorted(later))).select(*key, F.lit(True).alias("_outdated"))
-    duplicate = F.col("_duplicate") | F.coalesce(F.col("_outdated"), F.lit(False))
-    return staged.join(newer, list(key), "left").withColumn("_duplicate", duplicate).drop("_outdated")
+    by = table.latest_by or F.lit(0)
+    had = published.where(~among(own))
+    had = had.select(*table.key, F.struct(by).alias("_had"), stands.alias("_stands"))
+    if table.history:
+        newest = (F.max("_had").alias("_had"), F.max_by("_stands", "_had").alias("_stands"))
+        had = had.groupBy(*table.key).agg(*newest)
+    # In structs, because a null comes before every value there.
+    outdated = (F.col("_had") > F.struct(by)) | ((F.col("_had") == F.struct(by)) & F.col("_stands"))
+    marked = staged.join(had, list(table.key), "left")
+    duplicate = F.col("_duplicate") | F.coalesce(outdated, F.lit(False))
+    return marked.withColumn("_duplicate", duplicate).drop("_had", "_stands")
 
 
 def with_fate(staged: DataFrame, table: Table, decided: DataFrame | None) -> DataFrame:
-    """The judged rows of `table` with `_fate`: deduplicated, dropped, written, accepted or quarantined.
+    """The judged rows of `table` with `_fate`: deduplicated, dropped, tombstones, written, accepted or
+    quarantined.
 
     `decided` are people's decisions (`decisions.newest`); None when nobody has ever decided anything.
     """
@@ -54,6 +66,7 @@ def with_fate(staged: DataFrame, table: Table, decided: DataFrame | None) -> Dat
     fate = (
         F.when(F.col("_duplicate"), "deduplicated")
         .when(F.col(DECISION) == "drop", "dropped")
+        .when(F.col("_deleted"), "tombstones")
         .when(F.size(REASONS) == 0, "written")
         .when(accepted(table), "accepted")
         .otherwise("quarantined")
@@ -71,3 +84,7 @@ def is_quarantined() -> Column:
 
 def is_dropped() -> Column:
     return F.col(FATE) == "dropped"
+
+
+def is_tombstone() -> Column:
+    return F.col(FATE) == "tombstones"

@@ -37,7 +37,7 @@ def superseded(
 
     Raises: SupersededError when nothing of the run is left to publish.
     """
-    if request.load == "watermark":
+    if request.is_increment:
         return ()
     latest = published.latest_by_partition()
     newer = {
@@ -122,4 +122,4 @@ def require_source_unchanged(account: Account, request: Request, history: Histor
 
 def own_accounts(request: Request, history: History) -> Accounts:
     """The accounts of what this run can have published before: by partition, or of its own increment."""
-    return history.latest_by_partition(request.run if request.load == "watermark" else None)
+    return history.latest_by_partition(request.run if request.is_increment else None)

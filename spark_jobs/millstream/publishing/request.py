@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from millstream.contracts.drift import Change
+from millstream.contracts.updates import INCREMENTS, Load
 from millstream.lake.names import ColumnName, Inputs, Partitions, RunKey, TableName
 from millstream.lake.tables import WHOLE
-
-Load = Literal["full", "partition", "watermark"]
 
 
 class Request(BaseModel):
@@ -54,6 +53,11 @@ class Request(BaseModel):
         if self.contract is not None and self.fetch_began is None:
             raise ValueError("what was landed needs fetch_began, which orders it among other runs'")
         return self
+
+    @property
+    def is_increment(self) -> bool:
+        """Whether the rows come beside what the table has of other runs."""
+        return self.load in INCREMENTS
 
     @property
     def scope(self) -> str:

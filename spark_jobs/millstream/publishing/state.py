@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from millstream.lake import history
-from millstream.lake.history import Histories
+from millstream.lake.history import Histories, History
 from millstream.lake.storage import Storage
 from millstream.lake.tables import DECISIONS, TableRef
 from millstream.landing.manifest import Manifest, landed_later, read_manifest
@@ -19,7 +19,8 @@ class LakeState:
 
     `decisions` is the version of `ops.decisions`, None when nobody has ever decided anything. `versions` are
     the present ones of the tables that the rows were made from. `manifest` says what the run has landed; of
-    an increment `later` are the files that only runs after it have landed.
+    an increment `later` are the files that only runs after it have landed. `past` is the history that the
+    table has in the lake, where its contract asks for one.
     """
 
     histories: Histories
@@ -27,20 +28,28 @@ class LakeState:
     versions: Mapping[str, int] = field(default_factory=dict)
     manifest: Manifest | None = None
     later: frozenset[str] = frozenset()
+    past: History | None = None
 
 
 def look(request: Request, lake_root: str) -> LakeState:
     """Read what `decide` asks of the lake; each table's history is read once."""
     table, storage = TableRef.parse(request.table), Storage(lake_root)
     landed = request.contract is not None
-    increment = request.load == "watermark"
     return LakeState(
         histories=history.read_both(table, lake_root),
         decisions=history.version(DECISIONS, lake_root),
         versions={} if landed else _versions(request, lake_root),
         manifest=read_manifest(storage, table.name, request.run) if landed else None,
-        later=frozenset(landed_later(storage, table.name, request.run)) if increment else frozenset(),
+        past=_past(request, table, lake_root),
+        later=frozenset(landed_later(storage, table.name, request.run))
+        if request.is_increment
+        else frozenset(),
     )
+
+
+def _past(request: Request, table: TableRef, lake_root: str) -> History | None:
+    asked = request.contract is not None and request.contract.get("history")
+    return history.read(table.history, lake_root) if asked else None
 
 
 def _versions(request: Request, lake_root: str) -> dict[str, int]:

@@ -7,89 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructField, StructType
 
 from millstream.bronze.loads import received_rows
 from millstream.bronze.typed import source_record
 from millstream.contracts.contract import Contract
 from millstream.lake import checks, history
-from millstream.lake.delta import (
-    TableDefinition,
-    Transaction,
-    create_table,
-    merge,
-    replace,
-    table_version,
-)
+from millstream.lake.delta import TableDefinition, create_table, merge, replace, table_version
 from millstream.lake.history import Snapshot
 from millstream.lake.source_rows import row_id
 from millstream.lake.staging import SOURCE_ROW_ID
-from millstream.lake.tables import TableRef
 from millstream.landing.manifest import Manifest
 from millstream.publishing import quarantine
-from millstream.publishing.decide import Publication
 from millstream.publishing.fate import is_dropped, is_published, is_quarantined
-from millstream.publishing.state import LakeState
-from millstream.transforms import Table
-
-
-@dataclass(frozen=True)
-class Work:
-    """A publication of the table that is `defined` so, and the rows that it is of: judged, with their fate,
-    those of superseded partitions too.
-
-    `landed` are the files that quarantined rows came from.
-    """
-
-    spark: SparkSession
-    lake_root: str
-    defined: Table
-    publication: Publication
-    state: LakeState
-    all_rows: DataFrame
-    landed: frozenset[str]
-
-    @property
-    def table(self) -> TableRef:
-        return self.publication.table
-
-    @property
-    def uri(self) -> str:
-        return self.table.uri(self.lake_root)
-
-    @cached_property
-    def columns(self) -> StructType:
-        return published_columns(self.defined)
-
-    @property
-    def rows(self) -> DataFrame:
-        superseded = self.publication.superseded
-        return self.all_rows.where(~F.col("_partition").isin(*superseded)) if superseded else self.all_rows
-
-    @property
-    def good(self) -> DataFrame:
-        return self.rows.where(is_published())
-
-    def transaction(self, place: TableRef) -> Transaction:
-        request, account = self.publication.request, self.publication.account
-        writer = f"millstream:{place}:{request.scope}"
-        return Transaction(writer, account.sequence, metadata=account.model_dump_json())
-
-
-def published_columns(table: Table) -> StructType:
-    """The columns as they are published, with the id of the source row that each row came from."""
-    source_row = StructField(
-        SOURCE_ROW_ID, StringType(), True, {"comment": "Landed file and row number that this row came from"}
-    )
-    if table.mart:
-        return table.schema
-    fields = [column for column in table.schema.fields if column.name != SOURCE_ROW_ID]
-    return StructType([*fields, source_row])
+from millstream.publishing.work import Work
+from millstream.publishing.write_history import write_history
 
 
 def carry_out(work: Work) -> tuple[int, bool]:
@@ -151,7 +85,7 @@ def _staying(work: Work, changed: bool) -> DataFrame:
     present = _present(work)
     if not changed:
         return present
-    if work.publication.request.load == "watermark":
+    if work.publication.request.is_increment:
         return present.join(work.good.select(*work.defined.key), list(work.defined.key), "left_anti")
     condition = work.publication.condition
     return present.where(f"NOT ({condition})" if condition else "false")
@@ -172,21 +106,25 @@ def _define(work: Work, present: Snapshot | None) -> None:
 def _write_rows(work: Work) -> None:
     _define(work, work.state.histories.table.now)
     names, transaction = work.columns.fieldNames(), work.transaction(work.table)
+    differ = " OR ".join(f"NOT (old.`{name}` <=> new.`{name}`)" for name in names if name != SOURCE_ROW_ID)
+    if work.defined.history:
+        rows = write_history(work)
+        merge(rows, work.uri, work.defined.key, f"({differ})", "true", transaction)
+        return
     if work.publication.scope != "rows":
         rows = work.good.select(*names)
         replace(rows, work.uri, work.publication.condition, transaction, schema_too=work.defined.mart)
         return
-    differ = " OR ".join(f"NOT (old.`{name}` <=> new.`{name}`)" for name in names if name != SOURCE_ROW_ID)
-    # What the run had published and may publish no longer goes; what others published stays.
+    # What the run had published and may publish no longer goes; what others published stays, unless the
+    # source has deleted it.
     rows = work.rows.where(is_published() | is_quarantined() | is_dropped())
-    merge(
-        rows.select(*names, is_published().alias("_keep")),
-        work.uri,
-        work.defined.key,
-        changed=f"({differ})",
-        withdrawn=f"old.{SOURCE_ROW_ID} = new.{SOURCE_ROW_ID}",
-        transaction=transaction,
-    )
+    rows = rows.select(*names, is_published().alias("_keep"), F.lit(False).alias("_leaves"))
+    if work.leaving is not None:
+        marked = {"_keep": F.lit(False), "_leaves": F.lit(True)}
+        leaving = work.leaving.select(*work.defined.key).withColumns(marked)
+        rows = rows.unionByName(leaving, allowMissingColumns=True)
+    withdrawn = f"(new._leaves OR old.{SOURCE_ROW_ID} = new.{SOURCE_ROW_ID})"
+    merge(rows, work.uri, work.defined.key, f"({differ})", withdrawn, transaction)
 
 
 def _write_quarantine(work: Work) -> None:

@@ -26,15 +26,18 @@ from millstream.quality.verdict import UNCHECKED, Action, RuleVerdict, Verdict
 if TYPE_CHECKING:
     from millstream.quality.validation import Finding
 
-DUPLICATE = "_duplicate"
+# Rows that are not published whatever their values are.
+NOT_JUDGED = ("_duplicate", "_deleted")
 READABLE = "every value can be read as its column's type"
 
 
 def publishable(staged: DataFrame) -> DataFrame:
-    """The staged rows that publishing would take: all but the duplicates found by key."""
-    if DUPLICATE not in staged.columns:
-        return staged
-    return staged.where(~F.col(DUPLICATE)).drop(DUPLICATE)
+    """The staged rows that publishing would take: all but the duplicates found by key, and those that say
+    that the source has deleted them."""
+    for name in NOT_JUDGED:
+        if name in staged.columns:
+            staged = staged.where(~F.col(name)).drop(name)
+    return staged
 
 
 def run_gate(

@@ -21,8 +21,9 @@ from millstream.contracts.months import Month, is_month
 from millstream.contracts.sources.files import Source as FilesSource
 from millstream.errors import REMEDY, ConfigurationError, SourceDataError, SourceUnavailableError
 from millstream.landing.checks import check_file, splitter
-from millstream.landing.manifest import LandedFile
+from millstream.landing.manifest import LandedFile, measure
 from millstream.landing.run import Landing
+from millstream.landing.seen import brought_before
 from millstream.sources.places import Folder, Found, Place, missing
 
 log = logging.getLogger(__name__)
@@ -98,23 +99,29 @@ class FilesExtractor:
         return [FileSlice(files=tuple(each)) for each in slices]
 
     def fetch(self, piece: FileSlice, landing: Landing) -> list[LandedFile]:
-        """Land the slice's files. Raises SourceDataError naming every file that is no good."""
+        """Land the slice's files; of files whose rows are added those that no other run has brought as they
+        are. Raises SourceDataError naming every file that is no good."""
         landed: list[LandedFile] = []
         refused: list[SourceDataError] = []
+        before = brought_before(landing) if self._contract.load == "append" else {}
         for file in piece.files:
             try:
-                landed.append(self._land(file, landing))
+                if new := self._land(file, landing, before.get(file.path)):
+                    landed.append(new)
             except SourceDataError as error:
                 refused.append(error)
         if refused:
             raise _all_of(refused)
         return landed
 
-    def _land(self, file: SourceFile, landing: Landing) -> LandedFile:
+    def _land(self, file: SourceFile, landing: Landing, before: LandedFile | None) -> LandedFile | None:
         where = self._place.where(file.path)
         found = self._place.find(file.path)
         if found is None:
             raise missing([where])
+        version = self._version(found) if self._place.is_far else None
+        if before is not None and self._is_as_before(file, before, version):
+            return None
         return landing.land(
             source=file.path,
             name=PurePosixPath(file.path).name,
@@ -123,8 +130,14 @@ class FilesExtractor:
             split=splitter(self._contract, where, self._piece_bytes),
             partition=file.partition,
             modified=found.modified,
-            version=self._version(found) if self._place.is_far else None,
+            version=version,
         )
+
+    def _is_as_before(self, file: SourceFile, before: LandedFile, version: str | None) -> bool:
+        if version is not None and version == before.version:
+            return True
+        with self._place.open(file.path) as stream:
+            return measure(stream) == (before.size, before.sha256)
 
     def _version(self, found: Found) -> str | None:
         """What tells a file from what it was before, without reading it; None where nothing does."""

@@ -40,13 +40,14 @@ SET_BACK = (
 )
 BATCHES_A_SLICE = 10
 MOST_SLICES = 32
+KEYS_AT_ONCE = 50_000
 
 
 class SqlSlice(BaseModel):
     """Rows whose key lies behind `after`, up to and with `upto`; null means no bound on that side.
 
     Of these, rows whose watermark is at least `since` and at most `until`; rows without a watermark always.
-    The next run starts at `reached`.
+    The next run starts at `reached`. The slice of `keys` is the keys of all rows.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -58,6 +59,7 @@ class SqlSlice(BaseModel):
     since: str | None = None
     until: str | None = None
     reached: str | None = None
+    keys: bool = False
 
 
 class SqlExtractor:
@@ -88,7 +90,7 @@ class SqlExtractor:
             count = select(func.count()).select_from(table.table).where(*self._bounds(table, whole))
             rows = table.value(count)
             if rows:
-                return self._cut(table, whole, rows)
+                return self._with_keys(self._cut(table, whole, rows))
             has_rows = table.value(select(func.count()).select_from(table.table).where(table.wanted)) > 0
         if not has_rows and not self._contract.allow_empty:
             is_filtered = self._source.filter is not None
@@ -98,12 +100,14 @@ class SqlExtractor:
                 f"{self._at_source.where} {state}. Nothing was landed. What to do: {remedy}; if that is "
                 "right, set allow_empty in the contract"
             )
-        return [whole] if watermark is None else []
+        return self._with_keys([whole] if watermark is None else [])
 
     def fetch(self, piece: SqlSlice, landing: Landing) -> list[LandedFile]:
         """Land the slice's rows, a Parquet file a batch; those that an increment reads again as they were are
         left out."""
         with self._at_source.opened() as table:
+            if piece.keys:
+                return [self._land_keys(table, landing)]
             query = select(*table.landed.selected).where(*self._bounds(table, piece))
             query = query.order_by(*table.key.expressions)
             places = [table.landed.schema.get_field_index(name) for name in table.key.names]
@@ -115,6 +119,29 @@ class SqlExtractor:
                 if new.num_rows or piece.since is None:
                     landed.append(self._land(landing, piece, number, new))
             return landed
+
+    def _with_keys(self, slices: list[SqlSlice]) -> list[SqlSlice]:
+        # Last, so that most of what is read before is among the keys.
+        more = [SqlSlice(number=len(slices), keys=True)] if self._contract.compares_keys else []
+        return [*slices, *more]
+
+    def _land_keys(self, table: OpenTable, landing: Landing) -> LandedFile:
+        """All keys of the table, as they are now, in one file."""
+        delivered = self._contract.layout(table.table.columns.keys()).delivered
+        pairs = zip(self._contract.columns, delivered, strict=True)
+        names = [name for column, name in pairs if name and column.name in self._contract.primary_key]
+        landed = table.landed.only(names)
+        out = io.BytesIO()
+        with pq.ParquetWriter(out, landed.schema, compression="zstd") as writer:
+            query = select(*landed.selected).where(table.wanted).order_by(*table.key.expressions)
+            for rows in table.stream(query, KEYS_AT_ONCE):
+                writer.write_table(arrow_table(table.where, landed, rows))
+        return landing.land(
+            source=f"{self._at_source.where}, all keys",
+            name=f"{self._source.table}-keys.parquet",
+            read=in_memory(out.getvalue()),
+            keys=True,
+        )
 
     @contextmanager
     def counting(self, watermark: str) -> Iterator[SourceCounts]:

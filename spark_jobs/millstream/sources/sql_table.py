@@ -186,6 +186,10 @@ class OpenTable:
                 "What to do: correct the row there, then clear the task"
             ) from error
 
+    def stream(self, query: Executable, at_once: int) -> Iterator[Sequence[Any]]:
+        """The rows of `query`, so many at a time, which are all that memory holds of them."""
+        yield from self._connection.execution_options(yield_per=at_once).execute(query).partitions()
+
     def value(self, query: Executable) -> Any:
         """The one value of `query`, or None."""
         rows = self.rows(query)

@@ -23,7 +23,7 @@ from millstream.lake.accounts import Account
 from millstream.lake.delta import TableDefinition
 from millstream.lake.tables import TableRef
 from millstream.publishing import quarantine
-from millstream.publishing.write import published_columns
+from millstream.publishing.work import published_columns
 from millstream.quality.suite import Suite
 from millstream.transforms import Table, table_of
 

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
 __path__ = declared_path(__path__, "transforms")
 
-# What is known of a row beside its columns: where it came from and what was wrong with it.
-KEPT = ("_source_row_id", "_malformed", "_source_record", "_drift")
+# What is known of a row beside its columns: where it came from, what was wrong with it, and whether it says
+# that the source has deleted it.
+KEPT = ("_source_row_id", "_malformed", "_source_record", "_deleted", "_drift")
 REFERENCE = "_ref_"
 
 Reference = tuple[str, str, str]
@@ -44,8 +45,10 @@ class Table:
 
     `file` declares it. `schema`: its columns, each with a comment; those of the key are not nullable.
     `references`: flag column -> own column, other table, its column. `checks`: name -> SQL. `renamed`: names
-    of the contract's columns -> theirs in the table. `transform` adds what is made of them. The
-    rows of a `mart` come from no row of a source in particular, and its columns are those of its last SELECT.
+    of the contract's columns -> theirs in the table. `transform` adds what is made of them. Of rows of one
+    key the one with the highest `latest_by` is kept, without it the first; with `history` the others are kept
+    beside the table. The rows of a `mart` come from no row of a source in particular, and its columns are
+    those of its last SELECT.
     """
 
     name: str
@@ -57,6 +60,8 @@ class Table:
     checks: dict[str, str] = field(default_factory=dict)
     renamed: dict[str, str] = field(default_factory=dict)
     transform: Callable[[DataFrame], DataFrame] | None = None
+    latest_by: str | None = None
+    history: bool = False
     mart: bool = False
 
     def rows(self, typed: DataFrame) -> DataFrame:
@@ -105,6 +110,11 @@ def _of_dataset(contract: Contract, module: ModuleType | None) -> Table:
     required = {*key, contract.partition.column if contract.partition else ""}
     fields = [_field(one, columns, required, contract.dataset) for one in declared]
     present = {one.name for one in fields}
+    if contract.compares_keys and key != contract.key:
+        raise TransformError(
+            f"{_path(contract.dataset)}: KEY: with deletes 'compare_keys' the table has its source's key. "
+            "What to do: leave KEY out, or change deletes"
+        )
     if lacking := required - {""} - present:
         raise TransformError(
             f"{_path(contract.dataset)}: the table lacks {', '.join(sorted(lacking))} of its key or "
@@ -125,7 +135,23 @@ def _of_dataset(contract: Contract, module: ModuleType | None) -> Table:
         checks=contract.checks,
         renamed={column.name: own for own, column in columns.items() if own != column.name},
         transform=getattr(module, "transform", None),
+        latest_by=_latest_by(contract, columns, present),
+        history=contract.history is not None,
     )
+
+
+def _latest_by(contract: Contract, columns: dict[str, Column], present: set[str]) -> str | None:
+    """The name in the table of the column that says which row is the latest."""
+    name = contract.latest_by
+    if name is None:
+        return None
+    own = next(own for own, column in columns.items() if column.name == name)
+    if own not in present:
+        raise TransformError(
+            f"{_path(contract.dataset)}: the table lacks {own}, by which the contract keeps the latest row. "
+            "What to do: name it in SCHEMA, or change keep"
+        )
+    return own
 
 
 def _field(

@@ -103,6 +103,8 @@ def event_of(entry: Account) -> dict[str, Any]:
         "quarantined": entry.quarantined,
         "deduplicated": entry.deduplicated,
         "dropped": entry.dropped,
+        "tombstones": entry.tombstones,
+        "deleted": entry.deleted,
         "accepted": entry.accepted,
         "verdict": entry.verdict,
         "repaired": True,

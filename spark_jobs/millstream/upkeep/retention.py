@@ -147,14 +147,9 @@ def remove_landed(
         and manifest.key in published
         and not _is_read_again(manifest, reached, lookback)
     ]
-    needed = {
-        path
-        for manifest in manifests
-        if manifest not in old
-        for path in (*manifest.paths, *manifest.replaced)
-    }
+    needed = {path for manifest in manifests if manifest not in old for path in manifest.objects}
     removed = Removed()
-    for path in sorted({path for manifest in manifests for path in (*manifest.paths, *manifest.replaced)}):
+    for path in sorted({path for manifest in manifests for path in manifest.objects}):
         gone = path not in needed
         removed = removed.plus(storage.files(path), gone)
     for manifest in [] if dry_run else old:
@@ -170,7 +165,7 @@ def _is_read_again(manifest: Manifest, reached: str | None, lookback: timedelta 
 
 
 def _forget(storage: Storage, manifest: Manifest, needed: set[str], now: datetime) -> None:
-    removed = [path for path in (*manifest.paths, *manifest.replaced) if path not in needed]
+    removed = [path for path in manifest.objects if path not in needed]
     # Recorded first: files missing without a record would look damaged.
     if removed and manifest.removed_at is None:
         replace_manifest(storage, manifest.model_copy(update={"removed_at": now}))

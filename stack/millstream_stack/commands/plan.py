@@ -19,6 +19,7 @@ from rich.table import Table
 
 from millstream.contracts.contract import Contract
 from millstream.contracts.months import months
+from millstream.contracts.updates import Load
 from millstream.errors import ConfigurationError, ContractError, TrackingError
 from millstream.lake import history
 from millstream.lake.accounts import Scope
@@ -28,8 +29,7 @@ from millstream.lake.tables import WHOLE, TableRef
 from millstream.ml.mlflow_api import MlflowApi
 from millstream.publishing.compatibility import Comparison, compare, touched
 from millstream.publishing.decide import scope_of
-from millstream.publishing.request import Load
-from millstream.publishing.write import published_columns
+from millstream.publishing.work import published_columns
 from millstream.settings import Settings
 from millstream.transforms import table_of
 from millstream_stack.commands.sql_output import printable
@@ -53,6 +53,7 @@ WRITES_BRONZE = {
     "full": "replaces all rows",
     "partition": "replaces these partitions, of whichever run",
     "watermark": "replaces this run's rows",
+    "append": "replaces this run's rows",
 }
 
 
@@ -242,6 +243,8 @@ def _writes(
         bronze = TableRef(zone="bronze", name=table.name)
         touches.insert(0, Touch(bronze, WRITES_BRONZE[load], history_of(bronze).version))
     touches.append(Touch(table.quarantine, "replaces its broken rows", history_of(table.quarantine).version))
+    if contract is not None and contract.history is not None:
+        touches.append(Touch(table.history, "adds versions", history_of(table.history).version))
     return touches
 
 

@@ -122,7 +122,7 @@ def print_tables(lake_root: str, names: list[str], screen: Console) -> bool:
             sum(getattr(counted, field) for counted in counts)
             for field in ("read", "written", "quarantined", "deduplicated", "dropped")
         )
-        adds_up = read == sum(fates)
+        adds_up = read == sum(counted.accounted for counted in counts)
         complete &= adds_up
         table.add_row(
             *(name, str(entry.version)),

@@ -36,6 +36,8 @@ class Source(Strict):
 
     # Whether runs ask for months of it, so that a dataset can be loaded by partition.
     by_partition: ClassVar[bool] = False
+    # Whether it has files, of which a run can take the new ones.
+    by_file: ClassVar[bool] = False
     # Whether a DAG's runs read it; if not, a stream does.
     read_by_runs: ClassVar[bool] = True
     # Whether a delivery without any record and name is one still.

@@ -23,6 +23,7 @@ class Source(sources.Source):
 
     model_config = ConfigDict(extra="allow", frozen=True)
     by_partition: ClassVar[bool] = True
+    by_file: ClassVar[bool] = True
 
     kind: Literal["files"]
     path: str = Field(min_length=1, description="below the connection's folder; `*` is any part of a name")

@@ -59,6 +59,8 @@ def _only_what_streams_do(contract: Contract) -> None:
         raise ValueError("mode, schedule: a topic is read all the time, by a stream; leave them out")
     if referring := [column.name for column in contract.columns if column.references]:
         raise ValueError(f"columns: a stream looks up no references, as of {', '.join(referring)}")
+    if contract.keep != "first" or contract.deletes != "ignore":
+        raise ValueError("keep, deletes: a stream adds the first row of a key; leave them out")
     # Of `removed` it is the default, and is carried out record by record: what lacks a field is kept apart.
     kinds = ("added", "renamed", "retyped", "widened", "nullability", "new_category")
     if frozen := [kind for kind in kinds if getattr(contract.drift, kind) == "freeze"]:
