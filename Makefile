@@ -42,12 +42,15 @@ expectations: ## Propose an expectation suite from a dataset's rows: make expect
 
 new: override export DATASET := $(value DATASET)
 new: override export MART := $(value MART)
+new: override export MODEL := $(value MODEL)
 new: override export KEY := $(value KEY)
 new: override export NAMES := $(value NAMES)
+new: override export LABEL := $(value LABEL)
+new: override export TEXT := $(value TEXT)
 # The stack's processes have a home of their own: what `~` means is said here.
 new: override export FROM := $(patsubst ~/%,$(HOME)/%,$(value FROM))
-new: ## Write what a dataset or mart needs: make new DATASET=orders FROM=/data/orders.csv (KEY=id says its key, ALL=1 looks at every row for it, NAMES=id,day names columns), or MART=sales FROM=silver.orders
-	@$(STACK) new --dataset "$$DATASET" --mart "$$MART" --from "$$FROM" --key "$$KEY" --names "$$NAMES" \
+new: ## Write what a dataset, mart or model needs: make new DATASET=orders FROM=/data/orders.csv (KEY=id says its key, ALL=1 looks at every row for it, NAMES=id,day names columns), MART=sales FROM=silver.orders, or MODEL=big FROM=silver.orders LABEL="amount > 900" (TEXT=note reads words)
+	@$(STACK) new --dataset "$$DATASET" --mart "$$MART" --model "$$MODEL" --from "$$FROM" --label="$$LABEL" --text "$$TEXT" --key "$$KEY" --names "$$NAMES" \
 		--all "$(ALL)"
 
 new-project: override export DIR := $(patsubst ~/%,$(HOME)/%,$(value DIR))

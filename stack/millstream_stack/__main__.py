@@ -27,7 +27,8 @@ SQL_USAGE = (
 
 NEW_USAGE = (
     "say what is new and where it comes from: make new DATASET=orders FROM=/data/orders.csv, "
-    "FROM=connection:table; make new MART=sales FROM=silver.orders, or without FROM for marts/sales.sql"
+    "FROM=connection:table; make new MART=sales FROM=silver.orders, or without FROM for marts/sales.sql; "
+    "make new MODEL=big FROM=silver.orders LABEL='amount > 900'"
 )
 
 
@@ -123,13 +124,17 @@ def run_new(settings: Settings, arguments: argparse.Namespace) -> int:
     """Writes the declarations of what is named, and overwrites nothing."""
     from millstream_stack.commands.new.dataset import new_dataset
     from millstream_stack.commands.new.mart import new_mart
+    from millstream_stack.commands.new.model import new_model
 
-    given = [name for name in ("dataset", "mart") if getattr(arguments, name)]
-    if len(given) != 1 or (given == ["dataset"] and not arguments.origin):
+    given = [name for name in ("dataset", "mart", "model") if getattr(arguments, name)]
+    needed = {"dataset": ("origin",), "mart": (), "model": ("origin", "label")}
+    if len(given) != 1 or not all(getattr(arguments, name) for name in needed[given[0]]):
         print(NEW_USAGE, file=sys.stderr)
         return 2
     if arguments.mart:
         new_mart(settings, arguments.mart, arguments.origin, console())
+    elif arguments.model:
+        new_model(settings, arguments.model, arguments.origin, arguments.label, arguments.text, console())
     else:
         new_dataset(
             settings,
@@ -213,8 +218,11 @@ def parser() -> argparse.ArgumentParser:
     new = command("new", run_new, "write a dataset's contract and DAG file, from a look at its data")
     new.add_argument("--dataset", default="")
     new.add_argument("--mart", default="")
+    new.add_argument("--model", default="")
+    new.add_argument("--label", default="", help="of a model: SQL, true for the rows that it is to find")
     new.add_argument("--key", default="", help="of a dataset: the columns of its key")
     new.add_argument("--names", default="", help="of a file without a line of names: its columns")
+    new.add_argument("--text", default="", help="of a model: columns whose words it reads")
     new.add_argument(
         "--from", dest="origin", default="", help="a file or connection:table; of a mart a table"
     )

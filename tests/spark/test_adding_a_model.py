@@ -33,7 +33,6 @@ SPEC = ModelSpec(
     features=TextFeatures(column="words", dimensions=64),
     split=GroupSplit(column="shelf", validate_percent=25, test_percent=25),
     candidates=(Candidate("logistic", "logistic_regression", ({"regParam": 0.01, "maxIter": 5},)),),
-    predictions_table="gold.loud_notes_predictions",
 )
 ''',
     f"spark_jobs/millstream/transforms/{TABLE}.py": '''"""Whether each note is loud."""

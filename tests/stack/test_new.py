@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sqlite3
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +15,13 @@ import sqlalchemy as sa
 from airflow.dag_processing.dagbag import DagBag
 from rich.console import Console
 
+from millstream import models, transforms
 from millstream.contracts.contract import Contract
 from millstream.errors import ConfigurationError, SourceDataError
+from millstream.ml.spec import TabularFeatures, TextFeatures
+from millstream.models import model_spec
+from millstream.quality.suite import Suite
+from millstream.quality.suites import suite_in
 from millstream.settings import Settings
 from millstream_demo.airports import publish_airports
 from millstream_demo.reference import reference_file
@@ -22,6 +30,7 @@ from millstream_stack.commands.new.contracts import contract_text
 from millstream_stack.commands.new.databases import at_table
 from millstream_stack.commands.new.dataset import new_dataset
 from millstream_stack.commands.new.mart import new_mart
+from millstream_stack.commands.new.model import new_model
 from tests.support.packages import write_packages
 
 SCREEN = Console(quiet=True)
@@ -278,12 +287,71 @@ def test_a_key_and_names_that_are_said_are_taken(settings: Settings) -> None:
         new_dataset(settings, "other", str(records), SCREEN, columns="a")
 
 
-def test_a_dag_file_for_a_mart_that_is_there(settings: Settings) -> None:
+NOTES = """
+source: {kind: files, connection: drop, format: csv, path: notes.csv}
+primary_key: [note]
+columns:
+  - {name: note, type: int}
+  - {name: words}
+  - {name: volume, type: double}
+  - {name: pages, type: int}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project with the dataset `notes`, whose models and transforms are those of this process."""
+    folder = tmp_path / "own"
+    (folder / "dags" / "datasets").mkdir(parents=True)
+    (folder / "dags" / "datasets" / "notes.yaml").write_text(NOTES)
+    monkeypatch.setenv("MILLSTREAM_PROJECT", str(folder))
+    for package in (models, transforms):
+        monkeypatch.setattr(package, "__path__", [str(folder / package.__name__.rpartition(".")[2])])
+    yield folder
+    for name in ("millstream.models.loud", "millstream.transforms.loud_predictions"):
+        sys.modules.pop(name, None)
+
+
+def test_a_model_with_all_that_it_needs(project: Path) -> None:
+    new_model(Settings(), "loud", "silver.notes", "volume > 60", "words", SCREEN)
+    # Python remembers which folders there were.
+    importlib.invalidate_caches()
+    spec = model_spec("loud")
+    assert spec.features == TabularFeatures(numbers=("pages",), texts=(TextFeatures("words"),))
+    assert (spec.label, spec.key, spec.predictions_table) == (
+        *("volume > 60", ("note",), "gold.loud_predictions"),
+    )
+    table = transforms.table_of("loud_predictions")
+    assert (table.key, table.schema["note"].dataType.simpleString()) == (("note",), "int")
+    Suite.from_dict(suite_in(project, "loud_predictions"))
+    bag = DagBag(str(project / "dags"))
+    assert (bag.import_errors, set(bag.dags)) == ({}, {"train_loud", "score_loud"})
+
+
+@pytest.mark.parametrize(
+    ("origin", "label", "text", "why"),
+    [
+        ("silver.nothing", "volume > 60", "", "cannot be trained on: table nothing is declared nowhere"),
+        ("silver.notes", "loudness > 60", "", "LABEL is SQL over the columns of silver.notes"),
+        ("silver.notes", "volume >", "", "LABEL is no SQL"),
+        ("silver.notes", "volume > 60", "pages", "no column of text pages"),
+        ("silver.notes", "volume > pages", "", "no number besides label and key"),
+    ],
+)
+def test_a_model_of_nothing_writes_nothing(
+    project: Path, origin: str, label: str, text: str, why: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=why):
+        new_model(Settings(), "loud", origin, label, text, SCREEN)
+    assert not (project / "models").exists()
+
+
+def test_a_dag_file_for_a_mart_that_is_there(project: Path) -> None:
     with pytest.raises(ConfigurationError, match="loud_notes"):
-        new_mart(settings, "loud_notes", "", SCREEN)
-    (settings.root / "marts").mkdir()
+        new_mart(Settings(), "loud_notes", "", SCREEN)
+    (project / "marts").mkdir()
     select = "SELECT count(*) AS notes FROM silver.notes WHERE volume > 60\n"
-    (settings.root / "marts" / "loud_notes.sql").write_text(select)
-    new_mart(settings, "loud_notes", "", SCREEN)
-    assert (settings.root / "marts" / "loud_notes.sql").read_text() == select
-    assert 'mart_dag("loud_notes")' in (settings.root / "dags" / "mart_loud_notes.py").read_text()
+    (project / "marts" / "loud_notes.sql").write_text(select)
+    new_mart(Settings(), "loud_notes", "", SCREEN)
+    assert (project / "marts" / "loud_notes.sql").read_text() == select
+    assert 'mart_dag("loud_notes")' in (project / "dags" / "mart_loud_notes.py").read_text()

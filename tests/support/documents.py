@@ -27,3 +27,8 @@ def files_shown(document: Path) -> dict[str, str]:
 def prose(document: Path) -> str:
     """A document's text without its fenced blocks."""
     return _FENCED.sub("", document.read_text("utf-8"))
+
+
+def shell_blocks(document: Path) -> list[str]:
+    """The blocks of shell, in their order."""
+    return re.findall(r"^```bash\n(.*?)^```$", document.read_text("utf-8"), re.MULTILINE | re.DOTALL)

@@ -96,5 +96,6 @@ def _feature_columns(spec: ModelSpec) -> list[str]:
     from millstream.ml.spec import TabularFeatures
 
     if isinstance(spec.features, TabularFeatures):
-        return list(dict.fromkeys([*spec.features.numbers, *spec.features.categories]))
+        texts = [text.column for text in spec.features.texts]
+        return list(dict.fromkeys([*spec.features.numbers, *spec.features.categories, *texts]))
     return [spec.features.column]

@@ -36,10 +36,13 @@ _ESTIMATORS: dict[Algorithm, Any] = {
 def inputs(rows: DataFrame, spec: ModelSpec, *more: str) -> DataFrame:
     """The columns that the stages read: numbers as double, categories as text, and `more`."""
     match spec.features:
-        case TabularFeatures(numbers=numbers, categories=categories):
+        case TabularFeatures(numbers=numbers, categories=categories, texts=texts):
             typed = [F.col(name).cast("double").alias(f"num_{name}") for name in numbers]
             typed += [
                 F.coalesce(F.col(name).cast("string"), F.lit("?")).alias(f"cat_{name}") for name in categories
+            ]
+            typed += [
+                F.coalesce(F.col(text.column), F.lit("")).alias(f"text_{text.column}") for text in texts
             ]
         case TextFeatures(column=column):
             typed = [F.coalesce(F.col(column), F.lit("")).alias(column)]
@@ -49,12 +52,8 @@ def inputs(rows: DataFrame, spec: ModelSpec, *more: str) -> DataFrame:
 def encoders(spec: ModelSpec, candidate: Candidate) -> list[Any]:
     """Stages that end in the column `features`."""
     match spec.features:
-        case TextFeatures(column=column, dimensions=dimensions):
-            words = f"words_of_{column}"
-            return [
-                Tokenizer(inputCol=column, outputCol=words),
-                HashingTF(inputCol=words, outputCol=VECTOR, numFeatures=dimensions),
-            ]
+        case TextFeatures(column=column) as text:
+            return _words(text, column, VECTOR)
         case TabularFeatures() as features:
             return _tabular(features, linear=candidate.algorithm == "logistic_regression")
 
@@ -65,26 +64,40 @@ def estimator(spec: ModelSpec, candidate: Candidate, params: Params) -> Any:
     return _ESTIMATORS[candidate.algorithm](labelCol=LABEL, featuresCol=VECTOR, **seeded, **params)
 
 
+def _words(text: TextFeatures, column: str, into: str) -> list[Any]:
+    """Stages that count the words of `column`."""
+    words = f"words_of_{column}"
+    return [
+        Tokenizer(inputCol=column, outputCol=words),
+        HashingTF(inputCol=words, outputCol=into, numFeatures=text.dimensions),
+    ]
+
+
 def _tabular(features: TabularFeatures, *, linear: bool) -> list[Any]:
     categories = features.categories if linear else features.tree_categories
-    numbers = [f"num_{name}" for name in features.numbers]
     filled = [f"filled_{name}" for name in features.numbers]
-    indexed = [f"index_{name}" for name in categories]
-    stages: list[Any] = [
-        Imputer(inputCols=numbers, outputCols=filled, strategy="mean"),
-        StringIndexer(
-            inputCols=[f"cat_{name}" for name in categories],
-            outputCols=indexed,
-            handleInvalid="keep",
-            # By frequency two equally frequent categories may change places between runs.
-            stringOrderType="alphabetAsc",
-        ),
-    ]
-    encoded = indexed
-    if linear:
-        encoded = [f"onehot_{name}" for name in categories]
+    encoded = [f"index_{name}" for name in categories]
+    stages: list[Any] = []
+    if filled:
+        numbers = [f"num_{name}" for name in features.numbers]
+        stages.append(Imputer(inputCols=numbers, outputCols=filled, strategy="mean"))
+    if categories:
+        stages.append(
+            StringIndexer(
+                inputCols=[f"cat_{name}" for name in categories],
+                outputCols=encoded,
+                handleInvalid="keep",
+                # By frequency two equally frequent categories may change places between runs.
+                stringOrderType="alphabetAsc",
+            )
+        )
+    if categories and linear:
+        indexed, encoded = encoded, [f"onehot_{name}" for name in categories]
         stages.append(OneHotEncoder(inputCols=indexed, outputCols=encoded, handleInvalid="keep"))
-    stages.append(VectorAssembler(inputCols=[*filled, *encoded], outputCol=VECTOR))
+    counted = [f"counts_of_{text.column}" for text in features.texts]
+    for text, counts in zip(features.texts, counted, strict=True):
+        stages += _words(text, f"text_{text.column}", counts)
+    stages.append(VectorAssembler(inputCols=[*filled, *encoded, *counted], outputCol=VECTOR))
     return stages
 
 
@@ -94,11 +107,18 @@ def feature_names(spec: ModelSpec, candidate: Candidate, model: Any) -> list[str
         case TextFeatures(dimensions=dimensions):
             return [f"hash_{index}" for index in range(dimensions)]
         case TabularFeatures() as features:
-            names = list(features.numbers)
+            hashed = [
+                f"{text.column}_hash_{index}" for text in features.texts for index in range(text.dimensions)
+            ]
             if candidate.algorithm != "logistic_regression":
-                return names + list(features.tree_categories)
-            labels = model.stages[1].labelsArray
-            for name, values in zip(features.categories, labels, strict=True):
-                # One-hot with handleInvalid=keep has one entry more, for values never seen in training.
-                names += [f"{name}={value}" for value in values] + [f"{name}=(unseen)"]
-            return names
+                return [*features.numbers, *features.tree_categories, *hashed]
+            labels: list[Any] = next(
+                (one.labelsArray for one in model.stages if hasattr(one, "labelsArray")), []
+            )
+            # One-hot with handleInvalid=keep has one entry more, for values never seen in training.
+            seen = [
+                f"{name}={value}"
+                for name, values in zip(features.categories, labels, strict=True)
+                for value in (*values, "(unseen)")
+            ]
+            return [*features.numbers, *seen, *hashed]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from millstream.lake.tables import SOURCE_ROW_ID
+
 Algorithm = Literal["logistic_regression", "decision_tree", "random_forest", "gradient_boosted_trees"]
 Params = dict[str, float | int | str]
 
@@ -16,6 +18,14 @@ class Candidate:
     name: str
     algorithm: Algorithm
     grid: tuple[Params, ...]
+
+
+# What a declaration without candidates tries.
+LOGISTIC = Candidate(
+    "logistic_regression",
+    "logistic_regression",
+    tuple({"regParam": penalty, "elasticNetParam": 0.0, "maxIter": 20} for penalty in (0.0005, 0.005)),
+)
 
 
 @dataclass(frozen=True)
@@ -32,20 +42,8 @@ class GroupSplit:
     """By hash of a group, so that members of one group are never on both sides. Shares out of 100."""
 
     column: str
-    validate_percent: int
-    test_percent: int
-
-
-@dataclass(frozen=True)
-class TabularFeatures:
-    """Numbers (a missing one becomes the training mean) and categories.
-
-    Linear models see categories one-hot; trees see those of `tree_categories` as indexes.
-    """
-
-    numbers: tuple[str, ...]
-    categories: tuple[str, ...] = ()
-    tree_categories: tuple[str, ...] = ()
+    validate_percent: int = 15
+    test_percent: int = 15
 
 
 @dataclass(frozen=True)
@@ -54,6 +52,19 @@ class TextFeatures:
 
     column: str
     dimensions: int = 1000
+
+
+@dataclass(frozen=True)
+class TabularFeatures:
+    """Numbers (a missing one becomes the training mean), categories, and the words of texts.
+
+    Linear models see categories one-hot; trees see those of `tree_categories` as indexes.
+    """
+
+    numbers: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    tree_categories: tuple[str, ...] = ()
+    texts: tuple[TextFeatures, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,15 +78,14 @@ class ModelSpec:
     """
 
     name: str
-    description: str
     input_table: str
     label: str
-    row_id: str
     key: tuple[str, ...]
     features: TabularFeatures | TextFeatures
     split: TimeSplit | GroupSplit
-    candidates: tuple[Candidate, ...]
-    predictions_table: str
+    description: str = ""
+    row_id: str = SOURCE_ROW_ID
+    candidates: tuple[Candidate, ...] = (LOGISTIC,)
     partition_column: str | None = None
     margin: float = 0.002
     trial_share: float = 1.0
@@ -83,6 +93,10 @@ class ModelSpec:
     distinct_on: str | None = field(
         default=None, metadata={"help": "column whose equal values may stand on one side only, once"}
     )
+
+    @property
+    def predictions_table(self) -> str:
+        return f"gold.{self.name}_predictions"
 
     def candidate(self, name: str) -> Candidate:
         return next(candidate for candidate in self.candidates if candidate.name == name)

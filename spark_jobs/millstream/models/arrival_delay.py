@@ -38,7 +38,6 @@ SPEC = ModelSpec(
     description="Will a flight arrive more than 15 minutes late, as known one hour before departure?",
     input_table="gold.arrival_delay_features",
     label="arrived_late",
-    row_id="_source_row_id",
     key=("month", "flight_date", "carrier", "flight", "origin", "dest"),
     features=TabularFeatures(
         numbers=NUMBERS,
@@ -79,6 +78,5 @@ SPEC = ModelSpec(
             ),
         ),
     ),
-    predictions_table="gold.arrival_delay_predictions",
     partition_column="month",
 )

@@ -27,5 +27,4 @@ SPEC = ModelSpec(
             ),
         ),
     ),
-    predictions_table="gold.big_data_text_predictions",
 )
