@@ -46,6 +46,11 @@ def datasets() -> list[str]:
     return sorted(path.stem for path in (dags_folder() / "datasets").glob("*.yaml"))
 
 
+def streams() -> list[str]:
+    """Names of all datasets that a stream reads."""
+    return sorted(path.stem for path in (dags_folder() / "streams").glob("*.yaml"))
+
+
 def published_tables() -> list[str]:
     """Every table that a DAG publishes: of each dataset, feature table and mart, and each model's
     predictions."""

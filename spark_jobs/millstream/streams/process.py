@@ -27,7 +27,7 @@ from millstream.lake.accounts import Account
 from millstream.lake.delta import require_writer
 from millstream.lake.storage import local_uri
 from millstream.lake.tables import TableRef
-from millstream.streams import delays, position, snapshot, views
+from millstream.streams import delays, desired, position, snapshot, views
 from millstream.streams.commits import Committer, bronze_rows, silver_rows
 from millstream.streams.snapshot import Delays, HourlyDelays, Snapshot
 from millstream.streams.tables import Stream
@@ -83,6 +83,8 @@ class Runner:
         # One for each query: held while a micro-batch is under way.
         self._busy = (threading.Lock(), threading.Lock())
         self._showing = threading.Lock()
+        # Set while somebody wants the stream drained; its process stays.
+        self._paused = threading.Event()
         self._failure: BaseException | None = None
         self._shown = Snapshot(stream=stream.name, state="starting", at=datetime.now(UTC))
 
@@ -93,6 +95,10 @@ class Runner:
         require_writer(self._spark, self._stream.lake_root)
         while not self._ending.is_set():
             try:
+                if not self._wanted():
+                    self._show(state="drained", reason="asked for")
+                    self._ending.wait(PAUSE_S)
+                    continue
                 self._queries()
             except TransientError as error:
                 log.warning("waiting: %s", error)
@@ -108,6 +114,18 @@ class Runner:
             self._look()
         self._show(state="drained", reason="")
         return self._shown
+
+    def _wanted(self) -> bool:
+        """Whether the stream is to run, by what somebody has asked for in the lake."""
+        if self._available_now or desired.read(self._stream.lake_root, self._stream.name) == "run":
+            self._paused.clear()
+        else:
+            self._paused.set()
+        return not self._paused.is_set()
+
+    @property
+    def _draining(self) -> bool:
+        return self._ending.is_set() or self._paused.is_set()
 
     def _queries(self) -> None:
         """Two queries of Spark, each from where its table ends: silver does not wait for bronze.
@@ -165,7 +183,7 @@ class Runner:
     def _batch(self, commit: Callable[[DataFrame], Account | None], number: int) -> Batch:
         def batch(rows: DataFrame, _: int) -> None:
             with self._busy[number]:
-                if self._ending.is_set():
+                if self._draining:
                     raise _Drained
                 began = time.monotonic()
                 try:
@@ -186,14 +204,14 @@ class Runner:
                 if time.monotonic() - looked > LOOK_S:
                     self._look()
                     looked = time.monotonic()
-                if self._ending.is_set():
+                if self._draining or not self._wanted():
                     # The batches that are under way end first; the next ones raise _Drained.
                     for busy in self._busy:
                         with busy:
                             pass
                     return
         except PySparkException as error:
-            if self._ending.is_set() and self._failure is None:
+            if self._draining and self._failure is None:
                 return
             raise self._reason(error) from error
 

@@ -17,7 +17,7 @@ from millstream.errors import ClusterError
 from millstream.lake import history
 from millstream.lake.tables import TableRef
 from millstream.settings import Settings
-from millstream.streams import snapshot
+from millstream.streams import desired, snapshot
 from millstream.streams.topic import Topics
 from millstream_stack.clients.airflow_api import AirflowApi
 from millstream_stack.commands.screen import console, duration
@@ -77,6 +77,8 @@ def _start(settings: Settings, screen: Console) -> None:
     made = subprocess.run([*_events(settings), "--make-topic"], env=base_environment(settings), check=False)
     if made.returncode:
         raise ClusterError("the demo's topic could not be made (see above)")
+    # Somebody may have had it drained.
+    desired.write(settings.lake_root, DATASET, "run")
     start_part(settings, screen.print, "streams")
 
 

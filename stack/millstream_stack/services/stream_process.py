@@ -7,7 +7,7 @@ from pathlib import Path
 
 from millstream.engines.conf import spark_conf
 from millstream.settings import Settings
-from millstream.streams import snapshot
+from millstream.streams import desired, snapshot
 from millstream_stack.install import native
 from millstream_stack.supervision.health import Health
 
@@ -64,6 +64,7 @@ def stream_runs(settings: Settings, dataset: str) -> Health:
     if found is None:
         return Health(False, "has not begun yet")
     age = (datetime.now(UTC) - found.at).total_seconds()
-    if found.state == "running" and age <= SILENT_S:
+    wanted = "running" if desired.read(settings.lake_root, dataset) == "run" else "drained"
+    if found.state == wanted and age <= SILENT_S:
         return Health(True)
     return Health(False, f"{found.state}, {age:.0f} s ago{f': {found.reason}' if found.reason else ''}")
