@@ -31,6 +31,7 @@ SILVER = TableRef(zone="silver", name=DATASET)
 DAY = date(2013, 1, 15)
 DAY_S = 120.0
 POLL_S = 0.5
+SHOW_S = 10.0
 # From the last event to its commit.
 CATCH_UP_S = 300.0
 # Behind Airflow's login (millstream_airflow/pages.py).
@@ -57,7 +58,7 @@ def run_demo_streams(settings: Settings, day: date = DAY, seconds: float = DAY_S
         comparing = Comparing(airflow, settings, day)
         comparing.begin()
         sent = _send(settings, day, seconds, lambda line: screen.print(f"  {line}"), comparing.half)
-        reached, end = _caught_up(settings)
+        reached, end = _caught_up(settings, lambda line: screen.print(f"  {line}"))
         complete = _summary(settings, day, sent, before, screen)
         verdict = "[green]Every event is in silver once" if complete else "[red]Events and silver differ"
         screen.print(f"{verdict}[/], the last {duration(reached)} after it was sent.")
@@ -103,19 +104,25 @@ def _send(
     for line in sending.stdout:
         progress = json.loads(line)
         sent = progress["sent"]
-        found = snapshot.read(settings.lake_root, DATASET)
-        silver = f"position {found.position}, {found.lag} behind" if found else "nothing yet"
         if sent >= progress["of"] / 2:
             half()
-        show(f"{day}: {sent} of {progress['of']} events sent; silver: {silver}")
+        show(f"{day}: {sent} of {progress['of']} events sent; silver: {_silver(settings)}")
     if sending.wait():
         raise ClusterError("the demo could not send its events (see above); `make status` shows what is down")
     return sent
 
 
-def _caught_up(settings: Settings) -> tuple[float, int]:
+def _silver(settings: Settings) -> str:
+    found = snapshot.read(settings.lake_root, DATASET)
+    if found is None or not found.position:
+        # It plans and compiles, which takes a while on a busy machine.
+        return "the first micro-batch is under way"
+    return f"position {found.position}, {found.lag} behind"
+
+
+def _caught_up(settings: Settings, show: Callable[[str], None]) -> tuple[float, int]:
     """Seconds until silver has all that the topic has now, and the position of that."""
-    began = time.monotonic()
+    began = shown = time.monotonic()
     end = sum(Topics(settings.kafka_servers).look(TOPIC).end.values())
     while True:
         found = snapshot.read(settings.lake_root, DATASET)
@@ -126,6 +133,9 @@ def _caught_up(settings: Settings) -> tuple[float, int]:
                 f"{found.state}: {found.reason or f'at {found.position} of {end}'}" if found else "not begun"
             )
             raise ClusterError(f"silver has not caught up in {duration(CATCH_UP_S)}: the stream is {state}")
+        if time.monotonic() - shown > SHOW_S:
+            show(f"waiting for silver to have all: {_silver(settings)}")
+            shown = time.monotonic()
         time.sleep(POLL_S)
 
 

@@ -63,6 +63,7 @@ class Comparing:
 
     def end(self, screen: Console, position: int) -> bool:
         """Compare as of `position` or later, and print the outcome; whether every side is the same."""
+        screen.print("  waiting for the stream's view to have all events, then comparing")
         self._await_view(position)
         with Progress(screen) as progress:
             if not self._wait(progress, screen):
