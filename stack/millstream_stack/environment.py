@@ -205,7 +205,10 @@ SCHEDULER: dict[str, object] = {
 DAG_PROCESSOR: dict[str, object] = {
     "refresh_interval": 10,
     "min_file_process_interval": 60,
-    "stale_dag_threshold": 120,
+    # On a machine that ten processes share, a file took 95 s: at the default of 50 its processor was killed,
+    # and after a while its DAG was deactivated in the middle of a run.
+    "dag_file_processor_timeout": 180,
+    "stale_dag_threshold": 360,
     "parsing_processes": 2,
     "print_stats_interval": 0,
 }
