@@ -160,6 +160,26 @@ def test_a_dag_file_that_does_not_load_is_reported_with_its_error() -> None:
         wait_for_dags(client, {"ingest_planes"}, timeout_s=0.0)
 
 
+def test_a_file_that_took_too_long_to_read_is_waited_for() -> None:
+    """Airflow reads it again: on a busy machine the next try passes."""
+    errors = {"ingest_planes.py": "AirflowTaskTimeout: DagBag import timeout for ingest_planes.py after 30s"}
+    known = dags_answer(["ingest_planes"], errors)
+    asked = 0
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal asked
+        asked += request.url.path.endswith("/importErrors")
+        if asked > 1:
+            errors.clear()
+        return known(request)
+
+    assert set(wait_for_dags(api(answer), {"ingest_planes"}, timeout_s=60.0)) == {"ingest_planes"}
+    assert asked == 2
+    errors["ingest_planes.py"] = "DagBag import timeout for ingest_planes.py"
+    with pytest.raises(ClusterError, match="after 0 s: ingest_planes"):
+        wait_for_dags(api(dags_answer([], errors)), {"ingest_planes"}, timeout_s=0.0)
+
+
 def test_dags_that_never_appear_are_named() -> None:
     client = api(dags_answer(["ingest_planes"], {}))
 

@@ -49,6 +49,9 @@ class ScriptedAirflow:
     def tasks_since(self, moment: datetime) -> list[Task]:
         return [TRANSFORM]
 
+    def set_off_since(self, moment: datetime) -> list[tuple[tuple[str, str], tuple[str, str]]]:
+        return [(INGEST.key, FEATURES.key)]
+
     def active_runs(self) -> list[Run]:
         return [run for run in self._runs if run.active]
 
@@ -144,6 +147,21 @@ def test_other_runs_of_the_same_time_are_not_its_own() -> None:
     other = Run("ingest_flights", "scheduled__1", "failed", BEGAN, BEGAN)
 
     assert follow(ScriptedAirflow(([ended(INGEST), other], set()))) == [ended(INGEST)]
+
+
+def test_what_somebody_starts_beside_it_does_not_count() -> None:
+    """A run of a DAG that its own events set off too."""
+    other = Run("build_features", "manual__7", "failed", BEGAN, BEGAN)
+
+    looked = follow(ScriptedAirflow(([ended(INGEST), ended(FEATURES), other], set())))
+
+    assert looked == [ended(INGEST), ended(FEATURES)]
+
+
+def test_what_its_runs_set_off_is_its_own_however_far() -> None:
+    pairs = [(("b", "2"), ("c", "3")), (("x", "1"), ("y", "1")), (("a", "1"), ("b", "2"))]
+
+    assert demo.own_runs({("a", "1")}, pairs) == {("a", "1"), ("b", "2"), ("c", "3")}
 
 
 def test_a_run_of_somebody_else_that_waits_for_a_person_does_not_keep_it_waiting() -> None:

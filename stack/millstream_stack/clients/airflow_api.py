@@ -26,6 +26,8 @@ TIMEOUT_S = 60.0
 ATTEMPTS = 5
 PAUSE_S = 2.0
 ACTIVE = ("queued", "running")
+# Of a DAG file that took too long, as on a busy machine: Airflow reads it again.
+IMPORT_TIMEOUT = "DagBag import timeout for"
 
 
 @dataclass(frozen=True)
@@ -191,6 +193,15 @@ class AirflowApi:
             self._pages("/api/v2/assets/events", "asset_events", asset_id=asset_id, order_by="timestamp")
         )
 
+    def set_off_since(self, moment: datetime) -> list[tuple[tuple[str, str], tuple[str, str]]]:
+        """Which run has set off which other by an asset event, since `moment`: their keys."""
+        events = self._pages("/api/v2/assets/events", "asset_events", timestamp_gte=moment.isoformat())
+        return [
+            ((event["source_dag_id"], event["source_run_id"]), (run["dag_id"], run["run_id"]))
+            for event in events
+            for run in event["created_dagruns"]
+        ]
+
     def tell(self, asset_id: int, extra: dict[str, Any]) -> None:
         """Makes an event of the asset, as a task that publishes it does."""
         self._request("POST", "/api/v2/assets/events", json={"asset_id": asset_id, "extra": extra})
@@ -227,23 +238,28 @@ def wait_for_dags(api: AirflowApi, expected: set[str], timeout_s: float) -> dict
 
     Raises:
         ConfigurationError: a DAG file does not load; carries Airflow's own import error.
-        ClusterError: DAGs are missing after `timeout_s` seconds.
+        ClusterError: DAGs are missing, and nothing has changed for `timeout_s` seconds.
     """
     import time
 
-    deadline = time.monotonic() + timeout_s
+    last_change, last_seen = time.monotonic(), ""
     while True:
-        if errors := api.import_errors():
-            text = "\n\n".join(f"{file}:\n{trace.strip()}" for file, trace in sorted(errors.items()))
+        errors = api.import_errors()
+        slow = {file for file, trace in errors.items() if IMPORT_TIMEOUT in trace}
+        if broken := errors.keys() - slow:
+            text = "\n\n".join(f"{file}:\n{errors[file].strip()}" for file in sorted(broken))
             raise ConfigurationError(f"Airflow cannot load these DAG files:\n{text}")
         known = api.dags()
-        if expected <= set(known):
+        missing = expected - set(known)
+        if not missing and not slow:
             return known
-        if time.monotonic() > deadline:
-            missing = ", ".join(sorted(expected - set(known)))
+        seen = repr((sorted(missing), sorted(slow)))
+        if seen != last_seen:
+            last_change, last_seen = time.monotonic(), seen
+        if time.monotonic() - last_change >= timeout_s:
             raise ClusterError(
-                f"Airflow does not know these DAGs after {timeout_s:.0f} s: {missing}; see "
-                "`make logs S=airflow-dag-processor`"
+                f"Airflow does not know these DAGs after {timeout_s:.0f} s: "
+                f"{', '.join(sorted(missing or slow))}; see `make logs S=airflow-dag-processor`"
             )
         time.sleep(1)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -125,7 +125,8 @@ def follow(
     start_due: Callable[[list[Run]], bool] = lambda runs: False,
     stall_timeout_s: float = STALL_TIMEOUT_S,
 ) -> tuple[list[Run], list[Task]]:
-    """Follows every run due since `moment` until none is left to run and no asset event waits for one.
+    """Follows the runs of `triggered`, and those that their asset events set off, until none is left to run
+    and no asset event waits for one.
 
     `start_due` may add to `triggered` by what it sees; it says whether more is to come.
 
@@ -135,12 +136,13 @@ def follow(
     consumers = {dag["dag_id"] for asset in api.assets() for dag in asset["scheduled_dags"]}
     last_change, last_seen = time.monotonic(), ""
     while True:
-        runs = [run for run in api.runs_since(moment) if run.key in triggered or run.dag_id in consumers]
-        followed = {run.key for run in runs}
-        tasks = [task for task in api.tasks_since(moment) if (task.dag_id, task.run_id) in followed]
+        due = api.runs_since(moment)
+        own = own_runs(triggered, api.set_off_since(moment))
+        runs = [run for run in due if run.key in own]
+        tasks = [task for task in api.tasks_since(moment) if (task.dag_id, task.run_id) in own]
         show(runs, tasks)
         waiting = start_due(runs)
-        if not waiting and not any(run.active for run in runs) and _settled(api, consumers, triggered):
+        if not waiting and not any(run.active for run in runs) and _settled(api, consumers, own):
             return runs, tasks
         seen = repr((runs, tasks))
         if seen != last_seen:
@@ -154,7 +156,17 @@ def follow(
         time.sleep(POLL_S)
 
 
-def _settled(api: AirflowApi, consumers: set[str], triggered: set[tuple[str, str]]) -> bool:
+def own_runs(
+    triggered: Collection[tuple[str, str]], set_off: Iterable[tuple[tuple[str, str], tuple[str, str]]]
+) -> set[tuple[str, str]]:
+    """Those triggered, and all that came of them; `set_off` has pairs of a run and one that it set off."""
+    own, pairs = set(triggered), list(set_off)
+    while more := {run for cause, run in pairs if cause in own} - own:
+        own |= more
+    return own
+
+
+def _settled(api: AirflowApi, consumers: set[str], own: set[tuple[str, str]]) -> bool:
     """Whether nothing runs and nothing is about to; other people's runs may take what time they like.
 
     Asked in this order nothing slips through: without an active run no new event can come, and an event
@@ -162,7 +174,7 @@ def _settled(api: AirflowApi, consumers: set[str], triggered: set[tuple[str, str
     """
 
     def runs() -> bool:
-        return any(run.key in triggered or run.dag_id in consumers for run in api.active_runs())
+        return any(run.key in own or run.dag_id in consumers for run in api.active_runs())
 
     waits = (api.asset_events_wait_for(dag_id) for dag_id in sorted(consumers))
     return not runs() and not any(waits) and not runs()
