@@ -98,7 +98,7 @@ def graph(page: Page, settings: Settings, login: Credentials) -> bytes:
 def data_docs(page: Page, settings: Settings) -> bytes:
     """The newest page of Data Docs of `TABLE`, as Airflow serves it behind its login."""
     pages = sorted(
-        (settings.home / "data_docs" / TABLE).glob("*.html"), key=lambda path: path.stat().st_mtime
+        (settings.home / "lake" / "data_docs" / TABLE).glob("*.html"), key=lambda path: path.stat().st_mtime
     )
     if not pages:
         raise ConfigurationError(f"{TABLE} has never been judged: run `make demo` first")

@@ -10,7 +10,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from functools import cache
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -43,22 +42,26 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 @cache
 def _application() -> FastAPI:
-    settings = Settings()
-    return build(settings.home / "data_docs", settings.lake_root)
+    return build(Settings().lake_root)
 
 
-def build(docs_root: Path, lake_root: str) -> FastAPI:
-    """The pages below `docs_root`, and that of the streams of the lake.
+def build(lake_root: str) -> FastAPI:
+    """The Data Docs of the lake at `lake_root`, and the page of its streams.
 
     Answers: 401 without a login, 403 to a user who may not see Airflow's website, 404 for anything that is
-    not an HTML file below `docs_root`.
+    not a page of Data Docs, 503 while the lake's storage fails.
     """
     from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
     from airflow.api_fastapi.core_api.security import requires_access_view
     from fastapi import Depends, FastAPI, HTTPException, Request
     from fastapi.exception_handlers import http_exception_handler
-    from fastapi.responses import FileResponse, HTMLResponse, Response
+    from fastapi.responses import HTMLResponse, Response
 
+    from millstream.errors import MillstreamError
+    from millstream.lake.storage import Storage
+    from millstream.quality.docs_index import Pages
+
+    docs = Pages(Storage(lake_root))
     pages = FastAPI(
         title="Millstream pages",
         dependencies=[Depends(requires_access_view(AccessView.WEBSITE))],
@@ -68,11 +71,11 @@ def build(docs_root: Path, lake_root: str) -> FastAPI:
     )
 
     @pages.get("/data-docs/{page:path}")
-    def data_docs(page: str) -> FileResponse:
-        file = page_file(docs_root, page or "index.html")
-        if file is None:
+    def data_docs(page: str) -> HTMLResponse:
+        content = docs.index() if page in ("", "index.html") else docs.page(page)
+        if content is None:
             raise HTTPException(404, "no such page")
-        return FileResponse(file, media_type="text/html", headers=HEADERS)
+        return HTMLResponse(content, headers=HEADERS)
 
     @pages.get("/streams/")
     def streams() -> HTMLResponse:
@@ -85,17 +88,9 @@ def build(docs_root: Path, lake_root: str) -> FastAPI:
             return HTMLResponse(LOGIN_PAGE.format(target=target), 401, HEADERS)
         return await http_exception_handler(request, error)
 
+    async def failure(request: Request, error: Exception) -> Response:
+        return await http_exception_handler(request, HTTPException(503, str(error)))
+
     pages.add_exception_handler(HTTPException, refusal)
+    pages.add_exception_handler(MillstreamError, failure)
     return pages
-
-
-def page_file(docs_root: Path, page: str) -> Path | None:
-    """The HTML file that `page` names below `docs_root`; None when there is none, or it lies elsewhere."""
-    try:
-        root = docs_root.resolve()
-        file = (root / page).resolve()
-        is_page = file.is_relative_to(root) and file.suffix == ".html" and file.is_file()
-    except (OSError, ValueError):
-        # A name that no file system takes: too long, or with a null byte.
-        return None
-    return file if is_page else None

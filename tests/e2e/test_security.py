@@ -191,7 +191,7 @@ def test_no_secret_is_left_anywhere(
         "MLflow's database": (files(home / "mlflow" / "mlflow.db"), carried.train),
         "MLflow's artifacts": (files(home / "mlflow" / "artifacts"), carried.mlflow_run),
         "Delta logs": (files(*(home / "lake").rglob("_delta_log")), carried.ingest),
-        "Data Docs": (files(home / "data_docs"), carried.ingest),
+        "Data Docs": (files(home / "lake" / "data_docs"), carried.ingest),
         "OpenLineage events": (files(home / "lineage"), carried.train_run_id),
     }
     read = {place: (list(texts), control) for place, (texts, control) in places.items()}

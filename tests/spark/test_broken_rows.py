@@ -342,7 +342,7 @@ def test_a_gate_that_blocks_shows_the_rows_that_stopped_it(spark: SparkSession, 
     unread = [xml({**base, **key(number), "alt": "high"}) for number in range(20, 50)]
     delivery.land(chain, "r1", [*delivery.good()[:1000], *far, *unread])
     staged = chain.stage("r1")
-    docs = tmp_path / "docs"
+    docs = tmp_path / "lake" / "data_docs"
     with pytest.raises(QualityGateError) as refusal:
         chain.job(
             "quality_gate",
@@ -350,7 +350,7 @@ def test_a_gate_that_blocks_shows_the_rows_that_stopped_it(spark: SparkSession, 
             **chain._judged(staged),
             suite=chain.suite,
             contract=chain.contract.model_dump(mode="json"),
-            docs_root=str(docs),
+            data_docs=True,
         )
     message = str(refusal.value)
     assert (

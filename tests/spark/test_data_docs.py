@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
+from millstream.lake.storage import Storage
 from millstream.quality import data_docs
+from millstream.quality.docs_index import DATA_DOCS, Pages
 from millstream.quality.gate import run_gate
 from millstream.quality.suite import Suite
 from millstream.quality.validation import Finding
@@ -44,8 +46,9 @@ def judged(spark: SparkSession) -> tuple[Verdict, list[Finding]]:
 def publish(root: Path, judged: tuple[Verdict, list[Finding]], run: str) -> str:
     verdict, findings = judged
     page = page_name(verdict.table, run, verdict.staged_version)
-    data_docs.publish(root, verdict.model_copy(update={"run": run, "docs_page": page}), findings)
-    return (root / page).read_text()
+    named = verdict.model_copy(update={"run": run, "docs_page": page})
+    data_docs.publish(Storage(f"file://{root}"), named, findings)
+    return (root / DATA_DOCS / page).read_text()
 
 
 def test_a_page_shows_values_as_text_and_loads_nothing(
@@ -76,7 +79,7 @@ def test_what_is_beyond_its_allowance_looks_otherwise_than_what_is_within(
         passed = verdict.model_copy(update={"passed": True, "rules": rules})
         page = publish(tmp_path, (passed, findings), "r1")
         assert f'<span class="badge {word.replace(" ", "-")}">{word}</span>' in page
-        entry = (tmp_path / "index.html").read_text()
+        entry = Pages(Storage(f"file://{tmp_path}")).index()
         assert f'<span class="badge {word.replace(" ", "-")}">{word}</span>' in entry
         told = [f">{rule.word}</span>" in page for rule in (within, beyond, missing)]
         assert told == [rule in rules for rule in (within, beyond, missing)]
@@ -89,6 +92,6 @@ def test_writers_side_by_side_are_all_in_the_index(
     runs = [f"run-{number}" for number in range(8)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda run: publish(tmp_path, judged, run), runs))
-    index = (tmp_path / "index.html").read_text()
+    index = Pages(Storage(f"file://{tmp_path}")).index()
     assert sorted(re.findall(r'href="silver\.things/(run-\d)-v7\.html"', index)) == runs
     assert list(tmp_path.rglob("*.part")) == []

@@ -15,8 +15,10 @@ from pyspark.sql import functions as F
 
 from millstream.errors import ContractError, GateInconsistencyError, QualityGateError
 from millstream.jobs import quality_gate
+from millstream.lake.storage import Storage
 from millstream.quality import gate
 from millstream.quality.counting import Counts
+from millstream.quality.docs_index import Pages
 from millstream.quality.predicates import split
 from millstream.quality.suite import Suite
 from millstream.quality.verdict import BrokenRow, RuleVerdict, Verdict
@@ -277,8 +279,12 @@ def job(staged: DataFrame, tmp_path: Path) -> dict[str, Any]:
         "staged_uri": uri,
         "staged_version": 0,
         "run": "r1",
-        "docs_root": str(tmp_path / "docs"),
+        "data_docs": True,
     }
+
+
+def docs_of(job: dict[str, Any]) -> Path:
+    return Path(job["lake_root"].removeprefix("file://")) / "data_docs"
 
 
 def verdict_file(job: dict[str, Any]) -> Path:
@@ -291,10 +297,10 @@ def test_the_job_leaves_its_verdict_and_its_page(spark: SparkSession, job: dict[
     assert result.passed
     assert json.loads(verdict_file(job).read_text()) == result.model_dump(mode="json")
     assert result.docs_page == "silver.things/r1-v0.html"
-    page = (Path(job["docs_root"]) / result.docs_page).read_text()
+    page = (docs_of(job) / result.docs_page).read_text()
     assert "size is at least 0" in page
     assert "11.11%" in page
-    assert result.docs_page in (Path(job["docs_root"]) / "index.html").read_text()
+    assert result.docs_page in Pages(Storage(job["lake_root"])).index()
 
 
 def test_a_failed_gate_says_what_broke_and_where_to_look(spark: SparkSession, job: dict[str, Any]) -> None:
@@ -308,7 +314,7 @@ def test_a_failed_gate_says_what_broke_and_where_to_look(spark: SparkSession, jo
     assert 'Rows that stopped it, for example:\n- a row: {"size":-1.0}\n' in message
     assert "silver.things/r1-v0.html" in message
     assert json.loads(verdict_file(job).read_text())["passed"] is False
-    page = (Path(job["docs_root"]) / "silver.things/r1-v0.html").read_text()
+    page = (docs_of(job) / "silver.things/r1-v0.html").read_text()
     assert "Rows that stopped it" in page
     assert "{&#34;size&#34;:-1.0}" in page
 

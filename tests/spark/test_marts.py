@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from millstream.errors import ContractError, QualityGateError
 from millstream.lake import history
+from millstream.lake.storage import Storage
 from millstream.marts import Mart, load_mart
 from millstream.settings import CHECKOUT
 from tests.support.chain import Chain
@@ -41,7 +42,7 @@ def written(folder: Path, sql: str) -> Mart:
 
 def test_a_select_is_a_table_with_comments_account_and_page(marts: Marts, tmp_path: Path) -> None:
     mart = written(tmp_path, SELECT)
-    result = marts.run("r1", mart, docs=tmp_path / "docs")
+    result = marts.run("r1", mart, data_docs=True)
     assert marts.rows(mart) == {("EWR", 2), ("JFK", 2)}
     assert (result["read"], result["written"], result["changed"]) == (2, 2, True)
     fields = marts.chain.rows(mart.table).schema.fields
@@ -52,8 +53,9 @@ def test_a_select_is_a_table_with_comments_account_and_page(marts: Marts, tmp_pa
     account = history.read(mart.table, marts.chain.root).accounts[0]
     assert account.inputs == {"silver.flights": marts.chain.version()}
     assert account.code_version == mart.version
-    (page,) = (tmp_path / "docs").glob("gold.by_airport/*.html")
-    text = page.read_text()
+    storage = Storage(marts.chain.root)
+    (page,) = [file.path for file in storage.files("data_docs/gold.by_airport") if file.path.endswith("html")]
+    text = storage.read(page).decode()
     assert "<svg" in text
     assert ">EWR<" in text
     assert "<script" not in text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from millstream import jobs
@@ -20,7 +19,7 @@ class Marts:
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
 
-    def run(self, run: str, mart: Mart, *rules: dict[str, Any], docs: Path | None = None) -> dict[str, Any]:
+    def run(self, run: str, mart: Mart, *rules: dict[str, Any], data_docs: bool = False) -> dict[str, Any]:
         root, spark = self.chain.root, self.chain.spark
         inputs = {name: history.read(TableRef.parse(name), root).published_version for name in mart.inputs}
         common = {"lake_root": root, "run": run}
@@ -33,7 +32,7 @@ class Marts:
             "staged_version": staged["staged_version"],
             "suite": suite_of_mart(mart, {"name": mart.name, "expectations": list(rules)}),
         }
-        jobs.execute(spark, "quality_gate", {**judged, "docs_root": str(docs) if docs else None})
+        jobs.execute(spark, "quality_gate", {**judged, "data_docs": data_docs})
         request = {
             "sequence": history.read_both(mart.table, root).next_sequence(datetime.now(UTC)),
             "rows_read": staged["rows"],

@@ -9,7 +9,9 @@ import pytest
 from great_expectations.core.expectation_validation_result import ExpectationValidationResult
 
 from millstream.contracts.documents import read_json
+from millstream.lake.storage import Storage
 from millstream.quality.data_docs import publish
+from millstream.quality.docs_index import Pages
 from millstream.quality.suite import Suite
 from millstream.quality.validation import Finding, configured
 from millstream.quality.verdict import RuleVerdict, Verdict, page_name
@@ -54,11 +56,13 @@ def test_an_exception_is_shown_as_text_and_no_form_is_sent(tmp_path: Path, info:
         ],
         docs_page=page_name("silver.airports", "r1", 0),
     )
-    publish(tmp_path, verdict, [Finding(False, None, None, None, None, result)])
-    page = (tmp_path / str(verdict.docs_page)).read_text()
+    storage = Storage(f"file://{tmp_path}")
+    publish(storage, verdict, [Finding(False, None, None, None, None, result)])
+    pages = Pages(storage)
+    page = (pages.page(str(verdict.docs_page)) or b"").decode()
     assert "<form" not in page
     text = page.replace("&#39;", "'").replace("&#x27;", "'")
     assert f"CAST_INVALID_INPUT {SHOWN}" in text
     assert f"Traceback: {SHOWN}" in text
-    for path in (tmp_path / str(verdict.docs_page), tmp_path / "index.html"):
-        assert "form-action 'none'" in path.read_text()
+    for shown in (page, pages.index()):
+        assert "form-action 'none'" in shown

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,18 @@ from millstream.lake.storage import local_uri
 from millstream_airflow import pages
 
 PAGE = "<h1>silver.flights</h1>"
+ENTRY = {
+    "table": "silver.flights",
+    "run": "r1",
+    "evaluated": 4,
+    "quarantined_rows": 0,
+    "passed": True,
+    "docs_page": "silver.flights/r1-v0.html",
+    "page": "silver.flights/r1-v0.html",
+    "warnings": 0,
+    "alerts": 0,
+    "time": "2013-02-01 00:00:00",
+}
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +64,7 @@ def docs_root(tmp_path: Path) -> Path:
     root = tmp_path / "data_docs"
     (root / "silver.flights").mkdir(parents=True)
     (root / "silver.flights" / "r1-v0.html").write_text(PAGE)
-    (root / "silver.flights" / "r1-v0.json").write_text('{"table": "silver.flights"}')
-    (root / "index.html").write_text("<h1>Data Docs</h1>")
+    (root / "silver.flights" / "r1-v0.json").write_text(json.dumps(ENTRY))
     (tmp_path / "secret.html").write_text("not for you")
     (root / "link.html").symlink_to(tmp_path / "secret.html")
     return root
@@ -60,7 +73,7 @@ def docs_root(tmp_path: Path) -> Path:
 @pytest.fixture
 def client(docs_root: Path) -> TestClient:
     server = FastAPI()
-    server.mount(pages.PREFIX, pages.build(docs_root, local_uri(docs_root.parent / "lake")))
+    server.mount(pages.PREFIX, pages.build(local_uri(docs_root.parent)))
     return TestClient(server, follow_redirects=False)
 
 
@@ -98,7 +111,19 @@ def test_a_viewer_sees_the_page_by_token_and_by_cookie(client: TestClient, token
     answer = client.get(path)
     assert answer.text == PAGE
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")
-    assert client.get("/millstream/data-docs/").text == "<h1>Data Docs</h1>"
+    for listing in ("", "index.html"):
+        assert 'href="silver.flights/r1-v0.html"' in client.get(f"/millstream/data-docs/{listing}").text
+
+
+def test_while_the_storage_fails_the_pages_say_so(
+    client: TestClient, tokens: dict[str, str], docs_root: Path
+) -> None:
+    shutil.rmtree(docs_root / "silver.flights")
+    (docs_root / "silver.flights").mkdir()
+    (docs_root / "silver.flights" / "r1-v0.html").mkdir()
+    answer = client.get("/millstream/data-docs/silver.flights/r1-v0.html", headers=bearer(tokens["viewer"]))
+    assert answer.status_code == 503
+    assert "the lake's storage failed at data_docs/silver.flights/r1-v0.html" in answer.text
 
 
 def test_a_user_without_a_role_and_a_forged_token_are_refused(

@@ -9,7 +9,6 @@ from airflow.sdk import AssetAlias
 from millstream.lake import history
 from millstream.lake.tables import TableRef
 from millstream.quality.verdict import page_name
-from millstream.settings import Settings
 from millstream_airflow import catalog
 from millstream_airflow.tasks.spark_job import SparkJobOperator
 
@@ -148,7 +147,7 @@ def publish_staged(
             **judged,
             "partitions": partitions,
             "inputs": field(staged.output, "inputs"),
-            "docs_root": str(Settings().home / "data_docs"),
+            "data_docs": True,
             **(judged_as or {}),
         },
         doc_md=f"Judges the staged rows by `expectations/{suite}.json` and the contract. Fails closed.",

@@ -7,7 +7,6 @@ gate that did not end leaves nothing that could be published.
 from __future__ import annotations
 
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any
 
 from pydantic import Field
@@ -39,7 +38,7 @@ class Args(StagedArgs):
 
     `table` is `zone.name`; `staged_uri` lies below `lake_root`; `suite` is the suite's JSON. `parameters`
     override what the run itself says (`run_parameters`), which overrides the suite's `meta.parameters`.
-    `partitions` are the run's months; `docs_root` is the local folder of Data Docs, null for none. `inputs`
+    `partitions` are the run's months; with `data_docs` a page is written to the lake's Data Docs. `inputs`
     are the versions of the tables that were read for the staged rows; null where that is not known. By the
     `contract` of a dataset the rows that stop it are shown as received.
     """
@@ -49,7 +48,7 @@ class Args(StagedArgs):
     run: RunKey
     partitions: Partitions | None = None
     parameters: dict[str, str | int | float | bool] = Field(default_factory=dict)
-    docs_root: str | None = None
+    data_docs: bool = False
     inputs: Inputs | None = None
     contract: dict[str, Any] | None = None
 
@@ -80,14 +79,14 @@ def run(spark: SparkSession, args: Args) -> Verdict:
     if args.contract is not None:
         contract = Contract.from_dict(args.contract, origin="contract")
         verdict = with_source_records(spark, verdict, contract, args.lake_root)
-    if args.docs_root is not None:
+    if args.data_docs:
         # Rendering needs Great Expectations, which this process has imported by now.
         from millstream.quality import data_docs
 
         page = page_name(args.table, args.run, args.staged_version)
         verdict = verdict.model_copy(update={"docs_page": page})
         chart = charts.svg(publishable(staged), suite.meta.chart) if suite.meta.chart else ""
-        data_docs.publish(Path(args.docs_root), verdict, findings, chart)
+        data_docs.publish(storage, verdict, findings, chart)
     storage.write(path, verdict.model_dump_json(indent=2).encode())
     if not verdict.passed:
         raise QualityGateError(_refusal(verdict))

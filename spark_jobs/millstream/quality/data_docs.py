@@ -1,4 +1,4 @@
-"""Data Docs: one static page for each validation, and an index of all of them.
+"""Data Docs: one static page for each validation; `docs_index` lists them.
 
 The report on a page is rendered by Great Expectations; the frame around it is ours, because Great
 Expectations' own page loads scripts and styles from a dozen hosts and prints values unescaped. Pages need no
@@ -9,43 +9,33 @@ from __future__ import annotations
 
 import html
 import json
-import os
 from copy import deepcopy
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from great_expectations.core.expectation_validation_result import (
     ExpectationSuiteValidationResult,
     ExpectationValidationResult,
 )
 from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
 from great_expectations.render.view.view import DefaultJinjaPageView
-from jinja2 import ChoiceLoader, Environment, PackageLoader
+from jinja2 import ChoiceLoader
 
+from millstream.lake.storage import Storage
 from millstream.quality.allowance import percent
+from millstream.quality.docs_index import DATA_DOCS, templates
 from millstream.quality.validation import Finding
-from millstream.quality.verdict import Verdict, word
-
-# The index shows this many validations; older pages stay where they are.
-INDEX_ENTRIES = 500
-LOCK_TIMEOUT_S = 60
+from millstream.quality.verdict import Verdict
 
 
-def publish(docs_root: Path, verdict: Verdict, findings: list[Finding], chart: str = "") -> None:
-    """Write the page `verdict.docs_page` below `docs_root`, with the `chart` (SVG), and list it in the index.
-
-    Several processes may publish at once: pages have names of their own, the index is rewritten under a lock.
-    """
+def publish(storage: Storage, verdict: Verdict, findings: list[Finding], chart: str = "") -> None:
+    """Write the page `verdict.docs_page`, with the `chart` (SVG), to the lake's Data Docs, and beside it its
+    entry of the index."""
     if verdict.docs_page is None:
         raise ValueError("the verdict names no page")
-    page = docs_root / verdict.docs_page
-    page.parent.mkdir(parents=True, exist_ok=True)
-    _replace(page, _page(verdict, findings, chart))
-    _replace(page.with_suffix(".json"), _entry(verdict))
-    with FileLock(docs_root / ".index.lock", timeout=LOCK_TIMEOUT_S):
-        _replace(docs_root / "index.html", _index(docs_root))
+    page = f"{DATA_DOCS}/{verdict.docs_page}"
+    storage.write(page, _page(verdict, findings, chart).encode())
+    storage.write(f"{page.removesuffix('.html')}.json", _entry(verdict).encode())
 
 
 def _page(verdict: Verdict, findings: list[Finding], chart: str) -> str:
@@ -65,7 +55,7 @@ def _page(verdict: Verdict, findings: list[Finding], chart: str) -> str:
     document = ValidationResultsPageRenderer().render(suite_result)
     view = DefaultJinjaPageView()
     assert view.env.loader is not None
-    view.env.loader = ChoiceLoader([_templates(), view.env.loader])
+    view.env.loader = ChoiceLoader([templates(), view.env.loader])
     more = {"verdict": verdict, "percent": percent, "chart": chart}
     return str(view.render(document, template="page.j2", **more))  # type: ignore[no-untyped-call]
 
@@ -112,21 +102,3 @@ def _entry(verdict: Verdict) -> str:
     time = datetime.now(UTC).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
     warnings = {"warnings": len(verdict.warnings), "alerts": len(verdict.alerts)}
     return json.dumps({**kept, "page": verdict.docs_page, **warnings, "time": time})
-
-
-def _index(docs_root: Path) -> str:
-    entries = [json.loads(path.read_text(encoding="utf-8")) for path in docs_root.glob("*/*.json")]
-    entries.sort(key=lambda entry: (entry["time"], entry["page"]), reverse=True)
-    environment = Environment(loader=_templates(), autoescape=True)
-    return environment.get_template("index.j2").render(entries=entries[:INDEX_ENTRIES], verdict_word=word)
-
-
-def _templates() -> PackageLoader:
-    return PackageLoader("millstream.quality", "templates")
-
-
-def _replace(path: Path, content: str) -> None:
-    """Put `content` at `path` in one step, so that no reader sees half a page."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(content, encoding="utf-8")
-    part.replace(path)

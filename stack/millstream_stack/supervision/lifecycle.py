@@ -39,7 +39,7 @@ POLL_S = 0.5
 NEVER_STARTED = "Not started"
 # What `make clean` removes, by name: a home that somebody put into a folder of theirs is not emptied.
 DATA = (
-    *("airflow", "broker", "data_docs", "demo", "e2e", "home", "lake", "lineage", "locks", "logs", "mlflow"),
+    *("airflow", "broker", "demo", "e2e", "home", "lake", "lineage", "locks", "logs", "mlflow"),
     *("scratch/spark-connect", "secrets", "spark", "spark-events", "stack", "tmp"),
 )
 Report = Callable[[str], None]
