@@ -9,6 +9,7 @@ import pytest
 from millstream.errors import ConfigurationError
 from millstream.settings import Settings
 from millstream_stack.cluster import secret_files
+from millstream_stack.cluster.lake_setup import READER
 from millstream_stack.cluster.launch import launched
 from millstream_stack.environment import prepare_folders
 from tests.stack.test_compose_file import services
@@ -81,6 +82,14 @@ def test_a_worker_knows_neither_database_nor_connections(settings: Settings, tmp
     _, environment = launched("airflow-worker", settings)
     assert not [name for name in environment if name.startswith(("AIRFLOW_CONN_", "AIRFLOW__DATABASE__"))]
     assert environment["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"].startswith("http://airflow-api-server:")
+
+
+def test_airflow_s_api_server_only_reads_the_lake(settings: Settings, tmp_path: Path) -> None:
+    users = {}
+    for service in ("airflow-api-server", "airflow-worker"):
+        mount(secrets_of(service), tmp_path)
+        users[service] = launched(service, settings)[1].get("HADOOP_USER_NAME")
+    assert users == {"airflow-api-server": READER, "airflow-worker": None}
 
 
 def test_an_unknown_service_is_refused_by_name(settings: Settings) -> None:

@@ -72,16 +72,17 @@ class Cluster:
         """The container ids of a service, as its processes have them for a host name."""
         return [one["ID"] for one in self.containers() if one["Service"] == service]
 
-    def python_in(self, container: str, program: str) -> Any:
+    def python_in(self, container: str, program: str, environment: Mapping[str, str] | None = None) -> Any:
         """What a Python program in one container prints, read as JSON."""
-        command = ["docker", "exec", container, PYTHON, "-c", program]
+        given = [word for name, value in (environment or {}).items() for word in ("-e", f"{name}={value}")]
+        command = ["docker", "exec", *given, container, PYTHON, "-c", program]
         done = subprocess.run(command, text=True, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    def python(self, service: str, program: str) -> Any:
+    def python(self, service: str, program: str, environment: Mapping[str, str] | None = None) -> Any:
         """The same in the first container of a service."""
-        return self.python_in(self.ids(service)[0], program)
+        return self.python_in(self.ids(service)[0], program, environment)
 
     def secret(self, name: str) -> str:
         return (self.secrets / name).read_text().strip()

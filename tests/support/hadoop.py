@@ -122,6 +122,11 @@ class Hdfs(Servers):
         return f"hdfs://127.0.0.1:{self._rpc}"
 
     @property
+    def web(self) -> str:
+        """The address of WebHDFS."""
+        return f"http://127.0.0.1:{self._http}"
+
+    @property
     def environment(self) -> dict[str, str]:
         return {
             **super().environment,
@@ -159,7 +164,7 @@ class Hdfs(Servers):
     def state(self, bean: str) -> dict[str, object]:
         """What the NameNode says of itself; nothing while it does not answer."""
         query = {"qry": f"Hadoop:service=NameNode,name={bean}"}
-        beans = asked(f"http://127.0.0.1:{self._http}/jmx", query).get("beans")
+        beans = asked(f"{self.web}/jmx", query).get("beans")
         return beans[0] if isinstance(beans, list) and beans else {}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 
 from millstream.settings import Settings
+from millstream_stack.cluster.lake_setup import READER
 from millstream_stack.cluster.secret_files import read
 from millstream_stack.environment import airflow_options, as_variables
 
@@ -52,6 +53,9 @@ def environment(service: str, settings: Settings) -> dict[str, str]:
     variables = as_variables(options)
     for group in more:
         variables |= as_variables(group)
+    if service == "api-server":
+        # It shows pages of the lake, and has nothing to write there.
+        variables["HADOOP_USER_NAME"] = READER
     return variables
 
 

@@ -19,15 +19,12 @@ from pathlib import Path
 from typing import IO, BinaryIO
 from urllib.parse import urlsplit
 
-import httpx
-
-from millstream.engines.conf import hadoop_user
-from millstream.errors import ClusterError, ConfigurationError, MillstreamError
+from millstream.errors import ConfigurationError, MillstreamError
 from millstream.lake.storage import LOCKS, Storage
 from millstream.settings import Settings
 from millstream_stack.cluster.mlflow import artifacts
+from millstream_stack.cluster.webhdfs import WebHdfs
 
-WEBHDFS = "http://namenode:9870/webhdfs/v1"
 SNAPSHOT = "backup"
 LAKE, ARTIFACTS = "lake", "artifacts"
 # Locks are their holders', and what is on its way to a submitted job has logins in it.
@@ -113,26 +110,16 @@ def _ended(writes: set[Future[None]], most: int) -> set[Future[None]]:
 def snapshot(lake_root: str) -> Iterator[str]:
     """The lake as it is now, under a URI of its own, until the block ends."""
     folder = urlsplit(lake_root).path
-    with httpx.Client(timeout=60, trust_env=False) as client:
-
-        def ask(method: str, operation: str, **query: str) -> None:
-            answer = client.request(
-                method,
-                f"{WEBHDFS}{folder}",
-                params={"op": operation, "user.name": hadoop_user(), **query},
-            )
-            if answer.is_error:
-                raise ClusterError(f"HDFS refused {operation} of {folder}: {answer.text[:500]}")
-
-        ask("PUT", "ALLOWSNAPSHOT")
+    with WebHdfs() as hdfs:
+        hdfs.ask("PUT", "ALLOWSNAPSHOT", folder)
         # Of a backup that was cut off.
-        if client.get(f"{WEBHDFS}{folder}/.snapshot/{SNAPSHOT}", params={"op": "GETFILESTATUS"}).is_success:
-            ask("DELETE", "DELETESNAPSHOT", snapshotname=SNAPSHOT)
-        ask("PUT", "CREATESNAPSHOT", snapshotname=SNAPSHOT)
+        if hdfs.exists(f"{folder}/.snapshot/{SNAPSHOT}"):
+            hdfs.ask("DELETE", "DELETESNAPSHOT", folder, snapshotname=SNAPSHOT)
+        hdfs.ask("PUT", "CREATESNAPSHOT", folder, snapshotname=SNAPSHOT)
         try:
             yield f"{lake_root}/.snapshot/{SNAPSHOT}"
         finally:
-            ask("DELETE", "DELETESNAPSHOT", snapshotname=SNAPSHOT)
+            hdfs.ask("DELETE", "DELETESNAPSHOT", folder, snapshotname=SNAPSHOT)
 
 
 def main(action: str) -> int:
