@@ -40,12 +40,16 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "far"
 
 
-def test_an_engine_is_one_module(elsewhere: str) -> None:
+@pytest.fixture
+def context() -> Any:
+    ti = SimpleNamespace(dag_id="d", run_id="manual__1", task_id="t", map_index=-1, try_number=2)
+    return {"dag_run": SimpleNamespace(run_id="manual__1"), "ti": ti}
+
+
+def test_an_engine_is_one_module(elsewhere: str, context: Any) -> None:
     operator = SparkJobOperator(
         task_id="t", job="transform", arguments={"partitions": ["2013-01"]}, conn_id=elsewhere
     )
-    ti = SimpleNamespace(dag_id="d", run_id="manual__1", task_id="t", map_index=-1, try_number=2)
-    context: Any = {"dag_run": SimpleNamespace(run_id="manual__1"), "ti": ti}
     assert operator.execute(context) == {
         "job": "transform",
         "host": "far",
@@ -61,7 +65,6 @@ def test_an_engine_is_one_module(elsewhere: str) -> None:
     ("extra", "page"),
     [
         ({"ui_url": "http://pages:4040"}, r"http://pages:4040/connect/session/\?id=.{36}"),
-        ({"history_url": "http://history:18080"}, r"http://history:18080"),
         ({}, r"http://connect:4040/connect/session/\?id=.{36}"),
     ],
 )
@@ -72,6 +75,35 @@ def test_a_task_leads_to_the_pages_that_show_its_queries(
     monkeypatch.setenv("AIRFLOW_CONN_PAGES", json.dumps(value))
     url = engine_for("pages").url(Attempt("d", "r", "t", -1, 1))
     assert re.fullmatch(page, url or "")
+
+
+@pytest.mark.parametrize(
+    ("value", "page"),
+    [
+        (
+            {"conn_type": "spark_connect", "host": "connect", "extra": {"history_url": "http://h:1/"}},
+            "http://h:1",
+        ),
+        ({"conn_type": "spark", "host": "yarn", "extra": {"history_url": "http://h:1"}}, "http://h:1"),
+        ({"conn_type": "spark", "host": "yarn"}, None),
+    ],
+)
+def test_behind_yarn_it_leads_to_the_application_in_the_history_server(
+    monkeypatch: pytest.MonkeyPatch, value: dict[str, Any], page: str | None
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_PAGES", json.dumps(value))
+    engine: Any = engine_for("pages")
+    attempt = Attempt("d", "r", "t", -1, 1)
+    assert engine.url(attempt) is None
+    engine._application = "application_1_0001"
+    assert engine.url(attempt) == (page and f"{page}/history/application_1_0001/")
+
+
+def test_a_job_that_fails_has_its_link_all_the_same(elsewhere: str, context: Any) -> None:
+    operator = SparkJobOperator(task_id="t", job="transform", conn_id=elsewhere)
+    with pytest.raises(KeyError, match="partitions"):
+        operator.execute(context)
+    assert operator.links["Spark"] == "http://far/d/manual__1/t/-1/2"
 
 
 @pytest.mark.parametrize("kind", ["http", "../x", "millstream.jobs", ""])

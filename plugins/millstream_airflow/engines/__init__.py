@@ -70,7 +70,7 @@ class Engine(Protocol):
         ...
 
     def url(self, attempt: Attempt) -> str | None:
-        """Where a person can watch the job, if anywhere."""
+        """Where a person can look at the job, if anywhere; asked when it has ended."""
         ...
 
     def kill(self) -> None:
@@ -96,6 +96,17 @@ class MapReduceEngine(Protocol):
     def kill(self) -> None:
         """End the job: the task was cleared, or marked by a person."""
         ...
+
+
+def history_url(connection: Connection) -> str:
+    """The address of Spark's history server, as people reach it: `history_url` of the connection's extra."""
+    return str(connection.extra_dejson.get("history_url") or "").rstrip("/")
+
+
+def history_page(connection: Connection, application: str) -> str | None:
+    """The page of an application in the history server; None without either."""
+    history = history_url(connection)
+    return f"{history}/history/{application}/" if history and application else None
 
 
 def engine_for(conn_id: str) -> Engine:

@@ -15,7 +15,7 @@ from millstream.errors import ClusterError, ConfigurationError
 from millstream.lake.storage import Storage
 from millstream.settings import Settings
 from millstream_airflow import catalog
-from millstream_airflow.engines import Attempt
+from millstream_airflow.engines import Attempt, history_page
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -138,8 +138,9 @@ class Engine:
             )
         return ResourceManager(url, hadoop_user())
 
-    def url(self, attempt: Attempt) -> None:
-        """A driver of its own serves no pages."""
+    def url(self, attempt: Attempt) -> str | None:
+        """A driver of its own serves no pages; a history server has those of one on YARN."""
+        return history_page(self._connection, self._application)
 
     def kill(self) -> None:
         if self._manager is not None and self._application:

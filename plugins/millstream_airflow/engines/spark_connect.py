@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from millstream.landing.manifest import run_key
 from millstream.settings import Settings
 from millstream_airflow import catalog
-from millstream_airflow.engines import Attempt
+from millstream_airflow.engines import Attempt, history_page, history_url
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -26,6 +26,7 @@ class Engine:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._application = ""
 
     def run(
         self, job: str, arguments: dict[str, Any], attempt: Attempt, environment: Mapping[str, str]
@@ -41,17 +42,18 @@ class Engine:
         code = catalog.code() if self._connection.extra_dejson.get("send_code") else None
         earlier = attempt.earlier(EARLIER_TRIES)
         with sessions.connect(url, attempt.name, earlier, tag=tag, code=code) as spark:
+            if history_url(self._connection):
+                # Only the server knows it.
+                self._application = str(spark.conf.get("spark.app.id"))
             return jobs.execute(spark, job, arguments)
 
-    def url(self, attempt: Attempt) -> str:
+    def url(self, attempt: Attempt) -> str | None:
         from millstream.engines.sessions import session_id
 
+        if history_url(self._connection):
+            return history_page(self._connection, self._application)
         port = Settings().spark_ui_port
-        extra = self._connection.extra_dejson
-        if history := extra.get("history_url"):
-            # By the application, whose id only the server knows.
-            return str(history)
-        ui = extra.get("ui_url") or f"http://{self._connection.host}:{port}"
+        ui = self._connection.extra_dejson.get("ui_url") or f"http://{self._connection.host}:{port}"
         return f"{ui}/connect/session/?id={session_id(attempt.name)}"
 
     def kill(self) -> None:

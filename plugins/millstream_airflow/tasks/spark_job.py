@@ -83,11 +83,14 @@ class SparkJobOperator(BaseOperator):
         self._engine = engine_for(self.conn_id)
         arguments = self.job_arguments(context)
         attempt = Attempt.of(context["ti"])
-        if url := self._engine.url(attempt):
-            self.links["Spark"] = url
         began = time.monotonic()
         self.log.info("job %s on connection %s", self.job, self.conn_id)
-        result = self._engine.run(self.job, arguments, attempt, self._job_environment())
+        try:
+            result = self._engine.run(self.job, arguments, attempt, self._job_environment())
+        finally:
+            # Of a job that failed too.
+            if url := self._engine.url(attempt):
+                self.links["Spark"] = url
         self._note_links(result)
         self.read, self.written = lineage.tables_read(arguments, result), lineage.tables_written(result)
         asked = {"partitions": arguments.get("partitions", ())}

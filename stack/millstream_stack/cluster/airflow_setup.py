@@ -39,6 +39,7 @@ def connections(settings: Settings) -> dict[str, dict[str, object]]:
                 "deploy-mode": "cluster",
                 "spark-binary": "spark-submit",
                 "yarn_resourcemanager_webapp_address": hadoop.RESOURCEMANAGER,
+                "history_url": settings.spark_ui_url,
             },
         },
         "mapreduce_default": {
