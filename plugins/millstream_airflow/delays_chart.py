@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 760, 240
 LEFT, RIGHT, TOP, BOTTOM = 44, 60, 12, 28
 COLOURS = ("#1f6feb", "#d9822b", "#1a7f37", "#8250df", "#b00020")
-# Every so many hours one is written below the axis.
-LABELLED = 3
+HOUR = timedelta(hours=1)
+# At most so many hours are written below the axis.
+LABELS = 8
 
 CHART = """<h2>Mean delay at arrival by hour of the events (UTC), minutes</h2>
 <svg width="{{ width }}" height="{{ height }}" role="img" aria-label="Mean delay by airport and hour">
@@ -36,7 +38,7 @@ def chart(figures: Sequence[HourlyDelays]) -> str:
     means = {(one.airport, one.hour): one.arrival_delay_min / one.arrived for one in figures if one.arrived}
     if not means:
         return ""
-    hours = sorted({one.hour for one in figures})
+    hours = _every_hour({one.hour for one in figures})
     low, high = min(0.0, *means.values()), max(15.0, *means.values())
     step = (WIDTH - LEFT - RIGHT) / max(1, len(hours) - 1)
     across = {hour: round(LEFT + number * step, 1) for number, hour in enumerate(hours)}
@@ -62,11 +64,17 @@ def chart(figures: Sequence[HourlyDelays]) -> str:
         left=LEFT,
         end=WIDTH - RIGHT,
         levels=[(down(level), f"{level:.0f}") for level in sorted({low, 0.0, high})],
-        hours=[(across[hour], hour[11:16]) for hour in hours[::LABELLED]],
+        hours=[(across[hour], f"{hour[5:10]} {hour[11:16]}") for hour in hours[:: 1 + len(hours) // LABELS]],
         lines=lines,
     )
     # Escaped by the template already.
     return Markup(drawn)
+
+
+def _every_hour(hours: Collection[str]) -> list[str]:
+    """From the first to the last one, also those without a figure."""
+    first, last = (datetime.fromisoformat(hour) for hour in (min(hours), max(hours)))
+    return [str(first + number * HOUR) for number in range(int((last - first) / HOUR) + 1)]
 
 
 @cache

@@ -24,7 +24,7 @@ from millstream.landing.run import Landing
 from millstream.sources.files import FilesExtractor
 from millstream_airflow.connections import extractor_for
 from tests.support.hadoop import Hdfs
-from tests.support.loopback import free_ports, serve
+from tests.support.loopback import free_port, serve
 from tests.support.sftp_server import SSHD, SftpServer
 
 OLD = time.time() - 3600
@@ -171,9 +171,7 @@ def test_sftp_what_is_wrong_is_said_with_its_remedy(
     refused(wrong_login, ConfigurationError, "refused the login.*Correct connection other_place")
     other_server = server.connection(path=str(sftp), host_key=server.key_of("other_key"))
     refused(other_server, ConfigurationError, "its key is not the known one.*Correct connection other_place")
-    down = json.dumps(
-        {**json.loads(server.connection(path=str(sftp))), "port": free_ports("nobody")["nobody"]}
-    )
+    down = json.dumps({**json.loads(server.connection(path=str(sftp))), "port": free_port()})
     refused(down, SourceUnavailableError, "another try will follow|cannot be read now")
     refused(server.connection(path=""), ConfigurationError, "its extra names no path")
 
@@ -235,7 +233,7 @@ def test_web_what_is_wrong_is_said_with_its_remedy(
     with pytest.raises(ConfigurationError, match=r"the server refused the login \(401\)") as refused:
         run(contract("files/a.csv"))
     assert "other" not in str(refused.value).replace("other_place", "")
-    monkeypatch.setenv("AIRFLOW_CONN_OTHER_PLACE", json.dumps({**given, "port": free_ports("x")["x"]}))
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER_PLACE", json.dumps({**given, "port": free_port()}))
     with pytest.raises(SourceUnavailableError, match="another try will follow"):
         run(contract("files/a.csv"))
 

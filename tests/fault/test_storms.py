@@ -74,6 +74,12 @@ class SparkProcess:
         heard = self.process.stdout.readline().strip()
         assert heard == word, f"{self.name} ended: see {self.folder / self.name}.log"
 
+    def require_running(self) -> None:
+        """Another process in its place where an earlier test has left none."""
+        if self.process.poll() is not None:
+            self._start()
+            self.hears("ready")
+
     def obey(self, orders: Orders) -> None:
         self._orders = orders
         self._tell(orders)
@@ -252,6 +258,7 @@ def test_a_storm_of_writers_that_are_killed(
         readers = [Reader(table) for table in storm.tables]
         delta_rs = threading.Thread(target=storm.write_by_delta_rs, daemon=True)
         for name, process in sparks.items():
+            process.require_running()
             process.obey(Orders(str(tmp_path), storm.tables, storm.rows, seed, name == MAINTAINER))
         for thread in (*readers, delta_rs):
             thread.start()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from filelock import FileLock
 
 from millstream.settings import Settings
 from millstream_stack.services import kafka_broker
+from tests.support.loopback import free_ports
 from tests.support.waiting import until
 
 FETCH_TIMEOUT_S = 600.0
@@ -35,7 +35,7 @@ class RunningBroker:
         # By one of several test processes.
         with FileLock(settings.root / ".millstream" / "kafka.lock", timeout=FETCH_TIMEOUT_S):
             jars = kafka_broker.jars(settings)
-        port, controller_port = _free_ports()
+        port, controller_port = free_ports("broker", "controller").values()
         self._broker = kafka_broker.Broker(folder, jars, Path(os.environ["JAVA_HOME"]), port, controller_port)
         self._process: subprocess.Popen[bytes] | None = None
         self.servers = f"127.0.0.1:{port}"
@@ -115,10 +115,3 @@ def started(folder: Path) -> Iterator[RunningBroker]:
         yield server
     finally:
         server.stop()
-
-
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1]), int(other.getsockname()[1])

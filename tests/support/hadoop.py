@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from millstream.settings import CHECKOUT, Settings
 from millstream_stack.install.jars import fetch
+from tests.support.loopback import free_port
 from tests.support.waiting import until
 
 CONF = CHECKOUT / "conf" / "hadoop"
@@ -279,12 +280,6 @@ def answers(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

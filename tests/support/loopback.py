@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import uvicorn
 
 from millstream.settings import Settings
 
+# The ports that Linux gives to whoever asks for any: a client may have one before a server opens it.
+EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+LOWEST_PORT = 10_000
 STACK_PORTS = tuple(name for name in Settings.model_fields if name.endswith("_port"))
 
 
@@ -35,12 +40,22 @@ def serve(app: Any) -> Iterator[str]:
 
 
 def free_ports(*names: str) -> dict[str, int]:
-    """A port for each name, all different, that nobody listens on now."""
+    """A port for each name, all different, that nobody listens on now, and that nobody is given by chance."""
+    below = int(EPHEMERAL.read_text().split()[0])
+    ports: dict[str, int] = {}
     with ExitStack() as held:
-        sockets = {name: held.enter_context(socket.socket()) for name in names}
-        for reserved in sockets.values():
-            reserved.bind(("127.0.0.1", 0))
-        return {name: reserved.getsockname()[1] for name, reserved in sockets.items()}
+        while len(ports) < len(names):
+            reserved = held.enter_context(socket.socket())
+            port = random.randrange(LOWEST_PORT, below)
+            with suppress(OSError):
+                reserved.bind(("127.0.0.1", port))
+                ports[names[len(ports)]] = port
+    return ports
+
+
+def free_port() -> int:
+    """A port that nobody listens on now, as of `free_ports`."""
+    return free_ports("port")["port"]
 
 
 @contextmanager

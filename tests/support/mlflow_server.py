@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.loopback import free_ports
+from tests.support.loopback import free_port
 
 UP_TIMEOUT_S = 120.0
 
@@ -25,7 +25,7 @@ class MlflowServer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        self._port = free_ports("mlflow")["mlflow"]
+        self._port = free_port()
 
     @property
     def artifacts(self) -> Path:

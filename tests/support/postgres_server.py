@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
-from tests.support.loopback import free_ports
+from tests.support.loopback import free_port
 
 PASSWORD = "s3cret-p@ss/word"
 NOBODY = 65534
@@ -42,7 +42,7 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start on the port of an earlier start, or on a free one."""
-        self._port = self._port or free_ports("postgres")["postgres"]
+        self._port = self._port or free_port()
         options = {**SETTINGS, "port": str(self._port)}
         given = " ".join(f"-c {name}='{value}'" for name, value in options.items())
         # Its output goes to a file: a pipe would stay open as long as the server runs.

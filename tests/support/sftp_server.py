@@ -13,6 +13,7 @@ from typing import Any
 
 import asyncssh
 
+from tests.support.loopback import free_port
 from tests.support.waiting import until
 
 SSHD = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
@@ -43,9 +44,7 @@ class SftpServer:
             key.write_private_key(str(folder / name))
             key.write_public_key(str(folder / f"{name}.pub"))
             (folder / name).chmod(0o600)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         configuration = folder / "sshd_config"
         configuration.write_text(CONFIGURATION.format(port=self.port, folder=folder))
         if os.geteuid() == 0:

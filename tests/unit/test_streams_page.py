@@ -86,8 +86,15 @@ def test_the_chart_has_a_line_for_each_airport_and_no_script(tmp_path: Path) -> 
     assert 'points="44.0,12.0 700.0,162.0"' in html
     assert 'points="44.0,212.0"' in html
     assert ">J&lt;</text>" in html
-    assert ">12:00</text>" in html
+    assert ">01-15 12:00</text>" in html
     assert "<script" not in html
+
+
+def test_an_hour_without_events_has_its_place_in_the_chart(tmp_path: Path) -> None:
+    hours = (hourly("EWR", "03", 1, 0), hourly("EWR", "09", 1, 10), hourly("EWR", "11", 1, 0))
+    html = page(tmp_path, SEEN.model_copy(update={"hours": hours}))
+
+    assert 'points="44.0,212.0 536.0,78.7 700.0,212.0"' in html
 
 
 def test_without_arrivals_there_is_no_chart(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ As of one position of the stream: what is served of batch view and stream's view
 alone (Kappa), and what a MapReduce job in plain Python makes of the records as bronze has them. Every group
 and every figure has to be the same, and so have the events behind them. The flights that the events make are
 compared with `silver.flights`, which comes from monthly files: of the given days, or of all whose events have
-come.
+come. (The first is left out: the stream may have begun in its midst.)
 
 The run fails where anything differs, and names groups, events and flights. Without a stream it is skipped.
 """
@@ -43,7 +43,9 @@ def compare_dag() -> DAG:
         max_active_runs=1,
         tags=["streams", "operations"],
         params={
-            "first_day": Param(None, **DAY, description="First day of flights to compare; none: the first."),
+            "first_day": Param(
+                None, **DAY, description="First day of flights; none: the second of all."
+            ),
             "last_day": Param(None, **DAY, description="Last day; none: the last with all its events."),
         },
         dagrun_timeout=timedelta(hours=2),

@@ -23,8 +23,8 @@ DOC = """
 
 Kappa: the view is rebuilt beside the live one by the stream's own decoder, rules and aggregate, from the
 records that bronze has archived, and from Kafka where bronze ends before the view. It is compared with the
-live view as of the same position. Only if every group is the same, or differences are accepted, it becomes
-the live one, and the stream goes on with it. The old view stays in the lake as it was.
+live view as of the same position. Only if every group is the same it becomes the live one, and the stream
+goes on with it. The old view stays in the lake as it was.
 """
 
 
@@ -56,12 +56,7 @@ def kappa_dag() -> DAG:
                 None,
                 type=["integer", "null"],
                 minimum=1,
-                description="Version of bronze to take records from; none: the newest. Kafka has the rest.",
-            ),
-            "accept_differences": Param(
-                False,
-                type="boolean",
-                description="Switch also where groups differ, as by new rules.",
+                description="Version of bronze to take records from; Kafka has the rest. None: one with all.",
             ),
         },
         dagrun_timeout=timedelta(hours=6),
@@ -72,10 +67,7 @@ def kappa_dag() -> DAG:
         replay = ReplayOperator(
             task_id="replay",
             job="kappa_replay",
-            arguments={
-                "archived": "{{ params.archived }}",
-                "accept_differences": "{{ params.accept_differences }}",
-            },
+            arguments={"archived": "{{ params.archived }}"},
             doc_md="Rebuilds, compares, switches; fails where groups differ, and names them.",
         )
         require_live_view() >> replay

@@ -47,11 +47,13 @@ _GROUP = re.compile(r"\t(?P<group>\S.*)")
 class StreamingJob:
     """A script that is mapper, combiner or reducer by its only argument.
 
-    `key_fields` are the first columns of what its mapper writes: Hadoop sorts and groups by them.
+    `key_fields` are the first columns of what its mapper writes: Hadoop sorts and groups by them. `reducers`
+    is how many it needs, where that is not for the cluster's configuration to say.
     """
 
     script: Path
     key_fields: int
+    reducers: int | None = None
 
     @property
     def name(self) -> str:
@@ -60,8 +62,8 @@ class StreamingJob:
 
 SCRIPTS = CHECKOUT / "spark_jobs" / "mapreduce"
 ROUTE_DELAY_STATISTICS = StreamingJob(SCRIPTS / "route_delay_statistics.py", 5)
-# All records of an event go to one reducer.
-AIRPORT_DELAYS = StreamingJob(SCRIPTS / "airport_delays.py", 1)
+# Its keys are events, and it adds up groups of them.
+AIRPORT_DELAYS = StreamingJob(SCRIPTS / "airport_delays.py", 1, reducers=1)
 JOBS = {job.name: job for job in (ROUTE_DELAY_STATISTICS, AIRPORT_DELAYS)}
 
 # By group and name.
@@ -202,6 +204,8 @@ def streaming_command(
         # an order in which equal keys do not follow each other.
         "stream.num.reduce.output.key.fields": str(job.key_fields),
     }
+    if job.reducers is not None:
+        properties["mapreduce.job.reduces"] = str(job.reducers)
     # Isolated: neither environment variables nor the script's folder add modules.
     roles = {
         f"-{role}": shlex.join([python, "-I", job.script.name, role])

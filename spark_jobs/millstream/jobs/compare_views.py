@@ -14,7 +14,7 @@ from pydantic import Field
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from millstream.errors import ReconciliationError
+from millstream.errors import ConfigurationError, ReconciliationError
 from millstream.jobs import JobModel
 from millstream.jobs.export_records import JOB
 from millstream.lake.names import RunKey
@@ -35,7 +35,7 @@ DAY = r"^(\d{4}-\d\d-\d\d)?$"
 
 class Args(JobModel):
     """`pins` are those of the export. Flights of the days from `first_day` to `last_day` (YYYY-MM-DD) are
-    compared; where they are empty those of all days whose events have all come."""
+    compared; where they are empty those of all days whose events have all come, but for the first."""
 
     lake_root: str
     run: RunKey
@@ -49,19 +49,23 @@ Result = Comparison
 
 def run(spark: SparkSession, args: Args) -> Comparison:
     """Raises: ReconciliationError: they differ; its text names groups, events and flights. The comparison is
-    stored before that."""
+    stored before that. ConfigurationError: the last day is before the first."""
     pins, root = args.pins, args.lake_root
+    if args.first_day and args.last_day and args.first_day > args.last_day:
+        raise ConfigurationError(
+            f"no days from {args.first_day} to {args.last_day}: trigger the run with first_day <= last_day"
+        )
     events = comparison.below(read_at(spark, str(SILVER), root, pins.silver), pins.offsets)
     by_mapreduce = _by_mapreduce(spark, args)
     of_events = comparison.compare(
         {"silver": comparison.delays_of(events), "mapreduce": by_mapreduce["event"]}, ("event_id",), EVENT
     )
     groups = comparison.compare(_views(spark, args, by_mapreduce["group"]), KEY, (*KEY, *FIGURES))
-    found = [
+    unlike = [
         *comparison.differences("group", groups, _events_of(groups, of_events, by_mapreduce["event"])),
         *comparison.differences("event", of_events, {key: key for key in of_events.differing}),
     ]
-    flights, days, unlike = _flights(spark, args, events)
+    flights, days, unlike_flights = _flights(spark, args, events)
     result = Comparison(
         at=datetime.now(UTC),
         position=pins.offsets.position,
@@ -70,11 +74,11 @@ def run(spark: SparkSession, args: Args) -> Comparison:
         flights=flights.rows if flights else {},
         days=days,
         different=groups.different + of_events.different + (flights.different if flights else 0),
-        differences=(*found, *unlike),
+        differences=(*unlike, *unlike_flights),
     )
     compared.write(root, result)
     if result.different:
-        lines = "\n".join(f"- {one}" for one in result.differences)
+        lines = "\n".join(f"- {difference}" for difference in result.differences)
         raise ReconciliationError(
             f"as of position {result.position} {result.different} keys differ:\n{lines}"
         )
@@ -145,9 +149,9 @@ def _flights(
 
 
 def _days(args: Args, events: DataFrame) -> tuple[str, str] | None:
+    # The stream may have begun in the midst of a day.
+    whole = F.date_add(F.min("flight_date"), 1)
     settled = F.date_sub(F.max("event_time").cast("date"), SETTLED.days)
-    row = events.agg(
-        F.min("flight_date").cast("string").alias("first"), settled.cast("string").alias("last")
-    ).collect()[0]
+    row = events.agg(whole.cast("string").alias("first"), settled.cast("string").alias("last")).collect()[0]
     first, last = args.first_day or row["first"], args.last_day or row["last"]
     return (first, last) if first and last and first <= last else None

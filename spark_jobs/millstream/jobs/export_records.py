@@ -12,6 +12,7 @@ from pyspark.sql.observation import Observation
 from millstream.jobs import JobModel
 from millstream.lake.names import RunKey
 from millstream.lake.reading import read_at
+from millstream.lake.source_rows import below
 from millstream.lake.tables import text_folders
 from millstream.streams.pins import BRONZE, Pins
 
@@ -34,11 +35,9 @@ class Result(JobModel):
 def run(spark: SparkSession, args: Args) -> Result:
     """Replaces what an earlier attempt of the same run has written."""
     records = read_at(spark, str(BRONZE), args.lake_root, args.pins.bronze)
-    end = args.pins.offsets.end
-    wanted = F.lit(False)
-    for partition, offset in end.items():
-        wanted |= (F.col("partition") == partition) & (F.col("offset") < offset)
-    chosen = records.where((F.col("topic") == args.pins.offsets.topic) & wanted)
+    offsets = args.pins.offsets
+    read = below(offsets.end, F.col("partition"), F.col("offset"))
+    chosen = records.where((F.col("topic") == offsets.topic) & read)
     counted = Observation()
     observed = lines(chosen).observe(counted, F.count(F.lit(1)).alias("rows"))
     folder = text_folders(JOB, args.run).input

@@ -63,6 +63,16 @@ def topic_place() -> tuple[Column, Column]:
     return partition, F.substring_index(SOURCE_ROW_ID, "#", -1).cast("bigint")
 
 
+def below(ends: Mapping[int, int], partition: Column, offset: Column) -> Column:
+    """Whether a row lies below these ends of its topic's partitions; not so in a partition without one."""
+    from pyspark.sql import functions as F
+
+    lies = F.lit(False)
+    for number, end in ends.items():
+        lies |= (partition == number) & (offset < end)
+    return lies
+
+
 def at_or_beyond(topic: str, offsets: Mapping[int, int], table: str) -> str:
     """SQL: whether a row of `table` came from `topic`, at or beyond these offsets of its partitions."""
     file = f"substring_index({table}.{SOURCE_ROW_ID}, '#', 1)"

@@ -10,8 +10,8 @@ from typing import Any, Literal
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from millstream.lake import source_rows
 from millstream.lake.offsets import Offsets
-from millstream.lake.source_rows import at_or_beyond
 from millstream.streams.compared import Difference
 from millstream.streams.fold import fold
 from millstream.transforms.airport_delays_batch import KEY
@@ -74,7 +74,7 @@ def delays_of(events: DataFrame) -> DataFrame:
 
 def below(events: DataFrame, offsets: Offsets) -> DataFrame:
     """The events that came from below the ends of `offsets`."""
-    return events.alias("silver").where(f"NOT {at_or_beyond(offsets.topic, offsets.end, 'silver')}")
+    return events.where(source_rows.below(offsets.end, *source_rows.topic_place()))
 
 
 def flights_of(events: DataFrame, columns: Sequence[str]) -> DataFrame:
@@ -88,11 +88,11 @@ def differences(
     event_ids: Mapping[tuple[Any, ...], Sequence[str]],
 ) -> list[Difference]:
     """Each differing key in words; `event_ids` are those of each key."""
-    found = []
+    named = []
     for key, by_side in compared.differing.items():
         rows = [row for of_side in by_side.values() for row in of_side]
         differ = [name for name in rows[0] if len({str(row[name]) for row in rows}) > 1]
-        found.append(
+        named.append(
             Difference(
                 kind=kind,
                 key="/".join(map(str, key)),
@@ -100,7 +100,7 @@ def differences(
                 event_ids=tuple(sorted(event_ids.get(key, ())))[:MOST_EVENTS],
             )
         )
-    return found
+    return named
 
 
 def behind(events: DataFrame, compared: Compared, key: Sequence[str]) -> dict[tuple[Any, ...], list[str]]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from millstream.errors import ConfigurationError
 from millstream.lake.offsets import Offsets
 from millstream.lake.reading import read_at
+from millstream.lake.source_rows import below
 from millstream.publishing.fate import is_published, with_fate
 from millstream.streams import position
 from millstream.streams.commits import bronze_rows, silver_rows
@@ -31,9 +32,10 @@ def records_below(
         own error where it no longer has what comes next.
     """
     archive = position.offsets_at(stream.bronze, stream.lake_root, archived)
-    known = {one: min(archive.end.get(one, 0), end) for one, end in offsets.end.items()}
+    known = {number: min(archive.end.get(number, 0), end) for number, end in offsets.end.items()}
     bronze = read_at(spark, str(stream.bronze), stream.lake_root, archived)
-    rows = bronze_rows(bronze.where((F.col("topic") == offsets.topic) & _below(known)))
+    archived_ones = below(known, F.col("partition"), F.col("offset"))
+    rows = bronze_rows(bronze.where((F.col("topic") == offsets.topic) & archived_ones))
     if known == offsets.end:
         return rows, known
     if not servers:
@@ -50,7 +52,8 @@ def records_below(
     more = (
         spark.read.format("kafka")
         .option("kafka.bootstrap.servers", servers)
-        .option("subscribe", offsets.topic)
+        # A partition that was added later has no offset to start at.
+        .option("assign", json.dumps({offsets.topic: sorted(offsets.end)}))
         .option("startingOffsets", _json(offsets.topic, known))
         .option("endingOffsets", _json(offsets.topic, offsets.end))
         .option("includeHeaders", "true")
@@ -65,13 +68,6 @@ def view_of(spark: SparkSession, stream: Stream, records: DataFrame, offsets: Of
     marked = with_duplicates_marked(silver_rows(records, stream), nothing, stream.defined.key, stream.columns)
     events = with_fate(marked, stream.defined, None).where(is_published())
     return as_of(aggregate(events), offsets)
-
-
-def _below(ends: Mapping[int, int]) -> Column:
-    among = F.lit(False)
-    for partition, end in ends.items():
-        among |= (F.col("partition") == partition) & (F.col("offset") < end)
-    return among
 
 
 def _json(topic: str, offsets: Mapping[int, int]) -> str:
