@@ -84,7 +84,9 @@ def test_broken_rows_of_appended_files_are_replayed_in_their_place(
     assert counts(deliver(chain, "b", (2, "b", 2))) == (1, 1, 0, 0, 0, 0)
     chain.decide("q1", "drop")
     (replayed,) = chain.replay("q1")
-    assert (replayed["read"], replayed["written"], replayed["dropped"]) == (3, 1, 2)
+    # Of the dropped ones one has come in another file since.
+    fates = [replayed[name] for name in ("read", "written", "deduplicated", "dropped")]
+    assert fates == [3, 1, 1, 1]
     assert values(chain) == {1: "a", 2: "b"}
     assert chain.rows(chain.table.quarantine).isEmpty()
 
