@@ -21,6 +21,7 @@ from millstream_airflow.pipelines import ingest
 from millstream_airflow.pipelines import models as model_dags
 from millstream_airflow.pipelines.features import changed_inputs
 from tests.support.ledger_tables import publish
+from tests.support.noted_task import NotedTask
 
 GOLD = "gold.arrival_delay_features"
 INPUTS = ["silver.flights", "silver.planes"]
@@ -38,7 +39,7 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def told(force: bool = False) -> dict[str, int]:
     """What a run does that an event of one of the inputs has started."""
-    context: Any = {"params": {"force": force}}
+    context: Any = {"params": {"force": force}, "ti": NotedTask()}
     with set_current_context(context):
         versions: dict[str, int] = changed_inputs.function(GOLD, INPUTS)
     return versions
@@ -89,7 +90,8 @@ def test_training_is_done_again_where_the_registry_has_not_the_version_that_the_
     lake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def asked() -> int:
-        with set_current_context({"params": {"force": False}}):  # type: ignore[arg-type]
+        context: Any = {"params": {"force": False}, "ti": NotedTask()}
+        with set_current_context(context):
             version: int = model_dags.check_training_input.function("arrival_delay")
         return version
 
@@ -106,7 +108,8 @@ def test_training_is_done_again_where_the_registry_has_not_the_version_that_the_
 
 def to_score() -> dict[str, Any]:
     """What a run of the scoring DAG is to do."""
-    with set_current_context({"params": {"force": False}}):  # type: ignore[arg-type]
+    context: Any = {"params": {"force": False}, "ti": NotedTask()}
+    with set_current_context(context):
         answer: dict[str, Any] = model_dags.check_scoring_input.function("arrival_delay")
     return answer
 

@@ -22,6 +22,7 @@ from millstream_airflow import catalog, registry
 from millstream_airflow.pipelines.maintain import clean_up
 from millstream_airflow.pipelines.reconcile import REPAIRED, compare, report
 from tests.support.ledger_tables import publish, write
+from tests.support.noted_task import NotedTask
 
 TABLES = ["silver.flights", "silver.planes"]
 
@@ -54,9 +55,12 @@ def compared(**events: AssetEventResult) -> tuple[list[dict[str, Any]], list[tup
         catalog.table_asset(f"silver.{name}"): [one] for name, one in events.items()
     }
     outlets = OutletEventAccessors()
-    context: Any = {"inlet_events": inlets, "outlet_events": outlets}
+    task = NotedTask()
+    context: Any = {"inlet_events": inlets, "outlet_events": outlets, "ti": task}
     with set_current_context(context):
         differences = compare.function(TABLES)
+    assert task.lines[0] == f"{len(differences)} differences"
+    assert [f"{one['subject']}: {one['text']}" for one in differences] == task.lines[1:]
     told = [(one.dest_asset_key.name, one.extra["version"]) for one in outlets[REPAIRED].asset_alias_events]
     return differences, told
 

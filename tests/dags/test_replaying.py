@@ -20,6 +20,7 @@ from millstream_airflow.pipelines.maintain import LEAST_HOURS
 from millstream_airflow.pipelines.replay import REPLAYED, AskOperator, plan
 from millstream_airflow.tasks.publish import EVENT_FIELDS
 from millstream_airflow.tasks.questions import options
+from tests.support.noted_task import NotedTask
 
 FOUND: dict[str, Any] = {
     "rows": 3,
@@ -75,7 +76,7 @@ def context(found: dict[str, Any] = FOUND, **params: Any) -> Any:
     return {
         "params": {"dataset": "flights", "action": "replay", "dry_run": False, **params},
         "dag_run": SimpleNamespace(run_id="manual__1"),
-        "ti": SimpleNamespace(xcom_pull=lambda task_ids: found),
+        "ti": NotedTask(xcom_pull=lambda task_ids: found),
     }
 
 

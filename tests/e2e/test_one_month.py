@@ -78,7 +78,15 @@ def test_again_doubles_nothing_and_rebuilds_nothing(api: AirflowUser, settings: 
     before = {str(table): history.version(table, settings.lake_root) for table in tables}
     assert None not in before.values()
     carry(api, "ingest_planes")
-    _, tasks = carry(api, "ingest_flights", conf={"start": month, "end": month, "mode": "etl"})
+    runs, tasks = carry(api, "ingest_flights", conf={"start": month, "end": month, "mode": "etl"})
+    notes = {run.dag_id: run.note.splitlines() for run in runs}
+    assert notes["ingest_flights"][:2] == [
+        f"silver.flights: stays at version {before['silver.flights']}: it has these rows already",
+        f"rows: {ROWS[month]:,} read = {ROWS[month]:,} written + 0 quarantined + 0 deduplicated + 0 dropped",
+    ]
+    assert f"months: {month}" in notes["ingest_flights"]
+    (reason,) = notes["build_route_statistics"]
+    assert reason.startswith("gold.route_delay_statistics was already made from these rows")
     states = {(task.dag_id, task.task_id): task.state for task in tasks}
     assert states["ingest_flights", "load_bronze"] == "skipped"
     assert states["build_route_statistics", "build"] == "skipped"

@@ -24,6 +24,7 @@ def run(number: int, state: str = "success") -> dict[str, Any]:
         "state": state,
         "start_date": "2026-01-01T00:00:01Z",
         "end_date": None,
+        "note": None,
     }
 
 

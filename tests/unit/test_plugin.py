@@ -45,6 +45,6 @@ def test_airflow_finds_the_plugin_and_pays_little_for_it() -> None:
     assert probe["views"] == {
         "Data Docs": "/millstream/data-docs/",
         "Streams": "/millstream/streams/",
-        "MLflow": "http://127.0.0.1:5000",
+        "MLflow": "http://127.0.0.1:5000/#/models",
     }
     assert probe["heavy"] == []

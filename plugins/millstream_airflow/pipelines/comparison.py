@@ -6,12 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import DAG, Param, task
-from airflow.sdk.exceptions import AirflowSkipException
 
 from millstream_airflow import catalog
 from millstream_airflow.schedules import at_next
 from millstream_airflow.tasks.alerts import RunNotifier
 from millstream_airflow.tasks.mapreduce import MapReduceOperator
+from millstream_airflow.tasks.notes import skip
 from millstream_airflow.tasks.publish import field
 from millstream_airflow.tasks.retries import TASK_ARGS
 from millstream_airflow.tasks.spark_job import SparkJobOperator
@@ -43,9 +43,7 @@ def compare_dag() -> DAG:
         max_active_runs=1,
         tags=["streams", "operations"],
         params={
-            "first_day": Param(
-                None, **DAY, description="First day of flights; none: the second of all."
-            ),
+            "first_day": Param(None, **DAY, description="First day of flights; none: the second of all."),
             "last_day": Param(None, **DAY, description="Last day; none: the last with all its events."),
         },
         dagrun_timeout=timedelta(hours=2),
@@ -66,6 +64,7 @@ def compare_dag() -> DAG:
         compared = SparkJobOperator(
             task_id="compare",
             job="compare_views",
+            noted=True,
             arguments={
                 "pins": field(export.output, "pins"),
                 "first_day": "{{ params.first_day or '' }}",
@@ -83,7 +82,5 @@ def pin_versions() -> dict[str, Any]:
 
     pins = pin(catalog.lake_root())
     if pins is None:
-        raise AirflowSkipException(
-            "not published yet: a view kept up by a stream; make streams-up starts the stream"
-        )
+        skip("not published yet: a view kept up by a stream; make streams-up starts the stream")
     return pins.model_dump(mode="json")

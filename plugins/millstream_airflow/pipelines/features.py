@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import DAG, AssetAny, AssetOrTimeSchedule, Param, get_current_context, task
-from airflow.sdk.exceptions import AirflowSkipException
 
 from millstream.features import FeatureTable, feature_table
 from millstream.lake.tables import TableRef
@@ -19,6 +18,7 @@ from millstream_airflow import catalog
 from millstream_airflow.schedules import at_next
 from millstream_airflow.tasks.alerts import RunNotifier
 from millstream_airflow.tasks.mapreduce import MapReduceOperator
+from millstream_airflow.tasks.notes import skip
 from millstream_airflow.tasks.publish import StagingOperator, field, publish_staged
 from millstream_airflow.tasks.retries import TASK_ARGS
 from millstream_airflow.tasks.spark_job import SparkJobOperator
@@ -133,7 +133,7 @@ def changed_inputs(table: str, inputs: list[str], code_version: str | None = Non
     versions = {name: input_history.published_version for name, input_history in read.items()}
     absent = [name for name, version in versions.items() if version is None]
     if absent:
-        raise AirflowSkipException(f"not published yet: {', '.join(absent)}")
+        skip(f"not published yet: {', '.join(absent)}")
     # None where somebody has changed the table since, or gone back to an earlier version of it.
     published = history.read(TableRef.parse(table), root).latest_by_partition().values()
     latest = max((entry for entry, _ in published), key=lambda entry: entry.version or 0, default=None)
@@ -145,5 +145,5 @@ def changed_inputs(table: str, inputs: list[str], code_version: str | None = Non
         )
     )
     if made and not get_current_context()["params"]["force"]:
-        raise AirflowSkipException(f"{table} was already made from these rows by this code: {versions}")
+        skip(f"{table} was already made from these rows by this code: {versions}")
     return {name: version for name, version in versions.items() if version is not None}

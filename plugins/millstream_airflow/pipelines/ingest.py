@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, Param, get_current_context, task
-from airflow.sdk.exceptions import AirflowSkipException
 from pydantic import ValidationError
 
 from millstream.contracts.contract import Contract
@@ -24,6 +23,7 @@ from millstream_airflow import catalog
 from millstream_airflow.months import months_of_run, of_source
 from millstream_airflow.schedules import of_contract
 from millstream_airflow.tasks.alerts import RunNotifier
+from millstream_airflow.tasks.notes import leave_note, skip
 from millstream_airflow.tasks.publish import StagingOperator, field, publish_staged
 from millstream_airflow.tasks.retries import TASK_ARGS
 from millstream_airflow.tasks.spark_job import SparkJobOperator
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 log = logging.getLogger(__name__)
+
+NOTHING_NEW = "nothing new at the source"
 
 DOC = """
 ### {dataset}
@@ -120,6 +122,8 @@ def plan(dataset: str) -> list[dict[str, Any]]:
     context = get_current_context()
     _landing(dataset, context).begin()
     pieces = extractor_for(contract).plan(months_of_run(contract, context), _watermark(contract, context))
+    if not pieces:
+        leave_note(context, [NOTHING_NEW])
     return [piece.model_dump(mode="json") for piece in pieces]
 
 
@@ -140,7 +144,7 @@ def land(dataset: str, fetched: Any) -> dict[str, Any]:
     context = get_current_context()
     files = _as_fetched(dataset, fetched)
     if all(file.keys for file in files) and has_these_keys(_landing(dataset, context), files):
-        raise AirflowSkipException("nothing new at the source")
+        skip(NOTHING_NEW)
     partitions = sorted({file.partition for file in files if file.partition})
     known = _watermark(catalog.contract(dataset), context)
     manifest = _landing(dataset, context).commit(partitions, files, watermark_low=known)

@@ -6,11 +6,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, Param, task
-from airflow.sdk.exceptions import AirflowSkipException
 
 from millstream.settings import Settings
 from millstream_airflow import catalog
 from millstream_airflow.tasks.alerts import RunNotifier
+from millstream_airflow.tasks.notes import skip
 from millstream_airflow.tasks.retries import TASK_ARGS
 from millstream_airflow.tasks.spark_job import SparkJobOperator
 
@@ -67,6 +67,7 @@ def kappa_dag() -> DAG:
         replay = ReplayOperator(
             task_id="replay",
             job="kappa_replay",
+            noted=True,
             arguments={"archived": "{{ params.archived }}"},
             doc_md="Rebuilds, compares, switches; fails where groups differ, and names them.",
         )
@@ -83,5 +84,5 @@ def require_live_view() -> str:
     root = catalog.lake_root()
     live = speed_view(root)
     if history.version(live, root) is None:
-        raise AirflowSkipException(f"not published yet: {live}; make streams-up starts the stream")
+        skip(f"not published yet: {live}; make streams-up starts the stream")
     return str(live)

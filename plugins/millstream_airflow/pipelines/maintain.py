@@ -62,6 +62,7 @@ def maintenance_dag() -> DAG:
         tables = MaintainOperator(
             task_id="maintain_tables",
             job="maintain_tables",
+            noted=True,
             arguments={
                 name: f"{{{{ params.{name} }}}}"
                 for name in ("retention_hours", "target_file_mb", "table_target_mb", "dry_run")

@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, AssetAny, Param, get_current_context, task
-from airflow.sdk.exceptions import AirflowSkipException
 
 from millstream.contracts.months import months
 from millstream.lake.storage import Storage
@@ -22,6 +21,7 @@ from millstream_airflow import catalog
 from millstream_airflow.months import of_any_source
 from millstream_airflow.registry import MLFLOW, champion_version, has_version
 from millstream_airflow.tasks.alerts import RunNotifier
+from millstream_airflow.tasks.notes import skip
 from millstream_airflow.tasks.publish import StagingOperator, field, publish_staged
 from millstream_airflow.tasks.retries import TASK_ARGS
 from millstream_airflow.tasks.spark_job import SparkJobOperator
@@ -56,7 +56,8 @@ class RegisterOperator(SparkJobOperator):
     """Register the best candidate and emit the model's asset event."""
 
     def __init__(self, *, spec_name: str, **kwargs: Any) -> None:
-        super().__init__(job="register_model", outlets=[catalog.model_asset(spec_name)], **kwargs)
+        outlets = [catalog.model_asset(spec_name)]
+        super().__init__(job="register_model", outlets=outlets, noted=True, **kwargs)
         self.spec_name = spec_name
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -148,15 +149,13 @@ def check_training_input(name: str) -> int:
     read = history.read(TableRef.parse(spec.input_table), catalog.lake_root())
     version = read.published_version
     if version is None:
-        raise AirflowSkipException(f"{spec.input_table} has not been published yet")
+        skip(f"{spec.input_table} has not been published yet")
     latest = _latest_training(name)
     same_rows = read.unchanged_since(latest.get("input_version"))
     same = same_rows and latest.get("code_version") == catalog.code_version()
     # The lake may have seen another registry, and a version may be deleted there.
     if same and not get_current_context()["params"]["force"] and has_version(name, latest["version"]):
-        raise AirflowSkipException(
-            f"version {latest['version']} was already trained on {spec.input_table} v{version} by this code"
-        )
+        skip(f"version {latest['version']} was already trained on {spec.input_table} v{version} by this code")
     return version
 
 
@@ -168,15 +167,15 @@ def check_scoring_input(name: str) -> dict[str, Any]:
     params = get_current_context()["params"]
     version = history.read(TableRef.parse(spec.input_table), catalog.lake_root()).published_version
     if version is None:
-        raise AirflowSkipException(f"{spec.input_table} has not been published yet")
+        skip(f"{spec.input_table} has not been published yet")
     champion = champion_version(name)
     if champion is None:
-        raise AirflowSkipException(_why_no_champion(name))
+        skip(_why_no_champion(name))
     start, end = params.get("start"), params.get("end")
     partitions = months(str(start or end), str(end or start)) if start or end else []
     table = TableRef.parse(spec.predictions_table)
     if not partitions and not params["force"] and _is_scored(spec, table, champion):
-        raise AirflowSkipException(f"{table} was already made from these rows by this model, {champion}")
+        skip(f"{table} was already made from these rows by this model, {champion}")
     return {
         "input_version": version,
         "model_version": champion,

@@ -11,6 +11,7 @@ from millstream.errors import MillstreamError, ReconciliationError
 from millstream_airflow import catalog
 from millstream_airflow.schedules import at_next
 from millstream_airflow.tasks.alerts import RunNotifier
+from millstream_airflow.tasks.notes import leave_note
 from millstream_airflow.tasks.retries import TASK_ARGS
 from millstream_airflow.tasks.spark_job import SparkJobOperator
 
@@ -83,6 +84,7 @@ def compare(tables: list[str]) -> list[dict[str, Any]]:
             context["outlet_events"][REPAIRED].add(
                 catalog.table_asset(difference.subject), difference.extra or {}
             )
+    leave_note(context, [f"{len(differences):,} differences", *map(str, differences)])
     return [difference.model_dump(mode="json") for difference in differences]
 
 

@@ -16,6 +16,7 @@ from millstream.landing.manifest import run_key
 from millstream_airflow import catalog
 from millstream_airflow.months import of_any_source
 from millstream_airflow.tasks.alerts import RunNotifier
+from millstream_airflow.tasks.notes import leave_note
 from millstream_airflow.tasks.publish import StagingOperator, field, publish_staged
 from millstream_airflow.tasks.questions import ACCEPT, DROP, KEEP, WITHDRAW, answered, options, question
 from millstream_airflow.tasks.retries import TASK_ARGS
@@ -168,7 +169,9 @@ def plan(selection: dict[str, Any], decided: dict[str, Any] | None) -> list[dict
     context = get_current_context()
     params, dag_run = context["params"], context["dag_run"]
     assert dag_run is not None
-    for line in _planned(params, selection, decided is not None):
+    planned = _planned(params, selection, decided is not None)
+    leave_note(context, planned)
+    for line in planned:
         log.info("%s", line)
     if selection["refusal"]:
         log.warning("they cannot be accepted: %s", selection["refusal"])

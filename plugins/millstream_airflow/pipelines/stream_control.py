@@ -11,6 +11,7 @@ from airflow.sdk.bases.sensor import PokeReturnValue
 from millstream.errors import ConfigurationError
 from millstream_airflow import catalog
 from millstream_airflow.tasks.alerts import RunNotifier
+from millstream_airflow.tasks.notes import leave_note
 from millstream_airflow.tasks.retries import TASK_ARGS
 
 POKE_S = 5.0
@@ -70,7 +71,10 @@ def await_state() -> PokeReturnValue:
     seen = snapshot.read(catalog.lake_root(), stream)
     if seen is not None and seen.state == "stopped":
         raise ConfigurationError(f"stream {stream} has stopped: {seen.reason}")
-    return PokeReturnValue(is_done=seen is not None and seen.state == STATES[action])
+    done = seen is not None and seen.state == STATES[action]
+    if done:
+        leave_note(get_current_context(), [f"{stream}: {STATES[action]}"])
+    return PokeReturnValue(is_done=done)
 
 
 def _params() -> tuple[str, str]:

@@ -81,7 +81,7 @@ class PublishOperator(SparkJobOperator):
     """
 
     def __init__(self, *, published: Asset | AssetAlias, **kwargs: Any) -> None:
-        super().__init__(job="publish", outlets=[published], **kwargs)
+        super().__init__(job="publish", outlets=[published], noted=True, **kwargs)
         self.published = published
 
     def job_arguments(self, context: Context) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from millstream_airflow import catalog
 from millstream_airflow.engines import Attempt, Engine, engine_for
 from millstream_airflow.tasks import lineage
 from millstream_airflow.tasks.links import DataDocsLink, MlflowLink, SparkLink
+from millstream_airflow.tasks.notes import leave_note
 from millstream_airflow.tasks.summaries import summary
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class SparkJobOperator(BaseOperator):
         conn_id: connection whose type names one of `millstream_airflow.engines`.
         mlflow_conn_id: its address and login reach the job by the environment.
         skip_if: the task is skipped when this renders to "True".
+        noted: the result, in short, goes into the note of the run.
 
     Raises:
         millstream.errors.PermanentError, TransientError: as the job raised them.
@@ -59,6 +61,7 @@ class SparkJobOperator(BaseOperator):
         conn_id: str = "spark_connect",
         mlflow_conn_id: str | None = None,
         skip_if: str = "",
+        noted: bool = False,
         pool: str = SPARK_POOL,
         **kwargs: Any,
     ) -> None:
@@ -72,6 +75,7 @@ class SparkJobOperator(BaseOperator):
         self.suite = suite
         self.mlflow_conn_id = mlflow_conn_id
         self.skip_if = skip_if
+        self.noted = noted
         self._engine: Engine | None = None
         self.links: dict[str, str] = {}
         self.read: dict[str, int] = {}
@@ -94,8 +98,12 @@ class SparkJobOperator(BaseOperator):
         self._note_links(result)
         self.read, self.written = lineage.tables_read(arguments, result), lineage.tables_written(result)
         asked = {"partitions": arguments.get("partitions", ())}
-        for line in summary(self.job, {**asked, **result}, time.monotonic() - began):
+        lines = summary(self.job, {**asked, **result}, time.monotonic() - began)
+        for line in lines:
             self.log.info("%s", line)
+        if self.noted:
+            # Airflow shows beside the note how long it took.
+            leave_note(context, lines[1:])
         return result
 
     def on_kill(self) -> None:

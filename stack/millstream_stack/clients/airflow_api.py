@@ -32,13 +32,14 @@ IMPORT_TIMEOUT = "DagBag import timeout for"
 
 @dataclass(frozen=True)
 class Run:
-    """One DAG run."""
+    """One DAG run; `note` says what it did, once it has ended."""
 
     dag_id: str
     run_id: str
     state: str
     started: datetime | None
     ended: datetime | None
+    note: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -290,6 +291,7 @@ def _run(data: dict[str, Any]) -> Run:
         data["state"],
         _moment(data["start_date"]),
         _moment(data["end_date"]),
+        data["note"] or "",
     )
 
 
