@@ -200,10 +200,16 @@ def test_the_registry_says_where_a_version_comes_from(
     assert version.tags["code_version"] == "test"
     assert version.tags["test_auc_roc"] == f"{registered['test']['auc_roc']:.4f}"
     assert version.description.startswith("Champion: the first, with test AUC-ROC")
+    figure = f"| AUC-ROC | {registered['test']['auc_roc']:.4f} |"
+    validation = f"| **{CANDIDATE.name}** | {fitted['validation']['auc_roc']:.4f} | "
+    for line in (figure, validation, "| silver.docstrings | 0 |", f"higher by {SPEC.margin}."):
+        assert line in version.description
+    assert registered["mlflow_url"].endswith(f"/#/models/{MODEL}/versions/{version.version}")
     low, high = (registered["test"][f"auc_roc_ci95_{end}"] for end in ("low", "high"))
     assert 0.5 < low < registered["test"]["auc_roc"] < high < 1
 
     run = client.get_run(fitted["mlflow_run_id"])
+    assert run.info.run_name == f"{CANDIDATE.name} v{version.version}"
     assert [(one.dataset.name, one.dataset.digest) for one in run.inputs.dataset_inputs] == [
         ("silver.docstrings", "v0")
     ]

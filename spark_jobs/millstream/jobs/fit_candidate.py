@@ -57,7 +57,7 @@ def run(spark: SparkSession, args: Args) -> Result:
     with (
         persisted(inputs(ordered(labelled_rows, spec), spec, LABEL, PART)) as rows,
         tracking.failures(),
-        mlflow.start_run(run_name=f"{candidate.name} {args.run}") as active,
+        mlflow.start_run(run_name=candidate.name) as active,
     ):
         counts = counted(rows, spec)
         mlflow.set_tags(
@@ -97,7 +97,7 @@ def run(spark: SparkSession, args: Args) -> Result:
         rows=counts,
         seconds=seconds,
         mlflow_run_id=active.info.run_id,
-        mlflow_url=tracking.run_url(active.info.experiment_id, active.info.run_id),
+        mlflow_url=tracking.url(tracking.run_page(active.info.experiment_id, active.info.run_id)),
     )
 
 
@@ -112,7 +112,7 @@ def _tune(mlflow: Any, matrix: DataFrame, spec: ModelSpec, candidate: Candidate)
     validate = part(matrix, "validate")
     trials: list[tuple[float, Params, Any]] = []
     for number, params in enumerate(candidate.grid, start=1):
-        with mlflow.start_run(run_name=f"{candidate.name} trial {number}", nested=True):
+        with mlflow.start_run(run_name=f"trial {number}", nested=True):
             pairs = scored_pairs(validate, estimator(spec, candidate, params).fit(train))
             summary = metrics.summary(pairs)
             mlflow.log_params(params)

@@ -19,6 +19,7 @@ from millstream.lake.reading import read_at
 from millstream.lake.storage import Storage
 from millstream.ml import digest, metrics, plots, promotion, stored, tracking
 from millstream.ml.dataset import LABEL, labelled, ordered, part, persisted
+from millstream.ml.descriptions import described
 from millstream.ml.pipelines import feature_names, inputs
 from millstream.ml.scoring import scored_pairs
 from millstream.ml.spec import ModelSpec
@@ -46,6 +47,7 @@ class Result(JobModel):
 
     alias: champion or challenger; none for a version that is no better than guessing.
     champion_version: the champion after this training, if there is one.
+    mlflow_url: the version's page in the registry.
     """
 
     model: str
@@ -61,7 +63,8 @@ class Result(JobModel):
 
 def run(spark: SparkSession, args: Args) -> Result:
     spec = model_spec(args.model)
-    best = max((Fitted.model_validate(candidate) for candidate in args.candidates), key=_validation_auc)
+    candidates = [Fitted.model_validate(candidate) for candidate in args.candidates]
+    best = max(candidates, key=_validation_auc)
     _require_own(best, args)
     mlflow = tracking.connect(spec.name)
     model = PipelineModel.load(best.model_uri)
@@ -83,10 +86,13 @@ def run(spark: SparkSession, args: Args) -> Result:
         uri = stored.log(model, best.model_uri, test.drop(LABEL).limit(EXAMPLE_ROWS).toPandas(), spec.name)
         sha256 = _check_read_back(mlflow, uri, model, test, best.model_uri)
         tags = {**_tags(args, spec, best, summary), digest.TAG: sha256}
-        contender = promotion.Contender(uri, summary["auc_roc"], interval, tags)
+        page = tracking.run_page(active.info.experiment_id, active.info.run_id)
+        details = described(spec, candidates, summary, tags, page)
+        contender = promotion.Contender(uri, summary["auc_roc"], interval, tags, details)
         decision = promotion.decide(mlflow, spec, contender, test, args.lake_root)
         mlflow.set_tag(tracking.DECISION_TAG, decision.in_words)
-        url = tracking.run_url(active.info.experiment_id, active.info.run_id)
+        # In the list of runs: which version it has become.
+        mlflow.set_tag("mlflow.runName", f"{best.candidate} v{decision.version}")
     level = logging.WARNING if decision.alias is None else logging.INFO
     log.log(level, "%s version %s, %s", spec.name, decision.version, decision.in_words)
     result = Result(
@@ -98,7 +104,7 @@ def run(spark: SparkSession, args: Args) -> Result:
         test=summary,
         champion_version=decision.champion_version,
         mlflow_run_id=best.mlflow_run_id,
-        mlflow_url=url,
+        mlflow_url=tracking.url(tracking.version_page(spec.name, decision.version)),
     )
     _remember(args, result)
     return result

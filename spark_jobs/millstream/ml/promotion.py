@@ -26,12 +26,14 @@ NOT_PROMOTED = "not promoted"
 
 @dataclass(frozen=True)
 class Contender:
-    """A logged model, its AUC-ROC on the test rows with the interval, and tags about its origin."""
+    """A logged model, its AUC-ROC on the test rows with the interval, tags about its origin, and what the
+    registry says of it below the decision, in Markdown."""
 
     uri: str
     auc: float
     interval: metrics.Interval
     tags: dict[str, str]
+    details: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def _explain(
     """Record in the registry the decision about a version, and its reason."""
     client.update_registered_model(spec.name, description=spec.description)
     client.update_model_version(
-        spec.name, version, description=f"{decided.capitalize()}: {reason}. {_origin(contender)}"
+        spec.name, version, description=f"{decided.capitalize()}: {reason}.\n\n{contender.details}".strip()
     )
     client.set_model_version_tag(spec.name, version, "decision", f"{decided}: {reason}")
 
@@ -138,12 +140,3 @@ def _champion(client: Any, name: str) -> Any:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
-
-
-def _origin(contender: Contender) -> str:
-    tables = ", ".join(
-        f"{name.removeprefix('input.')} v{version}"
-        for name, version in contender.tags.items()
-        if name.startswith("input.")
-    )
-    return f"{contender.tags['candidate']}, trained on {tables}, code {contender.tags['code_version']}."

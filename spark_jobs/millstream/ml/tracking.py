@@ -83,10 +83,20 @@ def failures() -> Iterator[None]:
         raise
 
 
-def run_url(experiment_id: str, run_id: str) -> str:
-    """The run's page in MLflow's web UI, without the login that the address may carry."""
+def run_page(experiment_id: str, run_id: str) -> str:
+    """The run's page in MLflow's web UI, as its own pages link it."""
+    return f"#/experiments/{experiment_id}/runs/{run_id}"
+
+
+def version_page(model: str, version: int) -> str:
+    """The page of a version in the model registry."""
+    return f"#/models/{model}/versions/{version}"
+
+
+def url(page: str) -> str:
+    """The address of a page of MLflow's web UI, without the login that the server's address may carry."""
     parts = urlsplit(os.environ["MLFLOW_TRACKING_URI"])
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/#/experiments/{experiment_id}/runs/{run_id}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/{page}"
 
 
 def input_versions(spec: ModelSpec, lake_root: str, version: int) -> dict[str, int]:

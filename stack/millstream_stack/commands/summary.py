@@ -58,7 +58,8 @@ def print_models(api: MlflowApi, models: list[str], screen: Console) -> bool:
         screen.print(
             f"[green]{model}: the champion is version {champion.version}[/]  {address}", soft_wrap=True
         )
-        screen.print(champion.description, markup=False)
+        # The first paragraph says why; tables follow, for MLflow's own page.
+        screen.print(champion.description.partition("\n\n")[0], markup=False)
     return complete
 
 

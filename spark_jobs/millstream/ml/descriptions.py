@@ -1,0 +1,64 @@
+"""What the model registry says of a version, below the decision on it: Markdown, as MLflow shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from millstream.ml.spec import ModelSpec, Params
+
+# Of the test part, by which a version is judged: what people ask for first.
+SHOWN = {
+    "auc_roc": "AUC-ROC",
+    "auc_pr": "AUC-PR",
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "calibration_error": "calibration error",
+}
+INPUT = "input."
+
+
+class Rival(Protocol):
+    """A candidate of the training, as it was on the validation part."""
+
+    @property
+    def candidate(self) -> str: ...
+    @property
+    def params(self) -> Params: ...
+    @property
+    def validation(self) -> dict[str, float]: ...
+    @property
+    def seconds(self) -> float: ...
+
+
+def described(
+    spec: ModelSpec, rivals: Iterable[Rival], test: Mapping[str, float], tags: Mapping[str, str], page: str
+) -> str:
+    """Figures of the test part, candidates, the rule of promotion, tables and code; `page` is the run's."""
+    figures = [(name, f"{test[key]:.4f}") for key, name in SHOWN.items() if key in test]
+    by_score = sorted(rivals, key=lambda rival: rival.validation["auc_roc"], reverse=True)
+    candidates = [
+        (
+            f"**{rival.candidate}**" if rival.candidate == tags["candidate"] else rival.candidate,
+            f"{rival.validation['auc_roc']:.4f}",
+            ", ".join(f"{name} {value}" for name, value in rival.params.items()),
+            f"{rival.seconds:g}",
+        )
+        for rival in by_score
+    ]
+    tables = [(name.removeprefix(INPUT), version) for name, version in tags.items() if name.startswith(INPUT)]
+    return "\n\n".join(
+        [
+            _table(("on the test part", "value"), figures),
+            _table(("candidate", "validation AUC-ROC", "settings", "seconds"), candidates),
+            f"Another version becomes champion if its AUC-ROC on the same rows is higher by {spec.margin}. "
+            f"Yes from a probability of {tags['threshold']} on.",
+            _table(("trained on", "version"), tables),
+            f"[Run with plots and tables]({page}). Code {tags['code_version']}.",
+        ]
+    )
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
