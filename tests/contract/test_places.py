@@ -23,6 +23,7 @@ from millstream.landing.manifest import Manifest
 from millstream.landing.run import Landing
 from millstream.sources.files import FilesExtractor
 from millstream_airflow.connections import extractor_for
+from millstream_stack.cluster.webhdfs import WebHdfs
 from tests.support.hadoop import Hdfs
 from tests.support.loopback import free_port, serve
 from tests.support.sftp_server import SSHD, SftpServer
@@ -266,25 +267,39 @@ def test_a_folder_of_this_machine_has_patterns_too(
     assert [file.status for file in run(contract("in/*.csv"), "r2").files] == ["changed"]
 
 
+def hdfs_connection(kind: str, hdfs: Hdfs, **more: str) -> str:
+    host, port = (hdfs.uri if kind == "hdfs" else hdfs.web).rpartition("/")[2].split(":")
+    return json.dumps(
+        {"conn_type": kind, "host": host, "port": int(port), "extra": {"path": "/drop"}, **more}
+    )
+
+
 @pytest.mark.thorough
 def test_hdfs_files_are_listed_and_fetched(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     hdfs = Hdfs(tmp_path / "hadoop")
     hdfs.start()
     try:
         there = Storage(f"{hdfs.uri}/drop")
-        there.write("2024-01/a.csv", b"id\n1\n" * 300_000)
+        there.write("2024-01/a.csv", b"id\n1\n" * 3_000_000)
         there.write("2024-01/b.csv.part", b"id\n")
-        host, port = hdfs.uri.removeprefix("hdfs://").split(":")
-        connection = {"conn_type": "hdfs", "host": host, "port": int(port), "extra": {"path": "/drop"}}
-        monkeypatch.setenv("AIRFLOW_CONN_OTHER_PLACE", json.dumps(connection))
+        there.write("2024-01/later/c.csv", b"id\n")
         of = contract("{partition}/*.csv", **MONTHLY)
         source = {**of.source.model_dump(), "quiet_seconds": 0}
         of = Contract.from_dict({**of.model_dump(mode="json"), "source": source}, origin="test")
-        (file,) = run(of).files
-        assert (file.source, file.partition, file.size) == ("2024-01/a.csv", "2024-01", 1_500_000)
-        with pytest.raises(SourceDataError, match=r"hdfs://.*/drop/gone\.csv: not there"):
-            run(contract("gone.csv"), "r2")
+        for kind in ("hdfs", "webhdfs"):
+            monkeypatch.setenv("AIRFLOW_CONN_OTHER_PLACE", hdfs_connection(kind, hdfs))
+            (file,) = run(of, kind).files
+            assert (file.source, file.partition, file.size) == ("2024-01/a.csv", "2024-01", 15_000_000)
+            with pytest.raises(SourceDataError, match=rf"{kind}://.*/drop/gone\.csv: not there"):
+                run(contract("gone.csv"), f"{kind}-2")
+        with WebHdfs(hdfs.web) as api:
+            api.ask("PUT", "SETPERMISSION", "/drop", permission="700")
+        monkeypatch.setenv("AIRFLOW_CONN_OTHER_PLACE", hdfs_connection("webhdfs", hdfs, login="ada"))
+        with pytest.raises(SourceDataError, match="give the platform's user the right to read it"):
+            run(contract("2024-01/a.csv"), "webhdfs-3")
     finally:
         hdfs.stop()
-    with pytest.raises(SourceUnavailableError, match="another try will follow"):
-        run(contract("gone.csv"), "r3")
+    for kind in ("hdfs", "webhdfs"):
+        monkeypatch.setenv("AIRFLOW_CONN_OTHER_PLACE", hdfs_connection(kind, hdfs))
+        with pytest.raises(SourceUnavailableError, match="cannot be read now"):
+            run(contract("gone.csv"), f"{kind}-4")

@@ -1,5 +1,5 @@
 """Folders: of this machine by connections of type `fs`, of servers by the file systems of Airflow's
-providers, of HDFS by its own protocol, and of web servers."""
+providers, of HDFS by its own protocol or over HTTP, and of web servers."""
 
 from __future__ import annotations
 
@@ -39,12 +39,14 @@ def resolved(connection: str) -> Place:
             return _folder(connection)
         case "hdfs":
             return _hdfs(given)
+        case "webhdfs":
+            return _webhdfs(given)
         case "http":
             return Web(http.resolved(connection), connection)
         case kind if kind in PROVIDED:
             return _provided(given, PROVIDED[kind])
         case kind:
-            known = ", ".join(["fs", "hdfs", "http", *PROVIDED])
+            known = ", ".join(["fs", "hdfs", "webhdfs", "http", *PROVIDED])
             raise ConfigurationError(
                 f"connection {connection}: its type, {kind}, leads to no files; expected one of {known}"
             )
@@ -118,4 +120,22 @@ def _hdfs(given: Connection) -> Place:
 
     root = _root(given)
     host = f"{given.host}:{given.port}" if given.port else f"{given.host}"
-    return Remote(opened, root, f"hdfs://{host}{root}", given.conn_id)
+    # By itself: its reader cannot be buffered (hdfs-native 0.14 has no `readinto`).
+    return Remote(opened, root, f"hdfs://{host}{root}", given.conn_id, reading={})
+
+
+def _webhdfs(given: Connection) -> Place:
+    """By the provider's hook: it knows several NameNodes, TLS and Kerberos."""
+
+    def opened() -> Any:
+        from airflow.providers.apache.hdfs.hooks.webhdfs import WebHDFSHook
+
+        from millstream.sources.webhdfs import WebHdfsFileSystem
+
+        client = WebHDFSHook(given.conn_id).get_conn()
+        # The hook hands no bound on, and a server that stands still would be waited for without end.
+        client._timeout = PATIENCE_S
+        return WebHdfsFileSystem(client)
+
+    root = _root(given)
+    return Remote(opened, root, f"webhdfs://{given.host}:{given.port}{root}", given.conn_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import IO, Any, BinaryIO, cast
@@ -13,20 +13,29 @@ from millstream.sources.places import Found, failures, missing
 
 # Of a folder that is listed: more is no folder of a dataset.
 MOST_FILES = 1_000_000
-BLOCK_BYTES = 1 << 22
+# From its beginning to its end: a cache of what was read would only hold it twice.
+IN_BLOCKS: Mapping[str, Any] = {"block_size": 1 << 22, "cache_type": "readahead"}
 
 
 class Remote:
     """A folder `root` of the file system that `connect` opens; `name` is what people call it, without login
-    or password."""
+    or password. `reading` is what that takes besides when it opens a file."""
 
     is_far = True
 
-    def __init__(self, connect: Callable[[], Any], root: str, name: str, connection: str) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Any],
+        root: str,
+        name: str,
+        connection: str,
+        reading: Mapping[str, Any] = IN_BLOCKS,
+    ) -> None:
         self._connect = connect
         self._root = root.rstrip("/")
         self._name = name
         self._connection = connection
+        self._reading = reading
         self._opened: Any = None
 
     def where(self, path: str) -> str:
@@ -64,12 +73,8 @@ class Remote:
         if before is None:
             raise missing([self.where(path)])
         with self._failures(self.where(path)):
-            stream = self._fs.open(self._at(path), "rb", **self._reading())
+            stream = self._fs.open(self._at(path), "rb", **self._reading)
         return cast(BinaryIO, _WholeRemote(self, before, stream))
-
-    def _reading(self) -> dict[str, Any]:
-        # From its beginning to its end: a cache of what was read would only hold it twice.
-        return {"block_size": BLOCK_BYTES, "cache_type": "readahead"}
 
     @property
     def _fs(self) -> Any:
