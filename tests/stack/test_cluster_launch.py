@@ -92,6 +92,18 @@ def test_airflow_s_api_server_only_reads_the_lake(settings: Settings, tmp_path: 
     assert users == {"airflow-api-server": READER, "airflow-worker": None}
 
 
+def test_another_port_of_the_machine_changes_none_in_a_container(settings: Settings, tmp_path: Path) -> None:
+    """Where Compose publishes it from, and where the health check and the other services ask."""
+    mount(secrets_of("airflow-api-server"), tmp_path)
+    elsewhere = settings.model_copy(update={"airflow_port": 18080})
+    _, environment = launched("airflow-api-server", elsewhere)
+    [port] = services()["airflow-api-server"]["ports"]
+    assert environment["AIRFLOW__API__PORT"] == str(port["target"])
+    assert environment["AIRFLOW__API__BASE_URL"].endswith(":18080")
+    asked = services()["airflow-api-server"]["healthcheck"]["test"][-1]
+    assert asked.startswith(f"http://127.0.0.1:{port['target']}/")
+
+
 def test_an_unknown_service_is_refused_by_name(settings: Settings) -> None:
     with pytest.raises(ConfigurationError, match="'zookeeper'"):
         launched("zookeeper", settings)

@@ -14,7 +14,8 @@ from millstream_stack.cluster.secret_files import read
 from millstream_stack.environment import airflow_options, as_variables
 
 Options = dict[str, dict[str, object]]
-API = "http://airflow-api-server:8080"
+API_PORT = 8080
+API = f"http://airflow-api-server:{API_PORT}"
 BROKER = "valkey:6379"
 DATABASE = "postgres:5432"
 # Tasks at a time in one worker: the pools limit what is heavy.
@@ -47,7 +48,9 @@ def environment(service: str, settings: Settings) -> dict[str, str]:
         # The scheduler signs the tokens of tasks, the API checks them.
         more.append({"api_auth": {"jwt_secret": read("airflow_jwt_secret")}})
     if service == "api-server":
-        more.append({"api": {"host": "0.0.0.0", "secret_key": read("airflow_api_secret")}})
+        # The port in its container; MILLSTREAM_AIRFLOW_PORT is that of the machine.
+        at = {"host": "0.0.0.0", "port": API_PORT}
+        more.append({"api": {**at, "secret_key": read("airflow_api_secret")}})
     if service == "scheduler":
         more.append({"scheduler": {"enable_health_check": True}})
     variables = as_variables(options)
