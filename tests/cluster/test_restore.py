@@ -19,6 +19,7 @@ pytestmark = pytest.mark.timeout(2400)
 BACKUP_TIMEOUT_S = 1200.0
 # Of each Delta table its version and its rows.
 TABLES = """
+import json
 from deltalake import DeltaTable
 from millstream.lake.storage import Storage
 from millstream.settings import Settings
@@ -33,6 +34,7 @@ for zone in ("bronze", "silver", "gold"):
 print(json.dumps(found))
 """
 FLIGHTS = """
+import json
 from deltalake import DeltaTable
 from millstream.lake.tables import TableRef
 from millstream.settings import Settings
