@@ -44,6 +44,7 @@ def fold(events: DataFrame) -> DataFrame:
         .otherwise(F.array(F.lit(NOT_ANNOUNCED)))
         .alias("_malformed"),
         F.lit(None).cast("string").alias("_source_record"),
+        F.lit(False).alias("_deleted"),
         F.array().cast(f"array<{MARK}>").alias(DRIFT),
     )
     return table_of("flights").rows(delivered)
