@@ -275,6 +275,7 @@ def hdfs_connection(kind: str, hdfs: Hdfs, **more: str) -> str:
 
 
 @pytest.mark.thorough
+@pytest.mark.timeout(900)
 def test_hdfs_files_are_listed_and_fetched(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     hdfs = Hdfs(tmp_path / "hadoop")
     hdfs.start()
@@ -299,7 +300,14 @@ def test_hdfs_files_are_listed_and_fetched(tmp_path: Path, run: Run, monkeypatch
             run(contract("2024-01/a.csv"), "webhdfs-3")
     finally:
         hdfs.stop()
-    for kind in ("hdfs", "webhdfs"):
-        monkeypatch.setenv("AIRFLOW_CONN_OTHER_PLACE", hdfs_connection(kind, hdfs))
-        with pytest.raises(SourceUnavailableError, match="cannot be read now"):
-            run(contract("gone.csv"), f"{kind}-4")
+
+
+@pytest.mark.parametrize("kind", ["hdfs", "webhdfs"])
+def test_a_namenode_that_is_away_is_told_soon(kind: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Left to its defaults the client of `hdfs` notices it after three minutes."""
+    away = {"conn_type": kind, "host": "127.0.0.1", "port": 1, "extra": {"path": "/drop"}}
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER_PLACE", json.dumps(away))
+    began = time.monotonic()
+    with pytest.raises(SourceUnavailableError, match=rf"{kind}://127\.0\.0\.1:1/drop.* cannot be read now"):
+        run(contract("gone.csv"))
+    assert time.monotonic() - began < 30

@@ -116,7 +116,9 @@ def _hdfs(given: Connection) -> Place:
     def opened() -> Any:
         from hdfs_native.fsspec import HdfsFileSystem
 
-        return HdfsFileSystem(given.host, given.port, skip_instance_cache=True)
+        from millstream.lake.filesystems.hdfs import BOUNDS
+
+        return HdfsFileSystem(given.host, given.port, skip_instance_cache=True, **BOUNDS)
 
     root = _root(given)
     host = f"{given.host}:{given.port}" if given.port else f"{given.host}"
