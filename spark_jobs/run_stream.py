@@ -42,6 +42,8 @@ def main(argv: list[str]) -> int:
     ending = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ending.set())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    # Of each call that Spark makes back to Python.
+    logging.getLogger("py4j").setLevel(logging.WARNING)
     try:
         ended = _run(options, ending)
     except SupersededError as error:

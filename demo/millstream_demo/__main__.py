@@ -33,7 +33,7 @@ def _send_events(arguments: argparse.Namespace) -> None:
     from millstream_demo.event_source import EventSource, send_days, send_year
 
     source = EventSource(arguments.servers, lambda line: print(line, flush=True))
-    source.ensure_topic()
+    source.ensure_topics()
     if arguments.make_topic:
         return
     if arguments.day is not None:
@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         "events", help="send flights' events to Kafka: a day, or one after the other"
     )
     events.add_argument("--servers", required=True, help="host:port of Kafka")
-    events.add_argument("--make-topic", action="store_true", help="make the topic and send nothing")
+    events.add_argument("--make-topic", action="store_true", help="make the topics and send nothing")
     events.add_argument("--day", type=date.fromisoformat, help="this day of 2013 only")
     events.add_argument("--seconds", type=float, default=120, help="with --day: how long that takes")
     events.add_argument("--speed", type=float, default=60, help="times faster than in 2013")

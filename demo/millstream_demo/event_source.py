@@ -17,10 +17,12 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from millstream_demo.flight_events import Event, events_of
 
-TOPIC = "flights"
+TOPIC, DEAD_LETTER = "flights", "flights-dead-letter"
 PARTITIONS = 2
 RETENTION_MS = 7 * 24 * 3600 * 1000
 FIRST, LAST = date(2013, 1, 1), date(2013, 12, 31)
+# Kafka's own limit of a record is 1 MiB.
+LONGEST_COPY = 2 * 1024 * 1024
 ASK_S = 30.0
 PROGRESS_S = 2.0
 
@@ -38,10 +40,16 @@ class EventSource:
         self._report = report
         self._refused: KafkaError | None = None
 
-    def ensure_topic(self) -> None:
-        """Make the topic unless it is there. Raises KafkaException when the broker does not answer."""
-        topic = NewTopic(TOPIC, PARTITIONS, 1, config={"retention.ms": str(RETENTION_MS)})
-        for made in self._admin.create_topics([topic], request_timeout=ASK_S).values():
+    def ensure_topics(self) -> None:
+        """Make the topics unless they are there. Raises KafkaException when the broker does not answer."""
+        config = {"retention.ms": str(RETENTION_MS)}
+        # A copy has two headers more.
+        larger = {**config, "max.message.bytes": str(LONGEST_COPY)}
+        topics = [
+            NewTopic(TOPIC, PARTITIONS, 1, config=config),
+            NewTopic(DEAD_LETTER, PARTITIONS, 1, config=larger),
+        ]
+        for made in self._admin.create_topics(topics, request_timeout=ASK_S).values():
             try:
                 made.result(ASK_S)
             except KafkaException as error:

@@ -36,6 +36,8 @@ svg text { font-size: 11px; fill: #444 }
 <p class="bad">{{ seen.state }}{% if seen.reason %}: {{ seen.reason }}{% endif %}</p>
 {% elif age > stale_s %}<p class="bad">Stale: no sign of life for {{ age | round | int }} s</p>
 {% else %}<p class="good">running, as of {{ seen.at.strftime("%H:%M:%S") }} UTC</p>{% endif %}
+{% if seen.fresh_at %}<p>silver has all that the topic had on
+{{ seen.fresh_at.strftime("%Y-%m-%d at %H:%M:%S") }} UTC</p>{% endif %}
 <table><tr><th>position</th><th>behind</th><th>events/s</th><th>newest batch</th><th>read</th><th>written</th>
 <th>quarantined</th><th>deduplicated</th></tr>
 <tr><td>{{ seen.position }}</td><td>{{ seen.lag }}</td><td>{{ "%.0f" | format(seen.events_per_s) }}</td>

@@ -128,6 +128,12 @@ class StreamPositionError(PermanentError):
     remedy = "see docs/streams.md: find out what became of the topic before the stream goes on"
 
 
+class StreamBehindError(PermanentError):
+    """A stream has stopped, or is further behind its topic than its contract allows."""
+
+    remedy = "make status and make logs S=stream-flights show what it waits for or why it stopped"
+
+
 class SourceUnavailableError(TransientError):
     """A source system does not answer."""
 

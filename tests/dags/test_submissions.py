@@ -58,6 +58,9 @@ FROM_EARLIER_TASKS: dict[str, Any] = {
     "run": "manual__1.0",
     "replay": "manual__1",
     "source_run": "scheduled__1",
+    "first_day": "2013-01-13",
+    "last_day": "2013-01-15",
+    "parameters": {"first_date": "2013-01-13", "last_date": "2013-01-15", "days": 3},
 }
 # What only a mapped task or a run knows.
 RETURNED: dict[tuple[str, str], Any] = {

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
+from millstream.errors import QualityGateError, SourceDataError
+from millstream.quality.suites import suite_in
+from millstream.settings import CHECKOUT
 from millstream.streams.delays import by_carrier, by_hour, latest
 from millstream.streams.fold import fold
 from millstream.transforms.airport_delays_batch import FIGURES, aggregate
@@ -50,7 +55,29 @@ def test_a_day_by_events_equals_the_day_by_its_file(spark: SparkSession, tmp_pat
     streamed = by_key([row.asDict() for row in folded.select(*columns).collect()])
     assert streamed == by_key([row.asDict() for row in batch.collect()])
 
+    assert_judged(chain, columns, streamed)
     assert_delays(spark, chain.root)
+
+
+def assert_judged(chain: Chain, columns: list[str], flights: dict[tuple[Any, ...], dict[str, Any]]) -> None:
+    """`watch_streams` stages the same rows, its gate lets them pass, and they stay in the staging area."""
+    staged = chain.job("fold_days", "r2", first_day=None, last_day=str(DAY))
+    assert staged["parameters"] == {"first_date": str(DAY), "last_date": str(DAY), "days": 1}
+    rows_of = chain.spark.read.format("delta").load(staged["staged_uri"]).select(*columns).collect()
+    assert by_key([row.asDict() for row in rows_of]) == flights
+    before = DeltaTable(f"{chain.root}/silver/flights").version()
+    judged = {name: staged[name] for name in ("staged_uri", "staged_version", "inputs", "parameters")}
+    suite = suite_in(CHECKOUT, "flights")
+    verdict = chain.job("quality_gate", "r2", table="silver.flights", suite=suite, **judged)
+    assert (verdict["passed"], verdict["evaluated"]) == (True, len(flights))
+    assert DeltaTable(f"{chain.root}/silver/flights").version() == before
+    with pytest.raises(SourceDataError, match="no event of a flight until 2013-01-14"):
+        chain.job("fold_days", "r3", first_day=None, last_day=str(DAY - timedelta(days=1)))
+    # Nine days without an event.
+    few = chain.job("fold_days", "r4", first_day=str(DAY - timedelta(days=9)), last_day=str(DAY))
+    judged = {name: few[name] for name in ("staged_uri", "staged_version", "inputs", "parameters")}
+    with pytest.raises(QualityGateError):
+        chain.job("quality_gate", "r4", table="silver.flights", suite=suite, **judged)
 
 
 def assert_delays(spark: SparkSession, root: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from tests.support.waiting import until
 # Cold starts of Spark, on a machine that may be busy.
 pytestmark = pytest.mark.timeout(900)
 
-STARTED_S = 120.0
+STARTED_S = 240.0
 
 
 @pytest.mark.thorough
@@ -52,6 +53,7 @@ def test_a_stream_is_drained_and_goes_on_as_somebody_wishes(broker: RunningBroke
         until(lambda: seen() == ("running", 50), STARTED_S, f"the first half: {process.log}")
         desired.write(root, DATASET, "drain")
         until(lambda: seen() == ("drained", 50), STARTED_S, f"its end: {process.log}")
+        drained_at = datetime.now(UTC)
         broker.send(TOPIC, sent[50:])
         newest = snapshot.read(root, DATASET)
         assert newest is not None
@@ -60,7 +62,10 @@ def test_a_stream_is_drained_and_goes_on_as_somebody_wishes(broker: RunningBroke
         assert seen() == ("drained", 50)
         assert process.process.poll() is None
         desired.write(root, DATASET, "run")
+        assert newest.fresh_at is not None
+        assert newest.fresh_at < drained_at
         until(lambda: seen() == ("running", 100), STARTED_S, f"the second half: {process.log}")
+        until(lambda: snapshot.read(root, DATASET).fresh_at > drained_at, STARTED_S, "fresh rows")  # type: ignore[union-attr,operator]
         assert process.drain() == 0, process.log.read_text()[-4000:]
     finally:
         process.end()

@@ -15,7 +15,7 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(900)
 
-TOPIC = "broken"
+TOPIC, DEAD_LETTER = "broken", "broken-dead-letter"
 READ_S = 240.0
 STOPPED = 3
 
@@ -44,11 +44,12 @@ def broken(message: Message) -> list[tuple[Message, str]]:
 
 def test_broken_records_are_kept_apart_and_the_stream_goes_on(broker: RunningBroker, tmp_path: Path) -> None:
     broker.create(TOPIC)
+    broker.create(DEAD_LETTER)
     root, day = local_uri(tmp_path / "lake"), day_messages()
     variants = broken(day[100])
     in_the_first = [message for message in day[:20] if message[3] == 0]
     broker.send(TOPIC, [*in_the_first, *(message for message, _ in variants)])
-    process = StreamProcess(broker, root, tmp_path, topic=TOPIC)
+    process = StreamProcess(broker, root, tmp_path, topic=TOPIC, dead_letter=DEAD_LETTER)
     try:
         read = len(in_the_first) + len(variants)
         until(lambda: _position(root) == read, READ_S, f"silver: {process.log}")
@@ -64,6 +65,18 @@ def test_broken_records_are_kept_apart_and_the_stream_goes_on(broker: RunningBro
     for number, (_, reason) in enumerate(variants):
         found = kept[f"{TOPIC}/0#{len(in_the_first) + number}"]
         assert any(one.startswith(reason) for one in found), (reason, found)
+    copies = {
+        dict(one.headers() or [])["millstream.source_row_id"].decode(): one
+        for one in broker.received(DEAD_LETTER)
+    }
+    assert copies.keys() == kept.keys()
+    for number, ((key, value, headers, _), _) in enumerate(variants):
+        place = f"{TOPIC}/0#{len(in_the_first) + number}"
+        copied = copies[place]
+        assert (copied.key(), copied.value()) == (key and key.encode(), value)
+        *received, _, (name, reasons) = copied.headers() or []
+        assert received == [(header, str(text).encode()) for header, text in headers]
+        assert (name, json.loads(reasons)) == ("millstream.reasons", kept[place])
     good = event_ids([*in_the_first, *day[19:40]])
     assert sorted(row["event_id"] for row in rows("silver.flight_events", root)) == sorted(set(good))
     assert snapshot.read(root, DATASET).state == "drained"  # type: ignore[union-attr]

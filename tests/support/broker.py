@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Message as Received
 from confluent_kafka.admin import AdminClient, NewTopic
 from filelock import FileLock
 
@@ -104,6 +105,33 @@ class RunningBroker:
             producer.poll(0)
         assert producer.flush(ASK_S) == 0
         assert failed == []
+
+    def received(self, topic: str) -> list[Received]:
+        """Every record that the topic has now."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.servers,
+                "group.id": "test",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+            }
+        )
+        partitions = list(self.admin.list_topics(topic, timeout=ASK_S).topics[topic].partitions)
+        consumer.assign([TopicPartition(topic, one, OFFSET_BEGINNING) for one in partitions])
+        found, ended = [], set()
+        try:
+            while len(ended) < len(partitions):
+                record = consumer.poll(ASK_S)
+                assert record is not None, f"{topic}: nothing came in {ASK_S} s"
+                error = record.error()
+                if error is None:
+                    found.append(record)
+                else:
+                    assert error.code() == KafkaError._PARTITION_EOF, error
+                    ended.add(record.partition())
+        finally:
+            consumer.close()
+        return found
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import psutil
+import yaml
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
@@ -138,13 +139,15 @@ class StreamProcess:
         folder: Path,
         *options: str,
         topic: str = TOPIC,
+        dead_letter: str | None = None,
         conf: Path | None = None,
     ) -> None:
         self.log = folder / "stream.log"
         contracts = folder / "contracts"
         contracts.mkdir(exist_ok=True)
-        written = (CHECKOUT / "dags" / "streams" / f"{DATASET}.yaml").read_text()
-        (contracts / f"{DATASET}.yaml").write_text(written.replace(f"topic: {TOPIC}", f"topic: {topic}"))
+        given = yaml.safe_load((CHECKOUT / "dags" / "streams" / f"{DATASET}.yaml").read_text())
+        given["source"] |= {"topic": topic, "dead_letter": dead_letter}
+        (contracts / f"{DATASET}.yaml").write_text(yaml.safe_dump(given))
         command = [sys.executable, str(SCRIPT), str(contracts / f"{DATASET}.yaml"), "--lake-root", lake_root]
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(

@@ -36,6 +36,7 @@ Change = Callable[[dict[str, Any]], Any]
             "no references",
         ),
         (lambda data: data["columns"][9].update(rename="airport"), "needs the columns origin"),
+        (lambda data: data["source"].update(dead_letter="flights"), "different topics"),
     ],
 )
 def test_what_a_stream_does_not_do_is_refused(change: Change, problem: str) -> None:

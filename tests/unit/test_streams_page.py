@@ -53,6 +53,14 @@ def test_it_shows_the_figures_and_values_as_text(tmp_path: Path) -> None:
     assert "Stale" not in html
 
 
+def test_it_says_since_when_silver_lacks_something(tmp_path: Path) -> None:
+    assert "had on" not in page(tmp_path, SEEN)
+    html = page(tmp_path, SEEN.model_copy(update={"fresh_at": AT - timedelta(minutes=90)}))
+    assert (
+        " ".join(html.split()).count("silver has all that the topic had on 2026-01-01 at 10:30:00 UTC") == 1
+    )
+
+
 def test_old_figures_say_so(tmp_path: Path) -> None:
     html = page(tmp_path, SEEN, timedelta(seconds=31))
 

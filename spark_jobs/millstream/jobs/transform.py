@@ -32,7 +32,7 @@ from millstream.contracts import drift
 from millstream.contracts.contract import Contract
 from millstream.errors import ConservationError
 from millstream.jobs import JobModel
-from millstream.lake import checks, history
+from millstream.lake import checks
 from millstream.lake.delta import require_types, require_writer
 from millstream.lake.names import Inputs, Partitions, RunKey
 from millstream.lake.reading import read_at
@@ -42,6 +42,7 @@ from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.landing.manifest import Manifest, read_manifest
 from millstream.publishing.compatibility import require_compatible
+from millstream.quality.lookups import referenced_versions, with_references_checked
 from millstream.quality.references import absent
 from millstream.transforms import Table, table_of
 
@@ -82,7 +83,7 @@ def run(spark: SparkSession, args: Args) -> Result:
     manifest = read_manifest(Storage(args.lake_root), contract.dataset, args.source_run or args.run)
     table = table_of(contract.dataset, contract)
     source, inputs, changes = _source_rows(spark, contract, manifest, args)
-    referenced = _referenced(table, args.lake_root)
+    referenced = referenced_versions(table, args.lake_root)
     for why in sorted({*absent(table.references, referenced).values()}):
         log.warning("rules about it will not be checked: %s", why)
 
@@ -93,7 +94,7 @@ def run(spark: SparkSession, args: Args) -> Result:
     rows = _with_partition_checked(rows, contract)
     rows = rows.withColumn("_deleted", F.col("_deleted") & (F.size("_malformed") == 0))
     rows = _with_duplicates_marked(_with_seen_marked(spark, rows, manifest), table)
-    rows = _with_references_checked(spark, rows, table, args.lake_root, referenced)
+    rows = with_references_checked(rows, table, args.lake_root, referenced)
     require_types(rows, table.schema, contract.dataset)
     checks.require_readable(rows, table.checks, table.file)
 
@@ -203,30 +204,3 @@ def _with_duplicates_marked(rows: DataFrame, table: Table) -> DataFrame:
         comparable = comparable & F.col(name).isNotNull()
     doubled = comparable & (F.row_number().over(order) > 1)
     return rows.withColumn("_duplicate", F.col("_seen") | doubled).drop("_seen")
-
-
-def _referenced(table: Table, lake_root: str) -> dict[str, int]:
-    """Versions of the referenced tables that have been published."""
-    names = {other for _, other, _ in table.references.values()}
-    tables = map(TableRef.parse, sorted(names))
-    versions = {str(one): history.read(one, lake_root).published_version for one in tables}
-    return {name: version for name, version in versions.items() if version is not None}
-
-
-def _with_references_checked(
-    spark: SparkSession, rows: DataFrame, table: Table, lake_root: str, versions: dict[str, int]
-) -> DataFrame:
-    """Each flag is true when the row's value is in the other table, null when there is nothing to look up
-    or the other table does not exist yet."""
-    for flag, (own, place, other) in table.references.items():
-        if place not in versions:
-            rows = rows.withColumn(flag, F.lit(None).cast("boolean"))
-            continue
-        looked_up = read_at(spark, place, lake_root, versions[place])
-        known = looked_up.select(F.col(other).alias(f"{flag}_key"))
-        rows = (
-            rows.join(F.broadcast(known), F.col(own) == F.col(f"{flag}_key"), "left")
-            .withColumn(flag, F.when(F.col(own).isNotNull(), F.col(f"{flag}_key").isNotNull()))
-            .drop(f"{flag}_key")
-        )
-    return rows

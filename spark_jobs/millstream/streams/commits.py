@@ -17,6 +17,7 @@ from millstream.bronze.typed import DRIFT, typed, with_required_checked
 from millstream.errors import SupersededError
 from millstream.lake.accounts import Account, PartitionCounts
 from millstream.lake.delta import Transaction, append, insert, turn
+from millstream.lake.offsets import Offsets
 from millstream.lake.source_rows import at_or_beyond, topic_place
 from millstream.lake.tables import SOURCE_ROW_ID, WHOLE, TableRef
 from millstream.publishing import quarantine
@@ -40,7 +41,12 @@ def silver_rows(records: DataFrame, stream: Stream) -> DataFrame:
 
     Planned once for all micro-batches: planning it takes longer than carrying it out for a few records.
     """
-    rows = typed(decoded(records, stream.contract), stream.contract)
+    return judged_rows(decoded(records, stream.contract), stream)
+
+
+def judged_rows(received: DataFrame, stream: Stream) -> DataFrame:
+    """Decoded rows typed and transformed, with the rules that each breaks."""
+    rows = typed(received, stream.contract)
     rows = with_required_checked(stream.defined.rows(rows), stream.defined.schema).drop(DRIFT)
     return rules.with_reasons(rows.withColumn("_partition", F.lit(WHOLE)), stream)
 
@@ -68,7 +74,8 @@ class _Left:
 
 
 class Committer:
-    """Commits the micro-batches of one stream. `topic_id` asks the broker which id the topic has now.
+    """Commits the micro-batches of one stream. `topic_id` asks the broker which id the topic has now;
+    `dead_letter` sends copies of the records behind quarantined rows, which lie within these offsets.
 
     Each of its methods returns the account of the commit, None where all had been committed before. `begun`
     are the offsets at which its query began.
@@ -76,9 +83,15 @@ class Committer:
         the topic is another one; SupersededError when another query has committed it meanwhile.
     """
 
-    def __init__(self, stream: Stream, topic_id: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        topic_id: Callable[[], str],
+        dead_letter: Callable[[DataFrame, Offsets], None] | None = None,
+    ) -> None:
         self._stream = stream
         self._topic_id = topic_id
+        self._dead_letter = dead_letter
         self._ready: dict[TableRef, str] = {}
 
     def bronze(self, records: DataFrame, begun: Mapping[int, int]) -> Account | None:
@@ -110,6 +123,8 @@ class Committer:
                 account.verdict = rules.verdict(judged, stream, counted.broken)
                 account.check_conservation(left.records)
                 self._quarantine(judged, account, left.before, ahead)
+                if self._dead_letter and account.quarantined and account.offsets:
+                    self._dead_letter(judged.where(is_quarantined()), account.offsets)
                 good = judged.where(is_published()).select(*stream.columns.fieldNames())
                 insert(good, uri, stream.defined.key, _transaction(table, account))
             finally:

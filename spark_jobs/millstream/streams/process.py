@@ -27,8 +27,9 @@ from millstream.lake.accounts import Account
 from millstream.lake.delta import require_writer
 from millstream.lake.storage import local_uri
 from millstream.lake.tables import TableRef
-from millstream.streams import delays, desired, position, snapshot, views
+from millstream.streams import dead_letter, delays, desired, position, snapshot, views
 from millstream.streams.commits import Committer, bronze_rows, silver_rows
+from millstream.streams.freshness import Freshness
 from millstream.streams.snapshot import Delays, HourlyDelays, Snapshot
 from millstream.streams.tables import Stream
 from millstream.streams.topic import Topic, Topics
@@ -78,7 +79,12 @@ class Runner:
         self._available_now = available_now
         self._most_records = most_records
         self._topics = Topics(servers)
-        self._committer = Committer(stream, lambda: self._topics.id_of(stream.source.topic))
+        copies = stream.source.dead_letter
+        self._committer = Committer(
+            stream,
+            lambda: self._topics.id_of(stream.source.topic),
+            partial(dead_letter.copy, servers=servers, topic=copies) if copies else None,
+        )
         self._ending = ending
         # One for each query: held while a micro-batch is under way.
         self._busy = (threading.Lock(), threading.Lock())
@@ -86,7 +92,12 @@ class Runner:
         # Set while somebody wants the stream drained; its process stays.
         self._paused = threading.Event()
         self._failure: BaseException | None = None
-        self._shown = Snapshot(stream=stream.name, state="starting", at=datetime.now(UTC))
+        earlier = snapshot.read(stream.lake_root, stream.name)
+        began = datetime.now(UTC)
+        # A stream that starts again and again is as far behind as before.
+        fresh_at = (earlier.fresh_at if earlier else None) or began
+        self._freshness = Freshness(fresh_at)
+        self._shown = Snapshot(stream=stream.name, state="starting", at=began, fresh_at=fresh_at)
 
     def run(self) -> Snapshot:
         """The figures at the end. Raises: StreamPositionError when the topic does not go on where the tables
@@ -138,6 +149,8 @@ class Runner:
         started: list[StreamingQuery] = []
         try:
             topic = self._topics.look(stream.source.topic)
+            if stream.source.dead_letter:
+                self._topics.id_of(stream.source.dead_letter)
             # Both are asked for before either goes on.
             at = {
                 table: self._begin(table, other, topic)
@@ -202,7 +215,13 @@ class Runner:
         try:
             while [query for query in queries if not query.awaitTermination(AWAIT_S)]:
                 if time.monotonic() - looked > LOOK_S:
-                    self._look()
+                    try:
+                        self._look()
+                    except TransientError as error:
+                        # The queries find out for themselves whether they can go on; to plan them anew takes
+                        # longer than most of this.
+                        log.warning("looking again: %s", error)
+                        self._show(state="waiting", reason=str(error))
                     looked = time.monotonic()
                 if self._draining or not self._wanted():
                     # The batches that are under way end first; the next ones raise _Drained.
@@ -245,8 +264,10 @@ class Runner:
         stream = self._stream
         end = position.ends(stream.newest(stream.silver))
         topic = self._topics.look(stream.source.topic)
-        lag = sum(offset - end.get(one, topic.begin[one]) for one, offset in topic.end.items())
-        self._show(state="running", reason="", position=sum(end.values()), lag=lag)
+        reached = {**topic.begin, **end}
+        lag = sum(offset - reached[one] for one, offset in topic.end.items())
+        fresh_at = self._freshness.at(datetime.now(UTC), reached, topic.end)
+        self._show(state="running", reason="", position=sum(end.values()), lag=lag, fresh_at=fresh_at)
         if views.AIRPORT_DELAYS not in stream.source.views or self._ending.is_set():
             return
         if end and self._shown.delays_at != sum(end.values()):

@@ -44,7 +44,8 @@ class HourlyDelays(Figures):
 class Snapshot(BaseModel):
     """The stream's figures as of its newest commit.
 
-    `lag` is records that the topic has and silver not; `batch_s` and `events_per_s` are of the
+    `lag` is records that the topic has and silver not; all that the topic had at `fresh_at` is in silver;
+    `batch_s` and `events_per_s` are of the
     newest batch. `reason` says why it waits or is stopped. Counts are of this process. `delays` and
     `hours` are as of the position `delays_at`.
     """
@@ -56,6 +57,7 @@ class Snapshot(BaseModel):
     at: datetime
     position: int = 0
     lag: int = 0
+    fresh_at: datetime | None = None
     read: int = 0
     written: int = 0
     quarantined: int = 0

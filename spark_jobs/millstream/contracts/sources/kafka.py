@@ -11,6 +11,7 @@ from millstream.contracts.sources import Identifier
 
 # The header that says by which schema a value was written.
 VERSION_HEADER = "schema_version"
+TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
 # What `millstream.transforms.airport_delays_batch` reads.
 DELAYS = {"event_type", "event_time", "origin", "carrier", "dep_delay_min", "arr_delay_min"}
 
@@ -22,7 +23,8 @@ class Source(sources.Source):
     """A topic of Kafka: each record one row, its value a JSON object, columns named in `headers` beside it.
 
     A record whose header `schema_version` is not among `schema_versions` goes to quarantine. `views` are
-    those that the stream keeps up beside silver.
+    those that the stream keeps up beside silver. `dead_letter` is a topic that gets copies of what goes to
+    quarantine.
     """
 
     read_by_runs: ClassVar[bool] = False
@@ -30,7 +32,8 @@ class Source(sources.Source):
     kind: Literal["kafka"]
     connection: Identifier = "kafka"
     format: Literal["jsonl"] = "jsonl"
-    topic: str = Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")
+    topic: str = Field(pattern=TOPIC)
+    dead_letter: str | None = Field(default=None, pattern=TOPIC)
     headers: tuple[Identifier, ...] = ()
     schema_versions: tuple[int, ...] = Field(min_length=1)
     views: tuple[Literal["airport_delays"], ...] = ()
@@ -45,6 +48,8 @@ class Source(sources.Source):
             raise ValueError(f"source.headers: not among the columns: {', '.join(unknown)}")
         if VERSION_HEADER not in self.headers:
             raise ValueError(f"source.headers: lacks {VERSION_HEADER}, by which a record is read")
+        if self.dead_letter == self.topic:
+            raise ValueError("source: topic and dead_letter have to be different topics")
         if self.lookback is not None:
             raise ValueError("source.lookback: a topic is read on from its offsets, nothing again")
         if self.views and (lacking := DELAYS - {column.table_name for column in contract.columns}):

@@ -1,0 +1,77 @@
+"""Whether a stream is well: by the age of what silver has, not by the number of records that it lacks."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from millstream.errors import ConfigurationError
+from millstream.lake.storage import Storage, local_uri
+from millstream.streams import watching
+from millstream.streams.freshness import Freshness
+from millstream.streams.snapshot import HourlyDelays, Snapshot
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+
+
+def seen(**said: Any) -> Snapshot:
+    return Snapshot(**{"stream": "flight_events", "state": "running", "at": NOON, "fresh_at": NOON, **said})
+
+
+def test_silver_that_always_lags_a_little_is_fresh() -> None:
+    """Events keep coming, and each look finds some that are not there yet."""
+    freshness = Freshness(NOON)
+    for minute in range(1, 100):
+        now = NOON + minute * MINUTE
+        assert freshness.at(now, {0: 10 * (minute - 1)}, {0: 10 * minute}) == now - MINUTE
+
+
+def test_a_partition_that_is_ahead_makes_up_for_none_that_is_behind() -> None:
+    freshness = Freshness(NOON)
+    assert freshness.at(NOON + MINUTE, {0: 0, 1: 0}, {0: 5, 1: 5}) == NOON
+    # As many records in all as the topic had then.
+    assert freshness.at(NOON + 2 * MINUTE, {0: 10, 1: 0}, {0: 10, 1: 5}) == NOON
+    assert freshness.at(NOON + 3 * MINUTE, {0: 10, 1: 5}, {0: 20, 1: 6}) == NOON + 2 * MINUTE
+
+
+@pytest.mark.parametrize("state", ["starting", "running", "waiting", "drained"])
+def test_whatever_it_says_of_itself_it_is_in_trouble_once_silver_is_old(state: str) -> None:
+    """Its process may be gone: then it says that it runs, for ever."""
+    found = seen(state=state, reason="the broker is away", lag=1200)
+    assert watching.trouble(found, NOON + HOUR, HOUR) == ""
+    words = watching.trouble(found, NOON + HOUR + MINUTE, HOUR)
+    assert words == (
+        "silver is as the topic was 61 minutes ago, more than the 60 of deadline_minutes, and 1,200 records "
+        f"behind; the stream was last seen {state}: the broker is away"
+    )
+
+
+def test_one_that_has_stopped_is_in_trouble_at_once() -> None:
+    assert watching.trouble(seen(state="stopped", reason="records are gone"), NOON, HOUR) == (
+        "stopped: records are gone"
+    )
+
+
+def test_a_day_is_closed_three_days_behind_the_newest_event() -> None:
+    figures = {name: 1 for name in HourlyDelays.model_fields if name not in ("airport", "hour")}
+    hours = tuple(
+        HourlyDelays(airport="JFK", hour=hour, **figures)
+        for hour in ("2013-01-17 23:00:00", "2013-01-18 00:00:00", "2013-01-17 22:00:00")
+    )
+    assert watching.closed_day(seen(hours=hours)) == date(2013, 1, 15)
+    assert watching.closed_day(seen()) is None
+
+
+def test_the_days_that_were_judged_are_kept_in_the_lake(tmp_path: Path) -> None:
+    root = local_uri(tmp_path)
+    assert watching.judged_until(root, "flight_events") is None
+    watching.note_judged(root, "flight_events", date(2013, 1, 15))
+    assert watching.judged_until(root, "flight_events") == date(2013, 1, 15)
+    Storage(root).write("ops/streams/flight_events.judged", b"yesterday")
+    with pytest.raises(ConfigurationError, match="says 'yesterday', and has to say a day"):
+        watching.judged_until(root, "flight_events")
