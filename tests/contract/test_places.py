@@ -278,8 +278,8 @@ def hdfs_connection(kind: str, hdfs: Hdfs, **more: str) -> str:
 @pytest.mark.timeout(900)
 def test_hdfs_files_are_listed_and_fetched(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     hdfs = Hdfs(tmp_path / "hadoop")
-    hdfs.start()
     try:
+        hdfs.start()
         there = Storage(f"{hdfs.uri}/drop")
         there.write("2024-01/a.csv", b"id\n1\n" * 3_000_000)
         there.write("2024-01/b.csv.part", b"id\n")
