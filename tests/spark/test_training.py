@@ -289,31 +289,6 @@ def test_predictions_are_the_champions(
     assert list(served.predict(asked[["docstring"]])) == expected
 
 
-def test_a_version_that_carries_no_threshold_is_scored_with_that_of_its_tag(
-    spark: SparkSession,
-    lake: str,
-    fitted: dict[str, Any],
-    registered: dict[str, Any],
-    tested: DataFrame,
-    tmp_path: Path,
-) -> None:
-    """As they were registered before models carried it."""
-    model = PipelineModel.load(fitted["model_uri"])
-    model.stages[-1].clear(model.stages[-1].thresholds)
-    model.save(f"{tmp_path.as_uri()}/older")
-    example = tested.drop("label").limit(2).toPandas()
-    with mlflow.start_run():
-        uri = stored.log(model, f"{tmp_path.as_uri()}/older", example, MODEL)
-    with stored.read_back(mlflow, uri, f"{tmp_path.as_uri()}/read_back") as (_, sha256):
-        tags = {digest.TAG: sha256, "threshold": "0.20"}
-    version = mlflow.register_model(uri, MODEL, tags=tags)
-    arguments = {"lake_root": lake, "run": "older", "model": MODEL, "input_version": 0}
-    result = jobs.execute(spark, "score_model", {**arguments, "model_version": int(version.version)})
-    predictions = spark.read.format("delta").load(result["staged_uri"])
-    assert predictions.where("threshold = 0.2 AND predicted = (probability >= 0.2)").count() == result["rows"]
-    assert predictions.where("probability BETWEEN 0.2 AND 0.5").count() > 0
-
-
 def largest(folder: Path) -> Path:
     return max(folder.rglob("*.parquet"), key=lambda path: path.stat().st_size)
 
@@ -379,7 +354,7 @@ class _Race:
     def contender(self, auc: float, **renamed: str) -> promotion.Contender:
         example = self.tested.drop("label").limit(2).toPandas().rename(columns=renamed)
         with mlflow.start_run() as run:
-            uri = stored.log(PipelineModel.load(self.model_uri), self.model_uri, example, "race")
+            uri = stored.log(PipelineModel.load(self.model_uri), self.model_uri, example, "race", 0.0)
         tags = {"mlflow_run_id": run.info.run_id, "candidate": "x", "code_version": "test"}
         with stored.read_back(mlflow, uri, f"{self.folder.as_uri()}/read_back") as (_, sha256):
             better_than_guessing = metrics.Interval(0.6, 1.0)

@@ -38,8 +38,8 @@ TRAIN_DOC = """
 
 Each candidate is tuned on the validation part and refitted; the best one is tested once, logged, read back
 from the artifact store, registered, and compared with the present champion on the same test rows. It becomes
-`champion` only if it is better by {margin} AUC-ROC, else `challenger`; the registry says why. A version that
-is no better than guessing gets neither alias: the 95 % interval of its AUC-ROC has to lie above 0.5.
+`champion` only if it is better by {margin} {metric}, else `challenger`; the registry says why. A version that
+is no better than guessing gets neither alias: the 95 % interval of its {metric} has to lie above {naive:g}.
 
 Candidates: {candidates}. Split: `{split}`. Declared in `spark_jobs/millstream/models/{name}.py`.
 """
@@ -78,6 +78,8 @@ def train_dag(name: str) -> DAG:
             name=name,
             description=spec.description,
             margin=spec.margin,
+            metric=spec.metric.in_words,
+            naive=spec.metric.naive,
             candidates=", ".join(candidate.name for candidate in spec.candidates),
             split=spec.split,
         ),
@@ -126,7 +128,7 @@ def score_dag(name: str) -> DAG:
             job="score_model",
             mlflow_conn_id=MLFLOW,
             arguments={"model": name, **{key: field(checked, key) for key in CHECKED}},
-            doc_md="The champion's probability for every row; staged once.",
+            doc_md="The champion's answer for every row; staged once.",
         )
         publish_staged(
             spec.predictions_table,

@@ -15,10 +15,10 @@ from pyspark.sql import DataFrame, SparkSession
 from millstream.jobs import JobModel
 from millstream.lake.names import CandidateName, RunKey
 from millstream.lake.reading import read_at
-from millstream.ml import metrics, tracking
+from millstream.ml import tracking
 from millstream.ml.dataset import LABEL, PART, counted, labelled, ordered, part, persisted
-from millstream.ml.pipelines import VECTOR, encoders, estimator, inputs
-from millstream.ml.scoring import scored_pairs, set_threshold
+from millstream.ml.objectives import objective_of
+from millstream.ml.pipelines import VECTOR, answers, encoders, estimator, inputs
 from millstream.ml.spec import Candidate, ModelSpec, Params
 from millstream.models import model_spec
 
@@ -41,7 +41,7 @@ class Result(JobModel):
     model_uri: str
     params: dict[str, float | int | str]
     validation: dict[str, float]
-    threshold: float
+    threshold: float | None
     rows: dict[str, int]
     seconds: float
     mlflow_run_id: str
@@ -73,14 +73,14 @@ def run(spark: SparkSession, args: Args) -> Result:
         encoded = encoder.transform(part(rows, "train", "validate")).select(LABEL, PART, VECTOR)
         # Every fit goes over its rows several times.
         with persisted(encoded) as matrix:
-            best, pairs = _tune(mlflow, matrix, spec, candidate)
+            best, scored = _tune(mlflow, matrix, spec, candidate)
             refitted = estimator(spec, candidate, best).fit(matrix)
         uri = candidate_uri(args.lake_root, args.model, args.run, args.candidate)
-        threshold = metrics.best_threshold(pairs)
-        fitted = PipelineModel([*encoder.stages, refitted])
-        set_threshold(fitted, threshold)
+        fitted = PipelineModel([*encoder.stages, refitted, *answers(spec, candidate)])
+        objective = objective_of(spec)
+        threshold = objective.settle(fitted, scored)
         fitted.write().overwrite().save(uri)
-        summary = metrics.summary(pairs)
+        summary = objective.summary(scored, spec)
         mlflow.log_params(best)
         mlflow.log_metrics({f"validation_{name}": value for name, value in summary.items()})
         seconds = round(time.monotonic() - began, 1)
@@ -107,16 +107,17 @@ def candidate_uri(lake_root: str, model: str, run: str, candidate: str) -> str:
 
 
 def _tune(mlflow: Any, matrix: DataFrame, spec: ModelSpec, candidate: Candidate) -> tuple[Params, Any]:
-    """The setting with the highest validation AUC-ROC, and its (label, score) pairs."""
+    """The setting with the highest validation metric, and its labels and scores."""
+    objective = objective_of(spec)
     train = part(matrix, "train").sample(spec.trial_share, spec.seed)
     validate = part(matrix, "validate")
     trials: list[tuple[float, Params, Any]] = []
     for number, params in enumerate(candidate.grid, start=1):
         with mlflow.start_run(run_name=f"trial {number}", nested=True):
-            pairs = scored_pairs(validate, estimator(spec, candidate, params).fit(train))
-            summary = metrics.summary(pairs)
+            scored = objective.scored(validate, estimator(spec, candidate, params).fit(train), spec)
+            summary = objective.summary(scored, spec)
             mlflow.log_params(params)
             mlflow.log_metrics({f"validation_{name}": value for name, value in summary.items()})
-            trials.append((summary["auc_roc"], params, pairs))
-    _, best, pairs = max(trials, key=lambda trial: trial[0])
-    return best, pairs
+            trials.append((summary[spec.metric.name], params, scored))
+    _, best, scored = max(trials, key=lambda trial: trial[0])
+    return best, scored

@@ -7,7 +7,6 @@ import logging
 from typing import Any
 
 import pandas as pd
-from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame, SparkSession
 
 from millstream.errors import ConfigurationError, ReadBackError
@@ -17,11 +16,11 @@ from millstream.jobs.fit_candidate import candidate_uri
 from millstream.lake.names import CandidateName, RunKey
 from millstream.lake.reading import read_at
 from millstream.lake.storage import Storage
-from millstream.ml import digest, metrics, plots, promotion, stored, tracking
+from millstream.ml import digest, plots, promotion, stored, tracking
 from millstream.ml.dataset import LABEL, labelled, ordered, part, persisted
 from millstream.ml.descriptions import described
-from millstream.ml.pipelines import feature_names, inputs
-from millstream.ml.scoring import scored_pairs
+from millstream.ml.objectives import objective_of
+from millstream.ml.pipelines import feature_names, inputs, weights
 from millstream.ml.spec import ModelSpec
 from millstream.models import model_spec
 
@@ -63,32 +62,35 @@ class Result(JobModel):
 
 def run(spark: SparkSession, args: Args) -> Result:
     spec = model_spec(args.model)
+    objective, metric = objective_of(spec), spec.metric.name
     candidates = [Fitted.model_validate(candidate) for candidate in args.candidates]
-    best = max(candidates, key=_validation_auc)
+    best = max(candidates, key=lambda candidate: candidate.validation[metric])
     _require_own(best, args)
     mlflow = tracking.connect(spec.name)
-    model = PipelineModel.load(best.model_uri)
+    model = stored.load(best.model_uri)
     rows = labelled(read_at(spark, spec.input_table, args.lake_root, args.input_version), spec)
     with (
         persisted(inputs(ordered(part(rows, "test"), spec), spec, LABEL)) as test,
         tracking.failures(),
         mlflow.start_run(run_id=best.mlflow_run_id) as active,
     ):
-        scored = _score_test_part(mlflow, test, model)
-        interval = metrics.auc_interval(scored)
+        scored = _score_test_part(mlflow, spec, test, model)
+        interval = objective.interval(scored, spec)
         summary = {
-            **metrics.summary(scored),
-            "auc_roc_ci95_low": interval.low,
-            "auc_roc_ci95_high": interval.high,
+            **objective.summary(scored, spec),
+            f"{metric}_ci95_low": interval.low,
+            f"{metric}_ci95_high": interval.high,
         }
         _log_figures(mlflow, spec, best, model, scored, summary)
         mlflow.set_tag("millstream.model", spec.name)
-        uri = stored.log(model, best.model_uri, test.drop(LABEL).limit(EXAMPLE_ROWS).toPandas(), spec.name)
-        sha256 = _check_read_back(mlflow, uri, model, test, best.model_uri)
+        example = test.drop(LABEL).limit(EXAMPLE_ROWS).toPandas()
+        answer = spec.classes[0] if spec.classes else 0.0
+        uri = stored.log(model, best.model_uri, example, spec.name, answer)
+        sha256 = _check_read_back(mlflow, spec, uri, model, test, best.model_uri)
         tags = {**_tags(args, spec, best, summary), digest.TAG: sha256}
         page = tracking.run_page(active.info.experiment_id, active.info.run_id)
         details = described(spec, candidates, summary, tags, page)
-        contender = promotion.Contender(uri, summary["auc_roc"], interval, tags, details)
+        contender = promotion.Contender(uri, summary[metric], interval, tags, details)
         decision = promotion.decide(mlflow, spec, contender, test, args.lake_root)
         mlflow.set_tag(tracking.DECISION_TAG, decision.in_words)
         # In the list of runs: which version it has become.
@@ -120,13 +122,9 @@ def _remember(args: Args, result: Result) -> None:
     Storage(args.lake_root).write(latest_path(args.model), json.dumps(record, indent=2).encode())
 
 
-def _validation_auc(fitted: Fitted) -> float:
-    return fitted.validation["auc_roc"]
-
-
-def _score_test_part(mlflow: Any, test: DataFrame, model: Any) -> pd.DataFrame:
+def _score_test_part(mlflow: Any, spec: ModelSpec, test: DataFrame, model: Any) -> pd.DataFrame:
     """The one call that scores the test part; the run says when."""
-    scored = scored_pairs(test, model)
+    scored = objective_of(spec).scored(test, model, spec)
     mlflow.log_param("rows_test_scored", len(scored))
     mlflow.set_tag("millstream.test_scored", pd.Timestamp.now(tz="UTC").isoformat())
     return scored
@@ -136,33 +134,32 @@ def _log_figures(
     mlflow: Any, spec: ModelSpec, best: Fitted, model: Any, scored: pd.DataFrame, summary: dict[str, float]
 ) -> None:
     mlflow.log_metrics({f"test_{name}": value for name, value in summary.items()})
-    mlflow.log_figure(plots.roc(scored), "plots/roc.png")
-    mlflow.log_figure(plots.precision_recall(scored), "plots/precision_recall.png")
-    mlflow.log_figure(plots.calibration_curve(scored), "plots/calibration.png")
-    weights = _weights(spec, best, model)
-    mlflow.log_figure(plots.importance(weights), "plots/importance.png")
-    mlflow.log_table(metrics.thresholds(scored), "tables/thresholds.json")
-    mlflow.log_table(metrics.calibration(scored), "tables/calibration.json")
-    mlflow.log_table(weights, "tables/importance.json")
+    objective, weights = objective_of(spec), _weights(spec, best, model)
+    figures = {**objective.figures(scored, spec), "importance": plots.importance(weights)}
+    for name, figure in figures.items():
+        mlflow.log_figure(figure, f"plots/{name}.png")
+    for name, table in {**objective.tables(scored, spec), "importance": weights}.items():
+        mlflow.log_table(table, f"tables/{name}.json")
 
 
 def _weights(spec: ModelSpec, best: Fitted, model: Any) -> pd.DataFrame:
-    """Columns feature and weight (coefficient, or impurity importance), largest magnitude first."""
+    """Columns feature and weight (coefficient, or importance), largest magnitude first."""
     candidate = spec.candidate(best.candidate)
-    last = model.stages[-1]
-    linear = candidate.algorithm == "logistic_regression"
-    values = (last.coefficients if linear else last.featureImportances).toArray()
-    table = pd.DataFrame({"feature": feature_names(spec, candidate, model), "weight": values})
+    names = feature_names(spec, candidate, model)
+    table = pd.DataFrame({"feature": names, "weight": weights(spec, candidate, model, len(names))})
     return table.reindex(table["weight"].abs().sort_values(ascending=False).index)
 
 
-def _check_read_back(mlflow: Any, uri: str, model: Any, test: DataFrame, model_uri: str) -> str:
+def _check_read_back(
+    mlflow: Any, spec: ModelSpec, uri: str, model: Any, test: DataFrame, model_uri: str
+) -> str:
     """Load what was stored and compare scores row by row; returns its digest. Raises ReadBackError."""
+    objective = objective_of(spec)
     with (
         stored.read_back(mlflow, uri, f"{model_uri}.read_back") as (loaded, sha256),
         persisted(test.limit(CHECKED_ROWS)) as rows,
     ):
-        if not scored_pairs(rows, model).equals(scored_pairs(rows, loaded)):
+        if not objective.scored(rows, model, spec).equals(objective.scored(rows, loaded, spec)):
             raise ReadBackError(
                 f"{uri}: the stored model scores {CHECKED_ROWS} test rows differently, and was not "
                 "registered: see `make logs S=mlflow`, then clear the task"
@@ -180,11 +177,11 @@ def _tags(args: Args, spec: ModelSpec, best: Fitted, summary: dict[str, float]) 
     versions = tracking.input_versions(spec, args.lake_root, args.input_version)
     return {
         "candidate": best.candidate,
-        "threshold": f"{best.threshold:.2f}",
+        **({} if best.threshold is None else {"threshold": f"{best.threshold:.2f}"}),
         "training": args.run,
         "code_version": args.code_version,
         "mlflow_run_id": best.mlflow_run_id,
-        "validation_auc_roc": f"{best.validation['auc_roc']:.4f}",
+        f"validation_{spec.metric.name}": f"{best.validation[spec.metric.name]:.4f}",
         **{f"test_{name}": f"{value:.4f}" for name, value in summary.items()},
         **{f"input.{table}": str(version) for table, version in versions.items()},
     }

@@ -14,8 +14,8 @@ from millstream.lake.reading import read_at
 from millstream.lake.staging import SOURCE_ROW_ID, WHOLE, write_staged
 from millstream.lake.tables import TableRef
 from millstream.ml import stored, tracking
+from millstream.ml.objectives import objective_of
 from millstream.ml.pipelines import inputs
-from millstream.ml.scoring import PREDICTION, SCORE, own_threshold, set_threshold, with_score
 from millstream.ml.spec import ModelSpec
 from millstream.models import model_spec
 
@@ -46,13 +46,8 @@ def run(spark: SparkSession, args: Args) -> Result:
     mlflow = tracking.connect(spec.name)
     with tracking.failures():
         version = mlflow.MlflowClient().get_model_version(spec.name, str(args.model_version))
-        model = PipelineModel.load(stored.in_lake(mlflow, version, args.lake_root))
-    threshold = own_threshold(model)
-    if threshold is None:
-        # Versions that were registered before models carried their threshold have it as a tag.
-        threshold = float(version.tags.get("threshold", 0.5))
-        set_threshold(model, threshold)
-    predictions = _predictions(_rows(spark, spec, args), spec, model, threshold, args)
+        model = stored.load(stored.in_lake(mlflow, version, args.lake_root))
+    predictions = _predictions(_rows(spark, spec, args), spec, model, args)
     target = TableRef.parse(spec.predictions_table)
     staged = write_staged(predictions, target.staging_uri(args.lake_root, args.run))
     return Result(
@@ -72,30 +67,16 @@ def _rows(spark: SparkSession, spec: ModelSpec, args: Args) -> DataFrame:
     return rows.where(F.col(spec.partition_column).isin(*args.partitions))
 
 
-def _predictions(
-    rows: DataFrame, spec: ModelSpec, model: PipelineModel, threshold: float, args: Args
-) -> DataFrame:
+def _predictions(rows: DataFrame, spec: ModelSpec, model: PipelineModel, args: Args) -> DataFrame:
     partition = F.col(spec.partition_column) if spec.partition_column else F.lit(WHOLE)
     key = list(dict.fromkeys([spec.row_id, *spec.key]))
-    kept = rows.select(*key, *(name for name in _feature_columns(spec) if name not in key))
-    scored = with_score(inputs(kept, spec, *key), model)
-    return scored.select(
+    objective = objective_of(spec)
+    return objective.with_answer(inputs(rows, spec, *key), model).select(
         *spec.key,
-        F.col(SCORE).alias("probability"),
-        (F.col(PREDICTION) == 1).alias("predicted"),
-        F.lit(threshold).alias("threshold"),
+        *objective.answer(model, spec),
         F.lit(spec.name).alias("model_name"),
         F.lit(args.model_version).cast("int").alias("model_version"),
         F.lit(args.input_version).cast("bigint").alias("input_version"),
         F.col(spec.row_id).alias(SOURCE_ROW_ID),
         partition.alias("_partition"),
     )
-
-
-def _feature_columns(spec: ModelSpec) -> list[str]:
-    from millstream.ml.spec import TabularFeatures
-
-    if isinstance(spec.features, TabularFeatures):
-        texts = [text.column for text in spec.features.texts]
-        return list(dict.fromkeys([*spec.features.numbers, *spec.features.categories, *texts]))
-    return [spec.features.column]

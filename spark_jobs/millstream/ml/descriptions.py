@@ -14,6 +14,12 @@ SHOWN = {
     "log_loss": "log loss",
     "brier": "Brier score",
     "calibration_error": "calibration error",
+    "accuracy": "accuracy",
+    "f1_macro": "F1, mean over classes",
+    "r2": "R²",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "median_error": "median error",
 }
 INPUT = "input."
 
@@ -36,23 +42,25 @@ def described(
 ) -> str:
     """Figures of the test part, candidates, the rule of promotion, tables and code; `page` is the run's."""
     figures = [(name, f"{test[key]:.4f}") for key, name in SHOWN.items() if key in test]
-    by_score = sorted(rivals, key=lambda rival: rival.validation["auc_roc"], reverse=True)
+    metric = spec.metric
+    by_score = sorted(rivals, key=lambda rival: rival.validation[metric.name], reverse=True)
     candidates = [
         (
             f"**{rival.candidate}**" if rival.candidate == tags["candidate"] else rival.candidate,
-            f"{rival.validation['auc_roc']:.4f}",
+            f"{rival.validation[metric.name]:.4f}",
             ", ".join(f"{name} {value}" for name, value in rival.params.items()),
             f"{rival.seconds:g}",
         )
         for rival in by_score
     ]
     tables = [(name.removeprefix(INPUT), version) for name, version in tags.items() if name.startswith(INPUT)]
+    threshold = f" Yes from a probability of {tags['threshold']} on." if "threshold" in tags else ""
     return "\n\n".join(
         [
             _table(("on the test part", "value"), figures),
-            _table(("candidate", "validation AUC-ROC", "settings", "seconds"), candidates),
-            f"Another version becomes champion if its AUC-ROC on the same rows is higher by {spec.margin}. "
-            f"Yes from a probability of {tags['threshold']} on.",
+            _table(("candidate", f"validation {metric.in_words}", "settings", "seconds"), candidates),
+            f"Another version becomes champion if its {metric.in_words} on the same rows is higher by "
+            f"{spec.margin}.{threshold}",
             _table(("trained on", "version"), tables),
             f"[Run with plots and tables]({page}). Code {tags['code_version']}.",
         ]

@@ -1,4 +1,4 @@
-"""Metrics of binary scores, computed once from collected (label, score) pairs."""
+"""Metrics of binary scores, computed once from collected (label, score) pairs; and intervals."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from sklearn import metrics
 
 THRESHOLDS = tuple(round(step / 20, 2) for step in range(1, 20))
 CALIBRATION_BINS = 10
-# AUC-ROC of a predictor that gives every row the same score.
-NAIVE_AUC = 0.5
 RESAMPLES = 1_000
 SCORE_GROUPS = 1_000
 SEED = 20130101
@@ -24,6 +23,12 @@ class Interval:
 
     low: float
     high: float
+
+
+def normal_interval(value: float, influence: npt.NDArray[np.float64]) -> Interval:
+    """Around `value`, whose error is the mean of the rows' `influence`, which are independent."""
+    error = 1.96 * float(np.std(influence)) / float(np.sqrt(len(influence)))
+    return Interval(value - error, value + error)
 
 
 def summary(scored: pd.DataFrame) -> dict[str, float]:

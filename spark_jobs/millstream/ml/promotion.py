@@ -1,7 +1,7 @@
 """Registration and promotion: under a lock, compared on the same rows, by a margin, with the reason recorded.
 
-Before a version is compared it has to be better than guessing: the 95 % interval of its AUC-ROC lies above
-that of a predictor that gives every row the same score.
+Before a version is compared it has to be better than guessing: the 95 % interval of its objective's metric
+lies above that of a predictor that gives every row the same answer.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 
 from millstream.errors import ArtifactDigestError
 from millstream.lake.storage import Storage
 from millstream.ml import metrics, stored
-from millstream.ml.scoring import scored_pairs
+from millstream.ml.objectives import objective_of
 from millstream.ml.spec import ModelSpec
 from millstream.ml.tracking import CHALLENGER, CHAMPION
 
@@ -26,11 +25,11 @@ NOT_PROMOTED = "not promoted"
 
 @dataclass(frozen=True)
 class Contender:
-    """A logged model, its AUC-ROC on the test rows with the interval, tags about its origin, and what the
+    """A logged model, its metric on the test rows with the interval, tags about its origin, and what the
     registry says of it below the decision, in Markdown."""
 
     uri: str
-    auc: float
+    value: float
     interval: metrics.Interval
     tags: dict[str, str]
     details: str = ""
@@ -54,7 +53,7 @@ def decide(mlflow: Any, spec: ModelSpec, contender: Contender, test: DataFrame, 
     """Register the contender; make it champion if it beats guessing, and the present champion by the margin.
 
     MLflow's aliases are last-writer-wins, so reading the champion and moving the alias happen under one
-    lock. `test` are the rows that gave the contender's AUC. The reason is recorded before the alias moves,
+    lock. `test` are the rows that gave the contender's metric. The reason is recorded before the alias moves,
     and a retry continues with the version of a failed attempt, so every champion has its reason.
     """
     client = mlflow.MlflowClient()
@@ -66,10 +65,10 @@ def decide(mlflow: Any, spec: ModelSpec, contender: Contender, test: DataFrame, 
         alias: str | None
         if champion is not None and champion.version == version.version:
             alias, reason = CHAMPION, champion.tags["decision"].removeprefix(f"{CHAMPION}: ")
-        elif contender.interval.low <= metrics.NAIVE_AUC:
+        elif contender.interval.low <= spec.metric.naive:
             alias, reason = None, _no_better_than_guessing(contender, spec)
         else:
-            won, reason = _compare(mlflow, contender, champion, test, spec.margin, lake_root)
+            won, reason = _compare(mlflow, spec, contender, champion, test, lake_root)
             alias = CHAMPION if won else CHALLENGER
         _explain(client, spec, version.version, alias or NOT_PROMOTED, reason, contender)
         if alias is not None:
@@ -91,15 +90,19 @@ def _explain(
 
 def _no_better_than_guessing(contender: Contender, spec: ModelSpec) -> str:
     return (
-        f"{_measured(contender)}, does not lie above {metrics.NAIVE_AUC}, which one score for all rows would "
-        f"have. Look whether the label ({spec.label}) is right, and whether the features of "
+        f"{_measured(contender, spec)}, does not lie above {spec.metric.naive:g}, which one answer for all "
+        f"rows would have. Look whether the label ({spec.label}) is right, and whether the features of "
         f"{spec.input_table} belong to its rows; correct that, then train again"
     )
 
 
-def _measured(contender: Contender) -> str:
+def _measured(contender: Contender, spec: ModelSpec) -> str:
     low, high = contender.interval.low, contender.interval.high
-    return f"test AUC-ROC {contender.auc:.4f}, 95 % interval {low:.4f} to {high:.4f}"
+    return f"{_value(contender, spec)}, 95 % interval {low:.4f} to {high:.4f}"
+
+
+def _value(contender: Contender, spec: ModelSpec) -> str:
+    return f"test {spec.metric.in_words} {contender.value:.4f}"
 
 
 def _left_behind(client: Any, name: str, contender: Contender) -> Any:
@@ -111,24 +114,27 @@ def _left_behind(client: Any, name: str, contender: Contender) -> Any:
 
 
 def _compare(
-    mlflow: Any, contender: Contender, champion: Any, test: DataFrame, margin: float, lake_root: str
+    mlflow: Any, spec: ModelSpec, contender: Contender, champion: Any, test: DataFrame, lake_root: str
 ) -> tuple[bool, str]:
     """Whether the contender becomes champion, and why."""
-    ours = f"test AUC-ROC {contender.auc:.4f}"
+    ours = _value(contender, spec)
     if champion is None:
-        return True, f"the first, with {_measured(contender)}, above {metrics.NAIVE_AUC}"
+        return True, f"the first, with {_measured(contender, spec)}, above {spec.metric.naive:g}"
     uri = f"models:/{champion.name}/{champion.version}"
     missing = set(mlflow.models.get_model_info(uri).signature.inputs.input_names()) - set(test.columns)
     if missing:
         columns = ", ".join(sorted(missing))
         return True, f"{ours}; version {champion.version} asks for columns that are gone: {columns}"
     try:
-        model = PipelineModel.load(stored.in_lake(mlflow, champion, lake_root))
+        model = stored.load(stored.in_lake(mlflow, champion, lake_root))
     except ArtifactDigestError as error:
         return True, f"{ours}; {error}"
-    present = metrics.summary(scored_pairs(test, model))["auc_roc"]
-    reason = f"{ours} against {present:.4f} of version {champion.version} on the same rows; margin {margin}"
-    return contender.auc > present + margin, reason
+    objective = objective_of(spec)
+    present = objective.summary(objective.scored(test, model, spec), spec)[spec.metric.name]
+    reason = (
+        f"{ours} against {present:.4f} of version {champion.version} on the same rows; margin {spec.margin}"
+    )
+    return contender.value > present + spec.margin, reason
 
 
 def _champion(client: Any, name: str) -> Any:

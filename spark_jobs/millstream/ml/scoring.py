@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
+from pyspark.ml.feature import Binarizer
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -13,6 +14,7 @@ from millstream.ml.dataset import LABEL
 
 SCORE = "score"
 PREDICTION = "prediction"
+PROBABILITY = "probability"
 # Where a probability equals the threshold Spark answers 0, and it compares quotients, which are rounded. That
 # much below the threshold no probability lies that is not meant to be equal to it.
 _BELOW = 1e-9
@@ -21,7 +23,10 @@ _BELOW = 1e-9
 def with_score(rows: DataFrame, model: Any) -> DataFrame:
     """`rows` with `score`, the probability of the label 1 (0 to 1)."""
     scored: DataFrame = model.transform(rows)
-    return scored.withColumn(SCORE, vector_to_array(F.col("probability"))[1])
+    # XGBoost's trees say it themselves.
+    if SCORE in scored.columns:
+        return scored
+    return scored.withColumn(SCORE, vector_to_array(F.col(PROBABILITY))[1])
 
 
 def set_threshold(model: Any, threshold: float) -> None:
@@ -29,13 +34,18 @@ def set_threshold(model: Any, threshold: float) -> None:
 
     The threshold is saved with the pipeline. Without one, Spark predicts the more probable label.
     """
-    lower = threshold - _BELOW
-    model.stages[-1].setThresholds([1 - lower, lower])
+    lower, last = threshold - _BELOW, model.stages[-1]
+    if isinstance(last, Binarizer):
+        last.setThreshold(lower)
+    else:
+        last.setThresholds([1 - lower, lower])
 
 
 def own_threshold(model: Any) -> float | None:
     """The threshold of the pipeline `model`; None if it has none."""
     last = model.stages[-1]
+    if isinstance(last, Binarizer):
+        return round(last.getThreshold() + _BELOW, 8)
     return round(last.getThresholds()[1] + _BELOW, 8) if last.isSet("thresholds") else None
 
 

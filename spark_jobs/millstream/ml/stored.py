@@ -6,6 +6,7 @@ system of the cluster. So the task copies the files one by one.
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,20 +16,48 @@ from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
-from pyspark.ml import PipelineModel
+from pyspark.ml import PipelineModel, Transformer
+from pyspark.ml.pipeline import PipelineSharedReadWrite
+from pyspark.sql import SparkSession
 
 from millstream.lake.storage import Storage, local_uri
 from millstream.ml import digest
 
+# What the id of a stage of `xgboost.spark` begins with. Its import takes a second, and waits for one.
+XGBOOST_STAGE = "SparkXGB"
+# Its distribution: that for macOS has another name.
+XGBOOST = "xgboost" if sys.platform == "darwin" else "xgboost-cpu"
 # Requirements to load the model; listed here, because inferring them would load the model again.
 ENVIRONMENT = ("mlflow", "pyspark", "pandas", "numpy")
+OF_XGBOOST = (XGBOOST, "scikit-learn")
 
 
-def log(model: PipelineModel, model_uri: str, example: pd.DataFrame, name: str) -> str:
+def load(uri: str) -> PipelineModel:
+    """The pipeline in the folder `uri`, over Connect as in a classic session."""
+    from pyspark.ml.util import DefaultParamsReader
+
+    spark = SparkSession.active()
+    uids = DefaultParamsReader.loadMetadata(uri, spark)["paramMap"]["stageUids"]
+    if not any(uid.startswith(XGBOOST_STAGE) for uid in uids):
+        return PipelineModel.load(uri)
+    from millstream.ml.boosted import Boosted
+
+    stages: list[Transformer] = []
+    for place, uid in enumerate(uids):
+        path = PipelineSharedReadWrite.getStagePath(uid, place, len(uids), f"{uri}/stages")
+        is_boosted = uid.startswith(XGBOOST_STAGE)
+        stages.append(
+            Boosted.load(path, spark) if is_boosted else DefaultParamsReader.loadParamsInstance(path, spark)
+        )
+    return PipelineModel(stages)
+
+
+def log(model: PipelineModel, model_uri: str, example: pd.DataFrame, name: str, answer: float | str) -> str:
     """Log a pipeline of the lake to the active run, in MLflow's own Spark flavour.
 
     `mlflow.spark.log_model` would write it again through the driver's JVM, which a Connect client does not
-    have; this takes the saved files. `example` gives the signature.
+    have; this takes the saved files. `example` gives the signature, together with an `answer` of the type
+    that `prediction` has.
 
     Returns: the URI of the logged model.
     """
@@ -41,7 +70,7 @@ def log(model: PipelineModel, model_uri: str, example: pd.DataFrame, name: str) 
         flavor=flavour,
         model=model,
         model_uri=model_uri,
-        signature=infer_signature(example, pd.DataFrame({"prediction": [0.0]})),
+        signature=infer_signature(example, pd.DataFrame({"prediction": [answer]})),
         input_example=example,
         # MLflow would load it in a Spark session of its own; `read_back` looks at it before it is registered.
         validate_serving_input=False,
@@ -63,6 +92,8 @@ def _save(
     from mlflow import spark as flavour
 
     copy(model_uri, local_uri(Path(path, digest.PIPELINE)))
+    has_trees = any(stage.uid.startswith(XGBOOST_STAGE) for stage in model.stages)
+    environment = (*ENVIRONMENT, *(OF_XGBOOST if has_trees else ()))
     flavour._save_model_metadata(
         path,
         model,
@@ -71,7 +102,7 @@ def _save(
         code_paths=None,
         signature=signature,
         input_example=input_example,
-        pip_requirements=[f"{name}=={version(name)}" for name in ENVIRONMENT],
+        pip_requirements=[f"{name}=={version(name)}" for name in environment],
     )
 
 
@@ -95,7 +126,7 @@ def read_back(mlflow: Any, uri: str, folder: str) -> Iterator[tuple[PipelineMode
         with tempfile.TemporaryDirectory(prefix="mlflow-") as scratch:
             fetched = local_uri(mlflow.artifacts.download_artifacts(uri, dst_path=scratch))
             copy(f"{fetched}/{digest.PIPELINE}", folder)
-        yield PipelineModel.load(folder), digest.tree_digest(Storage(parent), name)
+        yield load(folder), digest.tree_digest(Storage(parent), name)
     finally:
         Storage(parent).remove(name)
 

@@ -208,12 +208,21 @@ def column(name: str, kind: str, comment: str, *, key: bool = False) -> T.Struct
     return T.StructField(name, type_, not key, {"comment": comment})
 
 
-# What every table of predictions has, behind the key of what was scored.
-ANSWER = (
-    column("probability", "double", "Probability that the answer is yes, 0 to 1"),
-    column("predicted", "boolean", "Whether the probability reaches the threshold"),
-    column("threshold", "double", "Threshold chosen on the validation part"),
+# What a table of predictions has behind the key of what was scored, by the model's objective.
+_MODEL = (
     column("model_name", "string", "Registered model in MLflow"),
     column("model_version", "int", "Its version"),
     column("input_version", "bigint", "Delta version of the table that was scored"),
 )
+ANSWER = (
+    column("probability", "double", "Probability that the answer is yes, 0 to 1"),
+    column("predicted", "boolean", "Whether the probability reaches the threshold"),
+    column("threshold", "double", "Threshold chosen on the validation part"),
+    *_MODEL,
+)
+CLASS_ANSWER = (
+    column("probability", "double", "Probability of the likeliest class, 0 to 1"),
+    column("predicted", "string", "The likeliest class"),
+    *_MODEL,
+)
+NUMBER_ANSWER = (column("predicted", "double", "The predicted number"), *_MODEL)

@@ -12,6 +12,7 @@ from millstream.features import feature_table, feature_tables
 from millstream.lake import history
 from millstream.lake.tables import TableRef
 from millstream.ml.mlflow_api import MlflowApi, ModelRun
+from millstream.ml.spec import Objective
 from millstream.ml.tracking import DECISION_TAG
 from millstream.models import model_spec
 from millstream.quality.verdict import word
@@ -22,7 +23,11 @@ MODEL_PREFIX = "model."
 TRAINING_TAG = "millstream.training"
 CANDIDATE_TAG = "candidate"
 # The ones that a person compares first; MLflow has them all.
-SHOWN_METRICS = ("auc_roc", "auc_pr", "log_loss", "calibration_error")
+SHOWN_METRICS: dict[Objective, tuple[str, ...]] = {
+    "binary": ("auc_roc", "auc_pr", "log_loss", "calibration_error"),
+    "multiclass": ("auc_roc", "accuracy", "f1_macro", "log_loss"),
+    "regression": ("r2", "rmse", "mae", "bias"),
+}
 
 
 def summarise(lake_root: str, mlflow: MlflowApi, assets: Iterable[dict[str, Any]], screen: Console) -> bool:
@@ -78,17 +83,16 @@ def _candidates_table(model: str, runs: dict[str, ModelRun], declared: list[str]
     """A row for each candidate. Only the best is scored on the test part: the others lack its metrics."""
     table = Table(title=f"Candidates of {model}", title_justify="left")
     table.add_column("candidate", no_wrap=True)
+    shown = SHOWN_METRICS[model_spec(model).objective]
     for part in ("validation", "test"):
-        for metric in SHOWN_METRICS:
+        for metric in shown:
             table.add_column(f"{part}\n{metric.replace('_', ' ')}", justify="right")
     for name in sorted({*runs, *declared}):
         if name not in runs:
             table.add_row(name, "[red]missing")
             continue
         figures = (
-            runs[name].metrics.get(f"{part}_{metric}")
-            for part in ("validation", "test")
-            for metric in SHOWN_METRICS
+            runs[name].metrics.get(f"{part}_{metric}") for part in ("validation", "test") for metric in shown
         )
         values = ("" if value is None else f"{value:.4f}" for value in figures)
         table.add_row(name, *values)
