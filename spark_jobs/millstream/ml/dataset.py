@@ -113,7 +113,8 @@ def _labels_of_parts(rows: DataFrame, spec: ModelSpec) -> dict[str, Row]:
         F.max(is_wrong).alias("wrong"),
         classes.alias("classes"),
     )
-    return {row[PART]: row for row in found.collect()}
+    seen = {row[PART]: row for row in found.collect()}
+    return {name: seen[name] for name in get_args(Part) if name in seen}
 
 
 def _is_alike(part: Row) -> bool:

@@ -45,11 +45,13 @@ def settle(model: Any, scored: pd.DataFrame) -> float | None:
 def summary(scored: pd.DataFrame, spec: ModelSpec) -> dict[str, float]:
     label, shares = _labels(scored), _shares(scored, spec)
     guessed = shares.argmax(axis=1)
+    # Of single precision they add up to nearly one.
+    whole = shares / shares.sum(axis=1, keepdims=True)
     return {
         "auc_roc": float(np.mean(_aucs(label, shares))),
         "accuracy": float(metrics.accuracy_score(label, guessed)),
         "f1_macro": float(metrics.f1_score(label, guessed, average="macro")),
-        "log_loss": float(metrics.log_loss(label, shares, labels=range(len(spec.classes)))),
+        "log_loss": float(metrics.log_loss(label, whole, labels=range(len(spec.classes)))),
         # What naming the commonest class for every row would have right.
         "base_accuracy": float(np.bincount(label).max() / len(label)),
     }
