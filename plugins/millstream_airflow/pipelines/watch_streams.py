@@ -45,7 +45,7 @@ def watch_dag() -> DAG:
         tags=["streams", "operations"],
         params={
             "minutes": Param(
-                MINUTES, type="number", minimum=0, maximum=MINUTES, description="How long it watches."
+                MINUTES, type="number", minimum=0.1, maximum=MINUTES, description="How long it watches."
             )
         },
         dagrun_timeout=timedelta(hours=23, minutes=55),

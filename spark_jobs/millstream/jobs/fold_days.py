@@ -45,7 +45,10 @@ def run(spark: SparkSession, args: Args) -> Result:
         events = events.where(F.col("flight_date") >= args.first_day)
     first: date | None = args.first_day or events.agg(F.min("flight_date")).collect()[0][0]
     if first is None:
-        raise SourceDataError(f"{SILVER} has no event of a flight until {args.last_day}")
+        raise SourceDataError(
+            f"{SILVER} has no event of a flight until {args.last_day}. What to do: look on the page Streams "
+            "whether the stream runs and what it quarantines, then clear the task"
+        )
     flights = table_of(FLIGHTS.name)
     referenced = referenced_versions(flights, args.lake_root)
     rows = with_references_checked(fold(events), flights, args.lake_root, referenced)
