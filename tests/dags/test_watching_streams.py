@@ -14,8 +14,9 @@ from airflow.sdk.execution_time.context import set_current_context
 
 from millstream.errors import StreamBehindError
 from millstream.settings import CHECKOUT
-from millstream.streams import snapshot, watching
+from millstream.streams import desired, snapshot, watching
 from millstream.streams.snapshot import HourlyDelays, Snapshot
+from millstream_airflow.pipelines.stream_control import ask
 from millstream_airflow.pipelines.watch_streams import closed_days
 from millstream_airflow.tasks.watch_stream import StreamTrigger, WatchStreamOperator
 
@@ -106,16 +107,28 @@ def test_trouble_sends_an_alert_and_the_watch_goes_on(
 
 
 def test_a_lake_without_a_stream_is_not_watched(lake: str, watch: WatchStreamOperator) -> None:
-    with pytest.raises(AirflowSkipException, match="does not run; make streams-up"):
+    with pytest.raises(AirflowSkipException, match="does not run: make streams-up"):
         watch.execute({})
     # As make down leaves it, weeks ago.
     say(lake, state="drained", fresh_at=datetime.now(UTC) - timedelta(days=20))
-    with pytest.raises(AirflowSkipException, match="does not run; make streams-up"):
+    with pytest.raises(AirflowSkipException, match="does not run: make streams-up"):
         watch.execute({})
     say(lake, state="drained", reason="asked for")
     watch.minutes = "5"
     with pytest.raises(TaskDeferred):
         watch.execute({})
+
+
+def test_a_stream_that_does_not_run_is_asked_for_nothing(lake: str) -> None:
+    """The wish would stay, and hold the stream when it is started."""
+    context: Any = {"params": {"stream": STREAM, "action": "drain"}}
+    with set_current_context(context):
+        with pytest.raises(AirflowSkipException, match="does not run: make streams-up"):
+            ask.function()
+        assert desired.read(lake, STREAM) == "run"
+        say(lake)
+        ask.function()
+    assert desired.read(lake, STREAM) == "drain"
 
 
 def test_closed_days_are_judged_once(lake: str) -> None:

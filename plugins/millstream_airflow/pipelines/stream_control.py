@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from airflow.sdk import DAG, Param, get_current_context, task
 from airflow.sdk.bases.sensor import PokeReturnValue
+from airflow.sdk.exceptions import AirflowSkipException
 
 from millstream.errors import ConfigurationError
 from millstream_airflow import catalog
@@ -53,11 +54,14 @@ def stream_control_dag() -> DAG:
     return dag
 
 
-@task(doc_md="Writes the wish into the lake.")
+@task(doc_md="Writes the wish into the lake; skips the run where the stream does not run.")
 def ask() -> None:
-    from millstream.streams import desired
+    from millstream.streams import desired, watching
 
     stream, action = _params()
+    if watching.seen_of_started(catalog.lake_root(), stream) is None:
+        # A wish that stays there would hold the stream at its start.
+        raise AirflowSkipException(watching.NOT_STARTED.format(stream=stream))
     desired.write(catalog.lake_root(), stream, cast(desired.Desired, action))
 
 

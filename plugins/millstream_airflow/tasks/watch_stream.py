@@ -76,12 +76,10 @@ class WatchStreamOperator(BaseOperator):
         self.minutes = minutes
 
     def execute(self, context: Context) -> None:
-        from millstream.streams import snapshot
+        from millstream.streams import watching
 
-        seen = snapshot.read(catalog.lake_root(), self.stream)
-        # `stream_control` gives a reason, make down none.
-        if seen is None or (seen.state == "drained" and not seen.reason):
-            raise AirflowSkipException(f"stream {self.stream} does not run; make streams-up starts it")
+        if watching.seen_of_started(catalog.lake_root(), self.stream) is None:
+            raise AirflowSkipException(watching.NOT_STARTED.format(stream=self.stream))
         until = datetime.now(UTC) + timedelta(minutes=float(self.minutes))
         self._wait(until.isoformat(), "")
 

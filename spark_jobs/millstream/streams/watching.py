@@ -6,10 +6,19 @@ from datetime import date, datetime, timedelta
 
 from millstream.errors import ConfigurationError
 from millstream.lake.storage import Storage
+from millstream.streams import snapshot
 from millstream.streams.snapshot import FOLDER, Snapshot
 
 # A flight that is a day late, its time in the air, and the hours between local time and UTC.
 SETTLED = timedelta(days=3)
+NOT_STARTED = "stream {stream} does not run: make streams-up starts it"
+
+
+def seen_of_started(lake_root: str, stream: str) -> Snapshot | None:
+    """What the stream has said of itself; None where it was never started, or has ended with the stack."""
+    seen = snapshot.read(lake_root, stream)
+    # The end of the stack gives no reason, a wish to drain does.
+    return None if seen is not None and seen.state == "drained" and not seen.reason else seen
 
 
 def trouble(seen: Snapshot, now: datetime, deadline: timedelta) -> str:
