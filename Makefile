@@ -130,7 +130,9 @@ cluster-demo: cluster-up ## Run the whole chain on it
 cluster-backup: ## Copy its databases, artifacts and lake into a new folder (TO=backups/…), while it runs
 	@$(CLUSTER) stack/cluster-backup save $(or $(TO),backups/$(shell date -u +%Y%m%dT%H%M%SZ))
 
-cluster-restore: secrets ## Fill an empty cluster with a backup (FROM=folder) and start it
+# Not `secrets`: new ones would not open what the backup has.
+cluster-restore: ## Fill an empty cluster with a backup (FROM=folder), by the secrets of its time, and start it
+	@$(COMPOSE) build --quiet
 	@$(CLUSTER) stack/cluster-backup load $(or $(FROM),$(error which backup? make cluster-restore FROM=backups/…))
 
 test-cluster: test-yarn ## Run the cluster's tests; where no container engine runs, root starts one of its own
