@@ -93,21 +93,25 @@ def _send(
 ) -> int:
     """Have the demo send the day's events; how many the broker has acknowledged. `half` is called from the
     half of them on."""
-    sending = subprocess.Popen(
+    sent = 0
+    with subprocess.Popen(
         [*_events(settings), "--day", str(day), "--seconds", str(seconds)],
         env=base_environment(settings),
         stdout=subprocess.PIPE,
         text=True,
-    )
-    assert sending.stdout is not None
-    sent = 0
-    for line in sending.stdout:
-        progress = json.loads(line)
-        sent = progress["sent"]
-        if sent >= progress["of"] / 2:
-            half()
-        show(f"{day}: {sent} of {progress['of']} events sent; silver: {_silver(settings)}")
-    if sending.wait():
+    ) as sending:
+        try:
+            for line in sending.stdout or ():
+                progress = json.loads(line)
+                sent = progress["sent"]
+                if sent >= progress["of"] / 2:
+                    half()
+                show(f"{day}: {sent} of {progress['of']} events sent; silver: {_silver(settings)}")
+        except BaseException:
+            # Nobody would see it go on.
+            sending.terminate()
+            raise
+    if sending.returncode:
         raise ClusterError("the demo could not send its events (see above); `make status` shows what is down")
     return sent
 
