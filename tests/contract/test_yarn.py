@@ -146,6 +146,7 @@ def test_a_resourcemanager_that_does_not_answer() -> None:
     assert time.monotonic() - began < 30
 
 
+@pytest.mark.thorough
 def test_one_that_goes_and_comes_back_without_its_state(
     yarn: Yarn, manager: ResourceManager, submit: Submit
 ) -> None:

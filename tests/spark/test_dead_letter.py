@@ -21,6 +21,8 @@ pytestmark = pytest.mark.timeout(900)
 COPIES = "copies"
 
 
+# tests/streams/test_bad_records.py has the copies of a stream that runs.
+@pytest.mark.thorough
 def test_a_copy_is_the_record_as_it_came_and_says_why(spark: SparkSession, tmp_path: Path) -> None:
     root, day = local_uri(tmp_path / "lake"), day_messages()
     variants = [message for message, _ in broken(day[100])]

@@ -162,6 +162,7 @@ def test_no_rows_no_suite(things: DataFrame) -> None:
         propose(things.where("id < 0"), "silver.things", ["id"])
 
 
+@pytest.mark.thorough
 def test_a_proposal_from_a_real_month(spark: SparkSession, tmp_path: Path) -> None:
     chain = Chain(spark, tmp_path, contract_of("flights"), small_suite(KEY_IS_UNIQUE))
     publish_flights(tmp_path)

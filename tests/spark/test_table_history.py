@@ -14,6 +14,7 @@ from pyspark.sql import SparkSession
 
 from millstream.publishing.versions import in_order
 from tests.support.chain import Chain
+from tests.support.thorough import thorough
 from tests.support.updates import EVENTS, chain_of, deliver
 
 pytestmark = pytest.mark.spark
@@ -110,7 +111,7 @@ def delivered(event: Event) -> tuple[object, ...]:
     return (event.id, event.value or "-", event.hour, *(() if event.value else ("gone",)))
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, *thorough(2)])
 def test_the_lake_has_the_history_of_the_reference_and_the_table_its_last_versions(
     spark: SparkSession, tmp_path: Path, seed: int
 ) -> None:

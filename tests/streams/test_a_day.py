@@ -39,6 +39,7 @@ def test_a_day(broker: RunningBroker, tmp_path: Path) -> None:
     broker.delete(TOPIC)
 
 
+@pytest.mark.thorough
 def test_a_stream_is_drained_and_goes_on_as_somebody_wishes(broker: RunningBroker, tmp_path: Path) -> None:
     broker.create(TOPIC)
     sent, root = day_messages()[:100], local_uri(tmp_path / "lake")
