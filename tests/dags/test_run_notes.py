@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-from millstream.settings import CHECKOUT
+from tests.support.airflow_home import run_in
 
 
 @pytest.fixture(scope="module")
@@ -18,22 +14,7 @@ def notes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str | None
     """For each DAG the note of its run, and that of the run that ends again once a person has noted."""
     home = tmp_path_factory.mktemp("airflow")
     (home / "own").mkdir()
-    script = Path(__file__).parents[1] / "support" / "noted_runs.py"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__")}
-    done = subprocess.run(
-        [sys.executable, str(script), str(home / "own")],
-        env={
-            **environment,
-            "AIRFLOW_HOME": str(home),
-            "AIRFLOW__CORE__PLUGINS_FOLDER": str(CHECKOUT / "plugins"),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
-        },
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=250,
-    )
+    done = run_in(home, "noted_runs.py", str(home / "own"))
     loaded: dict[str, list[str | None]] = json.loads(done.stdout.splitlines()[-1])
     return loaded
 

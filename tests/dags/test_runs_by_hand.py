@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +15,7 @@ from millstream.errors import ConfigurationError
 from millstream.settings import CHECKOUT
 from millstream_airflow import catalog
 from millstream_airflow.months import months_of_run, of_source
+from tests.support.airflow_home import run_in
 
 BOUNDED = ("airlines", "airports", "flights", "planes", "weather")
 PAST = """
@@ -37,22 +35,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedPro
     home = tmp_path_factory.mktemp("airflow")
     (home / "own").mkdir()
     (home / "own" / "past.py").write_text(PAST)
-    script = Path(__file__).parents[1] / "support" / "runs_in_a_database.py"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__")}
-    return subprocess.run(
-        [sys.executable, str(script), str(CHECKOUT / "dags"), str(home / "own")],
-        env={
-            **environment,
-            "AIRFLOW_HOME": str(home),
-            "AIRFLOW__CORE__PLUGINS_FOLDER": str(CHECKOUT / "plugins"),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
-        },
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=250,
-    )
+    return run_in(home, "runs_in_a_database.py", str(CHECKOUT / "dags"), str(home / "own"))
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +20,7 @@ from tests.e2e.test_reconcile_and_maintain import reconciled
 from tests.support.airflow_user import AirflowUser
 from tests.support.carried import carry
 from tests.support.thorough import thorough
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
@@ -146,10 +146,7 @@ def test_a_question_that_nobody_answers_in_time_keeps_the_row(api: AirflowUser, 
 def test_a_question_that_is_answered_at_once_is_asked_once(api: AirflowUser, number: int) -> None:
     """The task's first part, which asked, may end after its second has begun."""
     moment, run = datetime.now(UTC), api.trigger("replay_quarantine", ACCEPT)
-    deadline = time.monotonic() + 300
-    while not waits_for_an_answer(api.tasks_since(moment), run):
-        assert time.monotonic() < deadline, "nothing was asked"
-        time.sleep(0.02)
+    until(lambda: waits_for_an_answer(api.tasks_since(moment), run), 300, "a question")
     api.answer(run, "ask", "keep", {"note": ""})
     runs, tasks = follow(api, moment, {run.key}, lambda runs, tasks: None)
     assert [one.state for one in runs if one.key == run.key] == ["success"]
