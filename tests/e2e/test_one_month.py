@@ -112,6 +112,8 @@ def test_a_cleared_run_is_done_again_and_makes_no_version(api: AirflowUser, sett
     assert history.version(table, settings.lake_root) == before
 
 
+# `tests/connect/test_several_writers.py` has two writers at once, without Airflow.
+@pytest.mark.thorough
 @pytest.mark.usefixtures("month")
 def test_a_backfill_beside_a_run_of_one_of_its_months(api: AirflowUser, settings: Settings) -> None:
     start, end = datetime(2013, 2, 15, tzinfo=UTC), datetime(2013, 3, 1, tzinfo=UTC)

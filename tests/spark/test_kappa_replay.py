@@ -136,6 +136,7 @@ def test_a_view_by_other_rules_does_not_become_the_live_one(topic: Topic) -> Non
     assert replay(topic, run="r2")["table"] == f"{SPEED}_3"
 
 
+@pytest.mark.thorough
 def test_what_bronze_lacks_needs_the_same_topic(topic: Topic) -> None:
     topic.read(PARTS[0])
     archived = history.version(topic.lake.bronze, topic.lake.lake_root)
