@@ -6,20 +6,25 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from millstream_stack.clients.airflow_api import AirflowApi
 from millstream_stack.cluster import spark
+from millstream_stack.cluster.hadoop import RESOURCEMANAGER
 from millstream_stack.cluster.secret_files import NAMES
 from tests.support.compose import USER, Cluster
-from tests.support.dag_runs import run
+from tests.support.dag_runs import RUN_TIMEOUT_S, begin, followed, run, tasks_of
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(1800)
 
 BACK_TIMEOUT_S = 180.0
 LAKE = "hdfs://namenode:8020/lake"
+# Rows of the months that this file ingests, in the demo's source.
+FLIGHTS = {"2013-01": 27_004, "2013-02": 24_951}
+ASKED = "import httpx; print(httpx.get('{url}', timeout=30, trust_env=False).text)"
 # The environment of every process in a worker's container: what a task could read there.
 WORKERS_ENVIRONMENTS = """
 import glob, json
@@ -64,7 +69,7 @@ def test_datasets_come_through_celery_into_the_lake(cluster: Cluster, airflow: A
     run(airflow, "ingest_airports", {})
     tasks = run(airflow, "ingest_flights", {"start": "2013-01", "end": "2013-01"})
     assert {task.host for task in tasks if task.state == "success"} <= set(cluster.ids("airflow-worker"))
-    for table, rows in (("silver.airports", 1458), ("silver.flights", 27004)):
+    for table, rows in (("silver.airports", 1458), ("silver.flights", FLIGHTS["2013-01"])):
         place, count = cluster.python("airflow-worker", ROWS.format(table=table))
         quarantined = cluster.python("airflow-worker", QUARANTINED.format(table=table))
         assert place.startswith(f"{LAKE}/silver/")
@@ -128,6 +133,38 @@ def test_a_killed_worker_comes_back_and_works(cluster: Cluster, airflow: Airflow
 
     until(back, BACK_TIMEOUT_S, "the worker")
     run(airflow, "ingest_airlines", {})
+
+
+def test_a_month_outlives_the_loss_of_a_node(cluster: Cluster, airflow: AirflowApi) -> None:
+    """Killed with all that runs on it: executors, and on one of the nodes the application's master."""
+
+    def nodes() -> list[dict[str, Any]]:
+        answer = cluster.python("airflow-worker", ASKED.format(url=f"{RESOURCEMANAGER}/ws/v1/cluster/nodes"))
+        listed: list[dict[str, Any]] = answer["nodes"]["node"]
+        return listed
+
+    begun = begin(airflow, "ingest_flights", {"start": "2013-02", "end": "2013-02"})
+
+    def transforming() -> bool:
+        return any(
+            (task.task_id, task.state) == ("transform", "running") for task in tasks_of(airflow, begun)
+        )
+
+    until(transforming, RUN_TIMEOUT_S, "the transform")
+    busiest = max(nodes(), key=lambda node: node["numContainers"])
+    assert busiest["numContainers"] > 0
+    lost = busiest["nodeHostName"]
+    os.kill(cluster.inspect(cluster.ids(lost)[0])["State"]["Pid"], signal.SIGKILL)
+
+    followed(airflow, begun)
+    _, count = cluster.python("airflow-worker", ROWS.format(table="silver.flights"))
+    quarantined = cluster.python("airflow-worker", QUARANTINED.format(table="silver.flights"))
+    assert count + quarantined == sum(FLIGHTS.values())
+
+    def back() -> bool:
+        return any(node["nodeHostName"] == lost and node["state"] == "RUNNING" for node in nodes())
+
+    until(back, BACK_TIMEOUT_S, lost)
 
 
 @pytest.mark.parametrize("wrong", [None, "change-me"], ids=["missing", "placeholder"])

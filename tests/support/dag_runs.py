@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from millstream_stack.clients.airflow_api import AirflowApi, Task
@@ -11,17 +12,39 @@ RUN_TIMEOUT_S = 900.0
 REST_TIMEOUT_S = 1200.0
 
 
-def run(airflow: AirflowApi, dag: str, conf: dict[str, str]) -> list[Task]:
-    """Triggers a DAG, follows it to its successful end, and returns its tasks."""
+@dataclass(frozen=True)
+class Begun:
+    """A run, and a moment before it."""
+
+    key: tuple[str, str]
+    moment: datetime
+
+
+def begin(airflow: AirflowApi, dag: str, conf: dict[str, str]) -> Begun:
+    """Triggers a DAG."""
     moment = datetime.now(UTC)
     airflow.unpause(dag)
-    key = airflow.trigger(dag, conf).key
+    return Begun(airflow.trigger(dag, conf).key, moment)
+
+
+def tasks_of(airflow: AirflowApi, begun: Begun) -> list[Task]:
+    return [task for task in airflow.tasks_since(begun.moment) if (task.dag_id, task.run_id) == begun.key]
+
+
+def run(airflow: AirflowApi, dag: str, conf: dict[str, str]) -> list[Task]:
+    """Triggers a DAG, follows it to its successful end, and returns its tasks."""
+    return followed(airflow, begin(airflow, dag, conf))
+
+
+def followed(airflow: AirflowApi, begun: Begun) -> list[Task]:
+    """The tasks of a run that has come to its successful end."""
+    key, moment = begun.key, begun.moment
 
     def ended() -> bool:
         return any(one.key == key and not one.active for one in airflow.runs_since(moment))
 
-    until(ended, RUN_TIMEOUT_S, f"the end of {dag}")
-    tasks = [task for task in airflow.tasks_since(moment) if (task.dag_id, task.run_id) == key]
+    until(ended, RUN_TIMEOUT_S, f"the end of {key[0]}")
+    tasks = tasks_of(airflow, begun)
     failed = [f"{task.label}: {airflow.log(task)[-12:]}" for task in tasks if task.state == "failed"]
     states = {one.key: one.state for one in airflow.runs_since(moment)}
     assert states[key] == "success", "\n".join(failed)
