@@ -8,12 +8,18 @@ the end; each class has a general remedy besides.
 from __future__ import annotations
 
 import re
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from pyspark.errors import PySparkException
 
 # What sets a remedy off in a message. Errors that may quote the data have it behind the quotation.
 REMEDY = "What to do: "
 # How Python names an error of ours at the end of a stack, as Spark hands on that of a worker.
 _OURS = re.compile(rf"^{re.escape(__name__)}\.(\w+): (.+)$", re.MULTILINE)
+# The class of SQLSTATE for what lies outside a database: its disks, and what it is run by.
+_SYSTEM_ERROR = "58"
+_CAUSE = re.compile(r"^Caused by: [\w.$]+: (.+)$", re.MULTILINE)
 
 
 class MillstreamError(Exception):
@@ -163,6 +169,20 @@ def of_worker(text: str) -> MillstreamError | None:
         name, message = raised.groups()
         return error_class(name)(message.strip())
     return None
+
+
+def of_machine(error: PySparkException) -> ClusterError | None:
+    """What failed below Spark, such as a full disk; None for all other errors.
+
+    Spark's own text names the table that could not be written, and leaves the reason to Java's stack.
+    """
+    if not (error.getSqlState() or "").startswith(_SYSTEM_ERROR):
+        return None
+    told, _, stack = str(error).partition("JVM stacktrace:")
+    # Over Connect the text has no stack, but the error has.
+    stack = stack or str(getattr(error, "getStackTrace", str)())
+    causes = _CAUSE.findall(stack)
+    return ClusterError(f"{told.strip()}. Cause: {causes[-1].strip()}") if causes else None
 
 
 def error_class(name: str) -> type[MillstreamError]:

@@ -12,7 +12,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from millstream.declared import module_of
-from millstream.errors import ConfigurationError, of_worker
+from millstream.errors import ConfigurationError, of_machine, of_worker
 from millstream.lake.names import Inputs
 from millstream.lake.tables import TableRef
 
@@ -80,7 +80,8 @@ def parse(name: str, arguments: dict[str, Any]) -> BaseModel:
 def execute(spark: Any, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """Run job `name` and return its result as JSON-able values.
 
-    Raises: what the job raises; of an error of ours in a worker that error, without Java's stack.
+    Raises: what the job raises; of an error of ours in a worker that error, without Java's stack;
+    ClusterError with the cause where the machine or the storage failed.
     """
     from pyspark.errors import PySparkException
 
@@ -93,5 +94,7 @@ def execute(spark: Any, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         except PySparkException as error:
             if ours := of_worker(str(error)):
                 raise ours from None
+            if failed := of_machine(error):
+                raise failed from error
             raise
     return result.model_dump(mode="json")
