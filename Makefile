@@ -74,7 +74,7 @@ test: ## Run the tests
 test-thorough: ## Run what `make test` leaves out because it repeats a case with other data
 	@$(RUN) pytest -n 2 --thorough -m "thorough and not fault"
 
-test-sources: ## Read files and tables from real servers: SFTP (needs sshd), HTTP, HDFS, PostgreSQL
+test-sources: ## Read files and tables from real servers: SFTP (needs sshd), S3 (needs go, which builds it), HTTP, HDFS, PostgreSQL
 	@$(RUN) pytest -n 2 --thorough tests/contract
 
 test-faults: ## Kill servers at every point, many seeds each (SEEDS=20): hours; writes the table of cases

@@ -1,10 +1,12 @@
-"""Databases for the sources: SQLite, and a PostgreSQL server started once for all tests."""
+"""Databases for the sources: SQLite, and a PostgreSQL server started once for all tests; and what lands files
+of other places."""
 
 from __future__ import annotations
 
 import pytest
 import sqlalchemy as sa
 
+from tests.support.other_places import land
 from tests.support.postgres_server import PostgresServer
 from tests.support.sql_runs import at, run
 
@@ -54,3 +56,11 @@ def register(engine):
         f"INSERT INTO planes VALUES ('N1', 1, '{at(1)}'), ('N2', 2, '{at(2)}'), ('N3', 3, '{at(2)}')",
     )
     return engine
+
+
+@pytest.fixture(name="run")
+def run_of_files(tmp_path):
+    def run(of, key="r1", partitions=()):
+        return land(f"file://{tmp_path}/lake", of, key, partitions)
+
+    return run

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,60 +16,23 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from millstream.contracts.contract import Contract
 from millstream.errors import ConfigurationError, SourceDataError, SourceUnavailableError
 from millstream.lake.storage import NewFile, Storage
-from millstream.landing.manifest import Manifest
-from millstream.landing.run import Landing
 from millstream.sources.files import FilesExtractor
 from millstream_airflow.connections import extractor_for
 from millstream_stack.cluster.webhdfs import WebHdfs
 from tests.support.hadoop import Hdfs
 from tests.support.loopback import free_port, serve
+from tests.support.other_places import MONTHLY, Run, contract
 from tests.support.sftp_server import SSHD, SftpServer
 
 OLD = time.time() - 3600
-Run = Callable[..., Manifest]
-
-
-def contract(path: str, **more: Any) -> Contract:
-    return Contract.from_dict(
-        {
-            "dataset": "things",
-            "version": 1,
-            "description": "Things of another place.",
-            "owner": "tests",
-            "source": {"kind": "files", "connection": "other_place", "format": "csv", "path": path},
-            "load": "full",
-            "start_date": "2024-01-01",
-            "columns": [{"name": "id", "type": "string", "description": "Key"}],
-            "primary_key": ["id"],
-            **more,
-        },
-        origin="things.yaml",
-    )
-
-
-MONTHLY = {"load": "partition", "partition": {"start": "2024-01"}}
 
 
 def put(path: Path, content: str = "id\n1\n", modified: float = OLD) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content)
     os.utime(path, (modified, modified))
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Lands what the connection leads to."""
-
-    def run(of: Contract, key: str = "r1", partitions: tuple[str, ...] = ()) -> Manifest:
-        landing = Landing(Storage(f"file://{tmp_path}/lake"), of.dataset, key)
-        extractor = extractor_for(of)
-        files = [file for piece in extractor.plan(partitions) for file in extractor.fetch(piece, landing)]
-        return landing.commit(sorted({file.partition for file in files if file.partition}), files)
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -284,9 +247,7 @@ def test_hdfs_files_are_listed_and_fetched(tmp_path: Path, run: Run, monkeypatch
         there.write("2024-01/a.csv", b"id\n1\n" * 3_000_000)
         there.write("2024-01/b.csv.part", b"id\n")
         there.write("2024-01/later/c.csv", b"id\n")
-        of = contract("{partition}/*.csv", **MONTHLY)
-        source = {**of.source.model_dump(), "quiet_seconds": 0}
-        of = Contract.from_dict({**of.model_dump(mode="json"), "source": source}, origin="test")
+        of = contract("{partition}/*.csv", quiet_seconds=0, **MONTHLY)
         for kind in ("hdfs", "webhdfs"):
             monkeypatch.setenv("AIRFLOW_CONN_OTHER_PLACE", hdfs_connection(kind, hdfs))
             (file,) = run(of, kind).files

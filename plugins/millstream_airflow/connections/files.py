@@ -1,11 +1,12 @@
 """Folders: of this machine by connections of type `fs`, of servers by the file systems of Airflow's
-providers, of HDFS by its own protocol or over HTTP, and of web servers."""
+providers, of HDFS by its own protocol or over HTTP, of S3 by s3fs, and of web servers."""
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from airflow.providers.standard.hooks.filesystem import FSHook
 from airflow.sdk import BaseHook, Connection
@@ -19,11 +20,13 @@ from millstream_airflow.connections import HOW_TO_INSTALL, http
 # Types of connections whose file system a provider of Airflow's makes, by its scheme.
 PROVIDED = {
     "sftp": "sftp",
-    "aws": "s3",
     "google_cloud_platform": "gs",
     "wasb": "abfs",
     "adls": "abfs",
 }
+# What the extra of a connection of type `aws` may say. Airflow's provider knows more, such as roles: leaving
+# that out in silence would log in as somebody else.
+S3_EXTRA = {"path", "endpoint_url", "region_name", "aws_session_token"}
 # A server that is down, or stands still, is told after so long.
 PATIENCE_S = 30
 
@@ -41,12 +44,14 @@ def resolved(connection: str) -> Place:
             return _hdfs(given)
         case "webhdfs":
             return _webhdfs(given)
+        case "aws":
+            return _s3(given)
         case "http":
             return Web(http.resolved(connection), connection)
         case kind if kind in PROVIDED:
             return _provided(given, PROVIDED[kind])
         case kind:
-            known = ", ".join(["fs", "hdfs", "webhdfs", "http", *PROVIDED])
+            known = ", ".join(["fs", "aws", "hdfs", "webhdfs", "http", *PROVIDED])
             raise ConfigurationError(
                 f"connection {connection}: its type, {kind}, leads to no files; expected one of {known}"
             )
@@ -141,3 +146,33 @@ def _webhdfs(given: Connection) -> Place:
 
     root = _root(given)
     return Remote(opened, root, f"webhdfs://{given.host}:{given.port}{root}", given.conn_id)
+
+
+def _s3(given: Connection) -> Place:
+    if unknown := sorted(given.extra_dejson.keys() - S3_EXTRA):
+        raise ConfigurationError(
+            f"connection {given.conn_id}: {', '.join(unknown)} in its extra mean nothing here; expected "
+            f"{', '.join(sorted(S3_EXTRA))}"
+        )
+    root = _root(given).removeprefix("s3://").strip("/")
+    host = urlsplit(given.extra_dejson.get("endpoint_url") or "").netloc.rpartition("@")[2]
+    return Remote(
+        partial(_s3_opened, given), root, f"s3://{host}/{root}" if host else f"s3://{root}", given.conn_id
+    )
+
+
+def _s3_opened(given: Connection) -> Any:
+    """Without a login it takes what botocore finds: the environment, a profile, the machine's own role."""
+    from s3fs import S3FileSystem
+
+    extra = given.extra_dejson
+    return S3FileSystem(
+        key=given.login or None,
+        secret=given.password or None,
+        token=extra.get("aws_session_token"),
+        endpoint_url=extra.get("endpoint_url"),
+        client_kwargs={"region_name": extra.get("region_name")},
+        config_kwargs={"connect_timeout": PATIENCE_S, "read_timeout": PATIENCE_S},
+        # A file system that is kept would hold a connection that another process has made.
+        skip_instance_cache=True,
+    )

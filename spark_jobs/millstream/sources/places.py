@@ -161,7 +161,9 @@ def failures(where: str) -> Iterator[None]:
                 "one in the connection"
             ) from error
         reason = printable(str(error.strerror or error))
-        raise SourceUnavailableError(f"{where} cannot be read now: {reason}") from error
+        raise SourceUnavailableError(
+            f"{where} cannot be read now: {reason}. Check what it lies on; another try will follow"
+        ) from error
 
 
 def missing(files: Sequence[str]) -> SourceDataError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from millstream.sources.places import Found, failures, missing
 
 # Of a folder that is listed: more is no folder of a dataset.
 MOST_FILES = 1_000_000
+OF_A_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 # From its beginning to its end: a cache of what was read would only hold it twice.
 IN_BLOCKS: Mapping[str, Any] = {"block_size": 1 << 22, "cache_type": "readahead"}
 
@@ -97,8 +99,17 @@ class Remote:
         with failures(where):
             try:
                 yield
-            except (OSError, SourceDataError, SourceUnavailableError, ConfigurationError):
+            except PermissionError as error:
+                if _is_refusal(error.__cause__ or error):
+                    raise self._refused(str(error)) from error
                 raise
+            except (SourceDataError, SourceUnavailableError, ConfigurationError):
+                raise
+            except OSError as error:
+                # Of a file; any other is the server's or the way's.
+                if isinstance(error, OF_A_FILE) or error.errno == errno.ENAMETOOLONG:
+                    raise
+                raise self._told(where, error) from error
             except ImportError as error:
                 raise ConfigurationError(f"connection {self._connection}: {printable(str(error))}") from error
             # Each file system has errors of its own.
@@ -112,7 +123,8 @@ class Remote:
         )
 
     def _told(self, where: str, error: Exception) -> Exception:
-        reason = printable(" ".join(str(error).split())) or type(error).__name__
+        text = getattr(error, "strerror", None) or str(error)
+        reason = printable(" ".join(text.split())) or type(error).__name__
         if _is_refusal(error):
             return self._refused(reason)
         return SourceUnavailableError(
@@ -123,11 +135,19 @@ class Remote:
 
 # Of classes of errors, by the libraries of file systems: asyncssh, botocore, aiohttp, hdfs-native.
 _REFUSALS = ("PermissionDenied", "HostKeyNotVerifiable", "NoCredentials", "Unauthorized", "KeyImportError")
+# What S3 answers, as botocore has it; 403 where it answers without a body.
+_S3_REFUSALS = ("403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken")
 
 
-def _is_refusal(error: Exception) -> bool:
+def _is_refusal(error: BaseException) -> bool:
     names = " ".join(kind.__name__ for kind in type(error).__mro__)
-    return any(name in names for name in _REFUSALS) or getattr(error, "status", None) in (401, 403)
+    answer = getattr(error, "response", None)
+    code = answer.get("Error", {}).get("Code") if isinstance(answer, dict) else None
+    return (
+        any(name in names for name in _REFUSALS)
+        or getattr(error, "status", None) in (401, 403)
+        or code in _S3_REFUSALS
+    )
 
 
 def _found(path: str, info: dict[str, Any]) -> Found:
