@@ -12,6 +12,7 @@ from millstream.contracts.contract import Contract
 from millstream.contracts.months import months
 from millstream.errors import ConfigurationError, ContractError
 from millstream_airflow import catalog
+from millstream_airflow.tasks.watch_files import months_that_came
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -21,7 +22,8 @@ def months_of_run(contract: Contract, context: Context) -> list[str]:
     """The months that a run of a partitioned dataset ingests: those chosen in its form, otherwise one.
 
     That is the month of the data interval for a scheduled run and a backfill. A run by hand has the newest
-    interval that is complete (see `schedules`); without an interval it takes the newest complete month.
+    interval that is complete (see `schedules`); without an interval it takes the newest complete month. A run
+    that files have started is about theirs.
 
     Raises: ConfigurationError: the source does not have one of the months.
     """
@@ -31,7 +33,8 @@ def months_of_run(contract: Contract, context: Context) -> list[str]:
     assert dag_run is not None
     params = context["params"]
     start, end = params.get("start") or params.get("end"), params.get("end") or params.get("start")
-    asked = months(start, end) if start and end else [_own_month(contract, context)]
+    own = months(start, end) if start and end else months_that_came(context)
+    asked = own or [_own_month(contract, context)]
     available = contract.months_at(dag_run.run_after)
     if absent := [month for month in asked if month not in available]:
         raise ConfigurationError(

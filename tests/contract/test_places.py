@@ -8,13 +8,8 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Route
 
 from millstream.errors import ConfigurationError, SourceDataError, SourceUnavailableError
 from millstream.lake.storage import NewFile, Storage
@@ -23,16 +18,8 @@ from millstream_airflow.connections import extractor_for
 from millstream_stack.cluster.webhdfs import WebHdfs
 from tests.support.hadoop import Hdfs
 from tests.support.loopback import free_port, serve
-from tests.support.other_places import MONTHLY, Run, contract
+from tests.support.other_places import MONTHLY, OLD, Run, contract, put, web_app, web_connection
 from tests.support.sftp_server import SSHD, SftpServer
-
-OLD = time.time() - 3600
-
-
-def put(path: Path, content: str = "id\n1\n", modified: float = OLD) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content)
-    os.utime(path, (modified, modified))
 
 
 @pytest.fixture(scope="module")
@@ -140,32 +127,11 @@ def test_sftp_what_is_wrong_is_said_with_its_remedy(
     refused(server.connection(path=""), ConfigurationError, "its extra names no path")
 
 
-def web_app(folder: Path, token: str) -> Starlette:
-    async def file(request: Request) -> Response:
-        if request.headers.get("Authorization") != f"Bearer {token}":
-            return PlainTextResponse("who are you?", 401)
-        name = request.path_params["name"]
-        if name == "busy.csv":
-            return PlainTextResponse("later", 503)
-        if name == "half.csv":
-
-            async def half() -> Any:
-                yield b"id\n1\n"
-
-            return StreamingResponse(half(), headers={"Content-Length": "500"})
-        path = folder / name
-        return FileResponse(path) if path.is_file() else PlainTextResponse("none", 404)
-
-    return Starlette(routes=[Route("/files/{name:path}", file, methods=["GET", "HEAD"])])
-
-
 @pytest.fixture
 def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "served"
-    with serve(web_app(folder, "t0ken")) as url:
-        host, port = url.removeprefix("http://").split(":")
-        connection = {"conn_type": "http", "host": f"http://{host}", "port": int(port), "password": "t0ken"}
-        monkeypatch.setenv("AIRFLOW_CONN_OTHER_PLACE", json.dumps(connection))
+    with serve(web_app(folder)) as url:
+        monkeypatch.setenv("AIRFLOW_CONN_OTHER_PLACE", web_connection(url))
         yield folder
 
 

@@ -104,6 +104,12 @@ def test_workers_get_the_broker_s_password_alone_and_reach_no_database() -> None
     assert "database" not in worker["networks"]
 
 
+def test_who_watches_sources_reaches_what_the_workers_do() -> None:
+    worker, triggerer = services()["airflow-worker"], services()["airflow-triggerer"]
+    assert {"sources", "hadoop"} <= triggerer["networks"].keys() & worker["networks"].keys()
+    assert triggerer["volumes"] == worker["volumes"]
+
+
 def test_the_network_on_which_spark_connect_listens_is_the_workers_alone() -> None:
     [network] = [name for name, on in services()["spark-connect"]["networks"].items() if on]
     assert services()["spark-connect"]["networks"][network]["aliases"] == [spark.HOST]

@@ -3,6 +3,7 @@ providers, of HDFS by its own protocol or over HTTP, of S3 by s3fs, and of web s
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,10 @@ def _of_sftp(given: Connection) -> dict[str, Any]:
 
     Without this the file system takes any key (sshfs 2026.8.0 sets `known_hosts` to None).
     """
+    import asyncssh
+
+    # Ten lines for each time that somebody looks for new files.
+    asyncssh.set_log_level(logging.WARNING)
     extra = given.extra_dejson
     bounds: dict[str, Any] = {
         "connect_timeout": PATIENCE_S,
@@ -111,8 +116,6 @@ def _of_sftp(given: Connection) -> dict[str, Any]:
         return bounds
     if not (key := extra.get("host_key")):
         return {**bounds, "known_hosts": ()}
-    import asyncssh
-
     kind_and_key = key if " " in key else f"ssh-rsa {key}"
     return {**bounds, "known_hosts": asyncssh.import_known_hosts(f"* {kind_and_key}\n")}
 

@@ -27,6 +27,7 @@ from millstream_airflow.tasks.notes import leave_note, skip
 from millstream_airflow.tasks.publish import StagingOperator, field, publish_staged
 from millstream_airflow.tasks.retries import TASK_ARGS
 from millstream_airflow.tasks.spark_job import SparkJobOperator
+from millstream_airflow.tasks.watch_files import watched_files
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -59,7 +60,7 @@ def ingest_dag(dataset: str) -> DAG:
         dag_id=f"ingest_{dataset}",
         description=contract.description or f"Ingest {dataset}",
         doc_md=_doc(contract),
-        schedule=of_contract(contract),
+        schedule=[watched_files(contract)] if contract.source.is_watched else of_contract(contract),
         catchup=False,
         max_active_runs=1,
         tags=["ingest", *contract.tags],

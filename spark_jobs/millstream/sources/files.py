@@ -98,6 +98,16 @@ class FilesExtractor:
             room -= size
         return [FileSlice(files=tuple(each)) for each in slices]
 
+    def settled(self) -> list[tuple[Found, str | None]]:
+        """All that is there of the path now, each with its month, but what may be written still; also a file
+        that is named. Raises what the place raises, not that nothing is there."""
+        self._place.check()
+        path = self._source.path
+        if self._source.names_one and PLACEHOLDER not in path:
+            named = self._place.find(path)
+            return [(named, None)] if named and not self._is_young(named) else []
+        return [(file, month) for file, month in self._data() if not self._is_young(file)]
+
     def fetch(self, piece: FileSlice, landing: Landing) -> list[LandedFile]:
         """Land the slice's files; of files whose rows are added those that no other run has brought as they
         are. Raises SourceDataError naming every file that is no good."""
@@ -119,7 +129,7 @@ class FilesExtractor:
         found = self._place.find(file.path)
         if found is None:
             raise missing([where])
-        version = self._version(found) if self._place.is_far else None
+        version = self.version(found)
         if before is not None and self._is_as_before(file, before, version):
             return None
         return landing.land(
@@ -139,8 +149,11 @@ class FilesExtractor:
         with self._place.open(file.path) as stream:
             return measure(stream) == (before.size, before.sha256)
 
-    def _version(self, found: Found) -> str | None:
-        """What tells a file from what it was before, without reading it; None where nothing does."""
+    def version(self, found: Found) -> str | None:
+        """What tells a file from what it was before, without reading it; None where nothing does, or reading
+        costs little."""
+        if not self._place.is_far:
+            return None
         if found.size is None or found.modified is None:
             return found.version
         if found.version is None and datetime.now(UTC) - found.modified < CLOCK_STEP:
@@ -173,6 +186,8 @@ class FilesExtractor:
                 [self._place.where(self._source.path.replace(PLACEHOLDER, each)) for each in without]
             )
         settled = [(file, month) for file, month in matches if not self._is_young(file)]
+        for file in (file for file, _ in matches if self._is_young(file)):
+            log.warning("%s was changed a moment ago: left for the next run", self._place.where(file.path))
         if not settled:
             raise SourceUnavailableError(
                 f"{self._place.where(self._source.path)}: all {len(matches)} files were changed within the "
@@ -188,6 +203,12 @@ class FilesExtractor:
             )
 
     def _matches(self) -> list[tuple[Found, str | None]]:
+        """What there is of the pattern, as `_data` has it. Raises SourceDataError when there is nothing."""
+        if not (data := self._data()):
+            raise missing([self._place.where(self._source.path)])
+        return data
+
+    def _data(self) -> list[tuple[Found, str | None]]:
         """What there is of the pattern, by path, each with its month."""
         pattern = re.compile(_expression(self._source.path))
         listed = sorted(self._place.files(_fixed_folder(self._source.path)), key=lambda file: file.path)
@@ -199,17 +220,12 @@ class FilesExtractor:
         data = [(file, month) for file, month in matches if not _is_no_data(file.path)]
         if len(data) < len(matches):
             log.info("%s: %s files left out by their names", self._source.path, len(matches) - len(data))
-        if not data:
-            raise missing([self._place.where(self._source.path)])
         return data
 
     def _is_young(self, file: Found) -> bool:
         if file.modified is None:
             return False
-        young = datetime.now(UTC) - file.modified < timedelta(seconds=self._source.quiet_seconds)
-        if young:
-            log.warning("%s was changed a moment ago: left for the next run", self._place.where(file.path))
-        return young
+        return datetime.now(UTC) - file.modified < timedelta(seconds=self._source.quiet_seconds)
 
 
 def _expression(path: str) -> str:

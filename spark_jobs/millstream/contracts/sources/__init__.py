@@ -56,6 +56,11 @@ class Source(Strict):
     )
 
     @property
+    def is_watched(self) -> bool:
+        """Whether what comes to it starts the runs."""
+        return False
+
+    @property
     def has_watermark(self) -> bool:
         """Whether it can be asked for what is new since a watermark."""
         return False

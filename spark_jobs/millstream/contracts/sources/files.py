@@ -31,6 +31,13 @@ class Source(sources.Source):
         default=60, ge=0, description="how long a file of many must not have changed to be whole"
     )
 
+    watch_seconds: int | None = Field(
+        default=None,
+        ge=1,
+        le=86_400,
+        description="how often to look for new and changed files, which start a run; by itself none does",
+    )
+
     @model_validator(mode="after")
     def _format_is_known(self) -> Source:
         format_named(self.format)
@@ -53,9 +60,15 @@ class Source(sources.Source):
         return "*" not in self.path
 
     @property
+    def is_watched(self) -> bool:
+        return self.watch_seconds is not None
+
+    @property
     def format_options(self) -> Any:
         return format_named(self.format).options.model_validate(self.model_extra or {})
 
     def check(self, contract: Contract) -> None:
         if contract.partition and "{partition}" not in self.path:
             raise ValueError("source.path: must contain {partition}, because the dataset is partitioned")
+        if self.watch_seconds is not None and contract.schedule is not None:
+            raise ValueError("source.watch_seconds: files start the runs; leave schedule out, or this")
