@@ -49,7 +49,7 @@ new: override export LABEL := $(value LABEL)
 new: override export TEXT := $(value TEXT)
 # The stack's processes have a home of their own: what `~` means is said here.
 new: override export FROM := $(patsubst ~/%,$(HOME)/%,$(value FROM))
-new: ## Write what a dataset, mart or model needs: make new DATASET=orders FROM=/data/orders.csv (KEY=id says its key, ALL=1 looks at every row for it, NAMES=id,day names columns), MART=sales FROM=silver.orders, or MODEL=big FROM=silver.orders LABEL="amount > 900" (TEXT=note reads words)
+new: ## Write what a dataset, mart or model needs: make new DATASET=orders FROM=/data/orders.csv (KEY=id says its key, ALL=1 looks at every row for it, NAMES=id,day names columns), MART=sales FROM=silver.orders, or MODEL=big FROM=silver.orders LABEL="amount > 900" (or a column of classes or numbers; TEXT=note reads words)
 	@$(STACK) new --dataset "$$DATASET" --mart "$$MART" --model "$$MODEL" --from "$$FROM" --label="$$LABEL" --text "$$TEXT" --key "$$KEY" --names "$$NAMES" \
 		--all "$(ALL)"
 

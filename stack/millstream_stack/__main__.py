@@ -31,6 +31,10 @@ NEW_USAGE = (
     "make new MODEL=big FROM=silver.orders LABEL='amount > 900'"
 )
 
+# What must be said of each, and what may be.
+NEW_NEEDS = {"dataset": ("origin",), "mart": (), "model": ("origin", "label")}
+NEW_TAKES = {"dataset": {"key", "names", "all"}, "mart": {"key"}, "model": {"label", "text"}}
+
 
 def run_up(settings: Settings, _: argparse.Namespace) -> int:
     screen = console()
@@ -126,13 +130,17 @@ def run_new(settings: Settings, arguments: argparse.Namespace) -> int:
     from millstream_stack.commands.new.mart import new_mart
     from millstream_stack.commands.new.model import new_model
 
-    given = [name for name in ("dataset", "mart", "model") if getattr(arguments, name)]
-    needed = {"dataset": ("origin",), "mart": (), "model": ("origin", "label")}
-    if len(given) != 1 or not all(getattr(arguments, name) for name in needed[given[0]]):
+    given = [name for name in NEW_NEEDS if getattr(arguments, name)]
+    if len(given) != 1 or not all(getattr(arguments, name) for name in NEW_NEEDS[given[0]]):
         print(NEW_USAGE, file=sys.stderr)
         return 2
+    (what,) = given
+    others = {name for names in NEW_TAKES.values() for name in names} - NEW_TAKES[what]
+    if strange := sorted(name.upper() for name in others if getattr(arguments, name)):
+        print(f"a {what} takes no {', '.join(strange)}: leave it out. Nothing was written", file=sys.stderr)
+        return 2
     if arguments.mart:
-        new_mart(settings, arguments.mart, arguments.origin, console())
+        new_mart(settings, arguments.mart, arguments.origin, console(), arguments.key)
     elif arguments.model:
         new_model(settings, arguments.model, arguments.origin, arguments.label, arguments.text, console())
     else:
@@ -219,8 +227,8 @@ def parser() -> argparse.ArgumentParser:
     new.add_argument("--dataset", default="")
     new.add_argument("--mart", default="")
     new.add_argument("--model", default="")
-    new.add_argument("--label", default="", help="of a model: SQL, true for the rows that it is to find")
-    new.add_argument("--key", default="", help="of a dataset: the columns of its key")
+    new.add_argument("--label", default="", help="of a model: SQL, what it is to learn")
+    new.add_argument("--key", default="", help="of a dataset or mart: the columns of its key")
     new.add_argument("--names", default="", help="of a file without a line of names: its columns")
     new.add_argument("--text", default="", help="of a model: columns whose words it reads")
     new.add_argument(

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sqlite3
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +12,19 @@ import sqlalchemy as sa
 from airflow.dag_processing.dagbag import DagBag
 from rich.console import Console
 
-from millstream import models, transforms
 from millstream.contracts.contract import Contract
 from millstream.errors import ConfigurationError, SourceDataError
-from millstream.ml.spec import TabularFeatures, TextFeatures
-from millstream.models import model_spec
-from millstream.quality.suite import Suite
-from millstream.quality.suites import suite_in
+from millstream.marts import load_mart
 from millstream.settings import Settings
 from millstream_demo.airports import publish_airports
 from millstream_demo.reference import reference_file
+from millstream_stack.__main__ import main
 from millstream_stack.commands.new.columns import guess, names_for
 from millstream_stack.commands.new.contracts import contract_text
 from millstream_stack.commands.new.databases import at_table
 from millstream_stack.commands.new.dataset import new_dataset
 from millstream_stack.commands.new.mart import new_mart
-from millstream_stack.commands.new.model import new_model
+from tests.support.new_models import publish_notes
 from tests.support.packages import write_packages
 
 SCREEN = Console(quiet=True)
@@ -268,6 +262,13 @@ def test_a_table_of_a_database(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigurationError, match=why):
             at_table(engine, "shop_db", table)
+    (tmp_path / "loose.yaml").write_text(
+        contract_text("loose", at_table(engine, "shop_db", "loose", ["a"]), ["a"])
+    )
+    contract = Contract.load_file(tmp_path / "loose.yaml")
+    assert (contract.primary_key, contract.source.own_columns) == (("a",), {"a"})
+    with pytest.raises(ConfigurationError, match="KEY: loose has no column b; it has a"):
+        at_table(engine, "shop_db", "loose", ["b"])
 
 
 def test_a_key_and_names_that_are_said_are_taken(settings: Settings) -> None:
@@ -287,71 +288,50 @@ def test_a_key_and_names_that_are_said_are_taken(settings: Settings) -> None:
         new_dataset(settings, "other", str(records), SCREEN, columns="a")
 
 
-NOTES = """
-source: {kind: files, connection: drop, format: csv, path: notes.csv}
-primary_key: [note]
-columns:
-  - {name: note, type: int}
-  - {name: words}
-  - {name: volume, type: double}
-  - {name: pages, type: int}
-"""
-
-
-@pytest.fixture
-def project(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A project with the dataset `notes`, whose models and transforms are those of this process."""
-    folder = tmp_path / "own"
-    (folder / "dags" / "datasets").mkdir(parents=True)
-    (folder / "dags" / "datasets" / "notes.yaml").write_text(NOTES)
-    monkeypatch.setenv("MILLSTREAM_PROJECT", str(folder))
-    for package in (models, transforms):
-        monkeypatch.setattr(package, "__path__", [str(folder / package.__name__.rpartition(".")[2])])
-    yield folder
-    for name in ("millstream.models.loud", "millstream.transforms.loud_predictions"):
-        sys.modules.pop(name, None)
-
-
-def test_a_model_with_all_that_it_needs(project: Path) -> None:
-    new_model(Settings(), "loud", "silver.notes", "volume > 60", "words", SCREEN)
-    # Python remembers which folders there were.
-    importlib.invalidate_caches()
-    spec = model_spec("loud")
-    assert spec.features == TabularFeatures(numbers=("pages",), texts=(TextFeatures("words"),))
-    assert (spec.label, spec.key, spec.predictions_table) == (
-        *("volume > 60", ("note",), "gold.loud_predictions"),
-    )
-    table = transforms.table_of("loud_predictions")
-    assert (table.key, table.schema["note"].dataType.simpleString()) == (("note",), "int")
-    Suite.from_dict(suite_in(project, "loud_predictions"))
-    bag = DagBag(str(project / "dags"))
-    assert (bag.import_errors, set(bag.dags)) == ({}, {"train_loud", "score_loud"})
-
-
-@pytest.mark.parametrize(
-    ("origin", "label", "text", "why"),
-    [
-        ("silver.nothing", "volume > 60", "", "cannot be trained on: table nothing is declared nowhere"),
-        ("silver.notes", "loudness > 60", "", "LABEL is SQL over the columns of silver.notes"),
-        ("silver.notes", "volume >", "", "LABEL is no SQL"),
-        ("silver.notes", "volume > 60", "pages", "no column of text pages"),
-        ("silver.notes", "volume > pages", "", "no number besides label and key"),
-    ],
-)
-def test_a_model_of_nothing_writes_nothing(
-    project: Path, origin: str, label: str, text: str, why: str
+def test_a_dag_file_for_a_mart_that_is_there(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ConfigurationError, match=why):
-        new_model(Settings(), "loud", origin, label, text, SCREEN)
-    assert not (project / "models").exists()
-
-
-def test_a_dag_file_for_a_mart_that_is_there(project: Path) -> None:
+    project = tmp_path / "own"
+    monkeypatch.setenv("MILLSTREAM_PROJECT", str(project))
     with pytest.raises(ConfigurationError, match="loud_notes"):
         new_mart(Settings(), "loud_notes", "", SCREEN)
-    (project / "marts").mkdir()
+    (project / "marts").mkdir(parents=True)
     select = "SELECT count(*) AS notes FROM silver.notes WHERE volume > 60\n"
     (project / "marts" / "loud_notes.sql").write_text(select)
     new_mart(Settings(), "loud_notes", "", SCREEN)
     assert (project / "marts" / "loud_notes.sql").read_text() == select
     assert 'mart_dag("loud_notes")' in (project / "dags" / "mart_loud_notes.py").read_text()
+    with pytest.raises(ConfigurationError, match=r"marts/loud_notes.sql is written already"):
+        new_mart(Settings(), "loud_notes", "", SCREEN, key="notes")
+
+
+def test_a_select_with_the_key_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILLSTREAM_PROJECT", str(tmp_path / "own"))
+    monkeypatch.setenv("MILLSTREAM_LAKE_ROOT", f"file://{tmp_path}/lake")
+    publish_notes(f"file://{tmp_path}/lake", 3)
+    new_mart(Settings(), "notes_again", "silver.notes", SCREEN, key="note, shelf")
+    assert load_mart(tmp_path / "own", "notes_again").head.key == ("note", "shelf")
+    new_mart(Settings(), "notes_more", "silver.notes", SCREEN)
+    assert load_mart(tmp_path / "own", "notes_more").head.key == ()
+    with pytest.raises(ConfigurationError, match=r"KEY: silver.notes has no column id; it has note, words"):
+        new_mart(Settings(), "notes_other", "silver.notes", SCREEN, key="id")
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (["--mart", "m", "--from", "silver.notes", "--names", "a"], "a mart takes no NAMES"),
+        (["--mart", "m", "--all", "1", "--label", "a > 1"], "a mart takes no ALL, LABEL"),
+        (["--model", "m", "--from", "silver.notes", "--label", "a", "--key", "a"], "a model takes no KEY"),
+        (["--dataset", "d", "--from", "shop:orders", "--text", "a"], "a dataset takes no TEXT"),
+        (["--dataset", "d", "--from", "shop:orders", "--names", "a"], "leave out NAMES"),
+        (["--dataset", "d", "--from", "shop:orders", "--all", "1"], "knows its key: leave out ALL"),
+        (["--model", "m", "--from", "silver.notes"], "say what is new"),
+    ],
+)
+def test_what_is_not_taken_is_refused(
+    settings: Settings, capsys: pytest.CaptureFixture[str], given: list[str], why: str
+) -> None:
+    assert main(["new", *given]) != 0
+    assert why in " ".join(capsys.readouterr().err.split())
+    assert not [*settings.root.rglob("*.py")]

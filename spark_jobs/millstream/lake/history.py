@@ -110,6 +110,14 @@ class Snapshot:
         """The rows, by the files."""
         return int(self._delta.count())
 
+    def value_counts(self, column: str) -> dict[Any, int]:
+        """How many rows have each value of `column`, and null; reads it from the files."""
+        counts: dict[Any, int] = {}
+        for batch in self._delta.to_pyarrow_dataset().to_batches(columns=[column]):
+            for one in batch.column(0).value_counts().to_pylist():
+                counts[one["values"]] = counts.get(one["values"], 0) + one["counts"]
+        return counts
+
     def noted_rows(self) -> int | None:
         """The rows, where the log counts them; `DeltaTable.count` takes a missing count for 0."""
         import pyarrow as pa

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,10 +25,11 @@ KINDS: tuple[tuple[type[sa.types.TypeEngine[Any]], str], ...] = (
 CHANGED = ("updated_at", "modified_at", "changed_at", "last_modified", "updated", "modified")
 
 
-def at_table(engine: sa.Engine, connection: str, table: str) -> Look:
-    """A look at `table`, `name` or `schema.name`, and at its first rows.
+def at_table(engine: sa.Engine, connection: str, table: str, said: Sequence[str] = ()) -> Look:
+    """A look at `table`, `name` or `schema.name`, and at its first rows. The columns that are `said`
+    identify a row; if none are, those do of which the database says it.
 
-    Raises: ConfigurationError when there is no such table, or nothing in it identifies a row.
+    Raises: ConfigurationError when there is no such table or column, or nothing in it identifies a row.
     """
     schema, _, name = table.rpartition(".")
     inspector = sa.inspect(engine)
@@ -35,15 +37,16 @@ def at_table(engine: sa.Engine, connection: str, table: str) -> Look:
         present = ", ".join(sorted(inspector.get_table_names(schema=schema or None))[:20])
         raise ConfigurationError(f"connection {connection} has no table {table}; it has {present or 'none'}")
     columns = inspector.get_columns(name, schema=schema or None)
-    key = tuple(inspector.get_pk_constraint(name, schema=schema or None)["constrained_columns"])
-    if not key:
-        unique = inspector.get_unique_constraints(name, schema=schema or None)
-        key = tuple(unique[0]["column_names"]) if unique else ()
+    names = [str(column["name"]) for column in columns]
+    if unknown := [one for one in said if one not in names]:
+        raise ConfigurationError(
+            f"KEY: {table} has no column {', '.join(unknown)}; it has {', '.join(names)}"
+        )
+    key = tuple(said) or _declared_key(inspector, name, schema)
     if not key:
         raise ConfigurationError(
-            f"{table} is read in the order of unique columns, and declares none: write its contract by hand"
+            f"{table} is read in the order of unique columns, and declares none: say them, KEY={names[0]}"
         )
-    names = [str(column["name"]) for column in columns]
     found = sa.Table(name, sa.MetaData(), schema=schema or None, autoload_with=engine)
     picked = sa.select(*(found.c[one] for one in names))
     with engine.connect() as opened:
@@ -60,6 +63,13 @@ def at_table(engine: sa.Engine, connection: str, table: str) -> Look:
         source["watermark"] = changed
         notes = (f"read by increments, because {changed} looks like the time of a row's last change",)
     return Look(source, names, rows, len(rows) < SAMPLE_ROWS, kinds, key, notes)
+
+
+def _declared_key(inspector: sa.Inspector, name: str, schema: str) -> tuple[str, ...]:
+    if key := inspector.get_pk_constraint(name, schema=schema or None)["constrained_columns"]:
+        return tuple(key)
+    unique = inspector.get_unique_constraints(name, schema=schema or None)
+    return tuple(str(one) for one in unique[0]["column_names"]) if unique else ()
 
 
 def _kind(declared: sa.types.TypeEngine[Any]) -> str | None:

@@ -14,7 +14,7 @@ from millstream.errors import ConfigurationError
 from millstream.settings import Settings
 from millstream_stack.commands.new import looks
 from millstream_stack.commands.new.contracts import DAG, contract_text
-from millstream_stack.commands.new.files import require_absent, require_name, write
+from millstream_stack.commands.new.files import names_in, require_absent, require_name, write
 from millstream_stack.commands.new.looks import Look
 from millstream_stack.credentials import load_or_create
 from millstream_stack.environment import airflow_connections
@@ -46,22 +46,23 @@ def new_dataset(
         settings.project / "dags" / f"ingest_{dataset}.py": DAG.format(dataset=dataset),
     }
     require_absent(files)
-    look = _look(settings, dataset, origin, every_row, _names(columns))
+    look = _look(settings, dataset, origin, every_row, names_in(key), names_in(columns))
     contract = next(iter(files))
-    files[contract] = contract_text(dataset, look, _names(key))
+    files[contract] = contract_text(dataset, look, names_in(key))
     write(files, settings.project, screen)
     screen.print("Read the contract and correct it, above all its key; its comments say what is not sure.")
     for note in look.notes:
         screen.print(f"Note: {note}", markup=False, soft_wrap=True)
 
 
-def _names(text: str) -> list[str]:
-    return [one.strip() for one in text.split(",") if one.strip()]
-
-
-def _look(settings: Settings, dataset: str, origin: str, every_row: bool, columns: list[str]) -> Look:
+def _look(
+    settings: Settings, dataset: str, origin: str, every_row: bool, key: list[str], columns: list[str]
+) -> Look:
     connections = {**airflow_connections(settings, load_or_create(settings)), **_given(os.environ)}
     if table := TABLE.fullmatch(origin):
+        if columns or every_row:
+            what = "names its columns itself: leave out NAMES" if columns else "knows its key: leave out ALL"
+            raise ConfigurationError(f"{origin}: a table of a database {what}")
         from sqlalchemy import NullPool
 
         from millstream_stack.commands.new.databases import at_table
@@ -75,7 +76,7 @@ def _look(settings: Settings, dataset: str, origin: str, every_row: bool, column
         if not isinstance(hook, DbApiHook):
             raise ConfigurationError(f"connection {table['connection']} leads to no SQL database")
         engine = hook.get_sqlalchemy_engine({"poolclass": NullPool})
-        return at_table(engine, table["connection"], table["table"])
+        return at_table(engine, table["connection"], table["table"], key)
     limit = None if every_row else looks.SAMPLE_ROWS
     path = Path(origin)
     return looks.at_file(path, _folders(connections), f"{dataset}_files", limit, columns)

@@ -20,6 +20,11 @@ def require_name(name: str) -> str:
     return name
 
 
+def names_in(text: str) -> list[str]:
+    """The names in a text with commas between them."""
+    return [one.strip() for one in text.split(",") if one.strip()]
+
+
 def require_absent(files: Iterable[Path]) -> None:
     """Raises ConfigurationError when one of the files is there already."""
     if present := [str(path) for path in files if path.exists()]:

@@ -9,18 +9,23 @@ from millstream.lake import history
 from millstream.lake.tables import TableRef
 from millstream.marts import READABLE, load_mart
 from millstream.settings import Settings
-from millstream_stack.commands.new.files import require_name, write
+from millstream_stack.commands.new.files import names_in, require_name, write
 
 SELECT = """/*
 description: What a row of {name} is.
-# Columns that are unique together, comments of columns, and how the page draws the rows:
-# key: []
-# columns: {{}}
-# chart: {{x: , y: }}
+{key}# chart: {{x: , y: }}
 */
 SELECT
 {columns}
 FROM {table}
+"""
+KEY = """key: [{key}]
+# Comments of columns, and how the page draws the rows:
+# columns: {{}}
+"""
+NO_KEY = """# Columns that are unique together, comments of columns, and how the page draws the rows:
+# key: []
+# columns: {}
 """
 DAG = """from millstream_airflow.pipelines.marts import mart_dag
 
@@ -28,15 +33,19 @@ dag = mart_dag("{name}")
 """
 
 
-def new_mart(settings: Settings, name: str, origin: str, screen: Console) -> None:
+def new_mart(settings: Settings, name: str, origin: str, screen: Console, key: str = "") -> None:
     """Write `marts/<name>.sql`, with the columns of table `origin`, and `dags/mart_<name>.py`; without
-    `origin` the DAG file alone, of a SELECT that is there.
+    `origin` the DAG file alone, of a SELECT that is there. `key`: columns, with commas, that are unique
+    together.
 
-    Raises: ConfigurationError when a file is there already, or the table has never been published;
-        ContractError when the SELECT is wrong.
+    Raises: ConfigurationError when a file is there already, the table has never been published, or has not
+        the columns of the key; ContractError when the SELECT is wrong.
     """
     dag = {settings.project / "dags" / f"mart_{require_name(name)}.py": DAG.format(name=name)}
+    said = names_in(key)
     if not origin:
+        if said:
+            raise ConfigurationError(f"KEY: marts/{name}.sql is written already: its head says its key")
         load_mart(settings.project, name)
         write(dag, settings.project, screen)
         return
@@ -48,7 +57,13 @@ def new_mart(settings: Settings, name: str, origin: str, screen: Console) -> Non
             "lists them"
         )
     columns = [one for one in present.column_names if not one.startswith("_")]
-    select = SELECT.format(name=name, columns=",\n".join(f"  {one}" for one in columns), table=table)
+    if unknown := [one for one in said if one not in columns]:
+        raise ConfigurationError(
+            f"KEY: {table} has no column {', '.join(unknown)}; it has {', '.join(columns)}"
+        )
+    head = KEY.format(key=", ".join(said)) if said else NO_KEY
+    selected = ",\n".join(f"  {one}" for one in columns)
+    select = SELECT.format(name=name, key=head, columns=selected, table=table)
     files = {
         settings.project / "marts" / f"{name}.sql": select,
         **dag,
