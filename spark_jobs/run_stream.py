@@ -1,6 +1,6 @@
 """Entry script of a stream: reads a topic into the lake until SIGTERM, which drains it.
 
-python run_stream.py <contract> --lake-root URI --servers HOST:PORT [--available-now]
+python run_stream.py <contract> --lake-root URI --servers HOST:PORT [--home FOLDER] [--available-now]
 
 Exit status: 0 drained, or all that was there is read; 3 stopped for a reason that a new start does not mend.
 """
@@ -30,7 +30,10 @@ def arg_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("contract", type=Path, help="the dataset's, in dags/streams")
     parser.add_argument("--lake-root", required=True)
-    parser.add_argument("--servers", required=True, help="bootstrap servers of Kafka")
+    parser.add_argument("--servers", required=True, help="bootstrap servers of a Kafka without a login")
+    parser.add_argument(
+        "--home", type=Path, help="folder that may have the contract's connection, which then wins"
+    )
     parser.add_argument("--available-now", action="store_true", help="end at the topic's present end")
     parser.add_argument("--most-records", type=int, default=20_000, help="that one micro-batch reads")
     return parser
@@ -63,13 +66,16 @@ def _run(options: argparse.Namespace, ending: threading.Event) -> Snapshot:
     suite = Suite.from_dict(suite_in(Settings().project, contract.dataset))
     from pyspark.sql import SparkSession
 
+    from millstream.streams import access
     from millstream.streams.process import Runner
     from millstream.streams.tables import Stream
 
     spark = SparkSession.builder.appName(f"stream-{contract.dataset}").getOrCreate()
     code_version = os.environ.get("MILLSTREAM_CODE_VERSION", "unknown")
     stream = Stream(contract, suite, options.lake_root, code_version)
-    runner = Runner(spark, stream, options.servers, options.available_now, options.most_records, ending)
+    home, connection = options.home, stream.source.connection
+    kafka = access.of(home, connection, options.servers) if home else access.without_login(options.servers)
+    runner = Runner(spark, stream, kafka, options.available_now, options.most_records, ending)
     return runner.run()
 
 

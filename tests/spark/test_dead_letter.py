@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 
 from millstream.lake.storage import local_uri
 from millstream.streams import dead_letter
+from millstream.streams.access import without_login
 from millstream.streams.commits import Committer, silver_rows
 from tests.streams.test_bad_records import broken
 from tests.support.broker import started
@@ -33,7 +34,7 @@ def test_a_copy_is_the_record_as_it_came_and_says_why(spark: SparkSession, tmp_p
         broker.send(TOPIC, [*variants, *good])
         received = spark.read.format("kafka").option("kafka.bootstrap.servers", broker.servers)
         records = received.option("subscribe", TOPIC).option("includeHeaders", "true").load()
-        copy = partial(dead_letter.copy, servers=broker.servers, topic=COPIES)
+        copy = partial(dead_letter.copy, access=without_login(broker.servers), topic=COPIES)
         lake = stream(root)
         committer = Committer(lake, lambda: TOPIC_ID, copy)
         account = committer.silver(silver_rows(records, lake), dict.fromkeys(range(PARTITIONS), 0))

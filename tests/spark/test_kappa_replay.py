@@ -19,6 +19,7 @@ from millstream.lake.tables import TableRef
 from millstream.quality.suites import suite_in
 from millstream.settings import CHECKOUT
 from millstream.streams import served
+from millstream.streams.access import without_login
 from millstream.streams.served import SPEED
 from millstream.streams.tables import Stream
 from millstream.streams.topic import Topics
@@ -55,7 +56,7 @@ class Topic:
     def __init__(self, spark: SparkSession, broker: RunningBroker, lake: Stream) -> None:
         self.spark, self.broker, self.lake = spark, broker, lake
         broker.create(TOPIC)
-        self.id = Topics(broker.servers).id_of(TOPIC)
+        self.id = Topics(without_login(broker.servers)).id_of(TOPIC)
         self.ends = dict.fromkeys(range(PARTITIONS), 0)
 
     def read(self, part: list[Message]) -> None:
@@ -86,6 +87,7 @@ def replay(topic: Topic, **arguments: Any) -> dict[str, Any]:
         "contract": contract().model_dump(mode="json"),
         "suite": suite_in(CHECKOUT, DATASET),
         "servers": topic.broker.servers,
+        "home": "/none",
         "code_version": "test",
     }
     return jobs.execute(topic.spark, "kappa_replay", {**given, **arguments})

@@ -43,8 +43,11 @@ class RunningBroker:
         # What it is asked for ends with the client.
         self.admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
 
-    def start(self) -> None:
+    def _prepare(self) -> None:
         self._broker.prepare()
+
+    def start(self) -> None:
+        self._prepare()
         with (self._broker.folder / "broker.log").open("ab") as log:
             self._process = subprocess.Popen(
                 self._broker.command, stdout=log, stderr=log, cwd=self._broker.folder

@@ -141,6 +141,7 @@ class StreamProcess:
         topic: str = TOPIC,
         dead_letter: str | None = None,
         conf: Path | None = None,
+        servers: str | None = None,
     ) -> None:
         self.log = folder / "stream.log"
         contracts = folder / "contracts"
@@ -151,7 +152,7 @@ class StreamProcess:
         command = [sys.executable, str(SCRIPT), str(contracts / f"{DATASET}.yaml"), "--lake-root", lake_root]
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
-                [*command, "--servers", broker.servers, *options],
+                [*command, "--servers", servers or broker.servers, *options],
                 env={
                     **os.environ,
                     "PYSPARK_SUBMIT_ARGS": f"--properties-file {conf or properties(folder)} pyspark-shell",

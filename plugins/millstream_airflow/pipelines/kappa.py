@@ -37,6 +37,7 @@ class ReplayOperator(SparkJobOperator):
             "contract": catalog.stream(STREAM).model_dump(mode="json"),
             "suite": catalog.suite(STREAM),
             "servers": Settings().kafka_servers,
+            "home": str(Settings().home),
             "code_version": catalog.code_version(),
         }
 

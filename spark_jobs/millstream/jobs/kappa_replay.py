@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -16,7 +17,7 @@ from millstream.lake.names import RunKey, TableName
 from millstream.lake.reading import read_at
 from millstream.lake.tables import TableRef
 from millstream.quality.suite import Suite
-from millstream.streams import comparison, served
+from millstream.streams import access, comparison, served
 from millstream.streams.pins import pin
 from millstream.streams.replay import records_below, view_of
 from millstream.streams.tables import Stream
@@ -25,8 +26,9 @@ from millstream.transforms.airport_delays_batch import FIGURES, KEY
 
 
 class Args(JobModel):
-    """`contract` and `suite` are the stream's; `servers` are those of Kafka, empty for none. `archived` is
-    the version of bronze from which records are taken, the rest comes from Kafka; null for one that has all.
+    """`contract` and `suite` are the stream's; `servers` are those of Kafka, empty for none, unless `home`
+    has the contract's connection. `archived` is the version of bronze from which records are taken, the rest
+    comes from Kafka; null for one that has all.
     """
 
     lake_root: str
@@ -34,6 +36,7 @@ class Args(JobModel):
     contract: dict[str, Any]
     suite: dict[str, Any]
     servers: str = ""
+    home: str
     archived: int | None = None
     code_version: str
 
@@ -64,7 +67,8 @@ def run(spark: SparkSession, args: Args) -> Result:
         raise ConfigurationError(f"{live} has nothing yet: a replay is compared with the stream's view")
     archived = pins.bronze if args.archived is None else args.archived
     offsets = pins.offsets
-    records, from_kafka = records_below(spark, stream, offsets, archived, args.servers)
+    kafka = access.of(Path(args.home), stream.source.connection, args.servers)
+    records, from_kafka = records_below(spark, stream, offsets, archived, kafka)
     target = served.next_speed_view(args.lake_root)
     rows = view_of(spark, stream, records, offsets).persist()
     try:

@@ -14,6 +14,7 @@ from millstream.lake.offsets import Offsets
 from millstream.lake.source_rows import topic_place
 from millstream.lake.tables import SOURCE_ROW_ID
 from millstream.quality.predicates import REASONS
+from millstream.streams.access import Access
 
 # Headers of a copy, beside those that the record has.
 SOURCE_HEADER, REASONS_HEADER = "millstream.source_row_id", "millstream.reasons"
@@ -22,7 +23,7 @@ MOST_BYTES = 64 * 1024 * 1024
 TOO_LARGE = "RecordTooLargeException"
 
 
-def copy(broken: DataFrame, offsets: Offsets, servers: str, topic: str) -> None:
+def copy(broken: DataFrame, offsets: Offsets, access: Access, topic: str) -> None:
     """Send the records behind the rows `broken`, which lie within `offsets`, to `topic`, as they came.
 
     Called before the commit that has `offsets`: after a crash they are sent once more, never too seldom. The
@@ -38,11 +39,11 @@ def copy(broken: DataFrame, offsets: Offsets, servers: str, topic: str) -> None:
         ).alias("_more"),
     )
     copies = (
-        _records(broken, offsets, servers)
+        _records(broken, offsets, access)
         .join(F.broadcast(why), ["partition", "offset"])
         .select("key", "value", F.concat(F.coalesce("headers", F.array()), "_more").alias("headers"))
     )
-    writer = copies.write.format("kafka").option("kafka.bootstrap.servers", servers).option("topic", topic)
+    writer = copies.write.format("kafka").options(**access.spark).option("topic", topic)
     try:
         writer.option("kafka.max.request.size", MOST_BYTES).option("kafka.acks", "all").save()
     except PySparkException as error:
@@ -54,13 +55,13 @@ def copy(broken: DataFrame, offsets: Offsets, servers: str, topic: str) -> None:
         raise
 
 
-def _records(rows: DataFrame, offsets: Offsets, servers: str) -> DataFrame:
+def _records(rows: DataFrame, offsets: Offsets, access: Access) -> DataFrame:
     def of(ends: Mapping[int, int]) -> str:
         return json.dumps({offsets.topic: {str(one): end for one, end in ends.items()}})
 
     return (
         rows.sparkSession.read.format("kafka")
-        .option("kafka.bootstrap.servers", servers)
+        .options(**access.spark)
         .option("assign", json.dumps({offsets.topic: sorted(offsets.end)}))
         .option("startingOffsets", of(offsets.start))
         .option("endingOffsets", of(offsets.end))

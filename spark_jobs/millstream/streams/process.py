@@ -28,11 +28,12 @@ from millstream.lake.delta import require_writer
 from millstream.lake.storage import local_uri
 from millstream.lake.tables import TableRef
 from millstream.streams import dead_letter, delays, desired, position, snapshot, views
+from millstream.streams.access import Access
 from millstream.streams.commits import Committer, bronze_rows, silver_rows
 from millstream.streams.freshness import Freshness
 from millstream.streams.snapshot import Delays, HourlyDelays, Snapshot
 from millstream.streams.tables import Stream
-from millstream.streams.topic import Topic, Topics
+from millstream.streams.topic import Topic, Topics, refusal
 
 log = logging.getLogger(__name__)
 Batch = Callable[[DataFrame, int], None]
@@ -68,22 +69,22 @@ class Runner:
         self,
         spark: SparkSession,
         stream: Stream,
-        servers: str,
+        access: Access,
         available_now: bool,
         most_records: int,
         ending: threading.Event,
     ) -> None:
         self._spark = spark
         self._stream = stream
-        self._servers = servers
+        self._access = access
         self._available_now = available_now
         self._most_records = most_records
-        self._topics = Topics(servers)
+        self._topics = Topics(access)
         copies = stream.source.dead_letter
         self._committer = Committer(
             stream,
             lambda: self._topics.id_of(stream.source.topic),
-            partial(dead_letter.copy, servers=servers, topic=copies) if copies else None,
+            partial(dead_letter.copy, access=access, topic=copies) if copies else None,
         )
         self._ending = ending
         # One for each query: held while a micro-batch is under way.
@@ -178,7 +179,7 @@ class Runner:
     def _records(self, topic: Topic, begin: dict[int, int]) -> DataFrame:
         return (
             self._spark.readStream.format("kafka")
-            .option("kafka.bootstrap.servers", self._servers)
+            .options(**self._access.spark)
             .option("subscribe", topic.name)
             .option("startingOffsets", json.dumps({topic.name: {str(one): at for one, at in begin.items()}}))
             .option("includeHeaders", "true")
@@ -238,10 +239,13 @@ class Runner:
         if isinstance(self._failure, MillstreamError):
             return self._failure
         text = f"{error}{self._failure or ''}"
+        first, servers = text.splitlines()[0], self._access.servers
+        if (refused := refusal(servers, text)) is not None:
+            return refused
         if any(name in text for name in AWAY):
-            return ClusterError(f"Kafka at {self._servers} does not answer: {text.splitlines()[0]}")
+            return ClusterError(f"Kafka at {servers} does not answer: {first}")
         if CONFLICT in text:
-            return ClusterError(f"another process has changed a table meanwhile: {text.splitlines()[0]}")
+            return ClusterError(f"another process has changed a table meanwhile: {first}")
         return self._failure or error
 
     def _committed(self, account: Account, seconds: float) -> None:

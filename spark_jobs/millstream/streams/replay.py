@@ -14,6 +14,7 @@ from millstream.lake.reading import read_at
 from millstream.lake.source_rows import below
 from millstream.publishing.fate import is_published, with_fate
 from millstream.streams import position
+from millstream.streams.access import Access
 from millstream.streams.commits import bronze_rows, silver_rows
 from millstream.streams.duplicates import with_duplicates_marked
 from millstream.streams.tables import Stream
@@ -23,7 +24,7 @@ from millstream.transforms.airport_delays_batch import aggregate
 
 
 def records_below(
-    spark: SparkSession, stream: Stream, offsets: Offsets, archived: int, servers: str
+    spark: SparkSession, stream: Stream, offsets: Offsets, archived: int, access: Access
 ) -> tuple[DataFrame, dict[int, int]]:
     """The records below the ends of `offsets`: what bronze has at version `archived`, the rest from Kafka;
     and of each partition the offset from which on they are Kafka's.
@@ -38,12 +39,12 @@ def records_below(
     rows = bronze_rows(bronze.where((F.col("topic") == offsets.topic) & archived_ones))
     if known == offsets.end:
         return rows, known
-    if not servers:
+    if not access.servers:
         raise ConfigurationError(
             f"{stream.bronze} ends at {known} in version {archived}, and the view at {offsets.end}: the rest "
             "is Kafka's, whose address is not known"
         )
-    topic_id = Topics(servers).id_of(offsets.topic)
+    topic_id = Topics(access).id_of(offsets.topic)
     if topic_id != offsets.topic_id:
         raise ConfigurationError(
             f"topic {offsets.topic} has id {topic_id}, and the view was made of {offsets.topic_id}: it was "
@@ -51,7 +52,7 @@ def records_below(
         )
     more = (
         spark.read.format("kafka")
-        .option("kafka.bootstrap.servers", servers)
+        .options(**access.spark)
         # A partition that was added later has no offset to start at.
         .option("assign", json.dumps({offsets.topic: sorted(offsets.end)}))
         .option("startingOffsets", _json(offsets.topic, known))

@@ -12,18 +12,21 @@ from uuid import uuid4
 from rich.console import Console
 from rich.table import Table
 
+from millstream.contracts.contract import Contract
 from millstream.engines import sessions
-from millstream.errors import ClusterError
+from millstream.errors import ClusterError, ConfigurationError
 from millstream.lake import history
 from millstream.lake.tables import TableRef
 from millstream.settings import Settings
 from millstream.streams import desired, snapshot
+from millstream.streams.access import without_login
 from millstream.streams.topic import Topics
 from millstream_stack.clients.airflow_api import AirflowApi
 from millstream_stack.commands.screen import console, duration
 from millstream_stack.commands.streams_compared import Comparing
 from millstream_stack.credentials import load_or_create
 from millstream_stack.environment import base_environment
+from millstream_stack.services.kafka_connection import hand_on
 from millstream_stack.supervision.lifecycle import start_part, up
 
 DATASET, TOPIC = "flight_events", "flights"
@@ -39,9 +42,10 @@ PAGE = "/millstream/streams/"
 
 
 def streams_up(settings: Settings) -> int:
+    """With a Kafka of one's own, which the stream's connection names, the stream alone."""
     screen = console()
-    _start(settings, screen)
-    start_part(settings, screen.print, "events")
+    if _start(settings, screen):
+        start_part(settings, screen.print, "events")
     screen.print(f"Live figures: {settings.airflow_url}{PAGE}", soft_wrap=True)
     return 0
 
@@ -51,7 +55,11 @@ def run_demo_streams(settings: Settings, day: date = DAY, seconds: float = DAY_S
     views of delays and the flights of the day are the same on every side."""
     screen = console()
     began = time.monotonic()
-    _start(settings, screen)
+    if not _start(settings, screen):
+        raise ConfigurationError(
+            f"the Airflow connection {_connection(settings)} names a Kafka of your own, to which the demo "
+            "sends nothing: delete it, run make down, then make demo-streams"
+        )
     before = _position(settings)
     credentials = load_or_create(settings)
     with AirflowApi(settings.airflow_url, credentials.airflow_user, credentials.airflow_password) as airflow:
@@ -71,16 +79,26 @@ def run_demo_streams(settings: Settings, day: date = DAY, seconds: float = DAY_S
     return 0 if complete and equal else 1
 
 
-def _start(settings: Settings, screen: Console) -> None:
-    """The stack, Kafka with the demo's topic, then the stream, which needs that."""
+def _start(settings: Settings, screen: Console) -> bool:
+    """The stack, Kafka with the demo's topic, then the stream, which needs that; whether it is the stack's
+    own Kafka."""
     up(settings, screen.print)
-    start_part(settings, screen.print, "broker")
-    made = subprocess.run([*_events(settings), "--make-topic"], env=base_environment(settings), check=False)
-    if made.returncode:
-        raise ClusterError("the demo's topic could not be made (see above)")
+    stacks_own = not hand_on(settings, _connection(settings))
+    if stacks_own:
+        start_part(settings, screen.print, "broker")
+        make_topic = [*_events(settings), "--make-topic"]
+        made = subprocess.run(make_topic, env=base_environment(settings), check=False)
+        if made.returncode:
+            raise ClusterError("the demo's topic could not be made (see above)")
     # Somebody may have had it drained.
     desired.write(settings.lake_root, DATASET, "run")
     start_part(settings, screen.print, "streams")
+    return stacks_own
+
+
+def _connection(settings: Settings) -> str:
+    contract = Contract.load_file(settings.project / "dags" / "streams" / f"{DATASET}.yaml")
+    return contract.source.connection
 
 
 def _events(settings: Settings) -> list[str]:
@@ -127,7 +145,7 @@ def _silver(settings: Settings) -> str:
 def _caught_up(settings: Settings, show: Callable[[str], None]) -> tuple[float, int]:
     """Seconds until silver has all that the topic has now, and the position of that."""
     began = shown = time.monotonic()
-    end = sum(Topics(settings.kafka_servers).look(TOPIC).end.values())
+    end = sum(Topics(without_login(settings.kafka_servers)).look(TOPIC).end.values())
     while True:
         found = snapshot.read(settings.lake_root, DATASET)
         if found and found.position >= end:

@@ -50,6 +50,7 @@ def stream_command(settings: Settings, dataset: str) -> tuple[str, ...]:
         *(str(settings.root / ".venv" / "bin" / "python"), str(script)),
         str(settings.project / "dags" / "streams" / f"{dataset}.yaml"),
         *("--lake-root", settings.lake_root, "--servers", settings.kafka_servers),
+        *("--home", str(settings.home)),
     )
 
 
