@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from datetime import date, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -490,6 +491,34 @@ def test_missing_sqlite_file_is_not_made_and_coming_back_heals(tmp_path, lake):
     assert tailnums(attempt.landed()) == ["N1", "N2", "N3"]
 
 
+@pytest.mark.parametrize("share", [0.5, 0.001])
+def test_half_a_sqlite_file_is_said_so_nothing_lands_and_the_whole_one_heals(sqlite, lake, share):
+    fill = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9000) "
+    run(sqlite, PLANES, f"{fill} INSERT INTO planes SELECT 'N' || i, i FROM n")
+    path = Path(sqlite.url.database)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    attempt = Try(sqlite, lake)
+    with pytest.raises(
+        SourceDataError, match=r"refused the query: database disk image is malformed\. What to do"
+    ):
+        attempt.land()
+    assert not attempt.has_landed()
+
+    path.write_bytes(whole)
+    assert len(attempt.landed()) == 9000
+
+
+def test_a_sqlite_file_that_somebody_holds_is_tried_again(sqlite, lake):
+    run(sqlite, PLANES, THREE_PLANES)
+    attempt = Try(sqlite, lake)
+    with sqlite.connect() as writer:
+        writer.execute(sa.text("BEGIN EXCLUSIVE"))
+        with pytest.raises(SourceUnavailableError, match=r"database is locked.*another try will follow"):
+            attempt.land()
+    assert tailnums(attempt.landed()) == ["N1", "N2", "N3"]
+
+
 def test_database_that_is_down_says_so_without_the_password_and_a_retry_heals(server, postgres, lake, caplog):
     run(postgres, PLANES, THREE_PLANES)
     attempt = Try(postgres, lake)
@@ -512,7 +541,8 @@ def test_database_that_is_down_says_so_without_the_password_and_a_retry_heals(se
 
 def test_refused_login_shows_no_password(postgres, lake):
     wrong = sa.create_engine(postgres.url.set(password="wr0ng-s3cret"), poolclass=sa.NullPool)
-    with pytest.raises(SourceUnavailableError, match="password authentication failed") as refused:
+    said = "refused the login: .*password authentication failed.*Correct connection register"
+    with pytest.raises(ConfigurationError, match=said) as refused:
         Try(wrong, lake).land()
     assert "wr0ng-s3cret" not in "".join(traceback.format_exception(refused.value))
 

@@ -123,6 +123,11 @@ def test_what_is_wrong_is_said_with_its_remedy_and_without_the_secret(
     refused(server.connection(path=f"no-{server.bucket}"), SourceDataError, "not there")
     refused(server.connection(path=""), ConfigurationError, "its extra names no path")
     refused(server.connection(role_arn="x"), ConfigurationError, "role_arn in its extra mean nothing here")
+    address = "endpoint_url in its extra is no address"
+    refused(server.connection(path=folder, endpoint_url="127.0.0.1:9"), ConfigurationError, address)
+    region = "region_name 'x y'.*Correct connection other_place"
+    refused(server.connection(path=folder, region_name="x y"), ConfigurationError, region)
+    refused(server.connection(path="Bad!/x"), ConfigurationError, "Invalid bucket name.*Correct connection")
     with closed_port() as port:
         down = server.connection(path=folder, endpoint_url=f"http://127.0.0.1:{port}")
         refused(down, SourceUnavailableError, "another try will follow")

@@ -151,7 +151,8 @@ def test_all_missing_files_are_named_before_anything_is_copied(drop, lake):
         land(extractor, lake, ["2013-01", "2013-02", "2013-03"])
     assert str(refused.value) == (
         f"{drop}/in/f_2013-02.csv.zip, {drop}/in/f_2013-03.csv.zip: not there. Nothing was landed. What to "
-        "do: put the file there, or ask for partitions the source has delivered, then clear the task"
+        "do: put the file there, correct the path in contract or connection, or ask for partitions the "
+        "source has delivered; then clear the task"
     )
     assert_nothing_landed(lake)
 

@@ -108,7 +108,8 @@ def _of_sftp(given: Connection) -> dict[str, Any]:
     bounds: dict[str, Any] = {
         "connect_timeout": PATIENCE_S,
         "login_timeout": PATIENCE_S,
-        "keepalive_interval": PATIENCE_S,
+        # It gives up after three without an answer.
+        "keepalive_interval": PATIENCE_S / 3,
         # A file system that is kept would hold a connection that another process has made.
         "skip_instance_cache": True,
     }
@@ -158,7 +159,12 @@ def _s3(given: Connection) -> Place:
             f"{', '.join(sorted(S3_EXTRA))}"
         )
     root = _root(given).removeprefix("s3://").strip("/")
-    host = urlsplit(given.extra_dejson.get("endpoint_url") or "").netloc.rpartition("@")[2]
+    endpoint = urlsplit(given.extra_dejson.get("endpoint_url") or "https://")
+    if endpoint.scheme not in ("http", "https"):
+        raise ConfigurationError(
+            f"connection {given.conn_id}: endpoint_url in its extra is no address, such as https://s3.example.com"
+        )
+    host = endpoint.netloc.rpartition("@")[2]
     return Remote(
         partial(_s3_opened, given), root, f"s3://{host}/{root}" if host else f"s3://{root}", given.conn_id
     )
@@ -175,7 +181,13 @@ def _s3_opened(given: Connection) -> Any:
         token=extra.get("aws_session_token"),
         endpoint_url=extra.get("endpoint_url"),
         client_kwargs={"region_name": extra.get("region_name")},
-        config_kwargs={"connect_timeout": PATIENCE_S, "read_timeout": PATIENCE_S},
+        config_kwargs={
+            "connect_timeout": PATIENCE_S,
+            "read_timeout": PATIENCE_S,
+            # s3fs tries five times itself: with botocore's five for each of these a server that says nothing
+            # would be waited for half an hour.
+            "retries": {"total_max_attempts": 1},
+        },
         # A file system that is kept would hold a connection that another process has made.
         skip_instance_cache=True,
     )

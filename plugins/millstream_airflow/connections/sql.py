@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from airflow.providers.common.sql.hooks.sql import DbApiHook
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException
-from sqlalchemy import Engine, NullPool
+from sqlalchemy import Engine, NullPool, event
 from sqlalchemy.exc import NoSuchModuleError
 
 from millstream.errors import ConfigurationError
 from millstream_airflow.connections import HOW_TO_INSTALL
+
+# What the connection does not say itself. Left to its defaults a driver waits without end for a server that
+# takes the connection and says nothing, or that is gone in the midst of a query. (PyMySQL has bounds.)
+BOUNDS: dict[str, dict[str, Any]] = {
+    "postgresql": {
+        "connect_timeout": 30,
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+    }
+}
 
 
 def resolved(connection: str) -> Engine:
@@ -24,12 +37,19 @@ def resolved(connection: str) -> Engine:
         )
     try:
         # A task reads its slice and ends: a pool would only keep the connection open.
-        return hook.get_sqlalchemy_engine({"poolclass": NullPool})
+        engine = hook.get_sqlalchemy_engine({"poolclass": NullPool})
+        event.listen(engine, "do_connect", _bounded)
+        return engine
     except (ImportError, NoSuchModuleError) as error:
         raise ConfigurationError(
             f"connection {connection}: its type, {kind}, has no SQLAlchemy driver here: {error}. Install the "
             f"driver. {HOW_TO_INSTALL}"
         ) from error
+
+
+def _bounded(dialect: Any, record: Any, arguments: Any, named: dict[str, Any]) -> None:
+    for name, value in BOUNDS.get(dialect.name, {}).items():
+        named.setdefault(name, value)
 
 
 def _unknown_type(connection: str, kind: str | None) -> ConfigurationError:

@@ -169,6 +169,6 @@ def failures(where: str) -> Iterator[None]:
 def missing(files: Sequence[str]) -> SourceDataError:
     """That files are not there."""
     return SourceDataError(
-        f"{', '.join(files)}: not there. Nothing was landed. What to do: put the file there, or ask for "
-        "partitions the source has delivered, then clear the task"
+        f"{', '.join(files)}: not there. Nothing was landed. What to do: put the file there, correct the "
+        "path in contract or connection, or ask for partitions the source has delivered; then clear the task"
     )

@@ -14,6 +14,8 @@ from millstream.sources.places import Found, failures, missing
 
 # Of a folder that is listed: more is no folder of a dataset.
 MOST_FILES = 1_000_000
+# Of what a library says; botocore's go on with all that it would take.
+SHOWN = 200
 OF_A_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 # From its beginning to its end: a cache of what was read would only hold it twice.
 IN_BLOCKS: Mapping[str, Any] = {"block_size": 1 << 22, "cache_type": "readahead"}
@@ -127,6 +129,8 @@ class Remote:
         reason = printable(" ".join(text.split())) or type(error).__name__
         if _is_refusal(error):
             return self._refused(reason)
+        if type(error).__name__ in _WRONG_SETTINGS:
+            return ConfigurationError(f"{where}: {reason[:SHOWN]}. Correct connection {self._connection}")
         return SourceUnavailableError(
             f"{where} cannot be read now: {reason}. Check the server and connection {self._connection}; "
             "another try will follow"
@@ -135,6 +139,8 @@ class Remote:
 
 # Of classes of errors, by the libraries of file systems: asyncssh, botocore, aiohttp, hdfs-native.
 _REFUSALS = ("PermissionDenied", "HostKeyNotVerifiable", "NoCredentials", "Unauthorized", "KeyImportError")
+# What botocore refuses before it asks anybody.
+_WRONG_SETTINGS = ("ParamValidationError", "InvalidRegionError")
 # What S3 answers, as botocore has it; 403 where it answers without a body.
 _S3_REFUSALS = ("403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +43,14 @@ from millstream.formats.record import alike
 from millstream.sources.arrow_types import change_of_type, landed_columns
 from millstream.sources.key_order import KeyOrder
 from millstream.sources.ordering import Order, prepare_sqlite
+
+# Of PostgreSQL, MariaDB and MySQL, SQL Server, Oracle: a driver has no code for what fails before it is
+# connected. Another try would only come nearer to a login that is locked.
+REFUSED_LOGIN = re.compile(
+    r"password authentication failed|no password supplied|role .* does not exist|no pg_hba\.conf entry"
+    r"|Access denied for user|Login failed for user|ORA-01017",
+    re.IGNORECASE,
+)
 
 
 class SourceTable:
@@ -137,6 +146,11 @@ class SourceTable:
         try:
             yield
         except (OperationalError, InterfaceError, TimeoutError) as error:
+            if REFUSED_LOGIN.search(_reason(error)):
+                raise ConfigurationError(
+                    f"{self.where}: the database refused the login: {_reason(error)}. Correct connection "
+                    f"{self.source.connection}"
+                ) from error
             raise self._unavailable(error) from error
         except DBAPIError as error:
             if error.connection_invalidated:
