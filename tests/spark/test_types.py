@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from pyspark.sql import types as T
 from millstream import transforms
 from millstream.bronze.typed import typed
 from millstream.contracts.contract import Contract
-from millstream.contracts.types import KINDS, digits_of, spark_type
+from millstream.contracts.types import KINDS, kind_name, spark_type
 from millstream.errors import ContractError
 from tests.support.chain import Chain, small_suite
 
@@ -88,6 +89,28 @@ CASES: list[tuple[str, dict[str, Any], str | None, Any]] = [
     ("json", {}, '{"a": [1.50, null]}', '{"a": [1.50, null]}'),
     ("json", {}, '{"a": 1, "a": 2}', 'not of type json: {"a": 1, "a": 2}'),
     ("json", {}, "[1", "not of type json: [1"),
+    ("array<int>", {}, " [1, null] ", [1, None]),
+    ("array<int>", {}, "[]", []),
+    ("array<int>", {}, "[1.5]", "not of type array<int>: [1.5]"),
+    ("array<int>", {}, "[1] 2", "not of type array<int>: [1] 2"),
+    ("array<int>", {}, "null", "not of type array<int>: null"),
+    ("array<string>", {}, '["\\ud83d"]', 'not of type array<string>: ["\\ud83d"]'),
+    ("array<string>", {}, '["\\ud83d\\ude00", 1.50, {"a": 1.0}]', ["\U0001f600", "1.50", '{"a": 1.0}']),
+    ("array<json>", {}, '["[1]", {"a": 1.50}]', ["[1]", '{"a": 1.50}']),
+    ("array<time>", {}, '["05:30"]', ["05:30:00"]),
+    (
+        "array<array<array<float>>>",
+        {},
+        '[[[0.5], [null, "inf"]], [], null]',
+        [[[0.5], [None, inf]], [], None],
+    ),
+    ("array<decimal(38,18)>", {}, f"[{'1' * 20}.{'1' * 18}]", [Decimal(f"{'1' * 20}.{'1' * 18}")]),
+    ("struct<order:int,interval:date>", {}, '{"order": 1, "interval": null}', (1, None)),
+    ("struct<a:int>", {}, '{"a": 1, "a": 2}', 'not of type struct<a:int>: {"a": 1, "a": 2}'),
+    ("struct<a:int>", {}, "[1]", "not of type struct<a:int>: [1]"),
+    ("map<int,double>", {}, '{"1": 0.5, "2": null}', {1: 0.5, 2: None}),
+    ("map<int,double>", {}, '{"1": 0.5, "01": 1}', 'not of type map<int,double>: {"1": 0.5, "01": 1}'),
+    ("map<int,double>", {}, '{"a": 0.5}', 'not of type map<int,double>: {"a": 0.5}'),
     ("boolean", WORDS, "ja", True),
     ("boolean", WORDS, "nein", False),
     ("boolean", WORDS, "true", "not of type boolean: true"),
@@ -104,7 +127,7 @@ def contract(*columns: dict[str, Any]) -> Contract:
             "version": 1,
             "description": "A column of each type.",
             "owner": "tests",
-            "source": {"kind": "files", "connection": "drop", "format": "csv", "path": "a.csv"},
+            "source": {"kind": "files", "connection": "drop", "format": "jsonl", "path": "a.jsonl"},
             "load": "full",
             "start_date": "2024-01-01",
             "columns": [{"description": "A value", **column} for column in columns],
@@ -119,7 +142,7 @@ def test_values_of_every_type_as_they_may_be_written(spark: SparkSession) -> Non
     of = contract(
         *({"name": name, "type": kind, **more} for name, (kind, more, _, _) in zip(names, CASES, strict=True))
     )
-    assert {(digits_of(kind) and "decimal(p,s)") or kind for kind, *_ in CASES} == set(KINDS)
+    assert {kind_name(kind) for kind, *_ in CASES} == set(KINDS)
     lineage = "_source_file string, _source_row bigint, _record_error string, _record string, _added string"
     schema = ", ".join([*(f"{name} string" for name in names), lineage])
     rows = spark.createDataFrame([(*(text for _, _, text, _ in CASES), "f", 1, None, None, None)], schema)

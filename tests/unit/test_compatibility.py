@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from millstream.contracts.contract import Contract
+from millstream.contracts.types import is_wider
 from millstream.errors import ContractError
 from millstream.publishing.compatibility import compare, differences, readers, require_compatible
 from tests.support.ledger_tables import publish
@@ -73,6 +74,24 @@ def test_a_narrower_type_breaks_and_a_looser_null_does_not() -> None:
     assert change.breaking
     (change,) = differences(contract(seats(nullable=False)).schema_in_short(), narrow.schema_in_short())
     assert not change.breaking
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "wider"),
+    [
+        ("array<int>", "array<bigint>", True),
+        ("array<bigint>", "array<int>", False),
+        ("array<int>", "array<int>", False),
+        ("array<int>", "json", False),
+        ("array<array<date>>", "array<array<timestamp>>", True),
+        ("struct<a:int,b:string>", "struct<b:string,c:date,a:int>", True),
+        ("struct<a:int,b:string>", "struct<a:bigint>", False),
+        ("map<string,decimal(5,2)>", "map<string,decimal(6,2)>", True),
+        ("map<int,string>", "map<string,string>", False),
+    ],
+)
+def test_a_nested_type_is_wider_where_its_parts_are(old: str, new: str, wider: bool) -> None:
+    assert is_wider(new, old) is wider
 
 
 @pytest.fixture

@@ -40,3 +40,26 @@ def test_what_must_be_there_is_required_and_headers_are_not() -> None:
     assert not VALID.is_valid({name: one for name, one in value.items() if name != "flight"})
     assert VALID.is_valid({name: one for name, one in value.items() if name != "tailnum"})
     assert "event_id" not in SCHEMA["properties"]
+
+
+def test_lists_records_and_maps() -> None:
+    contract = Contract.load_file(CHECKOUT / "dags" / "streams" / "flight_events.yaml")
+    types = ["array<int>", "struct<a:int,b:json>", "map<string,array<date>>"]
+    columns = [
+        *contract.model_dump(mode="json")["columns"],
+        *({"name": f"c{number}", "type": kind} for number, kind in enumerate(types)),
+    ]
+    nested = Contract.from_dict({**contract.model_dump(mode="json"), "columns": columns}, origin="test")
+    schema = value_schema(nested)
+    Draft202012Validator.check_schema(schema)
+    valid = Draft202012Validator(schema)
+    right = {"c0": [1, None], "c1": {"a": None, "b": [1]}, "c2": {"x": ["2024-02-29"], "y": None}}
+    assert valid.is_valid({**FIRST.value, **right})
+    assert valid.is_valid({**FIRST.value, **dict.fromkeys(right)})
+    for wrong in ({"c0": {}}, {"c0": ["x"]}, {"c1": {"a": "x"}}, {"c1": []}, {"c2": {"x": [1]}}):
+        assert not valid.is_valid({**FIRST.value, **right, **wrong}), wrong
+    strict = {**nested.model_dump(mode="json"), "drift": {}}
+    assert value_schema(Contract.from_dict(strict, origin="test"))["properties"]["c1"]["required"] == [
+        "a",
+        "b",
+    ]

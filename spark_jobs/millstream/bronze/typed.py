@@ -10,10 +10,12 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
+from millstream.bronze.nested import taken_apart, value_of
 from millstream.bronze.readings import EXACT, NUMBER, decimal, moment, plainly_written, reading
 from millstream.contracts.contract import Column as ContractColumn
 from millstream.contracts.contract import Contract, DriftKind
 from millstream.contracts.drift import Change
+from millstream.contracts.nested import nested
 from millstream.contracts.types import digits_of
 from millstream.lake.source_rows import row_id
 
@@ -43,9 +45,10 @@ def typed(rows: DataFrame, contract: Contract) -> DataFrame:
     received = rows.select(
         "*", *(_received(column, contract).alias(_raw(column)) for column in contract.columns)
     )
-    cast = received.select(
-        "*", *(reading(_plain(column), column).alias(_cast(column)) for column in contract.columns)
+    apart = received.select(
+        "*", *(taken_apart(F.col(_raw(one)), one).alias(_apart(one)) for one in _nested(contract))
     )
+    cast = apart.select("*", *(_read(column).alias(_cast(column)) for column in contract.columns))
     readable = F.col("_record_error").isNull()
     marks = [
         F.when(readable & shows, noted)
@@ -133,6 +136,25 @@ def _cast(column: ContractColumn) -> str:
     return f"_cast_{column.name}"
 
 
+def _apart(column: ContractColumn) -> str:
+    return f"_apart_{column.name}"
+
+
+def _nested(contract: Contract) -> list[ContractColumn]:
+    return [column for column in contract.columns if nested(column.type)]
+
+
+def _read(column: ContractColumn) -> Column:
+    if nested(column.type):
+        return value_of(F.col(_apart(column))["value"], column.type)
+    return reading(_plain(column), column)
+
+
+def _fields(column: ContractColumn, which: str) -> Column:
+    """Names of the fields that a value has too many, or too few: `unknown` or `missing`; '' for none."""
+    return F.array_join(F.col(_apart(column))[which], ", ")
+
+
 def _received(column: ContractColumn, contract: Contract) -> Column:
     text = F.col(column.name).cast("string")
     nulls = contract.null_values if column.null_values is None else column.null_values
@@ -181,6 +203,8 @@ def _any_suspect(contract: Contract) -> Column:
             suspects.append(raw.isNull())
         if column.categories:
             suspects.append(~raw.isin(*column.categories))
+        if nested(column.type):
+            suspects += [_fields(column, which) != "" for which in ("unknown", "missing")]
     return reduce(or_, suspects)
 
 
@@ -190,8 +214,8 @@ def _marks(column: ContractColumn, contract: Contract) -> list[tuple[Column, Col
     shown = F.substring(raw, 1, SHOWN)
     marks = []
 
-    def mark(kind: DriftKind, shows: Column, reason: Column) -> None:
-        noted = {"kind": F.lit(kind), "column": F.lit(name), "value": shown, "reason": reason}
+    def mark(kind: DriftKind, shows: Column, reason: Column, value: Column = shown) -> None:
+        noted = {"kind": F.lit(kind), "column": F.lit(name), "value": value, "reason": reason}
         marks.append((shows, F.struct(*(value.alias(key) for key, value in noted.items()))))
 
     if column.type != "string":
@@ -201,6 +225,13 @@ def _marks(column: ContractColumn, contract: Contract) -> list[tuple[Column, Col
             mark("widened", misfit & wider, F.when(_value(column, contract).isNull(), reason))
             misfit = misfit & ~wider
         mark("retyped", misfit, F.concat(F.lit(f"{name}: not of type {column.type}: "), shown))
+    if nested(column.type):
+        unknown, missing = (_fields(column, which) for which in ("unknown", "missing"))
+        mark("added", unknown != "", F.lit(None).cast("string"), unknown)
+        if contract.drift.removed == "evolve":
+            mark("removed", missing != "", F.lit(None).cast("string"), missing)
+        else:
+            mark("retyped", missing != "", F.concat(F.lit(f"{name}: field missing: "), missing), missing)
     if not column.nullable:
         mark("nullability", raw.isNull(), F.lit(f"{name}: missing"))
     if column.categories:

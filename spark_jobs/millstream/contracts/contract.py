@@ -17,12 +17,14 @@ from pydantic import Field, ValidationError, model_validator
 from millstream.contracts import updates
 from millstream.contracts.documents import read_yaml
 from millstream.contracts.months import MONTH_PATTERN, months
+from millstream.contracts.nested import nested
 from millstream.contracts.sources import AnySource, Identifier, Strict
 from millstream.contracts.types import ColumnType, kind_of
 from millstream.contracts.updates import Load, Updates
 from millstream.contracts.written import Written
 from millstream.errors import ContractError
 from millstream.formats.record import Layout, alike
+from millstream.formats.registry import format_named
 
 REFERENCED = r"^(silver|gold)\.[a-z][a-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*$"
 USUAL_LOOKBACK = timedelta(days=1)
@@ -54,6 +56,8 @@ class Column(Written):
     def _only_text_has_categories(self) -> Self:
         if self.categories and self.type != "string":
             raise ValueError(f"categories: only a column of type string has them, {self.name} is {self.type}")
+        if self.references and nested(self.type):
+            raise ValueError(f"references: a value is looked up as a whole, {self.name} is {self.type}")
         return self
 
     @property
@@ -160,7 +164,19 @@ class Contract(Updates):
             raise ValueError(f"primary_key: not among the columns: {', '.join(missing)}")
         if self.event_time is not None and self.event_time not in names:
             raise ValueError(f"event_time: not among the columns: {self.event_time}")
+        self._check_nested()
         return self
+
+    def _check_nested(self) -> None:
+        columns = [column for column in self.columns if nested(column.type)]
+        if columns and not format_named(self.source.format).nests:
+            raise ValueError(
+                f"columns: {columns[0].name} is {columns[0].type}, and {self.source.format} has no lists and "
+                "records: use string, or json where its texts are JSON, and take them apart in a transform"
+            )
+        for column in columns:
+            if column.name in (*self.primary_key, self.event_time):
+                raise ValueError(f"columns: {column.name} is {column.type}, and neither a key nor a time")
 
     @model_validator(mode="after")
     def _load_fits(self) -> Contract:

@@ -9,7 +9,14 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator
 
+from millstream.contracts.nested import ArrayOf, MapOf, Nested, StructOf, nested
+from millstream.formats.record import alike
+
 MOST_DIGITS = 38
+# Deeper ones are better told apart in a transform, from `json`.
+MOST_LEVELS = 8
+# What may name the values of a map: types of which two equal values are written alike.
+_KEYS = ("string", "smallint", "int", "bigint", "date")
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,19 @@ KINDS = {
         "because Spark compares no others",
         "`[1, 2]`",
     ),
+    "array<T>": Kind(
+        "a JSON list, each of its values as type T; lists of other formats too",
+        "`[1, null]` for `array<int>`",
+    ),
+    "struct<name:T,…>": Kind(
+        "a JSON object with these fields, each as its type; records of other formats too",
+        '`{"id": 7, "tags": ["a"]}` for `struct<id:int,tags:array<string>>`',
+    ),
+    "map<K,T>": Kind(
+        "a JSON object with fields of any name, each name as type K "
+        f"({', '.join(f'`{key}`' for key in _KEYS)}) and each value as type T; maps of other formats too",
+        '`{"de": 1.5}` for `map<string,double>`',
+    ),
 }
 _DECIMAL = re.compile(r"decimal\(\s*(\d{1,2})\s*,\s*(\d{1,2})\s*\)")
 
@@ -87,15 +107,33 @@ class Digits(NamedTuple):
     scale: int
 
 
-def _checked(name: str) -> str:
+def _checked(name: str, levels: int = MOST_LEVELS) -> str:
+    if (parts := nested(name)) is not None:
+        if not levels:
+            raise ValueError(f"types are nested at most {MOST_LEVELS} levels deep; use json below")
+        return str(_checked_parts(parts, levels - 1))
     if (found := _DECIMAL.fullmatch(name)) is not None:
         precision, scale = int(found[1]), int(found[2])
         if not 1 <= precision <= MOST_DIGITS or scale > precision:
             raise ValueError(f"a decimal has 1 to {MOST_DIGITS} digits, and no more of them behind the point")
         return f"decimal({precision},{scale})"
     if name not in KINDS or name.startswith("decimal"):
-        raise ValueError(f"expected one of {', '.join(KINDS)}")
+        raise ValueError(f"expected one of {', '.join(KINDS)}, found {name!r}")
     return name
+
+
+def _checked_parts(parts: Nested, levels: int) -> Nested:
+    match parts:
+        case ArrayOf(element):
+            return ArrayOf(_checked(element, levels))
+        case MapOf(key, value):
+            if key not in _KEYS:
+                raise ValueError(f"the keys of a map are of type {', '.join(_KEYS)}, not {key}")
+            return MapOf(key, _checked(value, levels))
+        case StructOf(fields):
+            if doubled := alike(name for name, _ in fields):
+                raise ValueError(f"struct: two fields with the same name: {doubled}")
+            return StructOf(tuple((name, _checked(type_, levels)) for name, type_ in fields))
 
 
 ColumnType = Annotated[str, AfterValidator(_checked)]
@@ -107,23 +145,63 @@ def digits_of(type_: str) -> Digits | None:
     return Digits(int(found[1]), int(found[2])) if found else None
 
 
+def kind_name(type_: str) -> str:
+    """The name in `KINDS` of a type's kind."""
+    match nested(type_):
+        case ArrayOf():
+            return "array<T>"
+        case StructOf():
+            return "struct<name:T,…>"
+        case MapOf():
+            return "map<K,T>"
+    return "decimal(p,s)" if digits_of(type_) else type_
+
+
 def kind_of(type_: str) -> Kind:
     """The kind of a type."""
-    return KINDS["decimal(p,s)" if digits_of(type_) else type_]
+    return KINDS[kind_name(type_)]
 
 
 def spark_type(type_: str) -> str:
     """What a column of this type is in a table."""
+    match nested(type_):
+        case ArrayOf(element):
+            return str(ArrayOf(spark_type(element)))
+        case StructOf(fields):
+            return str(StructOf(tuple((name, spark_type(each)) for name, each in fields)))
+        case MapOf(key, value):
+            return str(MapOf(spark_type(key), spark_type(value)))
     return "string" if type_ in ("time", "json") else type_
 
 
 def is_wider(new: str, old: str) -> bool:
     """Whether `new` holds every value of `old`, and more, so that readers of `old` are none the worse."""
-    kind, there = kind_of(old), digits_of(new)
-    if there is None:
+    if (before := nested(old)) is not None:
+        return new != old and _holds(nested(new), before)
+    kind, room = kind_of(old), digits_of(new)
+    if room is None:
         return new in kind.wider
     if "decimal" not in kind.wider:
         return False
-    before = digits_of(old) or Digits(kind.digits or 0, 0)
-    room = there.precision - there.scale
-    return new != old and room >= before.precision - before.scale and there.scale >= before.scale
+    digits = digits_of(old) or Digits(kind.digits or 0, 0)
+    whole = room.precision - room.scale
+    return new != old and whole >= digits.precision - digits.scale and room.scale >= digits.scale
+
+
+def _holds(new: Nested | None, old: Nested) -> bool:
+    """Whether each part of `new` has its type in `old`, or a wider one; a struct may have more fields."""
+    match old, new:
+        case ArrayOf(before), ArrayOf(after):
+            return _same_or_wider(after, before)
+        case MapOf(key, before), MapOf(new_key, after):
+            return key == new_key and _same_or_wider(after, before)
+        case StructOf(before_fields), StructOf(after_fields):
+            present = dict(after_fields)
+            return all(
+                name in present and _same_or_wider(present[name], each) for name, each in before_fields
+            )
+    return False
+
+
+def _same_or_wider(new: str, old: str) -> bool:
+    return new == old or is_wider(new, old)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from millstream.contracts.contract import Column, Contract
+from millstream.contracts.nested import ArrayOf, MapOf, StructOf, nested
 from millstream.contracts.sources import kafka
 from millstream.contracts.types import digits_of
 
@@ -43,22 +44,45 @@ def value_schema(contract: Contract) -> dict[str, Any]:
         "$id": f"{contract.dataset}/{max(source.schema_versions)}",
         "description": contract.description,
         "type": "object",
-        "properties": {column.name: _property(column) for column in columns},
+        "properties": {column.name: _property(column, contract) for column in columns},
         "required": [column.name for column in columns if not contract.lacks_nothing_without(column)],
         "additionalProperties": contract.drift.added == "evolve",
     }
 
 
-def _property(column: Column) -> dict[str, Any]:
+def _property(column: Column, contract: Contract) -> dict[str, Any]:
     if column.type == "json":
         return {"description": column.description}
-    kind = dict(_NUMBER if digits_of(column.type) else _TYPES[column.type])
+    kind = _schema(column.type, contract)
     if column.categories:
         kind["enum"] = list(column.categories)
     if column.nullable:
         kind["type"] = [kind["type"], "null"]
     unit = f", {column.unit}" if column.unit else ""
     return {**kind, "description": f"{column.description}{unit}"}
+
+
+def _schema(type_: str, contract: Contract) -> dict[str, Any]:
+    match nested(type_):
+        case ArrayOf(element):
+            return {"type": "array", "items": _or_null(element, contract)}
+        case MapOf(_, value):
+            return {"type": "object", "additionalProperties": _or_null(value, contract)}
+        case StructOf(fields):
+            return {
+                "type": "object",
+                "properties": {name: _or_null(each, contract) for name, each in fields},
+                "required": [] if contract.drift.removed == "evolve" else [name for name, _ in fields],
+                "additionalProperties": contract.drift.added == "evolve",
+            }
+    return dict(_NUMBER if digits_of(type_) else _TYPES[type_])
+
+
+def _or_null(type_: str, contract: Contract) -> dict[str, Any]:
+    if type_ == "json":
+        return {}
+    schema = _schema(type_, contract)
+    return {**schema, "type": [schema["type"], "null"]}
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ class Format:
     as far as that can be seen. rows: the records in file order, of one piece or of the whole. pieces: where
     files can be cut, in parts of about a number of bytes, by what passes by; None where they cannot.
     pieces_at_end: the same, of a file that has come to its end, by its directory. packable: whether files can
-    be read from their beginning to their end, and so from a packed file.
+    be read from their beginning to their end, and so from a packed file. nests: whether a value can be a list
+    or a record.
     """
 
     records: str
@@ -40,6 +41,7 @@ class Format:
     pieces: Callable[[IO[bytes], Wanted, int], tuple[Piece, ...]] | None = None
     pieces_at_end: Callable[[IO[bytes], Wanted, int], tuple[Piece, ...]] | None = None
     packable: bool = True
+    nests: bool = True
     options: type[Options] = Options
 
     @property

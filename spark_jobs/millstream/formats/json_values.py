@@ -183,12 +183,12 @@ def json_record(record: Any, layout_of: Layouts, raw: Callable[[], str]) -> Reco
     if not isinstance(record, dict):
         return Record(None, "not a JSON object", raw())
     try:
-        return named_record(record, layout_of, raw, _as_text)
+        return named_record(record, layout_of, raw, text_of)
     except _NotOneReadingError as error:
         return Record(None, str(error), raw())
 
 
-def _as_text(value: Any) -> str | None:
+def text_of(value: Any) -> str | None:
     match value:
         case None | str():
             return value

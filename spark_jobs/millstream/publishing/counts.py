@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
-from pyspark.sql.types import AtomicType, StructType
+from pyspark.sql.types import StructType
 
 from millstream.lake import checks
 from millstream.lake.accounts import PartitionCounts
+from millstream.lake.comparing import comparable
 from millstream.lake.source_rows import file_of
 from millstream.lake.staging import SOURCE_ROW_ID
 from millstream.publishing.fate import FATE, is_published, is_quarantined
@@ -68,13 +69,9 @@ def count(rows: DataFrame, columns: StructType, table_checks: Mapping[str, str])
 def row_hash(columns: StructType) -> Column:
     """64 bits of a row's values.
 
-    Nulls and the order of columns must tell, and xxhash64 skips nulls: which they are is hashed too. Those in
-    arrays and the like it would skip unseen, so these are hashed as text.
+    Nulls and the order of columns must tell, and xxhash64 skips nulls: which they are is hashed too.
     """
-    values = [
-        F.col(column.name) if isinstance(column.dataType, AtomicType) else F.col(column.name).cast("string")
-        for column in columns.fields
-    ]
+    values = [F.expr(comparable(f"`{column.name}`", column.dataType)) for column in columns.fields]
     nulls = [F.col(column.name).isNull() for column in columns.fields if column.nullable]
     return F.xxhash64(*values, *nulls)
 

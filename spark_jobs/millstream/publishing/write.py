@@ -15,6 +15,7 @@ from millstream.bronze.loads import received_rows
 from millstream.bronze.typed import source_record
 from millstream.contracts.contract import Contract
 from millstream.lake import checks, history
+from millstream.lake.comparing import comparable, differ
 from millstream.lake.delta import TableDefinition, create_table, merge, replace, table_version
 from millstream.lake.history import Snapshot
 from millstream.lake.source_rows import row_id
@@ -44,7 +45,11 @@ def carry_out(work: Work) -> tuple[int, bool]:
 
 def _is_known(work: Work) -> bool:
     """Whether the table has every row of an increment already."""
-    columns = [name for name in work.columns.fieldNames() if name != SOURCE_ROW_ID]
+    columns = [
+        F.expr(comparable(f"`{column.name}`", column.dataType)).alias(column.name)
+        for column in work.columns.fields
+        if column.name != SOURCE_ROW_ID
+    ]
     return work.good.select(*columns).exceptAll(_present(work).select(*columns)).isEmpty()
 
 
@@ -106,10 +111,10 @@ def _define(work: Work, present: Snapshot | None) -> None:
 def _write_rows(work: Work) -> None:
     _define(work, work.state.histories.table.now)
     names, transaction = work.columns.fieldNames(), work.transaction(work.table)
-    differ = " OR ".join(f"NOT (old.`{name}` <=> new.`{name}`)" for name in names if name != SOURCE_ROW_ID)
+    changed = differ(work.columns, [name for name in names if name != SOURCE_ROW_ID])
     if work.defined.history:
         rows = write_history(work)
-        merge(rows, work.uri, work.defined.key, f"({differ})", "true", transaction)
+        merge(rows, work.uri, work.defined.key, f"({changed})", "true", transaction)
         return
     if work.publication.scope != "rows":
         rows = work.good.select(*names)
@@ -124,7 +129,7 @@ def _write_rows(work: Work) -> None:
         leaving = work.leaving.select(*work.defined.key).withColumns(marked)
         rows = rows.unionByName(leaving, allowMissingColumns=True)
     withdrawn = f"(new._leaves OR old.{SOURCE_ROW_ID} = new.{SOURCE_ROW_ID})"
-    merge(rows, work.uri, work.defined.key, f"({differ})", withdrawn, transaction)
+    merge(rows, work.uri, work.defined.key, f"({changed})", withdrawn, transaction)
 
 
 def _write_quarantine(work: Work) -> None:

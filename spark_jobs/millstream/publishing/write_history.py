@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from millstream.lake.comparing import differ
 from millstream.lake.delta import TableDefinition, create_table, merge
 from millstream.lake.staging import SOURCE_ROW_ID
 from millstream.publishing import versions
@@ -39,8 +40,8 @@ def write_history(work: Work) -> DataFrame:
 
     definition = TableDefinition(columns, f"Every version of the rows of {work.table}")
     create_table(work.spark, uri, definition, work.state.past.now)
-    differ = " OR ".join(f"NOT (old.`{name}` <=> new.`{name}`)" for name in columns.fieldNames())
-    merge(rows, uri, (*key, versions.FROM), f"({differ})", "true", work.transaction(place))
+    changed = f"({differ(columns, columns.fieldNames())})"
+    merge(rows, uri, (*key, versions.FROM), changed, "true", work.transaction(place))
 
     written = work.spark.read.format("delta").load(uri).join(touched, list(key), "left_semi")
     last = versions.latest(written).select(*names, F.col(versions.CURRENT).alias("_keep"))

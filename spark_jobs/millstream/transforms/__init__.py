@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import types as T
 
 from millstream.contracts.contract import Column, Contract, contract_file
+from millstream.contracts.nested import ArrayOf, MapOf, StructOf, nested
 from millstream.contracts.types import digits_of, spark_type
 from millstream.declared import module_of
 from millstream.errors import ConfigurationError, TransformError
@@ -203,9 +204,20 @@ _TYPES: dict[str, T.DataType] = {
 
 def column(name: str, kind: str, comment: str, *, key: bool = False) -> T.StructField:
     """One column of a table's schema; `kind` in Spark SQL's words; a `key` is never null."""
+    return T.StructField(name, data_type(kind), not key, {"comment": comment})
+
+
+def data_type(kind: str) -> T.DataType:
+    """Spark's type of a contract's."""
+    match nested(kind):
+        case ArrayOf(element):
+            return T.ArrayType(data_type(element))
+        case StructOf(fields):
+            return T.StructType([T.StructField(name, data_type(each)) for name, each in fields])
+        case MapOf(key, value):
+            return T.MapType(data_type(key), data_type(value))
     digits = digits_of(kind)
-    type_ = T.DecimalType(*digits) if digits else _TYPES[spark_type(kind)]
-    return T.StructField(name, type_, not key, {"comment": comment})
+    return T.DecimalType(*digits) if digits else _TYPES[spark_type(kind)]
 
 
 # What a table of predictions has behind the key of what was scored, by the model's objective.

@@ -305,4 +305,12 @@ class _Records:
             yield line
 
 
-FORMAT = Format("lines, below a header or without one", delivered, has_records, rows, pieces, options=Options)
+FORMAT = Format(
+    "lines, below a header or without one",
+    delivered,
+    has_records,
+    rows,
+    pieces,
+    nests=False,
+    options=Options,
+)

@@ -186,5 +186,6 @@ FORMAT = Format(
     has_records,
     rows,
     packable=False,
+    nests=False,
     options=Options,
 )

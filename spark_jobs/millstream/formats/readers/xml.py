@@ -96,7 +96,7 @@ def has_records(stream: IO[bytes], contract: Wanted) -> bool:
     raise UnreadableError(f"has no element <{row_tag}>, but {others}. Is row_tag right in the contract?")
 
 
-FORMAT = Format("the elements named by `row_tag`", delivered, has_records, rows, options=Options)
+FORMAT = Format("the elements named by `row_tag`", delivered, has_records, rows, nests=False, options=Options)
 
 
 def _row_tag(contract: Wanted) -> str:
