@@ -16,7 +16,7 @@ MOST_DIGITS = 38
 # Deeper ones are better told apart in a transform, from `json`.
 MOST_LEVELS = 8
 # What may name the values of a map: types of which two equal values are written alike.
-_KEYS = ("string", "smallint", "int", "bigint", "date")
+KEYS = ("string", "smallint", "int", "bigint", "date")
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ KINDS = {
     ),
     "map<K,T>": Kind(
         "a JSON object with fields of any name, each name as type K "
-        f"({', '.join(f'`{key}`' for key in _KEYS)}) and each value as type T; maps of other formats too",
+        f"({', '.join(f'`{key}`' for key in KEYS)}) and each value as type T; maps of other formats too",
         '`{"de": 1.5}` for `map<string,double>`',
     ),
 }
@@ -127,8 +127,8 @@ def _checked_parts(parts: Nested, levels: int) -> Nested:
         case ArrayOf(element):
             return ArrayOf(_checked(element, levels))
         case MapOf(key, value):
-            if key not in _KEYS:
-                raise ValueError(f"the keys of a map are of type {', '.join(_KEYS)}, not {key}")
+            if key not in KEYS:
+                raise ValueError(f"the keys of a map are of type {', '.join(KEYS)}, not {key}")
             return MapOf(key, _checked(value, levels))
         case StructOf(fields):
             if doubled := alike(name for name, _ in fields):

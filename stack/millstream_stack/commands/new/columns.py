@@ -17,6 +17,7 @@ from math import isfinite
 from millstream.bronze.readings import FORMS
 from millstream.contracts.types import ColumnType
 from millstream_stack.commands.new.forms import Form, amounts, moments
+from millstream_stack.commands.new.nested import shape_of
 
 # Words for a missing value, where everything else in a column is of some type.
 NULL_WORDS = frozenset(
@@ -26,10 +27,13 @@ NULL_WORDS = frozenset(
 PREFERRED: tuple[ColumnType, ...] = ("int", "bigint", "double", "date", "timestamp", "boolean")
 BOUNDS = {"int": 2**31, "bigint": 2**63}
 PATTERNS = {kind: re.compile(form.replace(r"\z", r"\Z"), re.ASCII) for kind, form in FORMS.items()}
+# As the formats write bytes.
+BYTES = re.compile(r"\\x(?:[0-9a-f]{2})*")
 LEADING_ZERO = re.compile(r"\s*[+-]?0\d+\s*", re.ASCII)
 DAYS = re.compile(r"\s*(19|20)\d{2}(0[1-9]|1[0-2])([0-2]\d|3[01])\s*", re.ASCII)
-# Types of what is measured or paid, which name no row.
-MEASURES = ("double", "decimal")
+NESTED = ("array", "struct", "map")
+# Types of what is measured, paid or made of parts, which name no row.
+MEASURES = ("float", "double", "decimal", "binary", "json", *NESTED)
 MOST_KEY_COLUMNS = 4
 # Of more columns there are too many pairs and triples.
 KEY_CANDIDATES = 12
@@ -38,7 +42,7 @@ KEY_CANDIDATES = 12
 @dataclass(frozen=True)
 class Guess:
     """A column: its name at the source and in the contract, its type, what is not sure about it, and entries
-    of the contract that say how its values are written."""
+    of the contract that say how its values are written. optional: its objects lack fields now and then."""
 
     source: str
     name: str
@@ -46,6 +50,7 @@ class Guess:
     null_words: frozenset[str] = frozenset()
     unsure: str = ""
     written: Mapping[str, str] = field(default_factory=dict)
+    optional: bool = False
 
 
 def names_for(sources: Sequence[str]) -> list[str]:
@@ -64,8 +69,9 @@ def names_for(sources: Sequence[str]) -> list[str]:
     return names
 
 
-def guess(source: str, name: str, values: Iterable[str | None]) -> Guess:
-    """The narrowest type that reads all `values`, but for words that mean null."""
+def guess(source: str, name: str, values: Iterable[str | None], nests: bool = True) -> Guess:
+    """The narrowest type that reads all `values`, but for words that mean null; `nests`: lists and objects
+    may have types of their own."""
     texts = {value for value in values if value is not None and value != ""}
     if not texts:
         return Guess(source, name, "string", unsure="no value seen")
@@ -75,13 +81,24 @@ def guess(source: str, name: str, values: Iterable[str | None]) -> Guess:
         return Guess(source, name, "string", unsure=f"only {', '.join(sorted(words))} seen")
     if any(LEADING_ZERO.fullmatch(text) for text in rest) and _all_read(rest, "int"):
         return Guess(source, name, "string", unsure="digits that begin with 0: a code, or a number?")
+    if (shape := shape_of(rest, _in_shape)) is not None:
+        kind = shape.kind if nests else "json"
+        return Guess(source, name, kind, unsure=shape.unsure, optional=nests and shape.optional)
+    if all(map(BYTES.fullmatch, rest)):
+        return Guess(source, name, "binary")
     form = amounts(rest)
     if form is None:
-        kind = next((kind for kind in PREFERRED if _all_read(rest, kind)), None)
-        form = Form(kind, unsure=_doubt(rest, kind)) if kind else moments(rest)
+        plain = next((kind for kind in PREFERRED if _all_read(rest, kind)), None)
+        form = Form(plain, unsure=_doubt(rest, plain)) if plain else moments(rest)
     if form is None or form.kind == "string":
         return Guess(source, name, "string", unsure=form.unsure if form else "")
     return Guess(source, name, form.kind, frozenset(words), form.unsure, form.written)
+
+
+def _in_shape(values: Iterable[str | None]) -> ColumnType:
+    """The type of texts in lists and objects, where nothing says how they are written."""
+    found = guess("", "", values)
+    return "string" if found.written or found.null_words else found.kind
 
 
 def _all_read(texts: set[str], kind: ColumnType) -> bool:
@@ -123,7 +140,8 @@ def key_of(guesses: Sequence[Guess], rows: Sequence[Sequence[str | None]]) -> tu
         for chosen in combinations(candidates, size):
             if _are_unique(rows, chosen):
                 return tuple(guesses[number].name for number in sorted(chosen)), True
-    every = sorted(positions) or list(range(len(guesses)))
+    flat = [number for number, column in enumerate(guesses) if not column.kind.startswith(NESTED)]
+    every = sorted(positions) or flat or list(range(len(guesses)))
     return tuple(guesses[number].name for number in every), _are_unique(rows, every)
 
 

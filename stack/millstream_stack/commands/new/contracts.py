@@ -9,6 +9,7 @@ import yaml
 
 from millstream.contracts.contract import Contract
 from millstream.errors import ConfigurationError
+from millstream.formats.registry import format_named
 from millstream_stack.commands.new.columns import Guess, guess, key_of, names_for
 from millstream_stack.commands.new.looks import Look
 
@@ -42,6 +43,8 @@ def contract_text(dataset: str, look: Look, said: Sequence[str] = ()) -> str:
     if words:
         lines.append("# Seen where all other values are numbers or times; they mean null in every column.")
         lines.append(f"null_values: {_flow(['', *sorted(words)])}")
+    if any(one.optional for one in guesses):
+        lines.append("drift: {removed: evolve}  # objects lack fields now and then: they are null")
     lines += [f"# {note}" for note in look.notes]
     lines += ["columns:", *(_column(one) for one in guesses)]
     text = "\n".join(lines) + "\n"
@@ -52,9 +55,11 @@ def contract_text(dataset: str, look: Look, said: Sequence[str] = ()) -> str:
 
 def _guesses(look: Look) -> list[Guess]:
     names = names_for(look.names)
+    # A table of a database has JSON as text.
+    nests = format_named(look.source["format"]).nests if "format" in look.source else False
     guesses = []
     for number, (source, name) in enumerate(zip(look.names, names, strict=True)):
-        seen = guess(source, name, (row[number] for row in look.rows))
+        seen = guess(source, name, (row[number] for row in look.rows), nests)
         known = look.kinds.get(source)
         guesses.append(Guess(source, name, known) if known else seen)
     return guesses

@@ -13,6 +13,7 @@ from millstream.contracts.contract import Contract
 from millstream.errors import ConfigurationError, SourceDataError
 from millstream.formats.record import Columns, UnreadableError
 from millstream.formats.registry import format_named, format_of, formats
+from millstream_stack.commands.new.arrow_kinds import kinds_of
 from millstream_stack.commands.new.options import NO_NAMES, options_of
 
 SAMPLE_ROWS = 50_000
@@ -76,7 +77,7 @@ def at_file(
     notes = [*([] if known in folders else [_connection(known, folder)]), *unsure]
     if any(re.fullmatch(r"[-+\d.]+", name) for name in names):
         notes.append("some names of columns are numbers: does the file begin with its names?")
-    return Look(source, names, rows, len(rows) < _some(limit), notes=tuple(notes))
+    return Look(source, names, rows, len(rows) < _some(limit), kinds_of(path, kind), notes=tuple(notes))
 
 
 def _require_header(path: Path, kind: str) -> None:
