@@ -51,9 +51,10 @@ def test_whatever_it_says_of_itself_it_is_in_trouble_once_silver_is_old(state: s
     )
 
 
-def test_one_that_has_stopped_is_in_trouble_at_once() -> None:
-    assert watching.trouble(seen(state="stopped", reason="records are gone"), NOON, HOUR) == (
-        "stopped: records are gone"
+@pytest.mark.parametrize("state", ["stopped", "parked"])
+def test_one_that_has_stopped_or_is_parked_is_in_trouble_at_once(state: str) -> None:
+    assert watching.trouble(seen(state=state, reason="records are gone"), NOON, HOUR) == (
+        f"{state}: records are gone"
     )
 
 

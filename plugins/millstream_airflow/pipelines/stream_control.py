@@ -18,13 +18,13 @@ from millstream_airflow.tasks.retries import TASK_ARGS
 POKE_S = 5.0
 TIMEOUT_S = 900.0
 # What a stream says of itself when that holds which was asked for.
-STATES = {"run": "running", "drain": "drained"}
+STATES = {"run": ("running",), "drain": ("drained", "parked")}
 DOC = """
 ### Control a stream
 
 - `drain`: the micro-batches that are under way are committed, and no other begins. The process stays, and
   shows `drained`.
-- `run`: it goes on where its tables end.
+- `run`: it goes on where its tables end, also one that has parked itself because too many rows break a rule.
 
 `ask` writes the wish into the lake, where the stream's process looks for it every few seconds; `await_state`
 looks until it holds, without a slot in between. It fails when the stream has stopped, and says why.
@@ -75,9 +75,9 @@ def await_state() -> PokeReturnValue:
     seen = snapshot.read(catalog.lake_root(), stream)
     if seen is not None and seen.state == "stopped":
         raise ConfigurationError(f"stream {stream} has stopped: {seen.reason}")
-    done = seen is not None and seen.state == STATES[action]
-    if done:
-        leave_note(get_current_context(), [f"{stream}: {STATES[action]}"])
+    done = seen is not None and seen.state in STATES[action]
+    if seen is not None and done:
+        leave_note(get_current_context(), [f"{stream}: {seen.state}"])
     return PokeReturnValue(is_done=done)
 
 

@@ -22,12 +22,12 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
-from millstream.errors import ClusterError, MillstreamError, TransientError
+from millstream.errors import ClusterError, MillstreamError, QualityGateError, TransientError
 from millstream.lake.accounts import Account
 from millstream.lake.delta import require_writer
 from millstream.lake.storage import local_uri
 from millstream.lake.tables import TableRef
-from millstream.streams import dead_letter, delays, desired, position, snapshot, views
+from millstream.streams import breaker, dead_letter, delays, desired, position, snapshot, views
 from millstream.streams.access import Access
 from millstream.streams.commits import Committer, bronze_rows, silver_rows
 from millstream.streams.freshness import Freshness
@@ -108,7 +108,8 @@ class Runner:
         while not self._ending.is_set():
             try:
                 if not self._wanted():
-                    self._show(state="drained", reason="asked for")
+                    parked = desired.reason(self._stream.lake_root, self._stream.name)
+                    self._show(state="parked" if parked else "drained", reason=parked or "asked for")
                     self._ending.wait(PAUSE_S)
                     continue
                 self._queries()
@@ -202,12 +203,13 @@ class Runner:
                 began = time.monotonic()
                 try:
                     account = commit(rows)
+                    if account is not None:
+                        self._committed(account, time.monotonic() - began)
+                        self._park_if_broken(account)
                 except BaseException as error:
                     # Spark hands on a text only.
                     self._failure = error
                     raise
-                if account is not None:
-                    self._committed(account, time.monotonic() - began)
 
         return batch
 
@@ -262,6 +264,17 @@ class Runner:
             batch_s=seconds,
             events_per_s=account.read / seconds,
         )
+
+    def _park_if_broken(self, account: Account) -> None:
+        """Ask for the stream's end where too many of the newest rows break a rule; its process stays."""
+        stream = self._stream
+        if not account.quarantined or not (reason := breaker.reason_to_park(stream)):
+            return
+        if self._available_now:
+            raise QualityGateError(f"{stream.silver}: {reason}")
+        log.error("parked: %s", reason)
+        desired.write(stream.lake_root, stream.name, "park", reason)
+        self._paused.set()
 
     def _look(self) -> None:
         """Where the stream is, against the topic's end; also between micro-batches, so that it shows life."""

@@ -13,6 +13,9 @@ from millstream.quality.predicates import REASONS, considered, readable, split
 from millstream.quality.suite import Rule, Suite
 from millstream.streams.tables import Stream
 
+# Of the records that cannot be read, in accounts.
+READABLE = "readable"
+
 
 def require_row_rules(suite: Suite) -> None:
     """Raise ContractError when a critical rule is about more than one row: a stream would never judge it."""
@@ -60,12 +63,22 @@ def verdict(judged: DataFrame, stream: Stream, broken: int) -> dict[str, Any]:
     return {**said, "warnings": _shares(judged, stream) if broken else []}
 
 
+def required_shares(stream: Stream) -> dict[str, float]:
+    """Of each rule, as accounts name it, the share of rows that must keep it: its `mostly`. A check of the
+    table and the reading of a record have none of their own, but the suite's `malformed_mostly`."""
+    others = (*(_reason(name, check) for name, check in stream.defined.checks.items()), READABLE)
+    return {
+        **dict.fromkeys(others, stream.suite.meta.malformed_mostly),
+        **{rule.reason: rule.mostly for rule in stream.suite.quarantining},
+    }
+
+
 def _shares(judged: DataFrame, stream: Stream) -> list[dict[str, Any]]:
     rules, wanted = stream.suite.quarantining, stream.defined.checks
     among = readable(judged)
     about = [(rule.reason, rule.mostly, among & considered(rule)) for rule in rules]
     about += [(_reason(name, check), 1.0, among) for name, check in wanted.items()]
-    about.append(("readable", stream.suite.meta.malformed_mostly, F.lit(True)))
+    about.append((READABLE, stream.suite.meta.malformed_mostly, F.lit(True)))
     counts = judged.agg(
         *(
             column
@@ -80,12 +93,12 @@ def _shares(judged: DataFrame, stream: Stream) -> list[dict[str, Any]]:
     for place, (label, mostly, _) in enumerate(about):
         if broken := counts[f"broken_{place}"]:
             share = broken / counts[f"of_{place}"]
-            shares.append({"label": label, "share": share, "success": share <= 1 - mostly})
+            shares.append({"label": label, "share": share, "broken": broken, "success": share <= 1 - mostly})
     return shares
 
 
 def _breaks(label: str, among: Column) -> Column:
-    return ~among if label == "readable" else among & F.array_contains(REASONS, label)
+    return ~among if label == READABLE else among & F.array_contains(REASONS, label)
 
 
 def _reason(name: str, check: str) -> str:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from millstream.lake.storage import Storage
 
 FOLDER = "ops/streams"
-State = Literal["starting", "running", "waiting", "drained", "stopped"]
+State = Literal["starting", "running", "waiting", "drained", "parked", "stopped"]
 
 
 class Figures(BaseModel):
@@ -46,7 +46,7 @@ class Snapshot(BaseModel):
 
     `lag` is records that the topic has and silver not; all that the topic had at `fresh_at` is in silver;
     `batch_s` and `events_per_s` are of the
-    newest batch. `reason` says why it waits or is stopped. Counts are of this process. `delays` and
+    newest batch. `reason` says why it waits, is parked or stopped. Counts are of this process. `delays` and
     `hours` are as of the position `delays_at`.
     """
 

@@ -24,12 +24,12 @@ def seen_of_started(lake_root: str, stream: str) -> Snapshot | None:
 def trouble(seen: Snapshot, now: datetime, deadline: timedelta) -> str:
     """What is wrong, in words; empty while all is well.
 
-    A stream that has stopped is in trouble at once. Any other is when silver lacks what the topic had a
-    `deadline` ago: it lags, waits, is drained, or its process is gone.
+    A stream that has stopped or is parked is in trouble at once. Any other is when silver lacks what the
+    topic had a `deadline` ago: it lags, waits, is drained, or its process is gone.
     """
     why = f": {seen.reason}" if seen.reason else ""
-    if seen.state == "stopped":
-        return f"stopped{why}"
+    if seen.state in ("stopped", "parked"):
+        return f"{seen.state}{why}"
     age = now - (seen.fresh_at or seen.at)
     if age <= deadline:
         return ""
