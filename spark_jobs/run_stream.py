@@ -1,6 +1,7 @@
 """Entry script of a stream: reads a topic into the lake until SIGTERM, which drains it.
 
-python run_stream.py <contract> --lake-root URI --servers HOST:PORT [--home FOLDER] [--available-now]
+python run_stream.py <contract> --lake-root URI --servers HOST:PORT [--home FOLDER]
+                     [--available-now | --alerts CHECKPOINT]
 
 Exit status: 0 drained, or all that was there is read; 3 stopped for a reason that a new start does not mend.
 """
@@ -35,6 +36,11 @@ def arg_parser() -> argparse.ArgumentParser:
         "--home", type=Path, help="folder that may have the contract's connection, which then wins"
     )
     parser.add_argument("--available-now", action="store_true", help="end at the topic's present end")
+    parser.add_argument(
+        "--alerts",
+        type=Path,
+        help="folder of a checkpoint: send alerts in real-time mode, write no table",
+    )
     parser.add_argument("--most-records", type=int, default=20_000, help="that one micro-batch reads")
     return parser
 
@@ -55,18 +61,19 @@ def main(argv: list[str]) -> int:
     except PermanentError as error:
         logging.error("stopped: %s: %s", type(error).__name__, error)
         return STOPPED
-    print(ended.model_dump_json(), flush=True)
+    if ended is not None:
+        print(ended.model_dump_json(), flush=True)
     return 0
 
 
-def _run(options: argparse.Namespace, ending: threading.Event) -> Snapshot:
+def _run(options: argparse.Namespace, ending: threading.Event) -> Snapshot | None:
     contract = Contract.load_file(options.contract)
     from millstream.quality.suites import suite_in
 
     suite = Suite.from_dict(suite_in(Settings().project, contract.dataset))
     from pyspark.sql import SparkSession
 
-    from millstream.streams import access
+    from millstream.streams import access, alerts
     from millstream.streams.process import Runner
     from millstream.streams.tables import Stream
 
@@ -75,6 +82,9 @@ def _run(options: argparse.Namespace, ending: threading.Event) -> Snapshot:
     stream = Stream(contract, suite, options.lake_root, code_version)
     home, connection = options.home, stream.source.connection
     kafka = access.of(home, connection, options.servers) if home else access.without_login(options.servers)
+    if options.alerts is not None:
+        alerts.run(spark, stream, kafka, options.alerts, ending)
+        return None
     runner = Runner(spark, stream, kafka, options.available_now, options.most_records, ending)
     return runner.run()
 

@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from millstream_demo.flight_events import Event, events_of
 
-TOPIC, DEAD_LETTER = "flights", "flights-dead-letter"
+TOPIC, DEAD_LETTER, ALERTS = "flights", "flights-dead-letter", "flight-alerts"
 PARTITIONS = 2
 RETENTION_MS = 7 * 24 * 3600 * 1000
 FIRST, LAST = date(2013, 1, 1), date(2013, 12, 31)
@@ -48,6 +48,7 @@ class EventSource:
         topics = [
             NewTopic(TOPIC, PARTITIONS, 1, config=config),
             NewTopic(DEAD_LETTER, PARTITIONS, 1, config=larger),
+            NewTopic(ALERTS, 1, 1, config=config),
         ]
         for made in self._admin.create_topics(topics, request_timeout=ASK_S).values():
             try:

@@ -30,7 +30,7 @@ td:first-child, th:first-child, td.text, th.text { text-align: left }
 svg text { font-size: 11px; fill: #444 }
 .bar { background: #d9822b; height: .8em; display: inline-block }
 </style></head><body>
-{% for seen, age, chart in streams %}
+{% for seen, age, chart, alerts, alerts_age in streams %}
 <h1>{{ seen.stream }}</h1>
 {% if seen.state != "running" %}
 <p class="bad">{{ seen.state }}{% if seen.reason %}: {{ seen.reason }}{% endif %}</p>
@@ -44,6 +44,17 @@ svg text { font-size: 11px; fill: #444 }
 <td>{{ "%.1f" | format(seen.batch_s) }} s</td><td>{{ seen.read }}</td><td>{{ seen.written }}</td>
 <td>{{ seen.quarantined }}</td><td>{{ seen.deduplicated }}</td></tr></table>
 {{ chart }}
+{% if alerts %}<h2>Alerts</h2>
+{% if alerts.state != "running" %}
+<p class="bad">{{ alerts.state }}{% if alerts.reason %}: {{ alerts.reason }}{% endif %}</p>
+{% elif alerts_age > stale_s %}
+<p class="bad">Stale: no sign of life of the alerts for {{ alerts_age | round | int }} s</p>{% endif %}
+<p>{{ alerts.sent }} sent to the topic {{ alerts.topic }}{% if alerts.latest %}, the last:{% endif %}</p>
+{% if alerts.latest %}<table><tr><th>sent, UTC</th><th class="text">alert</th><th class="text">event</th></tr>
+{% for one in alerts.latest %}
+<tr><td>{{ one.sent.strftime("%H:%M:%S") }}</td><td class="text">{{ one.alert }}</td>
+<td class="text">{{ one.event_id }}</td></tr>
+{% endfor %}</table>{% endif %}{% endif %}
 {% if seen.delays %}<h2>Delays by airport and carrier, last 24 hours of events</h2>
 <table><tr><th>airport</th><th class="text">carrier</th><th>scheduled</th><th>departed</th><th>cancelled</th>
 <th>arrived</th><th>mean delay at arrival</th><th>late arrivals</th><th class="text"></th></tr>
@@ -72,10 +83,14 @@ as of position {{ compared.position }}:
 
 def streams_page(lake_root: str, now: datetime) -> str:
     """The page as HTML; what comes from data is escaped."""
-    from millstream.streams import compared
+    from millstream.streams import alert_snapshot, compared
     from millstream.streams.snapshot import read_all
 
-    streams = [(seen, (now - seen.at).total_seconds(), chart(seen.hours)) for seen in read_all(lake_root)]
+    streams = []
+    for seen in read_all(lake_root):
+        alerts = alert_snapshot.read(lake_root, seen.stream)
+        alerts_age = (now - alerts.at).total_seconds() if alerts else 0.0
+        streams.append((seen, (now - seen.at).total_seconds(), chart(seen.hours), alerts, alerts_age))
     found = compared.read(lake_root)
     sides = list(dict.fromkeys((*found.groups, *found.events, *found.flights))) if found else []
     return _template().render(streams=streams, stale_s=STALE_S, compared=found, sides=sides)

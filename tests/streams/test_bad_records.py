@@ -27,11 +27,15 @@ def broken(message: Message) -> list[tuple[Message, str]]:
     fields = json.loads(value)
     retyped = json.dumps({**fields, "flight": "one"}).encode()
     lacking = json.dumps({name: one for name, one in fields.items() if name != "flight"}).encode()
+    not_a_number = json.dumps({**fields, "dep_delay": float("nan")}).encode()
     of_another = [*headers[:2], ("schema_version", "9")]
     from_1970 = [headers[0], ("event_time", "1970-01-01T00:00:00Z"), headers[2]]
     return [
         ((key, b"{not json", headers, 0), "record: not JSON"),
         ((key, b"\xff\xfe", headers, 0), "record: not JSON"),
+        ((key, value.decode().encode("utf-16"), headers, 0), "record: not JSON"),
+        ((key, b"\xef\xbb\xbf" + value, headers, 0), "record: not JSON"),
+        ((key, not_a_number, headers, 0), "record: not JSON: NaN"),
         ((key, lacking, headers, 0), "record: field missing: flight"),
         ((key, retyped, headers, 0), "flight: not of type int: one"),
         ((key, None, headers, 0), "record: a tombstone"),

@@ -140,6 +140,7 @@ class StreamProcess:
         *options: str,
         topic: str = TOPIC,
         dead_letter: str | None = None,
+        alerts: dict[str, Any] | None = None,
         conf: Path | None = None,
         servers: str | None = None,
     ) -> None:
@@ -147,7 +148,7 @@ class StreamProcess:
         contracts = folder / "contracts"
         contracts.mkdir(exist_ok=True)
         given = yaml.safe_load((CHECKOUT / "dags" / "streams" / f"{DATASET}.yaml").read_text())
-        given["source"] |= {"topic": topic, "dead_letter": dead_letter}
+        given["source"] |= {"topic": topic, "dead_letter": dead_letter, "alerts": alerts}
         (contracts / f"{DATASET}.yaml").write_text(yaml.safe_dump(given))
         command = [sys.executable, str(SCRIPT), str(contracts / f"{DATASET}.yaml"), "--lake-root", lake_root]
         with self.log.open("ab") as out:

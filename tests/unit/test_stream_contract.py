@@ -37,6 +37,9 @@ Change = Callable[[dict[str, Any]], Any]
         ),
         (lambda data: data["columns"][9].update(rename="airport"), "needs the columns origin"),
         (lambda data: data["source"].update(dead_letter="flights"), "different topics"),
+        (lambda data: data["source"].update(dead_letter="flight-alerts"), "different topics"),
+        (lambda data: data["source"]["alerts"].update(topic="flights"), "different topics"),
+        (lambda data: data["source"]["alerts"].update(rules={}), "rules"),
     ],
 )
 def test_what_a_stream_does_not_do_is_refused(change: Change, problem: str) -> None:

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from millstream.lake.storage import local_uri
-from millstream.streams import compared, snapshot
+from millstream.streams import alert_snapshot, compared, snapshot
+from millstream.streams.alert_snapshot import Alert, AlertSnapshot
 from millstream.streams.compared import Comparison, Difference
 from millstream.streams.snapshot import Delays, HourlyDelays, Snapshot
 from millstream.transforms.airport_delays_batch import FIGURES
@@ -72,6 +73,22 @@ def test_a_stream_that_stopped_says_why(tmp_path: Path) -> None:
     stopped = SEEN.model_copy(update={"state": "stopped", "reason": "it was <made> anew"})
 
     assert "stopped: it was &lt;made&gt; anew" in page(tmp_path, stopped)
+
+
+def test_it_shows_how_many_alerts_were_sent_and_the_last(tmp_path: Path) -> None:
+    alert = Alert(alert="late", event_id="UA<", event={"flight": 1}, sent=AT)
+    alerts = AlertSnapshot(
+        stream=SEEN.stream, topic="flight-alerts", state="running", at=AT, sent=12, latest=(alert,)
+    )
+    assert "Alerts" not in page(tmp_path, SEEN)
+    alert_snapshot.write(local_uri(tmp_path), alerts)
+
+    html = page(tmp_path, SEEN)
+    assert "12 sent to the topic flight-alerts" in html
+    assert '<td class="text">late</td>\n<td class="text">UA&lt;</td>' in html
+    assert "Stale" not in html
+    seen = SEEN.model_copy(update={"at": AT + timedelta(seconds=31)})
+    assert "no sign of life of the alerts for 31 s" in page(tmp_path, seen, timedelta(seconds=31))
 
 
 def hourly(airport: str, hour: str, arrived: int, delay: int) -> HourlyDelays:

@@ -124,8 +124,15 @@ class Number(float):
         self.text = text
 
 
-def parse(text: str | bytes) -> Any:
-    return json.loads(text, object_pairs_hook=_object, parse_float=Number, parse_int=_integer)
+def parse(text: str | bytes, parse_constant: Callable[[str], Any] | None = None) -> Any:
+    """`parse_constant` reads NaN and Infinity, which JSON does not have; by default they are such floats."""
+    return json.loads(
+        text,
+        object_pairs_hook=_object,
+        parse_float=Number,
+        parse_int=_integer,
+        parse_constant=parse_constant,
+    )
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | Ambiguous:

@@ -42,9 +42,11 @@ PAGE = "/millstream/streams/"
 
 
 def streams_up(settings: Settings) -> int:
-    """With a Kafka of one's own, which the stream's connection names, the stream alone."""
+    """With a Kafka of one's own, which the stream's connection names, the stream and its alerts alone."""
     screen = console()
-    if _start(settings, screen):
+    stacks_own = _start(settings, screen)
+    start_part(settings, screen.print, "alerts")
+    if stacks_own:
         start_part(settings, screen.print, "events")
     screen.print(f"Live figures: {settings.airflow_url}{PAGE}", soft_wrap=True)
     return 0

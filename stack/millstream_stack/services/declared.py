@@ -15,14 +15,22 @@ from millstream_stack.environment import (
     stack_environment,
 )
 from millstream_stack.services.spark_server import spark_connect_command
-from millstream_stack.services.stream_process import STOPPED, stream_command, stream_environment, stream_runs
+from millstream_stack.services.stream_process import (
+    ALERTS_OPTIONS,
+    STOPPED,
+    alerts_command,
+    alerts_run,
+    stream_command,
+    stream_environment,
+    stream_runs,
+)
 from millstream_stack.supervision.health import Health, airflow_component, http_answers, port_answers
 
 AIRFLOW_SECRETS = ("AIRFLOW_CONN_", "AIRFLOW_VAR_")
 
 
 # What `make streams-up` adds to the stack, one after the other; `make demo-streams` sends its events itself.
-Part = Literal["", "broker", "streams", "events"]
+Part = Literal["", "broker", "streams", "alerts", "events"]
 
 
 @dataclass(frozen=True)
@@ -107,6 +115,16 @@ def _stream_services(settings: Settings, python: str) -> list[Service]:
             drains=True,
         ),
         Service(
+            name="stream-alerts",
+            title="Alerts of flights",
+            command=alerts_command(settings, "flight_events"),
+            health=lambda: alerts_run(settings, "flight_events"),
+            stop_seconds=60,
+            part="alerts",
+            parks_at=STOPPED,
+            drains=True,
+        ),
+        Service(
             name="event-source",
             title="Demo events",
             command=(
@@ -176,6 +194,8 @@ def service_environment(name: str, settings: Settings, credentials: Credentials)
         return environment | airflow_environment(settings, credentials) | given
     if name == "mlflow":
         return environment | mlflow_environment(settings, credentials)
+    if name == "stream-alerts":
+        return environment | stream_environment(settings, ALERTS_OPTIONS)
     if name.startswith("stream-"):
         return environment | stream_environment(settings)
     if name == "demo-sources":

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from millstream.engines.conf import spark_conf
 from millstream.settings import Settings
-from millstream.streams import desired, snapshot
+from millstream.streams import alert_snapshot, desired, snapshot
+from millstream.streams.alert_snapshot import AlertSnapshot
+from millstream.streams.snapshot import Snapshot
 from millstream_stack.install import native
 from millstream_stack.supervision.health import Health
 
@@ -15,6 +17,8 @@ from millstream_stack.supervision.health import Health
 STOPPED = 3
 # It looks at its topic every few seconds; a micro-batch may take longer.
 SILENT_S = 60.0
+# In real-time mode each partition of the topic holds a slot all the time; they wait for records mostly.
+ALERTS_OPTIONS = "--master local[8] --driver-memory 512m"
 
 
 def properties_path(settings: Settings) -> Path:
@@ -54,9 +58,23 @@ def stream_command(settings: Settings, dataset: str) -> tuple[str, ...]:
     )
 
 
-def stream_environment(settings: Settings) -> dict[str, str]:
-    """What a stream needs besides `stack_environment`."""
-    return {"PYSPARK_SUBMIT_ARGS": f"--properties-file {properties_path(settings)} pyspark-shell"}
+def alerts_command(settings: Settings, dataset: str) -> tuple[str, ...]:
+    checkpoint = settings.home / "streams" / f"{dataset}.alerts"
+    return (*stream_command(settings, dataset), "--alerts", str(checkpoint))
+
+
+def stream_environment(settings: Settings, options: str = "") -> dict[str, str]:
+    """What a stream needs besides `stack_environment`; the `options` of spark-submit go before its file's."""
+    arguments = f"{options} --properties-file {properties_path(settings)} pyspark-shell"
+    return {"PYSPARK_SUBMIT_ARGS": arguments.strip()}
+
+
+def alerts_run(settings: Settings, dataset: str) -> Health:
+    """By what they say of themselves."""
+    found = alert_snapshot.read(settings.lake_root, dataset)
+    if found is None:
+        return Health(False, "have not begun yet")
+    return _shown(found, "running")
 
 
 def stream_runs(settings: Settings, dataset: str) -> Health:
@@ -64,8 +82,11 @@ def stream_runs(settings: Settings, dataset: str) -> Health:
     found = snapshot.read(settings.lake_root, dataset)
     if found is None:
         return Health(False, "has not begun yet")
+    return _shown(found, "running" if desired.read(settings.lake_root, dataset) == "run" else "drained")
+
+
+def _shown(found: Snapshot | AlertSnapshot, wanted: str) -> Health:
     age = (datetime.now(UTC) - found.at).total_seconds()
-    wanted = "running" if desired.read(settings.lake_root, dataset) == "run" else "drained"
     if found.state == wanted and age <= SILENT_S:
         return Health(True)
     return Health(False, f"{found.state}, {age:.0f} s ago{f': {found.reason}' if found.reason else ''}")

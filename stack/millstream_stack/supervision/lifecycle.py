@@ -40,7 +40,7 @@ NEVER_STARTED = "Not started"
 # What `make clean` removes, by name: a home that somebody put into a folder of theirs is not emptied.
 DATA = (
     *("airflow", "broker", "demo", "e2e", "home", "lake", "lineage", "locks", "logs", "mlflow"),
-    *("scratch/spark-connect", "secrets", "spark", "spark-events", "stack", "tmp"),
+    *("scratch/spark-connect", "secrets", "spark", "spark-events", "stack", "streams", "tmp"),
 )
 Report = Callable[[str], None]
 

@@ -19,12 +19,19 @@ if TYPE_CHECKING:
     from millstream.contracts.contract import Contract
 
 
+class Alerts(sources.Strict):
+    """Conditions in SQL on an event's columns in silver, by name: what meets one is sent to `topic`."""
+
+    topic: str = Field(pattern=TOPIC)
+    rules: dict[Identifier, str] = Field(min_length=1)
+
+
 class Source(sources.Source):
     """A topic of Kafka: each record one row, its value a JSON object, columns named in `headers` beside it.
 
     A record whose header `schema_version` is not among `schema_versions` goes to quarantine. `views` are
     those that the stream keeps up beside silver. `dead_letter` is a topic that gets copies of what goes to
-    quarantine.
+    quarantine, `alerts` says which events are sent on at once.
     """
 
     read_by_runs: ClassVar[bool] = False
@@ -37,6 +44,7 @@ class Source(sources.Source):
     headers: tuple[Identifier, ...] = ()
     schema_versions: tuple[int, ...] = Field(min_length=1)
     views: tuple[Literal["airport_delays"], ...] = ()
+    alerts: Alerts | None = None
 
     @property
     def has_watermark(self) -> bool:
@@ -48,8 +56,9 @@ class Source(sources.Source):
             raise ValueError(f"source.headers: not among the columns: {', '.join(unknown)}")
         if VERSION_HEADER not in self.headers:
             raise ValueError(f"source.headers: lacks {VERSION_HEADER}, by which a record is read")
-        if self.dead_letter == self.topic:
-            raise ValueError("source: topic and dead_letter have to be different topics")
+        others = [one for one in (self.dead_letter, self.alerts and self.alerts.topic) if one]
+        if self.topic in others or len(set(others)) < len(others):
+            raise ValueError("source: topic, dead_letter and alerts.topic have to be different topics")
         if self.lookback is not None:
             raise ValueError("source.lookback: a topic is read on from its offsets, nothing again")
         if self.views and (lacking := DELAYS - {column.table_name for column in contract.columns}):

@@ -74,7 +74,8 @@ def value_record(value: bytes, beside: Mapping[str, str], layout_of: Layouts) ->
     """The record that the value of a message is, with the fields that came `beside` it."""
     raw = partial(_json_line, value)
     try:
-        parsed = parse(value)
+        # As text: Python's parser takes bytes in UTF-16 and behind a mark of their order, too.
+        parsed = parse(value.decode(), _refused)
     except RecursionError:
         return Record(None, NESTED, raw())
     except ValueError as error:
@@ -84,6 +85,10 @@ def value_record(value: bytes, beside: Mapping[str, str], layout_of: Layouts) ->
             return Record(None, f"{FIELD_TWICE}: {', '.join(twice)}", raw())
         parsed |= beside
     return json_record(parsed, layout_of, raw)
+
+
+def _refused(constant: str) -> Any:
+    raise ValueError(f"{constant} is no value")
 
 
 def _checked(stream: IO[bytes]) -> Iterable[bytes]:
