@@ -279,3 +279,9 @@ def test_files_start_the_runs_or_a_schedule_does() -> None:
         ContractError, match=r"source\.watch_seconds: files start the runs; leave schedule out"
     ):
         contract("*.csv", watch_seconds=60, schedule="@daily")
+
+
+@pytest.mark.parametrize("value", [0, -60, True, "soon", 0.5, 86_401])
+def test_an_interval_that_is_none_is_refused(value: Any) -> None:
+    with pytest.raises(ContractError, match=r"source\.watch_seconds: "):
+        contract("*.csv", watch_seconds=value)

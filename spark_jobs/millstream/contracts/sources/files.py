@@ -33,6 +33,8 @@ class Source(sources.Source):
 
     watch_seconds: int | None = Field(
         default=None,
+        # `true` would be every second.
+        strict=True,
         ge=1,
         le=86_400,
         description="how often to look for new and changed files, which start a run; by itself none does",
