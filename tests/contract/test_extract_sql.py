@@ -126,9 +126,10 @@ def test_types_without_a_counterpart_land_as_the_databases_own_text(postgres, la
         postgres,
         "CREATE TYPE engine AS ENUM ('Turbo-fan', 'Turbo-jet')",
         "CREATE TABLE planes (id uuid PRIMARY KEY, exact numeric, doc jsonb, took interval, at time, "
-        "tags text[], ip inet, engine engine, seen timestamptz)",
+        "tags text[], prices numeric[], ip inet, engine engine, seen timestamptz)",
         "INSERT INTO planes VALUES ('0b0e7d6e-1c1f-4b7e-9a54-3f1f0c1d2e3f', 0.12345678901234567890123, "
-        """'{"a": 1}', '1 day 02:00', '05:17', '{x,y}', '10.0.0.1', 'Turbo-fan', '2013-01-01 05:00+05')""",
+        """'{"a": 1}', '1 day 02:00', '05:17', '{x,NULL}', '{0.10}', '10.0.0.1', 'Turbo-fan', """
+        "'2013-01-01 05:00+05')",
     )
     attempt = Try(postgres, lake, contract("id:string", key="id", batch_rows=1))
     manifest = attempt.land()
@@ -139,7 +140,8 @@ def test_types_without_a_counterpart_land_as_the_databases_own_text(postgres, la
             "doc": '{"a": 1}',
             "took": "1 day 02:00:00",
             "at": "05:17:00",
-            "tags": "{x,y}",
+            "tags": '["x", null]',
+            "prices": "[0.10]",
             "ip": "10.0.0.1/32",
             "engine": "Turbo-fan",
             "seen": datetime.fromisoformat("2013-01-01T00:00:00+00:00"),

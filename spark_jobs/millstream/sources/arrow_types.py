@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
-from sqlalchemy import Column, ColumnElement, String, Table, case, cast, types
+from sqlalchemy import Column, ColumnElement, String, Table, case, cast, func, types
 
 from millstream.contracts.nested import nested
 from millstream.contracts.types import Digits, digits_of
@@ -74,8 +74,8 @@ def landed_columns(table: Table, dialect: str) -> Landed:
     """What to select from `table`, and the schema that lands: all columns in its order, all nullable.
 
     Whole numbers become int64 and floats float64, whatever their width; NUMERIC keeps precision and scale; a
-    timestamp with zone is UTC. Every other type (NUMERIC without precision, UUID, JSON, times of day,
-    intervals, …) lands as the text that the database makes of it.
+    timestamp with zone is UTC. An array lands as JSON; every other type (NUMERIC without precision, UUID,
+    JSON, times of day, intervals, …) as the text that the database makes of it.
     """
     selected: list[ColumnElement[Any]] = []
     unfit: dict[str, ColumnElement[Any]] = {}
@@ -90,7 +90,7 @@ def landed_columns(table: Table, dialect: str) -> Landed:
             selected.append(case((misfit, None), else_=column).label(column.name))
             unfit[column.name] = case((misfit, cast(column, String)))
         else:
-            selected.append(column if same is not None else cast(column, String).label(column.name))
+            selected.append(column if same is not None else _as_text(column).label(column.name))
     if unfit:
         fields.append(pa.field(UNFIT, pa.map_(pa.string(), pa.string())))
     return Landed([*selected, *unfit.values()], pa.schema(fields), list(unfit))
@@ -145,6 +145,12 @@ def _misfit(column: Column[Any], same: pa.DataType | None, dialect: str) -> Colu
     if pa.types.is_temporal(same):
         return not_held(column)
     return is_no_number(column) if pa.types.is_decimal(same) else None
+
+
+def _as_text(column: Column[Any]) -> ColumnElement[str]:
+    # PostgreSQL's own text of an array, {1,NULL}, is no list of anything else.
+    value = func.to_jsonb(column) if isinstance(column.type, types.ARRAY) else column
+    return cast(value, String)
 
 
 def _same_in_arrow(column: Column[Any]) -> pa.DataType | None:

@@ -21,6 +21,8 @@ KINDS: tuple[tuple[type[sa.types.TypeEngine[Any]], str], ...] = (
     (sa.DateTime, "timestamp"),
     (sa.Date, "date"),
     (sa.Float, "double"),
+    (sa.JSON, "json"),
+    (sa.LargeBinary, "binary"),
 )
 CHANGED = ("updated_at", "modified_at", "changed_at", "last_modified", "updated", "modified")
 
@@ -76,4 +78,6 @@ def _kind(declared: sa.types.TypeEngine[Any]) -> str | None:
     if isinstance(declared, sa.Numeric) and not isinstance(declared, sa.Float):
         known = declared.precision is not None and declared.precision <= MOST_DIGITS
         return f"decimal({declared.precision},{declared.scale or 0})" if known else None
+    if isinstance(declared, sa.ARRAY):
+        return f"array<{_kind(declared.item_type) or 'string'}>"
     return next((kind for known, kind in KINDS if isinstance(declared, known)), None)
