@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from millstream.contracts.contract import Contract
+from millstream.errors import ConfigurationError
 from millstream_stack.commands.new.columns import guess
 from millstream_stack.commands.new.contracts import contract_text
 from millstream_stack.commands.new.looks import at_file
@@ -99,3 +100,10 @@ def test_a_parquet_file_knows_its_types(tmp_path: Path) -> None:
         name: kind for name, (_, kind) in kinds.items()
     }
     assert contract.primary_key == ("id",)
+
+
+def test_lists_alone_identify_no_row(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"a": [1]}\n{"a": [2]}\n')
+    with pytest.raises(ConfigurationError, match=r"a\.jsonl: a list or record identifies no row.*: a$"):
+        contract_text("a", at_file(file, {}, "drop"))

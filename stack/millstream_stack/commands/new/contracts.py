@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from millstream.contracts.contract import Contract
+from millstream.contracts.nested import nested
 from millstream.errors import ConfigurationError
 from millstream.formats.registry import format_named
 from millstream_stack.commands.new.columns import Guess, guess, key_of, names_for
@@ -23,10 +24,14 @@ def contract_text(dataset: str, look: Look, said: Sequence[str] = ()) -> str:
     """The contract of `dataset`, as `look` proposes it; it can be loaded as it is. Its key is `said`, or
     looked for.
 
-    Raises: ConfigurationError when there is no such column as one that is `said`.
+    Raises: ConfigurationError when there is no such column as one that is `said`, or none can be a key.
     """
     guesses = _guesses(look)
     key, certain = (_said(said, guesses), True) if said else _key(look, guesses)
+    if parted := [one.name for one in guesses if one.name in key and nested(one.kind)]:
+        raise ConfigurationError(
+            f"{_origin(look)}: a list or record identifies no row, and nothing else does: {', '.join(parted)}"
+        )
     words = frozenset[str]().union(*(one.null_words for one in guesses))
     rows = f"{'all' if look.complete else 'the first'} {len(look.rows)} rows"
     lines = [
