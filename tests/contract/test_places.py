@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from millstream.errors import ConfigurationError, SourceDataError, SourceUnavailableError
 from millstream.lake.storage import NewFile, Storage
 from millstream.sources.files import FilesExtractor
-from millstream_airflow.connections import extractor_for
+from millstream_airflow.connections import extractor_for, files
 from millstream_stack.cluster.webhdfs import WebHdfs
 from tests.support.hadoop import Hdfs
 from tests.support.loopback import free_port, serve
@@ -238,3 +239,20 @@ def test_a_namenode_that_is_away_is_told_soon(kind: str, run: Run, monkeypatch: 
     with pytest.raises(SourceUnavailableError, match=rf"{kind}://127\.0\.0\.1:1/drop.* cannot be read now"):
         run(contract("gone.csv"))
     assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("kind", ["hdfs", "webhdfs"])
+@pytest.mark.parametrize("path", ["a.csv", "*.csv"])
+def test_a_namenode_that_says_nothing_is_told_soon(
+    kind: str, path: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "PATIENCE_S", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        connection = {"conn_type": kind, "host": "127.0.0.1", "port": port, "extra": {"path": "/drop"}}
+        monkeypatch.setenv("AIRFLOW_CONN_OTHER_PLACE", json.dumps(connection))
+        began = time.monotonic()
+        where = rf"{kind}://127\.0\.0\.1:{port}/drop.*cannot be read now.*another try will follow"
+        with pytest.raises(SourceUnavailableError, match=where):
+            run(contract(path))
+        assert time.monotonic() - began < 10

@@ -131,8 +131,10 @@ def _hdfs(given: Connection) -> Place:
 
     root = _root(given)
     host = f"{given.host}:{given.port}" if given.port else f"{given.host}"
-    # By itself: its reader cannot be buffered (hdfs-native 0.14 has no `readinto`).
-    return Remote(opened, root, f"hdfs://{host}{root}", given.conn_id, reading={})
+    # By itself: its reader cannot be buffered (hdfs-native 0.14 has no `readinto`). Nor does it ever give up
+    # on a NameNode that takes the connection and says nothing.
+    name = f"hdfs://{host}{root}"
+    return Remote(opened, root, name, given.conn_id, reading={}, answers_within=PATIENCE_S)
 
 
 def _webhdfs(given: Connection) -> Place:
@@ -143,10 +145,15 @@ def _webhdfs(given: Connection) -> Place:
 
         from millstream.sources.webhdfs import WebHdfsFileSystem
 
-        client = WebHDFSHook(given.conn_id).get_conn()
-        # The hook hands no bound on, and a server that stands still would be waited for without end.
-        client._timeout = PATIENCE_S
-        return WebHdfsFileSystem(client)
+        class BoundedHook(WebHDFSHook):
+            """It hands no bound on, and its first question would wait without end."""
+
+            def _get_client(self, *given: Any) -> Any:
+                client = super()._get_client(*given)
+                client._timeout = PATIENCE_S
+                return client
+
+        return WebHdfsFileSystem(BoundedHook(given.conn_id).get_conn())
 
     root = _root(given)
     return Remote(opened, root, f"webhdfs://{given.host}:{given.port}{root}", given.conn_id)

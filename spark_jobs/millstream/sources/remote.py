@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import io
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from concurrent.futures import Future, wait
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
+from threading import Thread
 from typing import IO, Any, BinaryIO, cast
 
 from millstream.errors import ConfigurationError, SourceDataError, SourceUnavailableError, printable
@@ -23,7 +26,8 @@ IN_BLOCKS: Mapping[str, Any] = {"block_size": 1 << 22, "cache_type": "readahead"
 
 class Remote:
     """A folder `root` of the file system that `connect` opens; `name` is what people call it, without login
-    or password. `reading` is what that takes besides when it opens a file."""
+    or password. `reading` is what that takes besides when it opens a file; `answers_within` bounds, in
+    seconds, each question about a file, for a file system that has no bound of its own."""
 
     is_far = True
 
@@ -34,12 +38,14 @@ class Remote:
         name: str,
         connection: str,
         reading: Mapping[str, Any] = IN_BLOCKS,
+        answers_within: float | None = None,
     ) -> None:
         self._connect = connect
         self._root = root.rstrip("/")
         self._name = name
         self._connection = connection
         self._reading = reading
+        self._answers_within = answers_within
         self._opened: Any = None
 
     def where(self, path: str) -> str:
@@ -48,7 +54,11 @@ class Remote:
     def check(self) -> None:
         """Connects: a server that is not there is told before any file of it."""
         with self._failures(self._name):
-            _ = self._fs
+            fs = self._fs
+            # A listing takes as long as it takes: before it, whether anybody answers.
+            if self._answers_within is not None:
+                with suppress(FileNotFoundError):
+                    self._asked(fs.info, self._at(""))
 
     def files(self, below: str = "") -> Iterator[Found]:
         with self._failures(self.where(below)):
@@ -67,7 +77,7 @@ class Remote:
         with self._failures(self.where(path)):
             self._fs.invalidate_cache()
             try:
-                info = self._fs.info(self._at(path))
+                info = self._asked(self._fs.info, self._at(path))
             except FileNotFoundError:
                 return None
         return None if info.get("type") == "directory" else _found(path, info)
@@ -77,7 +87,7 @@ class Remote:
         if before is None:
             raise missing([self.where(path)])
         with self._failures(self.where(path)):
-            stream = self._fs.open(self._at(path), "rb", **self._reading)
+            stream = self._asked(self._fs.open, self._at(path), "rb", **self._reading)
         return cast(BinaryIO, _WholeRemote(self, before, stream))
 
     @property
@@ -88,6 +98,11 @@ class Remote:
             except PermissionError as error:
                 raise self._refused(str(error)) from error
         return self._opened
+
+    def _asked(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        if self._answers_within is None:
+            return call(*arguments, **named)
+        return _answer(partial(call, *arguments, **named), self._answers_within)
 
     def _at(self, path: str) -> str:
         return f"{self._root}/{path}".rstrip("/") if path else self._root or "/"
@@ -135,6 +150,22 @@ class Remote:
             f"{where} cannot be read now: {reason}. Check the server and connection {self._connection}; "
             "another try will follow"
         )
+
+
+def _answer(call: Callable[[], Any], within: float) -> Any:
+    """What `call` returns or raises. One that does not end is left behind, and TimeoutError raised."""
+    answer: Future[Any] = Future()
+
+    def work() -> None:
+        try:
+            answer.set_result(call())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    Thread(target=work, daemon=True).start()
+    if not wait([answer], within).done:
+        raise TimeoutError(f"no answer within {within:g} s")
+    return answer.result()
 
 
 # Of classes of errors, by the libraries of file systems: asyncssh, botocore, aiohttp, hdfs-native.
