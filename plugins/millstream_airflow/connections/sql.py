@@ -13,7 +13,7 @@ from sqlalchemy.exc import NoSuchModuleError
 from millstream.errors import ConfigurationError
 from millstream_airflow.connections import HOW_TO_INSTALL
 
-# What the connection does not say itself. Left to its defaults a driver waits without end for a server that
+# Left to its defaults a driver waits without end for a server that
 # takes the connection and says nothing, or that is gone in the midst of a query. (PyMySQL has bounds.)
 BOUNDS: dict[str, dict[str, Any]] = {
     "postgresql": {
