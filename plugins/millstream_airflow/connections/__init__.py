@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 from pydantic import ValidationError
 
@@ -36,6 +37,15 @@ def extractor_for(contract: Contract) -> Extractor:
         resolved = importlib.import_module(f"{__name__}.{kind}").resolved(connection)
     extractor: Extractor = sources.of_kind(kind).EXTRACTOR(contract, resolved)
     return extractor
+
+
+def definition(contract: Contract) -> str:
+    """The connection of a contract's source as it is now, with its secrets: to be compared, never shown.
+
+    Raises ConfigurationError when it is not defined.
+    """
+    with _defined(contract.source.connection):
+        return str(BaseHook.get_connection(contract.source.connection).get_uri())
 
 
 def slice_of(contract: Contract, piece: dict[str, Any]) -> Any:

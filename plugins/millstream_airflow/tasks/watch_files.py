@@ -41,6 +41,8 @@ class FilesTrigger(BaseEventTrigger):
         self.dataset = dataset
         self._every_s = EVERY_S
         self._arrivals: Any = None
+        self._extractor: Any = None
+        self._extractor_of: Any = None
         self._troubled_since: float | None = None
         self._told = False
 
@@ -58,6 +60,8 @@ class FilesTrigger(BaseEventTrigger):
             files = self._arrived()
         # A trigger that fails is begun anew at once, again and again, and nobody is told.
         except Exception as error:
+            # Connected anew by the next look.
+            self._extractor_of = None
             return self._trouble(error)
         self._troubled_since, self._told = None, False
         if not files:
@@ -71,14 +75,17 @@ class FilesTrigger(BaseEventTrigger):
     def _arrived(self) -> list[Any]:
         from millstream.lake.storage import Storage
         from millstream.sources.arrivals import Arrivals
-        from millstream_airflow.connections import extractor_for
+        from millstream_airflow.connections import definition, extractor_for
 
         # Anew with each look: contract and connection may have been corrected.
         contract = catalog.contract(self.dataset)
         self._every_s = getattr(contract.source, "watch_seconds", None) or EVERY_S
         self._arrivals = self._arrivals or Arrivals()
-        extractor: Any = extractor_for(contract)
-        return list(self._arrivals.look(contract, extractor, Storage(catalog.lake_root())))
+        # Otherwise the same: a file system that nobody uses any more stays connected until Python finds its
+        # circle of references, which was dozens of looks later.
+        if self._extractor_of != (now := (contract, definition(contract))):
+            self._extractor, self._extractor_of = extractor_for(contract), now
+        return list(self._arrivals.look(contract, self._extractor, Storage(catalog.lake_root())))
 
     def _trouble(self, error: Exception) -> dict[str, Any] | None:
         now = time.monotonic()
