@@ -95,6 +95,7 @@ CASES: list[tuple[str, dict[str, Any], str | None, Any]] = [
     ("array<int>", {}, "[1] 2", "not of type array<int>: [1] 2"),
     ("array<int>", {}, "null", "not of type array<int>: null"),
     ("array<string>", {}, '["\\ud83d"]', 'not of type array<string>: ["\\ud83d"]'),
+    ("array<string>", {}, '["\\uD83D"]', 'not of type array<string>: ["\\uD83D"]'),
     ("array<string>", {}, '["\\ud83d\\ude00", 1.50, {"a": 1.0}]', ["\U0001f600", "1.50", '{"a": 1.0}']),
     ("array<json>", {}, '["[1]", {"a": 1.50}]', ["[1]", '{"a": 1.50}']),
     ("array<time>", {}, '["05:30"]', ["05:30:00"]),

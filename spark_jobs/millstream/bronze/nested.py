@@ -24,8 +24,8 @@ from millstream.contracts.contract import Column as ContractColumn
 from millstream.contracts.nested import ArrayOf, MapOf, StructOf, nested
 from millstream.formats.json_values import parse, text_of
 
-# How the formats write one, which no text in UTF-8 can have; some of these are whole characters.
-HALF_CHARACTER = "\\ud"
+# How JSON writes half of a character, which no text in UTF-8 has, and many whole ones.
+ESCAPE = "\\u"
 
 
 @dataclass
@@ -150,7 +150,7 @@ def _apart(text: str | None, column: ContractColumn) -> dict[str, Any]:
     try:
         value = _texts(parse(text), column.type, column.name, fields)
         made = {"value": value, "unknown": list(fields.unknown), "missing": list(fields.missing)}
-        if HALF_CHARACTER in text:
+        if ESCAPE in text:
             json.dumps(made, ensure_ascii=False).encode()
     # RecursionError: nested deeper than any type. A UnicodeEncodeError is a ValueError.
     except (ValueError, RecursionError):
