@@ -105,3 +105,20 @@ def test_every_good_event_raises_its_alerts_and_no_broken_one(broker: RunningBro
     assert (said["alert"], said["dep_delay_min"], said["event_type"]) == ("late", 75.0, "departed")
     for topic in (TOPIC, ALERTS):
         broker.delete(topic)
+
+
+def test_a_condition_that_is_none_stops_it(broker: RunningBroker, tmp_path: Path) -> None:
+    topics = ("refused", "refused-alerts")
+    for topic in topics:
+        broker.create(topic)
+    root, alerts = local_uri(tmp_path / "lake"), {"topic": topics[1], "rules": {"wrong": "dep_delay >= 60"}}
+    options = ("--alerts", str(tmp_path / "checkpoint"))
+    process = StreamProcess(broker, root, tmp_path, *options, topic=topics[0], alerts=alerts)
+    try:
+        assert process.wait() == STOPPED, process.log.read_text()[-4000:]
+    finally:
+        process.end()
+        for topic in topics:
+            broker.delete(topic)
+    assert shown(root).state == "stopped"
+    assert "not a condition on the columns of silver" in shown(root).reason

@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 LOOK_S = 2
 # A batch of real-time mode: after a crash, what came since its beginning is judged again.
 BATCH = "2 minutes"
-# Error class of Spark: the mode cannot carry out the query. Kafka's error where offsets have gone.
-REFUSED, GONE = "STREAMING_REAL_TIME_MODE", "OffsetOutOfRangeException"
+# Kafka's error where offsets have gone.
+GONE = "OffsetOutOfRangeException"
 
 
 def alerts(records: DataFrame, stream: Stream) -> DataFrame:
@@ -62,7 +62,7 @@ def _met(rows: DataFrame, name: str, condition: str) -> Column:
     met = F.when(F.expr(condition), F.lit(name))
     try:
         # Not `where`, which also knows the columns that silver no longer has.
-        rows.select(met)
+        rows.withColumn(ALERT, met)
     except AnalysisException as error:
         raise ContractError(
             f"source.alerts.rules.{name}: not a condition on the columns of silver: {condition}: "
@@ -74,9 +74,9 @@ def _met(rows: DataFrame, name: str, condition: str) -> Column:
 def run(spark: SparkSession, stream: Stream, access: Access, folder: Path, ending: threading.Event) -> None:
     """Send alerts until `ending` is set, and say so in the lake. `folder` has the checkpoint.
 
-    Raises: ContractError: the contract has no alerts, or Spark cannot carry out a condition in real-time
-        mode; StreamPositionError: the topic does not go on where the checkpoint ends; SourceUnavailableError,
-        ClusterError: there is no such topic or no broker; what else ended the query.
+    Raises: ContractError: the contract has no alerts, or one that is no condition; StreamPositionError: the
+        topic does not go on where the checkpoint ends; SourceUnavailableError, ClusterError: there is no such
+        topic or no broker; what else ended the query, as real-time mode's refusal.
     """
     if stream.source.alerts is None:
         raise ContractError(f"{stream.name}: source.alerts is empty. What to do: name a topic and conditions")
@@ -124,13 +124,7 @@ def _show(stream: Stream, state: State, reason: str = "", **figures: object) -> 
 
 def _reason(error: Exception, folder: Path) -> MillstreamError | None:
     """What a new start does not mend; None of anything else."""
-    text = str(error)
-    if REFUSED in text:
-        return ContractError(
-            f"source.alerts: real-time mode cannot carry out a condition: {text.splitlines()[0]}. "
-            "What to do: ask for columns of the event alone, without subqueries and functions in Python"
-        )
-    if GONE in text:
+    if GONE in str(error):
         return StreamPositionError(
             "records are gone that the alerts have not read: the topic's retention is shorter than they were "
             f"down. {_anew(folder)}"
