@@ -19,7 +19,7 @@ from tests.support.route_statistics import by_spark
 from tests.support.streaming import commit, messages, records, stream
 from tests.support.thorough import thorough
 
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.spark
 
 # On the thirteenth a plane is scheduled to leave twice at one time.
 MONTH, DAYS, STREAMED = 1, range(10, 14), 13

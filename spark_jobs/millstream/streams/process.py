@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,6 @@ from millstream.streams import breaker, dead_letter, delays, desired, position, 
 from millstream.streams.access import Access
 from millstream.streams.commits import Committer, bronze_rows, silver_rows
 from millstream.streams.freshness import Freshness
-from millstream.streams.scoring import ARRIVAL_DELAY_LIVE, Scoring
 from millstream.streams.snapshot import Delays, HourlyDelays, Snapshot
 from millstream.streams.tables import Stream
 from millstream.streams.topic import Topic, Topics, refusal
@@ -100,10 +99,6 @@ class Runner:
         fresh_at = (earlier.fresh_at if earlier else None) or began
         self._freshness = Freshness(fresh_at)
         self._shown = Snapshot(stream=stream.name, state="starting", at=began, fresh_at=fresh_at)
-        asked = ARRIVAL_DELAY_LIVE in stream.source.views
-        self._scoring = (
-            Scoring(spark, stream, lambda predictions: self._show(predictions=predictions)) if asked else None
-        )
 
     def run(self) -> Snapshot:
         """The figures at the end. Raises: StreamPositionError when the topic does not go on where the tables
@@ -130,8 +125,6 @@ class Runner:
                 break
         with suppress(TransientError):
             self._look()
-        if self._scoring and not self._ending.is_set():
-            self._scoring.attempt()
         self._show(state="drained", reason="")
         return self._shown
 
@@ -171,8 +164,7 @@ class Runner:
             silver = silver_rows(self._records(topic, at[stream.silver]), stream)
             to_silver = self._batch(partial(committer.silver, begun=at[stream.silver]), 1)
             started.append(self._start("silver", silver, to_silver, checkpoints))
-            with self._scoring.beside() if self._scoring else nullcontext():
-                self._await(started)
+            self._await(started)
         finally:
             for query in started:
                 query.stop()

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 from millstream.settings import Settings
-from millstream_stack.cluster import mlflow, spark
+from millstream_stack.cluster import spark
 from millstream_stack.services.stream_process import (
     stream_command,
     stream_environment,
@@ -17,10 +17,8 @@ DATASET = "flight_events"
 DAY, DAY_S = "2013-01-15", "60"
 
 
-def environment(service: str, base: dict[str, str], settings: Settings) -> dict[str, str]:
-    # A stream scores with the champion.
-    registry = mlflow.client_environment() if service == "stream-flights" else {}
-    return {**spark.environment(base), **stream_environment(settings), **registry}
+def environment(base: dict[str, str], settings: Settings) -> dict[str, str]:
+    return {**spark.environment(base), **stream_environment(settings)}
 
 
 def command(service: str, settings: Settings) -> tuple[str, ...]:
