@@ -25,12 +25,12 @@ from millstream.sources import web as web_files
 from millstream_airflow.connections import files as connected_files
 from millstream_airflow.connections import sql as connected_tables
 from tests.support import sql_runs
+from tests.support.hadoop import Hdfs
 from tests.support.loopback import serve
 from tests.support.other_places import contract, land, put, web_app, web_connection
 from tests.support.postgres_server import PASSWORD, PostgresServer
 from tests.support.s3_server import GO, S3Server
 from tests.support.sftp_server import SSHD, SftpServer
-from tests.support.thorough import thorough
 from tests.support.way import Trouble, Way, way
 
 ROWS = 30_000
@@ -123,19 +123,59 @@ def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reached
         yield Reached(contract("*.csv", quiet_seconds=0), reached, f"s3://{address}/drop")
 
 
+@pytest.fixture(scope="module")
+def drop_on_hdfs(hdfs: Hdfs) -> Hdfs:
+    Storage(f"{hdfs.uri}/troubled").write("a.csv", CONTENT.encode())
+    return hdfs
+
+
+@pytest.fixture
+def hdfs_rpc(drop_on_hdfs: Hdfs, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reached]:
+    with way(int(drop_on_hdfs.uri.rpartition(":")[2])) as reached:
+        yield hdfs_place("hdfs", reached, monkeypatch)
+
+
+@pytest.fixture
+def hdfs_web(drop_on_hdfs: Hdfs, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reached]:
+    with way(int(drop_on_hdfs.web.rpartition(":")[2])) as reached:
+        yield hdfs_place("webhdfs", reached, monkeypatch)
+
+
+def hdfs_place(kind: str, reached: Way, monkeypatch: pytest.MonkeyPatch) -> Reached:
+    connection = {
+        "conn_type": kind,
+        "host": "127.0.0.1",
+        "port": reached.port,
+        "extra": {"path": "/troubled"},
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER_PLACE", json.dumps(connection))
+    return Reached(contract("*.csv", quiet_seconds=0), reached, f"{kind}://127.0.0.1:{reached.port}/troubled")
+
+
 AT_ONCE = [("stands still", 0), ("breaks off", 0)]
 LATER = [("stands still", MIDST), ("breaks off", MIDST)]
+# The files of HDFS come from other servers than its listing.
+LARGE = [
+    *(("s3", *each) for each in AT_ONCE + LATER),
+    *((place, *each) for place in ("hdfs_rpc", "hdfs_web") for each in AT_ONCE),
+]
 CASES = [
     *((place, *each) for place in ("sftp", "web") for each in AT_ONCE + LATER),
     # A query that takes long says nothing either: what bounds it is the run's deadline.
     *(("table", *each) for each in (*AT_ONCE, ("breaks off", MIDST))),
-    *thorough(*(("s3", *each) for each in AT_ONCE + LATER)),
+    # Servers that may have to be built or fetched first.
+    *(pytest.param(*case, marks=[pytest.mark.thorough, pytest.mark.timeout(2000)]) for case in LARGE),
 ]
 
 
 @pytest.mark.parametrize(("place", "trouble", "after"), CASES)
 def test_a_bad_way_is_told_soon_nothing_lands_and_a_good_one_heals(
-    place: str, trouble: Trouble, after: int, request: pytest.FixtureRequest, tmp_path: Path
+    place: str,
+    trouble: Trouble,
+    after: int,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reached: Reached = request.getfixturevalue(place)
     lake = f"file://{tmp_path}/lake"
@@ -153,6 +193,7 @@ def test_a_bad_way_is_told_soon_nothing_lands_and_a_good_one_heals(
     assert not manifests_of(Storage(lake), reached.of.dataset)
 
     reached.way.mend()
+    monkeypatch.setattr(connected_files, "PATIENCE_S", BOUND_S)
     files = run().files
     assert (
         sum(file.rows or 0 for file in files) == ROWS if place == "table" else files[0].size == len(CONTENT)
