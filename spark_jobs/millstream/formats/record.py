@@ -12,6 +12,7 @@ from millstream.errors import printable
 from millstream.file_kinds import HEAD_BYTES, kind_of
 
 FIELD_TWICE = "a field comes twice"
+MISSING = "field missing"
 # Far more than people write, far less than Python's parsers can take, which depends on who calls them.
 MOST_NESTED = 200
 # Of what a library says of a file that it cannot read.
@@ -149,7 +150,7 @@ def named_record(
     if wrong:
         return Record(None, wrong, raw())
     if layout.missing:
-        return Record(None, f"field missing: {', '.join(layout.missing)}", raw())
+        return Record(None, f"{MISSING}: {', '.join(layout.missing)}", raw())
     values = [None if name is None else as_text(record[name]) for name in layout.delivered]
     if not is_unicode(values):
         return Record(None, "not Unicode: half of a character", raw())

@@ -72,7 +72,8 @@ def names_for(sources: Sequence[str]) -> list[str]:
 def guess(source: str, name: str, values: Iterable[str | None], nests: bool = True) -> Guess:
     """The narrowest type that reads all `values`, but for words that mean null; `nests`: lists and objects
     may have types of their own."""
-    texts = {value for value in values if value is not None and value != ""}
+    seen = dict.fromkeys(value for value in values if value is not None and value != "")
+    texts = set(seen)
     if not texts:
         return Guess(source, name, "string", unsure="no value seen")
     words = texts.intersection(NULL_WORDS)
@@ -81,7 +82,8 @@ def guess(source: str, name: str, values: Iterable[str | None], nests: bool = Tr
         return Guess(source, name, "string", unsure=f"only {', '.join(sorted(words))} seen")
     if any(LEADING_ZERO.fullmatch(text) for text in rest) and _all_read(rest, "int"):
         return Guess(source, name, "string", unsure="digits that begin with 0: a code, or a number?")
-    if (shape := shape_of(rest, _in_shape)) is not None:
+    # In their order, by which the fields of a struct are.
+    if (shape := shape_of([text for text in seen if text in rest], _in_shape)) is not None:
         kind = shape.kind if nests else "json"
         return Guess(source, name, kind, unsure=shape.unsure, optional=nests and shape.optional)
     if all(map(BYTES.fullmatch, rest)):

@@ -48,8 +48,8 @@ def contract_text(dataset: str, look: Look, said: Sequence[str] = ()) -> str:
     if words:
         lines.append("# Seen where all other values are numbers or times; they mean null in every column.")
         lines.append(f"null_values: {_flow(['', *sorted(words)])}")
-    if any(one.optional for one in guesses):
-        lines.append("drift: {removed: evolve}  # objects lack fields now and then: they are null")
+    if look.lacking or any(one.optional for one in guesses):
+        lines.append("drift: {removed: evolve}  # records lack fields now and then: they are null")
     lines += [f"# {note}" for note in look.notes]
     lines += ["columns:", *(_column(one) for one in guesses)]
     text = "\n".join(lines) + "\n"

@@ -6,12 +6,13 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from millstream.contracts.contract import Contract
 from millstream.errors import ConfigurationError, SourceDataError
-from millstream.formats.record import Columns, UnreadableError
+from millstream.formats.record import MISSING, Columns, Record, UnreadableError
 from millstream.formats.registry import format_named, format_of, formats
 from millstream_stack.commands.new.arrow_kinds import kinds_of
 from millstream_stack.commands.new.options import NO_NAMES, options_of
@@ -25,6 +26,7 @@ ENDINGS = {"tsv": "csv", "tbl": "csv", "ndjson": "jsonl"}
 class Look:
     """What was seen: entries of the contract's `source`, names of the columns as the source spells them, rows
     of texts in their order, and whether these are all. `kinds` and `key` where the source itself knows them.
+    `lacking`: whether records lack fields that others have.
     """
 
     source: dict[str, Any]
@@ -34,6 +36,7 @@ class Look:
     kinds: dict[str, str] = field(default_factory=dict)
     key: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    lacking: bool = False
 
 
 def at_file(
@@ -77,7 +80,15 @@ def at_file(
     notes = [*([] if known in folders else [_connection(known, folder)]), *unsure]
     if any(re.fullmatch(r"[-+\d.]+", name) for name in names):
         notes.append("some names of columns are numbers: does the file begin with its names?")
-    return Look(source, names, rows, len(rows) < _some(limit), kinds_of(path, kind), notes=tuple(notes))
+    return Look(
+        source,
+        names,
+        rows,
+        len(rows) < _some(limit),
+        kinds_of(path, kind),
+        notes=tuple(notes),
+        lacking=_lacks_fields(path, source, names, len(rows)),
+    )
 
 
 def _require_header(path: Path, kind: str) -> None:
@@ -109,7 +120,7 @@ def _format(path: Path) -> str:
     return known[max(endings, key=len)]
 
 
-def _contract(source: Mapping[str, Any], names: list[str]) -> Contract:
+def _contract(source: Mapping[str, Any], names: list[str], **more: Any) -> Contract:
     """A contract that reads the columns `names` as text, whatever they are called."""
     columns: list[dict[str, Any]] = [
         {"name": f"look_{number}", "aliases": [name], "nullable": True}
@@ -122,6 +133,7 @@ def _contract(source: Mapping[str, Any], names: list[str]) -> Contract:
         "columns": columns,
         "drift": {"removed": "evolve"},
         "allow_empty": True,
+        **more,
     }
     return Contract.from_dict(data, origin="look")
 
@@ -146,3 +158,11 @@ def _rows(path: Path, source: Mapping[str, Any], names: list[str]) -> Iterator[l
                 yield from map(list, zip(*columns, strict=True))
             elif read is not None and read.values is not None:
                 yield read.values
+
+
+def _lacks_fields(path: Path, source: Mapping[str, Any], names: list[str], rows: int) -> bool:
+    """Whether one of the first `rows` records has not all the columns `names`."""
+    contract = _contract(source, names, drift={})
+    with path.open("rb") as stream:
+        read = islice(format_of(contract).rows(stream, contract, None), rows)
+        return any(isinstance(one, Record) and (one.error or "").startswith(MISSING) for one in read)
