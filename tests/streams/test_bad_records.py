@@ -10,7 +10,7 @@ import pytest
 from millstream.lake.storage import local_uri
 from millstream.streams import snapshot
 from tests.support.broker import Message, RunningBroker
-from tests.support.streaming import DATASET, StreamProcess, day_messages, event_ids, rows
+from tests.support.streaming import DATASET, StreamProcess, altered, day_messages, event_ids, rows
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(900)
@@ -18,6 +18,9 @@ pytestmark = pytest.mark.timeout(900)
 TOPIC, DEAD_LETTER = "broken", "broken-dead-letter"
 READ_S = 240.0
 STOPPED = 3
+# Ten megabytes that end too early; Kafka's own limit is one.
+LARGE = b'{"tailnum": "' + b"N" * 10 * 1024 * 1024
+LARGEST = str(16 * 1024 * 1024)
 
 
 def broken(message: Message) -> list[tuple[Message, str]]:
@@ -29,7 +32,9 @@ def broken(message: Message) -> list[tuple[Message, str]]:
     lacking = json.dumps({name: one for name, one in fields.items() if name != "flight"}).encode()
     not_a_number = json.dumps({**fields, "dep_delay": float("nan")}).encode()
     of_another = [*headers[:2], ("schema_version", "9")]
-    from_1970 = [headers[0], ("event_time", "1970-01-01T00:00:00Z"), headers[2]]
+    from_1970, of_the_future = (
+        [headers[0], ("event_time", f"{year}-01-01T00:00:00Z"), headers[2]] for year in (1970, 2099)
+    )
     return [
         ((key, b"{not json", headers, 0), "record: not JSON"),
         ((key, b"\xff\xfe", headers, 0), "record: not JSON"),
@@ -43,15 +48,21 @@ def broken(message: Message) -> list[tuple[Message, str]]:
         ((key, value, of_another, 0), "record: schema version not known: 9"),
         ((key, value, [], 0), "record: schema version not known: None"),
         ((key, value, from_1970, 0), "event_time is "),
+        ((key, value, of_the_future, 0), "event_time is "),
     ]
 
 
 def test_broken_records_are_kept_apart_and_the_stream_goes_on(broker: RunningBroker, tmp_path: Path) -> None:
-    broker.create(TOPIC)
-    broker.create(DEAD_LETTER)
+    for topic in (TOPIC, DEAD_LETTER):
+        broker.create(topic, max_message_bytes=LARGEST)
     root, day = local_uri(tmp_path / "lake"), day_messages()
-    variants = broken(day[100])
+    key, _, headers, _ = day[100]
     in_the_first = [message for message in day[:20] if message[3] == 0]
+    variants = [
+        *broken(day[100]),
+        ((key, LARGE, headers, 0), "record: not JSON"),
+        (altered(in_the_first[0], distance=1), "event_id: came before with other contents"),
+    ]
     broker.send(TOPIC, [*in_the_first, *(message for message, _ in variants)])
     process = StreamProcess(broker, root, tmp_path, topic=TOPIC, dead_letter=DEAD_LETTER)
     try:

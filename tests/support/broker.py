@@ -31,6 +31,7 @@ FETCH_TIMEOUT_S = 600.0
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 30.0
 ASK_S = 10.0
+MOST_BYTES = 64 * 1024 * 1024
 
 # Key, value and headers of a record, with the partition that it goes to.
 Message = tuple[str | None, bytes | None, Sequence[tuple[str, str | bytes]], int]
@@ -87,8 +88,11 @@ class RunningBroker:
             self._process.wait(STOP_TIMEOUT_S)
         self._process = None
 
-    def create(self, topic: str, partitions: int = 2) -> None:
-        for made in self.admin.create_topics([NewTopic(topic, partitions, 1)]).values():
+    def create(self, topic: str, partitions: int = 2, **config: str) -> None:
+        """`config` is the topic's, with `_` for each point of a name."""
+        named = {name.replace("_", "."): value for name, value in config.items()}
+        new = NewTopic(topic, partitions, 1, config=named)
+        for made in self.admin.create_topics([new]).values():
             made.result(ASK_S)
         until(lambda: self._present(topic), ASK_S, f"the topic {topic}")
 
@@ -109,7 +113,9 @@ class RunningBroker:
 
     def send(self, topic: str, messages: Iterable[Message]) -> None:
         """Returns when the broker has acknowledged every message."""
-        producer = Producer({"bootstrap.servers": self.servers, "enable.idempotence": True})
+        # What a topic takes is the topic's own.
+        settings = {"bootstrap.servers": self.servers, "enable.idempotence": True}
+        producer = Producer({**settings, "message.max.bytes": MOST_BYTES})
         failed: list[object] = []
         for key, value, headers, partition in messages:
             producer.produce(
