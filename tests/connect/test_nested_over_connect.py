@@ -27,6 +27,7 @@ ROW = (
 )
 
 
+@pytest.mark.thorough
 def test_they_are_published(server: Settings, tmp_path: Path) -> None:
     with sessions.connect(server.connect_url, "nested/1", [], tag="nested") as spark:
         chain = chain_of(spark, tmp_path, DATASET)

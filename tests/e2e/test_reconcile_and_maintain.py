@@ -75,6 +75,7 @@ def test_a_lost_event_is_told_again_by_hand(api: AirflowUser, settings: Settings
     assert "agree" in reconciled(settings, api)
 
 
+@pytest.mark.thorough
 def test_maintenance_leaves_every_row_and_starts_nothing(api: AirflowUser, settings: Settings) -> None:
     before = sorted(map(str, lake_rows(settings, "silver.flights")))
     _, tasks = carry(api, "maintain_lake")

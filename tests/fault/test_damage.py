@@ -122,6 +122,7 @@ def data_files(table: TableRef, root: str) -> list[Path]:
     return [path for path in folder.rglob("*.parquet") if "_delta_log" not in path.parts]
 
 
+@pytest.mark.thorough
 def test_a_damaged_bronze_file_stops_the_run_and_loading_again_heals(
     server: Server, month: Month, report: Report
 ) -> None:

@@ -117,6 +117,7 @@ def test_a_replay_takes_what_bronze_has_and_then_kafka_and_the_stream_goes_on_wi
     assert history.version(SPEED, lake.lake_root) == old
 
 
+@pytest.mark.thorough
 def test_a_view_by_other_rules_does_not_become_the_live_one(topic: Topic) -> None:
     spark, lake = topic.spark, topic.lake
     topic.read(PARTS[0])
