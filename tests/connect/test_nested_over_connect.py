@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from millstream.engines import sessions
 from millstream.lake import history
 from millstream.settings import Settings

@@ -102,3 +102,23 @@ def test_avro_records_arrays_and_maps(spark: SparkSession, tmp_path: Path) -> No
     chain.run("r1")
     found = [row.asDict(recursive=True) for row in chain.rows().select("id", *types).collect()]
     assert {row.pop("id"): row for row in found} == rows
+
+
+SBOM = "deltalake-*.dist-info/sboms/deltalake-python.cyclonedx.json"
+
+
+def test_a_bill_of_materials_that_others_wrote(spark: SparkSession, tmp_path: Path) -> None:
+    """CycloneDX: components with lists of records."""
+    (path,) = Path(pa.__file__).parent.parent.glob(SBOM)
+    chain = proposed(spark, tmp_path, path)
+    chain.run("r1")
+    names = {(*column.aliases, column.name)[0]: column.name for column in chain.contract.columns}
+    assert {"hashes", "externalReferences", "licenses"} < names.keys()
+    found = {row["bom_ref"]: row.asDict(recursive=True) for row in chain.rows().collect()}
+    components = json.loads(path.read_text())["components"]
+    assert len(found) == len(components) > 100
+    for one in components:
+        row = found[one["bom-ref"]]
+        assert {source: row[name] for source, name in names.items()} == {
+            source: one.get(source) for source in names
+        }
