@@ -58,7 +58,6 @@ FROM_EARLIER_TASKS: dict[str, Any] = {
     "run": "manual__1.0",
     "replay": "manual__1",
     "source_run": "scheduled__1",
-    "months": ["2013-01"],
     "first_day": "2013-01-13",
     "last_day": "2013-01-15",
     "parameters": {"first_date": "2013-01-13", "last_date": "2013-01-15", "days": 3},

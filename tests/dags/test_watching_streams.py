@@ -16,11 +16,9 @@ from millstream.errors import StreamBehindError
 from millstream.settings import CHECKOUT
 from millstream.streams import desired, snapshot, watching
 from millstream.streams.snapshot import HourlyDelays, Snapshot
-from millstream_airflow import catalog
 from millstream_airflow.pipelines.stream_control import ask
-from millstream_airflow.pipelines.watch_streams import closed_days, closed_months
+from millstream_airflow.pipelines.watch_streams import closed_days
 from millstream_airflow.tasks.watch_stream import StreamTrigger, WatchStreamOperator
-from tests.support.ledger_tables import publish
 
 STREAM = "flight_events"
 BOUND_S = 30.0
@@ -144,36 +142,3 @@ def test_closed_days_are_judged_once(lake: str) -> None:
     watching.note_judged(lake, STREAM, date(2013, 1, 15))
     with pytest.raises(AirflowSkipException, match="no day has been closed since 2013-01-15"):
         closed_days.function()
-
-
-def test_months_that_have_ended_and_that_nobody_has_published_are_published(lake: str) -> None:
-    with pytest.raises(AirflowSkipException, match="no month to publish: none ended"):
-        closed_months.function("2013-01-02", "2013-01-30")
-    assert closed_months.function("2013-01-31", "2013-03-02") == {
-        "months": ["2013-01", "2013-02"],
-        "first_day": "2013-01-01",
-        "last_day": "2013-02-28",
-    }
-    publish(lake, "silver.flights", "by_its_file", read=3, partition="2013-01")
-    assert closed_months.function("2013-01-31", "2013-03-02")["months"] == ["2013-02"]
-    with pytest.raises(AirflowSkipException, match="no month to publish: 2013-01 ended"):
-        closed_months.function("2013-01-20", "2013-02-20")
-
-
-def test_what_a_stream_publishes_starts_features_and_training_as_an_ingest_does() -> None:
-    """By assets alone: from the task that publishes these months to the task that trains."""
-    dags = DagBag(str(CHECKOUT / "dags")).dags
-    flights = catalog.table_asset("silver.flights")
-    publishing = dags["watch_streams"].get_task("months.publish")
-    assert flights.uri in {asset.uri for asset in publishing.outlets}
-    assert flights.uri in {asset.uri for asset in dags["ingest_flights"].get_task("publish").outlets}
-    followed = {
-        name: {asset.uri for asset in getattr(dag.timetable.asset_condition, "objects", ())}
-        for name, dag in dags.items()
-    }
-    reached: set[str] = set()
-    events = {flights.uri}
-    while started := {name for name, uris in followed.items() if uris & events} - reached:
-        reached |= started
-        events = {asset.uri for name in started for task in dags[name].tasks for asset in task.outlets}
-    assert {"build_route_statistics", "build_features", "train_arrival_delay"} <= reached

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from millstream.errors import ConservationError, SupersededError
@@ -97,16 +95,6 @@ def test_what_is_made_of_tables_is_as_new_as_they_are(
     )
     assert is_newer(had, account, {"silver.weather": 1, "silver.planes": 1}) is newer
     assert not is_newer(account, account, {"silver.weather": 1, "silver.planes": 1})
-
-
-def test_months_of_events_take_the_place_of_no_delivered_one_which_takes_theirs() -> None:
-    made_of: dict[str, Any] = {"contract": None, "fetch_began": None, "inputs": {"silver.flight_events": 3}}
-    lake = lake_with(months("daily", "2013-01"))
-    made = lake.decide(months("folded", *BOTH, **made_of))
-    assert (made.superseded, list(made.account.partitions)) == (("2013-01",), ["2013-02"])
-    with pytest.raises(SupersededError, match=r"by daily: .* what the source has delivered stands"):
-        lake.decide(months("folded", "2013-01", **made_of))
-    assert lake_with(months("folded", *BOTH, **made_of)).decide(months("daily", "2013-01")).superseded == ()
 
 
 def test_a_publish_that_is_cleared_alone_brings_back_nothing_made_of_older_tables() -> None:

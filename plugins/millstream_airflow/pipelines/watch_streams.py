@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from calendar import monthrange
 from datetime import date, timedelta
-from itertools import dropwhile, takewhile
 from typing import Any
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.sdk import DAG, Param, TaskGroup, task
+from airflow.sdk import DAG, Param, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from millstream.lake.tables import TableRef
 from millstream_airflow import catalog
 from millstream_airflow.schedules import at_next
 from millstream_airflow.tasks.alerts import RunNotifier
-from millstream_airflow.tasks.publish import GateOperator, StagingOperator, field, publish_staged
+from millstream_airflow.tasks.publish import GateOperator, StagingOperator, field
 from millstream_airflow.tasks.retries import TASK_ARGS
 from millstream_airflow.tasks.watch_stream import WatchStreamOperator
 
@@ -30,12 +27,9 @@ what the topic had `deadline_minutes` ago (the stream's contract): because it la
 drained, or its process is gone. `watch` then goes on, and fails if that is so at the end.
 
 After `minutes` the days of flights whose events have all come, three days behind the newest, are folded
-into rows of `silver.flights` and judged by the suite of that table. If they pass, an event of the asset
-`silver.flight_events` is made, and `compare_views` compares these days with the monthly files.
-
-A month that has ended with these days, and that no file has delivered, is folded, judged and published as a
-whole: features and models follow `silver.flights` as after an ingest. The month's file takes its place when
-it comes.
+into rows of `silver.flights` and judged by the suite of that table. Nothing of them is published. If they
+pass, an event of the asset `silver.flight_events` is made, and `compare_views` compares these days with the
+monthly files.
 """
 
 
@@ -103,27 +97,6 @@ def _judge(days: Any) -> None:
     )
     noted = note_judged(field(folded.output, "last_day"), field(folded.output, "inputs"))
     folded >> gate >> noted >> compare
-    noted >> _publish_months(folded)
-
-
-def _publish_months(folded: StagingOperator) -> Any:
-    months: Any = closed_months(field(folded.output, "first_day"), field(folded.output, "last_day"))
-    with TaskGroup("months"):
-        whole = StagingOperator(
-            task_id="fold",
-            job="fold_days",
-            arguments={"first_day": months["first_day"], "last_day": months["last_day"]},
-            doc_md="The events of whole months as rows of `silver.flights`, staged once.",
-        )
-        publish_staged(
-            TABLE,
-            whole,
-            catalog.table_asset(TABLE),
-            arguments={"load": "partition", "partition_column": "month"},
-            partitions=months["months"],
-            judged_as={"parameters": field(whole.output, "parameters")},
-        )
-    return months
 
 
 @task(doc_md="The days that are closed and not judged yet; skips the rest where there is none.")
@@ -137,26 +110,6 @@ def closed_days() -> dict[str, str | None]:
         raise AirflowSkipException(f"no day has been closed since {before}: the newest is {last}")
     first = None if before is None else str(before + timedelta(days=1))
     return {"first_day": first, "last_day": str(last)}
-
-
-@task(doc_md="The months that end with these days and that nobody has published; skips the rest without.")
-def closed_months(first_day: Any, last_day: Any) -> dict[str, Any]:
-    from millstream.lake import history
-    from millstream.streams import watching
-
-    ended = watching.closed_months(date.fromisoformat(first_day), date.fromisoformat(last_day))
-    published = history.read(TableRef.parse(TABLE), catalog.lake_root()).latest_by_partition()
-    # Without a gap: what is staged is published.
-    behind = dropwhile(lambda month: month in published, ended)
-    months = list(takewhile(lambda month: month not in published, behind))
-    if not months:
-        raise AirflowSkipException(f"no month to publish: {', '.join(ended) or 'none'} ended with these days")
-    last = date.fromisoformat(f"{months[-1]}-01")
-    return {
-        "months": months,
-        "first_day": f"{months[0]}-01",
-        "last_day": f"{months[-1]}-{monthrange(last.year, last.month)[1]}",
-    }
 
 
 @task(

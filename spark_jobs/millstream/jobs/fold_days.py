@@ -1,4 +1,4 @@
-"""The events of whole days folded into rows of `silver.flights`, staged for the gate, and to be published."""
+"""The events of whole days folded into rows of `silver.flights`, staged for the gate to judge."""
 
 from __future__ import annotations
 
@@ -51,8 +51,7 @@ def run(spark: SparkSession, args: Args) -> Result:
         )
     flights = table_of(FLIGHTS.name)
     referenced = referenced_versions(flights, args.lake_root)
-    folded = fold(events).withColumn("_partition", F.col("month"))
-    rows = with_references_checked(folded, flights, args.lake_root, referenced)
+    rows = with_references_checked(fold(events), flights, args.lake_root, referenced)
     staged = write_staged(rows, FLIGHTS.staging_uri(args.lake_root, args.run))
     days = (args.last_day - first).days + 1
     return Result(

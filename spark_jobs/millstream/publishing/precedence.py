@@ -8,7 +8,7 @@ from typing import TypeVar
 from millstream.errors import ConservationError, SupersededError
 from millstream.lake.accounts import Account
 from millstream.lake.history import Accounts, Histories, History
-from millstream.lake.tables import DECISIONS, WHOLE
+from millstream.lake.tables import DECISIONS
 from millstream.publishing.request import Request
 
 R = TypeVar("R", bound=Request)
@@ -48,13 +48,14 @@ def superseded(
     # What replaces the whole table is not published in part.
     if newer and (request.load == "full" or len(newer) == len(account.partitions)):
         runs = ", ".join(sorted({had.run for had in newer.values()}))
-        if account.fetch_began:
-            ours, advice = f"began to fetch at {account.fetch_began:%Y-%m-%d %H:%M:%S} UTC", "nothing"
-        elif any(had.fetch_began for had in newer.values()):
-            ours, advice = "made of a stream's events", "nothing: what the source has delivered stands"
-        else:
-            ours = "made of earlier versions of its tables"
-            advice = "to make it of the present ones, clear its first task"
+        ours, advice = (
+            (f"began to fetch at {account.fetch_began:%Y-%m-%d %H:%M:%S} UTC", "nothing")
+            if account.fetch_began
+            else (
+                "made of earlier versions of its tables",
+                "to make it of the present ones, clear its first task",
+            )
+        )
         raise SupersededError(
             f"{request.table}: what run {request.run} {ours} is older than what is published already, by "
             f"{runs}: nothing was published. What to do: {advice}"
@@ -63,8 +64,7 @@ def superseded(
 
 
 def is_newer(had: Account, account: Account, versions: Mapping[str, int]) -> bool:
-    """Whether what another run has published is of newer data: fetched later, made of later tables, or
-    months fetched where these were made of tables.
+    """Whether what another run has published is of newer data: fetched later, or made of later tables.
 
     `versions` are the present ones of these tables.
     """
@@ -72,9 +72,6 @@ def is_newer(had: Account, account: Account, versions: Mapping[str, int]) -> boo
         return False
     if had.fetch_began is not None and account.fetch_began is not None:
         return had.fetch_began > account.fetch_began
-    if had.fetch_began is not None and WHOLE not in account.partitions:
-        # A month that its source has delivered stands before one made of a stream's events.
-        return True
     if had.fetch_began is not None or account.fetch_began is not None:
         return False
     theirs, ours = _tables(had), _tables(account)

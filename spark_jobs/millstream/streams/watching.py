@@ -46,12 +46,6 @@ def closed_day(seen: Snapshot) -> date | None:
     return None if newest is None else datetime.fromisoformat(newest).date() - SETTLED
 
 
-def closed_months(first: date, last: date) -> list[str]:
-    """The months (YYYY-MM) that end among the days from `first` to `last`."""
-    days = (first + timedelta(days=number) for number in range((last - first).days + 1))
-    return [f"{day:%Y-%m}" for day in days if (day + timedelta(days=1)).day == 1]
-
-
 def judged_until(lake_root: str, stream: str) -> date | None:
     """The last day that the gate has let pass (`note_judged`); None before the first.
 
