@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from millstream.streams import decoding, native
+from millstream.contracts.contract import Contract
+from millstream.streams import alerts, decoding, native
 from millstream.streams.commits import judged_rows
 from tests.streams.test_bad_records import broken
 from tests.support.broker import Message
-from tests.support.streaming import day_messages, records, stream
+from tests.support.streaming import altered, day_messages, event_ids, records, stream
 
 # In a field that the contract does not know: the decoder of files looks at no text there.
 STRICTER = b'"wings": "\\ud800"'
@@ -120,3 +122,49 @@ def _by_place(rows: DataFrame) -> list[tuple[int, tuple[bool, dict[str, Any]]]]:
         )
         for row in found
     ]
+
+
+def test_a_column_comes_under_another_name_too(spark: SparkSession) -> None:
+    data = stream(ROOT).contract.model_dump()
+    for one in data["columns"]:
+        if one["name"] == "flight":
+            one["aliases"] = ["flight_number", "number"]
+    contract = Contract.from_dict(data, "changed")
+    key, value, headers, _ = day_messages()[0]
+    fields = json.loads(value or b"")
+    number = fields.pop("flight")
+    varied = ({"flight_number": number}, {"number": number}, {"number": 1, "flight": number}, {})
+    sent: list[Message] = [(key, json.dumps({**fields, **one}).encode(), headers, 0) for one in varied]
+    received = records(
+        spark, [*sent, (key, json.dumps({**fields, "flight": None, "number": 1}).encode(), headers, 0)]
+    )
+    by_place = {row["_source_row"]: row for row in native.decoded(received, contract).collect()}
+    assert [by_place[place]["flight"] for place in range(5)] == [str(number)] * 3 + [None] * 2
+    assert [by_place[place]["_record_error"] for place in range(5)] == [
+        None,
+        None,
+        None,
+        "field missing",
+        None,
+    ]
+
+
+def test_good_events_that_meet_a_condition_are_alerts(spark: SparkSession) -> None:
+    rules = {"late": "event_type = 'departed' AND dep_delay_min >= 60", "any": "flight > 0"}
+    data = stream(ROOT).contract.model_dump()
+    data["source"]["alerts"] = {"topic": "late-flights", "rules": rules}
+    lake = replace(stream(ROOT), contract=Contract.from_dict(data, "changed"))
+    departed = next(one for one in day_messages() if b'"departed"' in (one[1] or b""))
+    sent = [altered(departed, dep_delay=75), altered(departed, dep_delay=5), altered(departed, flight=0)]
+    found = alerts.alerts(records(spark, [(*one[:3], 0) for one in sent]), lake).collect()
+    said = [json.loads(row["value"]) for row in found]
+    assert sorted((one["alert"], one["dep_delay_min"]) for one in said) == [
+        ("any", 5.0),
+        ("any", 75.0),
+        ("late", 75.0),
+    ]
+    (late,) = (row for row in found if json.loads(row["value"])["alert"] == "late")
+    assert {one["key"]: bytes(one["value"]).decode() for one in late["headers"]} == {
+        "event_id": event_ids(sent)[0],
+        "alert": "late",
+    }

@@ -105,21 +105,26 @@ class SentAlerts:
             records = consumer.consume(wanted, ASK_S) if wanted else []
         finally:
             consumer.close()
-        if len(records) < wanted or any(one.error() for one in records):
+        if any(one.error() for one in records):
             raise ClusterError(f"Kafka at {self._access.servers} does not hand over {self._topic}")
-        return tuple(sorted(map(_alert, records), key=lambda one: one.sent, reverse=True)[:SHOWN])
+        shown = [one for one in map(_alert, records) if one is not None]
+        return tuple(sorted(shown, key=lambda one: one.sent, reverse=True)[:SHOWN])
 
 
-def _alert(record: Message) -> Alert:
-    headers = {
-        name: value.decode()
-        for name, value in dict(record.headers() or []).items()
-        if isinstance(value, bytes)
-    }
+def _alert(record: Message) -> Alert | None:
+    """None for what somebody else has sent to the topic."""
     _, sent_ms = record.timestamp()
-    return Alert(
-        alert=headers[ALERT],
-        event_id=headers[EVENT_ID],
-        event=json.loads(record.value() or b""),
-        sent=datetime.fromtimestamp(sent_ms / 1000, UTC),
-    )
+    try:
+        headers = {
+            name: value.decode()
+            for name, value in dict(record.headers() or []).items()
+            if isinstance(value, bytes)
+        }
+        return Alert(
+            alert=headers[ALERT],
+            event_id=headers[EVENT_ID],
+            event=json.loads(record.value() or b""),
+            sent=datetime.fromtimestamp(sent_ms / 1000, UTC),
+        )
+    except (KeyError, ValueError):
+        return None

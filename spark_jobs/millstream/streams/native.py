@@ -6,11 +6,13 @@ What cannot be read is the same as in `streams.decoding`, the decoder of files; 
 from __future__ import annotations
 
 from functools import reduce
+from operator import or_
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from millstream.bronze.decoding import LINEAGE
+from millstream.contracts.contract import Column as ContractColumn
 from millstream.contracts.contract import Contract
 from millstream.contracts.sources import kafka
 from millstream.contracts.sources.kafka import VERSION_HEADER
@@ -31,7 +33,8 @@ def decoded(records: DataFrame, contract: Contract) -> DataFrame:
     that the contract does not know."""
     source = contract.source
     assert isinstance(source, kafka.Source)
-    schema = ", ".join(f"`{name}`: string" for name in (*contract.column_names, END))
+    every = [name for column in contract.columns for name in (column.name, *column.aliases)]
+    schema = ", ".join(f"`{name.replace('`', '``')}`: string" for name in (*every, END))
     text = F.col("value").cast("string")
     headers = F.filter("headers", lambda one: one["key"].isin(*source.headers) & one["value"].isNotNull())
     listed = F.concat(F.lit("["), "_text", F.lit(f', {{"{END}": "'), "_mark", F.lit('"}]'))
@@ -42,7 +45,7 @@ def decoded(records: DataFrame, contract: Contract) -> DataFrame:
         .withColumn("_list", F.from_json(listed, f"array<struct<{schema}>>", STRICT))
         .withColumn("_keys", F.json_object_keys("_text"))
     )
-    values = [_delivered(name, source).alias(name) for name in contract.column_names]
+    values = [_delivered(column, source).alias(column.name) for column in contract.columns]
     lineage = {
         "_partition": F.lit(WHOLE),
         SOURCE_FILE: F.concat_ws("/", "topic", F.col("partition").cast("string")),
@@ -61,7 +64,8 @@ def _error(contract: Contract, source: kafka.Source) -> Column:
     # Names that differ in case alone are one to Spark.
     names = F.concat("_keys", beside)
     letters = F.transform(names, F.lower)
-    required = [name.name for name in contract.columns if not contract.lacks_nothing_without(name)]
+    required = [one for one in contract.columns if not contract.lacks_nothing_without(one)]
+    lacking = [~F.arrays_overlap(F.array(*map(F.lit, (one.name, *one.aliases))), names) for one in required]
     versions = list(map(str, source.schema_versions))
     reasons: list[tuple[Column, str]] = [
         (_is_repeated(beside), "a header comes twice"),
@@ -74,7 +78,7 @@ def _error(contract: Contract, source: kafka.Source) -> Column:
         (~F.coalesce(_header(VERSION_HEADER).isin(*versions), F.lit(False)), "schema version not known"),
         (~F.coalesce(_is_one_object(), F.lit(False)), "not JSON"),
         (_is_repeated(letters), "a field comes twice"),
-        (F.size(F.array_except(F.array(*map(F.lit, required)), names)) > 0, "field missing"),
+        (reduce(or_, lacking, F.lit(False)), "field missing"),
     ]
     first: Column = F.lit(None).cast("string")
     return reduce(lambda rest, one: F.when(one[0], F.lit(one[1])).otherwise(rest), reversed(reasons), first)
@@ -96,9 +100,16 @@ def _is_one_object() -> Column:
     )
 
 
-def _delivered(name: str, source: kafka.Source) -> Column:
-    field = F.get("_list", F.lit(0))[name]
-    return F.coalesce(_header(name), field) if name in source.headers else field
+def _delivered(column: ContractColumn, source: kafka.Source) -> Column:
+    """As `Column.delivered_as`: its own name wins, also where its value is null."""
+    fields = F.get("_list", F.lit(0))
+    value = fields[column.name]
+    if column.aliases:
+        named = F.when(F.array_contains("_keys", column.name), value)
+        for name in column.aliases:
+            named = named.when(F.array_contains("_keys", name), fields[name])
+        value = named
+    return F.coalesce(_header(column.name), value) if column.name in source.headers else value
 
 
 def _header(name: str) -> Column:
