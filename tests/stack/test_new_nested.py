@@ -33,6 +33,8 @@ for _ in range(9):
         ([[1.25], [3.5e0, 2]], "array<double>", ""),
         ([[True, False]], "array<boolean>", ""),
         ([[1, "a"]], "array<string>", ""),
+        ([{"tags": "[1,2]"}], "struct<tags:string>", ""),
+        ([['{"a": 1}']], "array<string>", ""),
         ([[1, [2]]], "array<json>", ""),
         ([[1], {"a": 1}], "json", ""),
         ([{}, {}], "json", "no field of the objects was seen"),

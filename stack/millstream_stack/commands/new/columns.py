@@ -98,9 +98,10 @@ def guess(source: str, name: str, values: Iterable[str | None], nests: bool = Tr
 
 
 def _in_shape(values: Iterable[str | None]) -> ColumnType:
-    """The type of texts in lists and objects, where nothing says how they are written."""
-    found = guess("", "", values)
-    return "string" if found.written or found.null_words else found.kind
+    """The type of texts in lists and objects, where nothing says how they are written, and a text that holds
+    JSON is not taken apart again."""
+    found = guess("", "", values, nests=False)
+    return "string" if found.written or found.null_words or found.kind == "json" else found.kind
 
 
 def _all_read(texts: set[str], kind: ColumnType) -> bool:
