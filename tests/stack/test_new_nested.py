@@ -36,6 +36,12 @@ for _ in range(9):
         ([{"tags": "[1,2]"}], "struct<tags:string>", ""),
         ([['{"a": 1}']], "array<string>", ""),
         ([[1, [2]]], "array<json>", ""),
+        ([["[3]", [2]]], "array<json>", ""),
+        # A text comes without its quotes: such an element would not be JSON.
+        ([["x", {"a": 1}]], "json", ""),
+        ([{"tags": ["x", {"a": 1}]}], "struct<tags:json>", ""),
+        ([{"a": "x", "b": 1}, {"a": [1], "b": 1}], "json", ""),
+        ([{"a": "x", "b-b": [1]}], "json", ""),
         ([[1], {"a": 1}], "json", ""),
         ([{}, {}], "json", "no field of the objects was seen"),
         ([{"a": 1, "b": ["x"]}, {"b": [], "a": None}], "struct<a:int,b:array<string>>", ""),
