@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -172,3 +173,9 @@ def test_texts_that_are_no_classes_are_refused(published: Path, monkeypatch: pyt
 def test_a_number_that_was_not_seen_is_one(project: Path) -> None:
     assert made("volume", "words").objective == "regression"
     assert comments(project) == ["No value of volume was seen: if it is 0 or 1, leave the objective out."]
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), float("-inf")])
+def test_numbers_without_an_end_are_no_names_of_classes(odd: float) -> None:
+    label = labels._of_numbers("grade", Counter([1.0, 2.0, odd]))
+    assert (label.objective, label.unsure) == ("regression", ())

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import sqlglot
@@ -132,7 +133,7 @@ def _of_numbers(name: str, counts: Counter[Any]) -> Label:
     values = sorted(counts)
     if values == [0, 1]:
         return Label(name, "binary")
-    if len(values) <= FEW_NUMBERS and all(value == int(value) for value in values):
+    if len(values) <= FEW_NUMBERS and all(isfinite(value) and value == int(value) for value in values):
         doubt = (
             f"Only {', '.join(str(int(value)) for value in values)}: classes? Then label string({name}), "
             "objective multiclass, and classes, as texts."
