@@ -181,6 +181,15 @@ def test_a_place_whose_file_system_is_not_installed_says_how_to_get_it(
         extractor_for(contract("a.csv"))
 
 
+@pytest.mark.parametrize("address", ["http://ada:s3cret@127.0.0.1:9", "https://ada:s3/cret@127.0.0.1"])
+def test_s3_takes_no_login_from_an_address(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = {"conn_type": "aws", "extra": {"path": "drop", "endpoint_url": address}}
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER_PLACE", json.dumps(connection))
+    with pytest.raises(ConfigurationError, match="put access key and secret into login and pass") as refused:
+        extractor_for(contract("a.csv"))
+    assert "s3" not in str(refused.value)
+
+
 def test_a_folder_of_this_machine_has_patterns_too(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

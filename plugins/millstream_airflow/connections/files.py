@@ -166,12 +166,19 @@ def _s3(given: Connection) -> Place:
             f"{', '.join(sorted(S3_EXTRA))}"
         )
     root = _root(given).removeprefix("s3://").strip("/")
-    endpoint = urlsplit(given.extra_dejson.get("endpoint_url") or "https://")
+    address = str(given.extra_dejson.get("endpoint_url") or "https://")
+    # botocore's errors have the address in full, and stand in logs and alerts.
+    if "@" in address:
+        raise ConfigurationError(
+            f"connection {given.conn_id}: endpoint_url in its extra holds a login; put access key and secret "
+            "into login and password"
+        )
+    endpoint = urlsplit(address)
     if endpoint.scheme not in ("http", "https"):
         raise ConfigurationError(
             f"connection {given.conn_id}: endpoint_url in its extra is no address, such as https://s3.example.com"
         )
-    host = endpoint.netloc.rpartition("@")[2]
+    host = endpoint.netloc
     return Remote(
         partial(_s3_opened, given), root, f"s3://{host}/{root}" if host else f"s3://{root}", given.conn_id
     )
