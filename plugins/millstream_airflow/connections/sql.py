@@ -13,8 +13,9 @@ from sqlalchemy.exc import NoSuchModuleError
 from millstream.errors import ConfigurationError
 from millstream_airflow.connections import HOW_TO_INSTALL
 
-# Left to its defaults a driver waits without end for a server that
-# takes the connection and says nothing, or that is gone in the midst of a query. (PyMySQL has bounds.)
+# Left to its defaults a driver waits without end for a server that takes the connection and says nothing, or
+# that is gone in the midst of a query. Each has other names for bounds. PyMySQL's read_timeout, None by
+# default, would also end a query that takes long.
 BOUNDS: dict[str, dict[str, Any]] = {
     "postgresql": {
         "connect_timeout": 30,
