@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +15,16 @@ import pytest
 
 from millstream.errors import ConfigurationError, SourceDataError, SourceUnavailableError
 from millstream.lake.storage import NewFile, Storage
+from millstream.sources import remote
 from millstream.sources.files import FilesExtractor
+from millstream.sources.remote import Remote
 from millstream_airflow.connections import extractor_for, files
 from millstream_stack.cluster.webhdfs import WebHdfs
 from tests.support.hadoop import Hdfs
 from tests.support.loopback import free_port, serve
 from tests.support.other_places import MONTHLY, OLD, Run, contract, put, web_app, web_connection
 from tests.support.sftp_server import SSHD, SftpServer
+from tests.support.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -265,3 +269,33 @@ def test_a_namenode_that_says_nothing_is_told_soon(
         with pytest.raises(SourceUnavailableError, match=where):
             run(contract(path))
         assert time.monotonic() - began < 10
+
+
+def test_a_place_that_never_answers_is_not_asked_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = threading.Event()
+    asked = []
+
+    class Silent:
+        def info(self, path: str) -> dict[str, str]:
+            asked.append(path)
+            answers.wait(60)
+            return {"type": "directory"}
+
+    def look(within: float = 0.05) -> None:
+        """As a trigger, which connects anew after each failure."""
+        Remote(Silent, "/drop", "hdfs://silent/drop", "other_place", answers_within=within).check()
+
+    def is_silent() -> None:
+        with pytest.raises(SourceUnavailableError, match=r"hdfs://silent/drop .* no answer within 0\.05 s"):
+            look()
+
+    for _ in range(10):
+        is_silent()
+    assert len(asked) == remote.MOST_PENDING
+    # A question to a machine that is gone never ends.
+    monkeypatch.setattr(remote, "PENDING_S", 0)
+    is_silent()
+    monkeypatch.undo()
+    answers.set()
+    until(lambda: all(one.done() for _, one in remote._pending["hdfs://silent/drop"]), 10, "answers")
+    look(30)

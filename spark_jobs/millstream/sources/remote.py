@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
@@ -20,6 +21,11 @@ MOST_FILES = 1_000_000
 # Of what a library says; botocore's go on with all that it would take.
 SHOWN = 200
 OF_A_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+# A question that was left behind is a thread, and whoever watches a place asks for months: with so many of
+# the last half hour pending it is not asked. Later it is: a question to a machine that is gone never ends.
+MOST_PENDING = 2
+PENDING_S = 1800.0
+_pending: dict[str, list[tuple[float, Future[Any]]]] = {}
 # From its beginning to its end: a cache of what was read would only hold it twice.
 IN_BLOCKS: Mapping[str, Any] = {"block_size": 1 << 22, "cache_type": "readahead"}
 
@@ -102,7 +108,7 @@ class Remote:
     def _asked(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         if self._answers_within is None:
             return call(*arguments, **named)
-        return _answer(partial(call, *arguments, **named), self._answers_within)
+        return _answer(partial(call, *arguments, **named), self._answers_within, self._name)
 
     def _at(self, path: str) -> str:
         return f"{self._root}/{path}".rstrip("/") if path else self._root or "/"
@@ -152,8 +158,16 @@ class Remote:
         )
 
 
-def _answer(call: Callable[[], Any], within: float) -> Any:
-    """What `call` returns or raises. One that does not end is left behind, and TimeoutError raised."""
+def _answer(call: Callable[[], Any], within: float, place: str) -> Any:
+    """What `call` returns or raises. One that does not end is left behind, and TimeoutError raised; at once
+    where `place` owes answers to others."""
+    silent = TimeoutError(f"no answer within {within:g} s")
+    now = time.monotonic()
+    left = [
+        (since, one) for since, one in _pending.get(place, []) if not one.done() and now - since < PENDING_S
+    ]
+    if len(left) >= MOST_PENDING:
+        raise silent
     answer: Future[Any] = Future()
 
     def work() -> None:
@@ -164,7 +178,8 @@ def _answer(call: Callable[[], Any], within: float) -> Any:
 
     Thread(target=work, daemon=True).start()
     if not wait([answer], within).done:
-        raise TimeoutError(f"no answer within {within:g} s")
+        _pending[place] = [*left, (time.monotonic(), answer)]
+        raise silent
     return answer.result()
 
 
