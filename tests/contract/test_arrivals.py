@@ -199,6 +199,21 @@ def test_files_of_a_web_server(start: Start, tmp_path: Path) -> None:
         assert watched.files() == ["files/a.csv"]
 
 
+def test_a_web_server_is_asked_for_the_file_of_each_month(start: Start, tmp_path: Path) -> None:
+    drop = tmp_path / "served"
+    with serve(web_app(drop)) as url:
+        watched = start(drop, web_connection(url))
+        watched.declare("files/{partition}.csv", **MONTHLY, end_date="2024-04-30")
+        for month in ("2023-12", "2024-01", "2024-03", "2024-05"):
+            put(drop / f"{month}.csv")
+        event = watched.event()
+        assert event["files"] == ["files/2024-01.csv", "files/2024-03.csv"]
+        assert event["partitions"] == ["2024-01", "2024-03"]
+        put(drop / "2024-04.csv", modified=time.time())
+        put(drop / "2024-03.csv", "id\n2\n", OLD + 60)
+        assert watched.event()["partitions"] == ["2024-03"]
+
+
 def test_the_run_is_about_the_months_of_the_files(watched: Watched) -> None:
     watched.declare("{partition}/*.csv", **MONTHLY)
     # One that the source does not have would fail the run of all.

@@ -103,10 +103,14 @@ class FilesExtractor:
         that is named. Raises what the place raises, not that nothing is there."""
         self._place.check()
         path = self._source.path
-        if self._source.names_one and PLACEHOLDER not in path:
-            named = self._place.find(path)
-            return [(named, None)] if named and not self._is_young(named) else []
-        return [(file, month) for file, month in self._data() if not self._is_young(file)]
+        asks_months = self._contract.partition and not self._place.has_listing
+        if self._source.names_one and (PLACEHOLDER not in path or asks_months):
+            months: list[str | None] = [*self._contract.months_at(datetime.now(UTC))] or [None]
+            asked = [(self._place.find(path.replace(PLACEHOLDER, month or "")), month) for month in months]
+            files = [(file, month) for file, month in asked if file]
+        else:
+            files = self._data()
+        return [(file, month) for file, month in files if not self._is_young(file)]
 
     def fetch(self, piece: FileSlice, landing: Landing) -> list[LandedFile]:
         """Land the slice's files; of files whose rows are added those that no other run has brought as they

@@ -34,6 +34,8 @@ class Place(Protocol):
 
     # Whether reading a file costs far more than asking about it.
     is_far: bool
+    # Whether it says which files there are; otherwise `files` raises ConfigurationError.
+    has_listing: bool
 
     def where(self, path: str) -> str:
         """A file's full name, in words for a person; holds no secret."""
@@ -60,6 +62,7 @@ class Folder:
     """A folder of this machine."""
 
     is_far = False
+    has_listing = True
 
     def __init__(self, folder: Path, connection: str) -> None:
         self._folder = folder

@@ -36,6 +36,7 @@ class Remote:
     seconds, each question about a file, for a file system that has no bound of its own."""
 
     is_far = True
+    has_listing = True
 
     def __init__(
         self,

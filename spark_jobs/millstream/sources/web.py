@@ -29,6 +29,7 @@ class Web:
     """What lies below an address; a path may have a query."""
 
     is_far = True
+    has_listing = False
 
     def __init__(self, endpoint: HttpEndpoint, connection: str) -> None:
         endpoint = checked(endpoint, connection)
