@@ -24,7 +24,7 @@ OF_A_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 # A question that was left behind is a thread, and whoever watches a place asks for months: with so many of
 # the last half hour pending it is not asked. Later it is: a question to a machine that is gone never ends.
 MOST_PENDING = 2
-PENDING_S = 1800.0
+PENDING_S = 300.0
 _pending: dict[str, list[tuple[float, Future[Any]]]] = {}
 # From its beginning to its end: a cache of what was read would only hold it twice.
 IN_BLOCKS: Mapping[str, Any] = {"block_size": 1 << 22, "cache_type": "readahead"}
