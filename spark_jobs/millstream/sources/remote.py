@@ -22,7 +22,7 @@ MOST_FILES = 1_000_000
 SHOWN = 200
 OF_A_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 # A question that was left behind is a thread, and whoever watches a place asks for months: with so many of
-# the last half hour pending it is not asked. Later it is: a question to a machine that is gone never ends.
+# the last five minutes pending it is not asked. Later it is: a question to a machine that is gone never ends.
 MOST_PENDING = 2
 PENDING_S = 300.0
 _pending: dict[str, list[tuple[float, Future[Any]]]] = {}
