@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from millstream.errors import ConfigurationError
@@ -30,7 +30,8 @@ class Access:
     """`client` has the settings of librdkafka, `spark` the options of Spark's source and sink."""
 
     servers: str
-    client: Mapping[str, str]
+    # With the password.
+    client: Mapping[str, str] = field(repr=False)
     spark: Mapping[str, str]
 
 
