@@ -10,7 +10,7 @@ import pytest
 
 from millstream.errors import ConfigurationError
 from millstream.lake.storage import Storage, local_uri
-from millstream.streams import watching
+from millstream.streams import desired, watching
 from millstream.streams.freshness import Freshness
 from millstream.streams.snapshot import HourlyDelays, Snapshot
 
@@ -76,3 +76,12 @@ def test_the_days_that_were_judged_are_kept_in_the_lake(tmp_path: Path) -> None:
     Storage(root).write("ops/streams/flight_events.judged", b"yesterday")
     with pytest.raises(ConfigurationError, match="says 'yesterday', and has to say a day"):
         watching.judged_until(root, "flight_events")
+
+
+def test_a_wish_that_says_nothing_is_none_to_run(tmp_path: Path) -> None:
+    root = local_uri(tmp_path)
+    assert (desired.read(root, "flight_events"), desired.reason(root, "flight_events")) == ("run", "")
+    for written in (b"", b"\n", b"ru"):
+        Storage(root).write("ops/streams/flight_events.desired", written)
+        with pytest.raises(ConfigurationError, match="has to say run or drain"):
+            desired.read(root, "flight_events")

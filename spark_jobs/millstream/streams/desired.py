@@ -22,7 +22,7 @@ def read(lake_root: str, stream: str) -> Desired:
 
     Raises: ConfigurationError: the file has neither word.
     """
-    text = _text(lake_root, stream).partition("\n")[0].strip() or "run"
+    text = _text(lake_root, stream).partition("\n")[0].strip()
     for desired in get_args(Desired):
         if text == desired:
             return text  # type: ignore[return-value]
@@ -44,7 +44,7 @@ def since(lake_root: str, stream: str) -> datetime | None:
 
 def _text(lake_root: str, stream: str) -> str:
     storage, path = Storage(lake_root), _path(stream)
-    return storage.read(path).decode(errors="replace") if storage.exists(path) else ""
+    return storage.read(path).decode(errors="replace") if storage.exists(path) else "run"
 
 
 def _path(stream: str) -> str:
