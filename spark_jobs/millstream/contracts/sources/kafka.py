@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from millstream.contracts import sources
+from millstream.contracts.nested import nested
 from millstream.contracts.sources import Identifier
 
 # The header that says by which schema a value was written.
@@ -63,6 +64,11 @@ class Source(sources.Source):
             raise ValueError("source.lookback: a topic is read on from its offsets, nothing again")
         if self.views and (lacking := DELAYS - {column.table_name for column in contract.columns}):
             raise ValueError(f"source.views: airport_delays needs the columns {', '.join(sorted(lacking))}")
+        if self.alerts and (columns := [one for one in contract.columns if nested(one.type)]):
+            raise ValueError(
+                f"source.alerts: {columns[0].name} is {columns[0].type}, which real-time mode cannot read: "
+                "leave alerts out, or use json and take its texts apart in a transform"
+            )
         _only_what_streams_do(contract)
 
 
