@@ -12,11 +12,11 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 from airflow.sdk.execution_time.context import set_current_context
 
-from millstream.errors import StreamBehindError
+from millstream.errors import QualityGateError, StreamBehindError
 from millstream.settings import CHECKOUT
 from millstream.streams import desired, snapshot, watching
 from millstream.streams.snapshot import HourlyDelays, Snapshot
-from millstream_airflow.pipelines.stream_control import ask
+from millstream_airflow.pipelines.stream_control import ask, await_state
 from millstream_airflow.pipelines.watch_streams import closed_days
 from millstream_airflow.tasks.watch_stream import StreamTrigger, WatchStreamOperator
 
@@ -129,6 +129,19 @@ def test_a_stream_that_does_not_run_is_asked_for_nothing(lake: str) -> None:
         say(lake)
         ask.function()
     assert desired.read(lake, STREAM) == "drain"
+
+
+def test_a_stream_that_parks_itself_again_is_not_waited_for(lake: str) -> None:
+    """It runs for less time than there is between two looks."""
+    say(lake, state="parked", reason="too many rows break a rule")
+    context: Any = {"params": {"stream": STREAM, "action": "run"}}
+    with set_current_context(context):
+        ask.function()
+        # Its process has not looked yet.
+        assert not await_state.function().is_done
+        desired.write(lake, STREAM, "park", "too many rows break a rule")
+        with pytest.raises(QualityGateError, match="parked itself again: too many rows break a rule"):
+            await_state.function()
 
 
 def test_closed_days_are_judged_once(lake: str) -> None:

@@ -9,7 +9,7 @@ from airflow.sdk import DAG, Param, get_current_context, task
 from airflow.sdk.bases.sensor import PokeReturnValue
 from airflow.sdk.exceptions import AirflowSkipException
 
-from millstream.errors import ConfigurationError
+from millstream.errors import ConfigurationError, QualityGateError
 from millstream_airflow import catalog
 from millstream_airflow.tasks.alerts import RunNotifier
 from millstream_airflow.tasks.notes import leave_note
@@ -27,7 +27,8 @@ DOC = """
 - `run`: it goes on where its tables end, also one that has parked itself because too many rows break a rule.
 
 `ask` writes the wish into the lake, where the stream's process looks for it every few seconds; `await_state`
-looks until it holds, without a slot in between. It fails when the stream has stopped, and says why.
+looks until it holds, without a slot in between. It fails when the stream has stopped or has parked
+itself again, and says why.
 """
 
 
@@ -69,12 +70,16 @@ def ask() -> None:
     poke_interval=POKE_S, timeout=TIMEOUT_S, mode="reschedule", doc_md="Until the stream is as was asked for."
 )
 def await_state() -> PokeReturnValue:
-    from millstream.streams import snapshot
+    from millstream.streams import desired, snapshot
 
     stream, action = _params()
     seen = snapshot.read(catalog.lake_root(), stream)
     if seen is not None and seen.state == "stopped":
         raise ConfigurationError(f"stream {stream} has stopped: {seen.reason}")
+    # It may have run for less than the time between two looks.
+    if action == "run" and desired.read(catalog.lake_root(), stream) == "park":
+        reason = desired.reason(catalog.lake_root(), stream)
+        raise QualityGateError(f"stream {stream} has parked itself again: {reason}")
     done = seen is not None and seen.state in STATES[action]
     if seen is not None and done:
         leave_note(get_current_context(), [f"{stream}: {seen.state}"])
