@@ -7,14 +7,16 @@ import subprocess
 import time
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 from uuid import uuid4
 
 from rich.console import Console
 from rich.table import Table
 
 from millstream.contracts.contract import Contract
+from millstream.contracts.sources import kafka
 from millstream.engines import sessions
-from millstream.errors import ClusterError, ConfigurationError
+from millstream.errors import ClusterError, ConfigurationError, QualityGateError
 from millstream.lake import history
 from millstream.lake.tables import TableRef
 from millstream.settings import Settings
@@ -27,7 +29,7 @@ from millstream_stack.commands.streams_compared import Comparing
 from millstream_stack.credentials import load_or_create
 from millstream_stack.environment import base_environment
 from millstream_stack.services.kafka_connection import hand_on
-from millstream_stack.supervision.lifecycle import start_part, up
+from millstream_stack.supervision.lifecycle import Report, start_part, up
 
 DATASET, TOPIC = "flight_events", "flights"
 SILVER = TableRef(zone="silver", name=DATASET)
@@ -44,10 +46,12 @@ PAGE = "/millstream/streams/"
 def streams_up(settings: Settings) -> int:
     """With a Kafka of one's own, which the stream's connection names, the stream and its alerts alone."""
     screen = console()
-    stacks_own = _start(settings, screen)
-    start_part(settings, screen.print, "alerts")
+    report = _plainly(screen)
+    stacks_own = _start(settings, report)
+    if _source(settings).alerts is not None:
+        start_part(settings, report, "alerts")
     if stacks_own:
-        start_part(settings, screen.print, "events")
+        start_part(settings, report, "events")
     screen.print(f"Live figures: {settings.airflow_url}{PAGE}", soft_wrap=True)
     return 0
 
@@ -57,11 +61,13 @@ def run_demo_streams(settings: Settings, day: date = DAY, seconds: float = DAY_S
     views of delays and the flights of the day are the same on every side."""
     screen = console()
     began = time.monotonic()
-    if not _start(settings, screen):
+    if not _start(settings, _plainly(screen)):
         raise ConfigurationError(
-            f"the Airflow connection {_connection(settings)} names a Kafka of your own, to which the demo "
-            "sends nothing: delete it, run make down, then make demo-streams"
+            f"the Airflow connection {_source(settings).connection} names a Kafka of your own, to which "
+            "the demo sends nothing: delete it, run make down, then make demo-streams"
         )
+    if desired.read(settings.lake_root, DATASET) == "park":
+        raise QualityGateError(f"{DATASET} is parked: {desired.reason(settings.lake_root, DATASET)}")
     before = _position(settings)
     credentials = load_or_create(settings)
     with AirflowApi(settings.airflow_url, credentials.airflow_user, credentials.airflow_password) as airflow:
@@ -81,26 +87,33 @@ def run_demo_streams(settings: Settings, day: date = DAY, seconds: float = DAY_S
     return 0 if complete and equal else 1
 
 
-def _start(settings: Settings, screen: Console) -> bool:
+def _plainly(screen: Console) -> Report:
+    """A stream's reason may have brackets, which are no markup."""
+    return partial(screen.print, markup=False)
+
+
+def _start(settings: Settings, report: Report) -> bool:
     """The stack, Kafka with the demo's topic, then the stream, which needs that; whether it is the stack's
-    own Kafka."""
-    up(settings, screen.print)
-    stacks_own = not hand_on(settings, _connection(settings))
+    own Kafka. A stream that has parked itself is started too, and stays parked."""
+    up(settings, report)
+    stacks_own = not hand_on(settings, _source(settings).connection)
     if stacks_own:
-        start_part(settings, screen.print, "broker")
+        start_part(settings, report, "broker")
         make_topic = [*_events(settings), "--make-topic"]
         made = subprocess.run(make_topic, env=base_environment(settings), check=False)
         if made.returncode:
             raise ClusterError("the demo's topic could not be made (see above)")
     # Somebody may have had it drained.
-    desired.write(settings.lake_root, DATASET, "run")
-    start_part(settings, screen.print, "streams")
+    if desired.read(settings.lake_root, DATASET) != "park":
+        desired.write(settings.lake_root, DATASET, "run")
+    start_part(settings, report, "streams")
     return stacks_own
 
 
-def _connection(settings: Settings) -> str:
+def _source(settings: Settings) -> kafka.Source:
     contract = Contract.load_file(settings.project / "dags" / "streams" / f"{DATASET}.yaml")
-    return contract.source.connection
+    assert isinstance(contract.source, kafka.Source)
+    return contract.source
 
 
 def _events(settings: Settings) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -82,7 +83,10 @@ def stream_runs(settings: Settings, dataset: str) -> Health:
     found = snapshot.read(settings.lake_root, dataset)
     if found is None:
         return Health(False, "has not begun yet")
-    return _shown(found, "running" if desired.read(settings.lake_root, dataset) == "run" else "drained")
+    wish = desired.read(settings.lake_root, dataset)
+    if wish == "park":
+        return replace(_shown(found, "running"), parked=_shown(found, "parked").healthy)
+    return _shown(found, "running" if wish == "run" else "drained")
 
 
 def _shown(found: Snapshot | AlertSnapshot, wanted: str) -> Health:

@@ -19,10 +19,14 @@ def _client() -> httpx.Client:
 
 @dataclass(frozen=True)
 class Health:
-    """The answer of one service; `detail` says what is wrong when it is not well."""
+    """The answer of one service; `detail` says what is wrong when it is not well.
+
+    One that is `parked` is not well, but up: it does nothing until a person lets it.
+    """
 
     healthy: bool
     detail: str = ""
+    parked: bool = False
 
 
 def port_answers(host: str, port: int) -> Health:

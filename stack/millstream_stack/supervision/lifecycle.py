@@ -223,8 +223,10 @@ def _wait_healthy(wanted: list[Service], supervisor: Supervisor, report: Report,
         states = {state.name: state for state in supervisor.states()}
         for name, health in _ask(list(waiting.values())).items():
             state = states.get(name)
-            if health.healthy and state is not None and state.state in ("RUNNING", "STARTING"):
-                report(f"{waiting.pop(name).title} is up ({time.monotonic() - began:.0f} s)")
+            up = health.healthy or health.parked
+            if up and state is not None and state.state in ("RUNNING", "STARTING"):
+                how = health.detail if health.parked else "up"
+                report(f"{waiting.pop(name).title} is {how} ({time.monotonic() - began:.0f} s)")
             elif state is None or state.state == "FATAL":
                 raise ClusterError(
                     _failure(waiting[name], supervisor, "it stops again whenever it is started")
