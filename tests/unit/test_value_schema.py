@@ -49,7 +49,10 @@ def test_lists_records_and_maps() -> None:
         *contract.model_dump(mode="json")["columns"],
         *({"name": f"c{number}", "type": kind} for number, kind in enumerate(types)),
     ]
-    nested = Contract.from_dict({**contract.model_dump(mode="json"), "columns": columns}, origin="test")
+    data = {**contract.model_dump(mode="json"), "columns": columns}
+    # Alerts read no such columns.
+    data["source"]["alerts"] = None
+    nested = Contract.from_dict(data, origin="test")
     schema = value_schema(nested)
     Draft202012Validator.check_schema(schema)
     valid = Draft202012Validator(schema)
