@@ -1,13 +1,17 @@
-"""Databases for the sources: SQLite, and a PostgreSQL server started once for all tests; and what lands files
-of other places."""
+"""Servers of sources, each started once for all tests: PostgreSQL, OpenSSH's SFTP, and one that speaks S3;
+and what lands files of other places."""
 
 from __future__ import annotations
+
+import os
 
 import pytest
 import sqlalchemy as sa
 
 from tests.support.other_places import land
 from tests.support.postgres_server import PostgresServer
+from tests.support.s3_server import GO, S3Server
+from tests.support.sftp_server import SSHD, SftpServer
 from tests.support.sql_runs import at, run
 
 
@@ -15,6 +19,27 @@ from tests.support.sql_runs import at, run
 def server(tmp_path_factory):
     server = PostgresServer(tmp_path_factory.mktemp("postgres"))
     server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def sftp_server(tmp_path_factory):
+    if SSHD is None:
+        # Continuous integration installs it.
+        assert not os.environ.get("CI"), "no sshd here: install openssh-server"
+        pytest.skip("no sshd here: install openssh-server")
+    server = SftpServer(tmp_path_factory.mktemp("sftp"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory):
+    # Of tests that are thorough: continuous integration has no Go.
+    if GO is None:
+        pytest.skip("no go here, which builds the server: install Go")
+    server = S3Server(tmp_path_factory.mktemp("s3"))
     yield server
     server.stop()
 

@@ -24,7 +24,7 @@ from millstream_airflow.tasks import watch_files
 from millstream_airflow.tasks.watch_files import FilesTrigger
 from tests.support.loopback import free_port, serve
 from tests.support.other_places import MONTHLY, OLD, contract, land, put, web_app, web_connection
-from tests.support.sftp_server import SSHD, SftpServer
+from tests.support.sftp_server import SftpServer
 
 BOUND_S = 30.0
 
@@ -92,16 +92,6 @@ class Watched:
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
-
-
-@pytest.fixture(scope="module")
-def sftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SftpServer]:
-    if SSHD is None:
-        assert not os.environ.get("CI"), "no sshd here: install openssh-server"
-        pytest.skip("no sshd here: install openssh-server")
-    server = SftpServer(tmp_path_factory.mktemp("sftp"))
-    yield server
-    server.stop()
 
 
 Start = Callable[[Path, str], Watched]

@@ -23,27 +23,16 @@ from millstream_stack.cluster.webhdfs import WebHdfs
 from tests.support.hadoop import Hdfs
 from tests.support.loopback import free_port, serve
 from tests.support.other_places import MONTHLY, OLD, Run, contract, put, web_app, web_connection
-from tests.support.sftp_server import SSHD, SftpServer
+from tests.support.sftp_server import SftpServer
 from tests.support.waiting import until
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SftpServer]:
-    if SSHD is None:
-        # Continuous integration installs it.
-        assert not os.environ.get("CI"), "no sshd here: install openssh-server"
-        pytest.skip("no sshd here: install openssh-server")
-    server = SftpServer(tmp_path_factory.mktemp("sftp"))
-    yield server
-    server.stop()
-
-
 @pytest.fixture
-def sftp(server: SftpServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def sftp(sftp_server: SftpServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of the test's own on the server."""
-    folder = server.files / tmp_path.name
+    folder = sftp_server.files / tmp_path.name
     folder.mkdir()
-    monkeypatch.setenv("AIRFLOW_CONN_OTHER_PLACE", server.connection(path=str(folder)))
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER_PLACE", sftp_server.connection(path=str(folder)))
     return folder
 
 
@@ -107,7 +96,7 @@ def test_sftp_file_that_grows_while_it_is_read_is_tried_again(
 
 
 def test_sftp_what_is_wrong_is_said_with_its_remedy(
-    sftp: Path, server: SftpServer, run: Run, monkeypatch: pytest.MonkeyPatch
+    sftp: Path, sftp_server: SftpServer, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(SourceDataError, match=r"sftp://127.0.0.1:\d+/.*/gone\.csv: not there"):
         run(contract("gone.csv"))
@@ -123,13 +112,13 @@ def test_sftp_what_is_wrong_is_said_with_its_remedy(
             run(contract("a.csv"))
         assert str(failed.value).isprintable()
 
-    wrong_login = server.connection("other_key", path=str(sftp))
+    wrong_login = sftp_server.connection("other_key", path=str(sftp))
     refused(wrong_login, ConfigurationError, "refused the login.*Correct connection other_place")
-    other_server = server.connection(path=str(sftp), host_key=server.key_of("other_key"))
+    other_server = sftp_server.connection(path=str(sftp), host_key=sftp_server.key_of("other_key"))
     refused(other_server, ConfigurationError, "its key is not the known one.*Correct connection other_place")
-    down = json.dumps({**json.loads(server.connection(path=str(sftp))), "port": free_port()})
+    down = json.dumps({**json.loads(sftp_server.connection(path=str(sftp))), "port": free_port()})
     refused(down, SourceUnavailableError, "another try will follow|cannot be read now")
-    refused(server.connection(path=""), ConfigurationError, "its extra names no path")
+    refused(sftp_server.connection(path=""), ConfigurationError, "its extra names no path")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from millstream.errors import ConfigurationError, SourceDataError, SourceUnavail
 from millstream.lake.storage import NewFile
 from tests.support.loopback import closed_port
 from tests.support.other_places import MONTHLY, Run, contract
-from tests.support.s3_server import GO, S3Server
+from tests.support.s3_server import S3Server
 
 # The server is built from its source, which takes minutes.
 pytestmark = [pytest.mark.thorough, pytest.mark.timeout(2000)]
@@ -29,19 +28,10 @@ class Bucket:
         self._files.pipe(f"{self.folder}/{path}", content)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    if GO is None:
-        pytest.skip("no go here, which builds the server: install Go")
-    server = S3Server(tmp_path_factory.mktemp("s3"))
-    yield server
-    server.stop()
-
-
 @pytest.fixture
-def bucket(server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bucket:
-    bucket = Bucket(server, tmp_path.name)
-    monkeypatch.setenv("AIRFLOW_CONN_OTHER_PLACE", server.connection(path=bucket.folder))
+def bucket(s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    bucket = Bucket(s3_server, tmp_path.name)
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER_PLACE", s3_server.connection(path=bucket.folder))
     return bucket
 
 
@@ -101,7 +91,7 @@ def test_a_file_that_is_replaced_while_it_is_read_is_tried_again(
 
 
 def test_what_is_wrong_is_said_with_its_remedy_and_without_the_secret(
-    bucket: Bucket, server: S3Server, run: Run, monkeypatch: pytest.MonkeyPatch
+    bucket: Bucket, s3_server: S3Server, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket.put("a.csv")
     with pytest.raises(SourceDataError, match=r"s3://127.0.0.1:\d+/drop/.*/gone\.csv: not there"):
@@ -118,16 +108,18 @@ def test_what_is_wrong_is_said_with_its_remedy_and_without_the_secret(
 
     folder = bucket.folder
     login = "refused the login.*Correct connection other_place"
-    refused(server.connection(path=folder, password="another-secret"), ConfigurationError, login)
-    refused(server.connection(path=folder, login="nobody"), ConfigurationError, login)
-    refused(server.connection(path=f"no-{server.bucket}"), SourceDataError, "not there")
-    refused(server.connection(path=""), ConfigurationError, "its extra names no path")
-    refused(server.connection(role_arn="x"), ConfigurationError, "role_arn in its extra mean nothing here")
+    refused(s3_server.connection(path=folder, password="another-secret"), ConfigurationError, login)
+    refused(s3_server.connection(path=folder, login="nobody"), ConfigurationError, login)
+    refused(s3_server.connection(path=f"no-{s3_server.bucket}"), SourceDataError, "not there")
+    refused(s3_server.connection(path=""), ConfigurationError, "its extra names no path")
+    refused(s3_server.connection(role_arn="x"), ConfigurationError, "role_arn in its extra mean nothing here")
     address = "endpoint_url in its extra is no address"
-    refused(server.connection(path=folder, endpoint_url="127.0.0.1:9"), ConfigurationError, address)
+    refused(s3_server.connection(path=folder, endpoint_url="127.0.0.1:9"), ConfigurationError, address)
     region = "region_name 'x y'.*Correct connection other_place"
-    refused(server.connection(path=folder, region_name="x y"), ConfigurationError, region)
-    refused(server.connection(path="Bad!/x"), ConfigurationError, "Invalid bucket name.*Correct connection")
+    refused(s3_server.connection(path=folder, region_name="x y"), ConfigurationError, region)
+    refused(
+        s3_server.connection(path="Bad!/x"), ConfigurationError, "Invalid bucket name.*Correct connection"
+    )
     with closed_port() as port:
-        down = server.connection(path=folder, endpoint_url=f"http://127.0.0.1:{port}")
+        down = s3_server.connection(path=folder, endpoint_url=f"http://127.0.0.1:{port}")
         refused(down, SourceUnavailableError, "another try will follow")

@@ -8,7 +8,6 @@ a server that is down does, or one that refuses the login, in the tests of each 
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,8 +28,8 @@ from tests.support.hadoop import Hdfs
 from tests.support.loopback import serve
 from tests.support.other_places import contract, land, put, web_app, web_connection
 from tests.support.postgres_server import PASSWORD, PostgresServer
-from tests.support.s3_server import GO, S3Server
-from tests.support.sftp_server import SSHD, SftpServer
+from tests.support.s3_server import S3Server
+from tests.support.sftp_server import SftpServer
 from tests.support.way import Trouble, Way, way
 
 ROWS = 30_000
@@ -59,17 +58,13 @@ def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def sftp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reached]:
-    if SSHD is None:
-        assert not os.environ.get("CI"), "no sshd here: install openssh-server"
-        pytest.skip("no sshd here: install openssh-server")
-    server = SftpServer(tmp_path / "server")
-    put(server.files / "a.csv", CONTENT)
-    with way(server.port) as reached:
-        connection = {**json.loads(server.connection()), "port": reached.port}
+def sftp(sftp_server: SftpServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reached]:
+    folder = sftp_server.files / tmp_path.name
+    put(folder / "a.csv", CONTENT)
+    with way(sftp_server.port) as reached:
+        connection = {**json.loads(sftp_server.connection(path=str(folder))), "port": reached.port}
         monkeypatch.setenv("AIRFLOW_CONN_OTHER_PLACE", json.dumps(connection))
         yield Reached(contract("*.csv"), reached, f"sftp://127.0.0.1:{reached.port}")
-    server.stop()
 
 
 @pytest.fixture
@@ -103,15 +98,6 @@ def table(server: PostgresServer, postgres: sa.Engine, monkeypatch: pytest.Monke
             reached,
             f"table planes of postgresql.*127.0.0.1:{reached.port}",
         )
-
-
-@pytest.fixture(scope="module")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    if GO is None:
-        pytest.skip("no go here, which builds the server: install Go")
-    server = S3Server(tmp_path_factory.mktemp("s3"))
-    yield server
-    server.stop()
 
 
 @pytest.fixture
