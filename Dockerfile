@@ -49,7 +49,7 @@ COPY --from=dependencies /opt/millstream/.millstream .millstream
 COPY . .
 # A new volume takes the owner of the folder that it is mounted on.
 RUN python3 -m compileall -q dags demo plugins spark_jobs stack \
-    && for folder in artifacts broker demo lineage logs logs/airflow scratch; do \
+    && for folder in artifacts broker demo lineage logs logs/airflow scratch streams; do \
         install -d -o millstream -g millstream "/var/lib/millstream/$folder"; done
 ARG CODE_VERSION=unknown
 ENV MILLSTREAM_HOME=/var/lib/millstream MILLSTREAM_CODE_VERSION=$CODE_VERSION PATH=/opt/millstream/.venv/bin:$PATH

@@ -10,6 +10,7 @@ from typing import Any
 from airflow.sdk import Asset
 
 from millstream.contracts.contract import Contract
+from millstream.contracts.sources import kafka
 from millstream.engines.conf import hadoop_user, spark_conf
 from millstream.engines.package import package_zip
 from millstream.features import feature_table, feature_tables
@@ -49,6 +50,12 @@ def datasets() -> list[str]:
 def streams() -> list[str]:
     """Names of all datasets that a stream reads."""
     return sorted(path.stem for path in (dags_folder() / "streams").glob("*.yaml"))
+
+
+def sends_alerts(dataset: str) -> bool:
+    """Whether the contract of this stream says which events are alerts."""
+    source = stream(dataset).source
+    return isinstance(source, kafka.Source) and source.alerts is not None
 
 
 def published_tables() -> list[str]:

@@ -14,7 +14,8 @@ from airflow.sdk.execution_time.context import set_current_context
 
 from millstream.errors import QualityGateError, StreamBehindError
 from millstream.settings import CHECKOUT
-from millstream.streams import desired, snapshot, watching
+from millstream.streams import alert_snapshot, desired, snapshot, watching
+from millstream.streams.alert_snapshot import AlertSnapshot
 from millstream.streams.snapshot import HourlyDelays, Snapshot
 from millstream_airflow.pipelines.stream_control import ask, await_state
 from millstream_airflow.pipelines.watch_streams import closed_days
@@ -39,6 +40,12 @@ def say(lake: str, **said: Any) -> None:
     )
 
 
+def say_of_alerts(lake: str, **said: Any) -> None:
+    now = datetime.now(UTC)
+    of = {"stream": STREAM, "topic": "flight-alerts", "state": "running", "at": now, "ran_at": now}
+    alert_snapshot.write(lake, AlertSnapshot(**{**of, **said}))
+
+
 def fired(trigger: StreamTrigger) -> dict[str, Any]:
     """Its first event, of a trigger that has been through the database."""
     path, arguments = trigger.serialize()
@@ -52,8 +59,8 @@ def fired(trigger: StreamTrigger) -> dict[str, Any]:
     return payload
 
 
-def trigger(lake: str, until: timedelta = HOUR, trouble: str = "") -> StreamTrigger:
-    return StreamTrigger(lake, STREAM, 600.0, (datetime.now(UTC) + until).isoformat(), trouble)
+def trigger(lake: str, until: timedelta = HOUR, trouble: str = "", alerts: bool = False) -> StreamTrigger:
+    return StreamTrigger(lake, STREAM, 600.0, (datetime.now(UTC) + until).isoformat(), trouble, alerts)
 
 
 def test_the_trigger_fires_when_the_stream_stops_or_silver_is_old(lake: str) -> None:
@@ -74,6 +81,33 @@ def test_the_trigger_fires_once_for_a_trouble_and_when_it_is_over(lake: str) -> 
     say(lake)
     assert fired(trigger(lake, trouble="stopped")) == {"trouble": "", "over": False}
     assert fired(trigger(lake, timedelta(0))) == {"trouble": "", "over": True}
+
+
+def test_the_trigger_of_alerts_fires_for_them_alone(lake: str) -> None:
+    say(lake)
+    say_of_alerts(lake, state="stopped", reason="records are gone")
+    assert fired(trigger(lake, alerts=True)) == {"trouble": "alerts stopped: records are gone", "over": False}
+    assert fired(trigger(lake, timedelta(0))) == {"trouble": "", "over": True}
+    say(lake, state="stopped")
+    say_of_alerts(lake)
+    assert fired(trigger(lake, timedelta(0), alerts=True)) == {"trouble": "", "over": True}
+
+
+def test_alerts_are_watched_where_they_were_started(lake: str) -> None:
+    task = DagBag(str(CHECKOUT / "dags")).dags["watch_streams"].get_task(f"watch_{STREAM}_alerts")
+    assert isinstance(task, WatchStreamOperator)
+    task.minutes = "5"
+    # A stream without them is none of theirs.
+    say(lake)
+    with pytest.raises(AirflowSkipException, match="alerts of stream flight_events do not run: make streams"):
+        task.execute({})
+    say_of_alerts(lake, state="drained")
+    with pytest.raises(AirflowSkipException):
+        task.execute({})
+    say_of_alerts(lake, state="waiting")
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute({})
+    assert deferred.value.trigger.alerts
 
 
 @pytest.fixture

@@ -24,7 +24,8 @@ DOC = """
 
 A run a day, which waits without a slot. An alert is sent as soon as a stream has stopped, or silver lacks
 what the topic had `deadline_minutes` ago (the stream's contract): because it lags, waits for the broker, is
-drained, or its process is gone. `watch` then goes on, and fails if that is so at the end.
+drained, or its process is gone; and as soon as what sends the stream's alerts has stopped, or has not run
+for as long. The task then goes on, and fails if that is so at the end.
 
 After `minutes` the days of flights whose events have all come, three days behind the newest, are folded
 into rows of `silver.flights` and judged by the suite of that table. Nothing of them is published. If they
@@ -59,6 +60,14 @@ def watch_dag() -> DAG:
                 minutes="{{ params.minutes }}",
                 doc_md="Waits without a slot, and sends an alert when the stream gets into trouble.",
             )
+            if catalog.sends_alerts(stream):
+                WatchStreamOperator(
+                    task_id=f"watch_{stream}_alerts",
+                    stream=stream,
+                    minutes="{{ params.minutes }}",
+                    alerts=True,
+                    doc_md="Waits without a slot, and sends an alert when nothing sends the stream's alerts.",
+                )
             if stream == STREAM:
                 days = closed_days()
                 watch >> days

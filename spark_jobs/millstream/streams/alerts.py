@@ -113,9 +113,15 @@ def _look(stream: Stream, sent: SentAlerts) -> None:
 
 def _show(stream: Stream, state: State, reason: str = "", **figures: object) -> None:
     assert stream.source.alerts is not None
+    now = datetime.now(UTC)
+    if state == "running":
+        ran_at: datetime | None = now
+    else:
+        before = alert_snapshot.read(stream.lake_root, stream.name)
+        ran_at = before.ran_at if before is not None else None
     snapshot = AlertSnapshot.model_validate(
         {
-            **{"stream": stream.name, "topic": stream.source.alerts.topic, "at": datetime.now(UTC)},
+            **{"stream": stream.name, "topic": stream.source.alerts.topic, "at": now, "ran_at": ran_at},
             **{"state": state, "reason": reason, **figures},
         }
     )

@@ -1,4 +1,4 @@
-"""Whether a stream is well, by what it says of itself, and which days of its events are closed."""
+"""Whether a stream and its alerts are well, by what they say, and which days of its events are closed."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from datetime import date, datetime, timedelta
 
 from millstream.errors import ConfigurationError
 from millstream.lake.storage import Storage
-from millstream.streams import snapshot
+from millstream.streams import alert_snapshot, snapshot
+from millstream.streams.alert_snapshot import AlertSnapshot
 from millstream.streams.snapshot import FOLDER, Snapshot
 
 # A flight that is a day late, its time in the air, and the hours between local time and UTC.
 SETTLED = timedelta(days=3)
 NOT_STARTED = "stream {stream} does not run: make streams-up starts it"
+ALERTS_NOT_STARTED = "the alerts of stream {stream} do not run: make streams-up starts them"
 
 
 def seen_of_started(lake_root: str, stream: str) -> Snapshot | None:
@@ -37,6 +39,27 @@ def trouble(seen: Snapshot, now: datetime, deadline: timedelta) -> str:
     return (
         f"silver is as the topic was {minutes:.0f} minutes ago, more than the {most:.0f} of "
         f"deadline_minutes, and {seen.lag:,} records behind; the stream was last seen {seen.state}{why}"
+    )
+
+
+def seen_of_started_alerts(lake_root: str, stream: str) -> AlertSnapshot | None:
+    """What alerts have said of themselves; None where they were never started, or ended with the stack."""
+    seen = alert_snapshot.read(lake_root, stream)
+    return None if seen is not None and seen.state == "drained" else seen
+
+
+def alerts_trouble(seen: AlertSnapshot, now: datetime, deadline: timedelta) -> str:
+    """The same of alerts: at once when they have stopped, else when they last ran a `deadline` ago."""
+    why = f": {seen.reason}" if seen.reason else ""
+    if seen.state == "stopped":
+        return f"alerts {seen.state}{why}"
+    age = now - (seen.ran_at or seen.at)
+    if age <= deadline:
+        return ""
+    minutes, most = (span.total_seconds() / 60 for span in (age, deadline))
+    return (
+        f"alerts last ran {minutes:.0f} minutes ago, more than the {most:.0f} of deadline_minutes, and were "
+        f"last seen {seen.state}{why}"
     )
 
 

@@ -48,7 +48,7 @@ def launched(service: str, settings: Settings) -> tuple[tuple[str, ...], dict[st
     if service in hadoop.CLASSES:
         return hadoop.command(service, settings), environment | hadoop.environment(settings)
     if service in streams.COMMANDS:
-        return streams.command(service, settings), streams.environment(environment, settings)
+        return streams.command(service, settings), streams.environment(service, environment, settings)
     if service in JOBS:
         module, *more = JOBS[service]
         return (sys.executable, "-m", f"millstream_stack.cluster.{module}", *more), environment
