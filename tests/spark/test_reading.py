@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+from deltalake import DeltaTable
+from pyspark.sql import SparkSession
 
 from millstream.settings import CHECKOUT
 from tests.support.chain import Chain
@@ -39,3 +43,13 @@ def test_an_example_reads_what_was_published(published: Chain, code: str) -> Non
             assert len(before) == len(rows)
         case _:
             raise AssertionError(f"an example without a result: {code}")
+
+
+@pytest.mark.spark
+def test_a_time_of_any_year_is_read_by_others_too(spark: SparkSession, tmp_path: Path) -> None:
+    """A typing error, as 3013 for 2013, would else make the whole table unreadable to all but Spark."""
+    times = ["1582-10-14 00:00:00", "2013-01-01 05:00:00", "9999-12-31 23:59:59.123456"]
+    rows = spark.createDataFrame([(one,) for one in times], "at string")
+    rows.selectExpr("cast(at AS timestamp) AS at").write.format("delta").save(str(tmp_path / "table"))
+    read = DeltaTable(tmp_path / "table").to_pyarrow_table()["at"].to_pylist()
+    assert sorted(read) == [datetime.fromisoformat(one).replace(tzinfo=UTC) for one in times]

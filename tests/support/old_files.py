@@ -38,7 +38,6 @@ def split(table: TableRef, lake_root: str, parts: int, days_ago: float) -> set[P
         gone = {"path": add["path"], "deletionTimestamp": int(moment * 1000), "size": add["size"]}
         actions.append({"remove": {**gone, **same, "extendedFileMetadata": True}})
         found = pq.ParquetFile(file).read()
-        # Spark's timestamps (INT96) do not say that they are UTC.
         rows = found.cast(pa.schema([schema.field(name) for name in found.column_names]))
         length = -(-len(rows) // parts)
         for start in range(0, len(rows), length):
