@@ -108,7 +108,8 @@ def submitted_conf() -> dict[str, str]:
 def yarn_conf() -> dict[str, str]:
     """Spark settings of jobs in YARN's cluster mode. Their Python asks HDFS itself, as the same user."""
     names = ("spark.yarn.appMasterEnv.HADOOP_USER_NAME", "spark.executorEnv.HADOOP_USER_NAME")
-    return {**spark_conf("yarn"), "spark.ui.enabled": "false", **dict.fromkeys(names, hadoop_user())}
+    conf = spark_conf("yarn", "yarn_cluster")
+    return {**conf, "spark.ui.enabled": "false", **dict.fromkeys(names, hadoop_user())}
 
 
 @cache

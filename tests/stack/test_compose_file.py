@@ -12,6 +12,7 @@ from typing import Any
 import compose
 import pytest
 
+from millstream.engines.conf import spark_conf
 from millstream.settings import CHECKOUT
 from millstream_stack.cluster import spark
 from millstream_stack.cluster.secret_files import NAMES
@@ -22,6 +23,7 @@ COMPOSE = Path(compose.__path__[0]) / "docker-compose"
 DOCKERFILES = ("Dockerfile", *(f"tests/cluster/stand_ins/{name}/Dockerfile" for name in STAND_INS))
 # What is left of 24 GB on a machine that has so much.
 MEMORY = 23 * 1024**3
+EXECUTOR = ("executor.memory", "executor.memoryOverhead")
 WORKERS_SECRETS = ["broker_password"]
 
 
@@ -72,6 +74,21 @@ def test_a_machine_of_this_size_holds_all_that_it_starts() -> None:
         if "profiles" not in service and service["restart"] == "unless-stopped"
     }
     assert sum(limits.values()) <= MEMORY, limits
+
+
+def mebibytes(size: str) -> int:
+    return int(size[:-1]) * {"m": 1, "g": 1024}[size[-1]]
+
+
+def test_a_job_in_cluster_mode_fits_beside_what_the_connect_server_keeps() -> None:
+    """Else it would wait for its executor for ever."""
+    node = int(services()["nodemanager-1"]["environment"]["NODEMANAGER_MEMORY_MB"])
+
+    def needs(conf: dict[str, str], first: str) -> int:
+        return sum(mebibytes(conf[f"spark.{part}"]) for part in (first, f"{first}Overhead", *EXECUTOR))
+
+    assert needs(spark_conf("yarn"), "yarn.am.memory") <= node
+    assert needs(spark_conf("yarn", "yarn_cluster"), "driver.memory") <= node
 
 
 def test_ports_are_open_on_this_machine_only() -> None:

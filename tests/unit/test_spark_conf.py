@@ -20,7 +20,7 @@ def test_a_profile_goes_over_what_is_common_and_comments_are_no_settings() -> No
     assert spark_conf("submitted")["spark.ui.enabled"] == "false"
     assert all(name.startswith("spark.") and value for name, value in spark_conf("embedded").items())
     files = {path.stem for path in (CHECKOUT / "conf" / "spark").glob("*.conf")}
-    assert files == {"common", "connect", "embedded", "submitted", "yarn"}
+    assert files == {"common", "connect", "embedded", "submitted", "yarn", "yarn_cluster"}
 
 
 def test_jars_are_those_of_each_node() -> None:
