@@ -2,6 +2,7 @@
 description: How well the arrival delay model answers, by month; months up to September are those it learned from.
 tags: [aviation, model]
 key: [month]
+partition: month
 columns:
   month: Month of the scheduled departure, YYYY-MM
   model_version: Newest version of the model that answered

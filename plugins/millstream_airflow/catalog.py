@@ -15,6 +15,7 @@ from millstream.engines.conf import hadoop_user, spark_conf
 from millstream.engines.package import package_zip
 from millstream.features import feature_table, feature_tables
 from millstream.marts import Mart, load_mart, marts
+from millstream.marts.partitions import require_by_month
 from millstream.models import model_spec, models
 from millstream.settings import Settings
 
@@ -38,8 +39,15 @@ def suite(name: str) -> dict[str, Any]:
 
 
 def mart(name: str) -> Mart:
-    """The mart `name`. Raises ConfigurationError when there is none, ContractError when it is wrong."""
-    return load_mart(Settings().project, name)
+    """The mart `name`.
+
+    Raises: ConfigurationError when there is none; ContractError when it is wrong, or is to be made by month
+        and cannot.
+    """
+    read = load_mart(Settings().project, name)
+    if read.head.partition is not None:
+        require_by_month(read, {table: partition_column(table) for table in read.inputs})
+    return read
 
 
 def datasets() -> list[str]:
@@ -79,6 +87,20 @@ def made_from(table: str) -> tuple[str, ...] | None:
     if name in marts(Settings().project):
         return mart(name).inputs
     predictions = {spec.predictions_table: (spec.input_table,) for spec in map(model_spec, models())}
+    return predictions.get(table)
+
+
+def partition_column(table: str) -> str | None:
+    """The column with the months that `table` is cut by; None where it is not cut, or no DAG publishes it."""
+    zone, _, name = table.partition(".")
+    if zone == "silver":
+        declared = contract(name).partition if name in datasets() else None
+        return declared.column if declared else None
+    if name in feature_tables():
+        return feature_table(name).partition_column
+    if name in marts(Settings().project):
+        return load_mart(Settings().project, name).head.partition
+    predictions = {spec.predictions_table: spec.partition_column for spec in map(model_spec, models())}
     return predictions.get(table)
 
 

@@ -44,6 +44,8 @@ FROM_EARLIER_TASKS: dict[str, Any] = {
     "drift": [{"kind": "added", "column": "wings", "policy": "evolve"}],
     # Of the replay's first dataset, which is not cut.
     "partitions": [],
+    "partition_column": None,
+    "rest": None,
     "watermark_high": None,
     "suite_parameters": {},
     "input_version": 4,
@@ -124,6 +126,7 @@ def submission(task: SparkJobOperator, monkeypatch: pytest.MonkeyPatch) -> dict[
         monkeypatch.setattr(task, name, with_params(task, rendered(getattr(task, name))))
     context: Any = {
         "dag_run": SimpleNamespace(run_id="manual__1"),
+        "params": {"force": False},
         "ti": SimpleNamespace(start_date=datetime(2026, 1, 1, tzinfo=UTC)),
     }
     return {"job": task.job, "arguments": task.job_arguments(context)}

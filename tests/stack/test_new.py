@@ -7,14 +7,17 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 from airflow.dag_processing.dagbag import DagBag
+from deltalake import write_deltalake
 from rich.console import Console
 
 from millstream.contracts.contract import Contract
 from millstream.errors import ConfigurationError, SourceDataError
 from millstream.marts import load_mart
+from millstream.marts.partitions import require_by_month
 from millstream.settings import Settings
 from millstream_demo.airports import publish_airports
 from millstream_demo.reference import reference_file
@@ -315,6 +318,23 @@ def test_a_select_with_the_key_that_is_said(tmp_path: Path, monkeypatch: pytest.
     assert load_mart(tmp_path / "own", "notes_more").head.key == ()
     with pytest.raises(ConfigurationError, match=r"KEY: silver.notes has no column id; it has note, words"):
         new_mart(Settings(), "notes_other", "silver.notes", SCREEN, key="id")
+
+
+def test_of_a_table_that_is_cut_the_head_says_how_to_make_the_mart_by_month(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = f"file://{tmp_path}/lake"
+    monkeypatch.setenv("MILLSTREAM_PROJECT", str(tmp_path / "own"))
+    monkeypatch.setenv("MILLSTREAM_LAKE_ROOT", root)
+    rows = pa.table({"month": ["2013-01"], "n": [1]})
+    write_deltalake(f"{root}/silver/notes", rows, partition_by=["month"])
+    new_mart(Settings(), "by_month", "silver.notes", SCREEN)
+    file = tmp_path / "own" / "marts" / "by_month.sql"
+    assert load_mart(tmp_path / "own", "by_month").head.partition is None
+    file.write_text(file.read_text().replace("# partition:", "partition:"))
+    mart = load_mart(tmp_path / "own", "by_month")
+    assert mart.head.partition == "month"
+    require_by_month(mart, {"silver.notes": "month"})
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,10 @@ from rich.console import Console
 
 from millstream.contracts.contract import Contract
 from millstream.errors import ConfigurationError
+from millstream.lake import history
 from millstream.lake.staging import SOURCE_ROW_ID
+from millstream.lake.tables import TableRef
+from millstream.marts import load_mart
 from millstream.ml.mlflow_api import MlflowApi
 from millstream.settings import CHECKOUT, Settings
 from millstream.transforms import table_of
@@ -230,6 +233,35 @@ def test_gold_tables_are_held_against_their_transforms_too(
 ) -> None:
     write(lake, table, 1, pa.schema([("wings", pa.int32())]))
     assert list(plan_of(settings, dag_id).refusals) == [table]
+
+
+def test_a_mart_is_shown_with_what_is_made_and_why(settings: Settings, lake: str) -> None:
+    predictions, table = "gold.arrival_delay_predictions", "gold.model_quality_by_month"
+    mart = load_mart(CHECKOUT, "model_quality_by_month")
+
+    def planned() -> tuple[str, dict[str, int | None]]:
+        touch = touched(settings, "mart_model_quality_by_month")[table]
+        return touch.action, touch.partitions
+
+    def made(run: str, code_version: str = mart.version) -> None:
+        inputs = {name: history.version(TableRef.parse(name), lake) for name in mart.inputs}
+        ledger_tables.publish(
+            lake, table, run, read=1, partition="2013-01", inputs=inputs, code_version=code_version
+        )
+
+    assert planned() == (f"leaves as it is: not published yet: {predictions}", {})
+    publish(lake, predictions, "r5", read=9, partition="2013-01")
+    assert planned()[0].startswith(f"replaces all rows: {table} is not published yet")
+    made("r6")
+    assert planned() == ("leaves as it is: no row of its tables has changed", {})
+    publish(lake, predictions, "r7", read=4, partition="2013-02")
+    assert planned() == (f"replaces these partitions: changed in {predictions}", {"2013-02": None})
+    made("r8", code_version="of another SQL")
+    assert planned() == ("replaces all rows: marts/model_quality_by_month.sql has changed", {"2013-01": 1})
+    assert printed(settings, "mart_model_quality_by_month")[0]
+    # One that is not made by month, too.
+    hours = touched(settings, "mart_delays_by_airport_and_hour")["gold.delays_by_airport_and_hour"]
+    assert hours.action == "replaces all rows: it is not made by month"
 
 
 def test_an_empty_lake_has_a_plan_too(settings: Settings) -> None:

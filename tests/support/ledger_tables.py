@@ -25,6 +25,7 @@ def account(
     sequence: int = 0,
     watermark: str | None = None,
     fetch_began: datetime | None = None,
+    code_version: str = "unknown",
     **counts: int,
 ) -> Account:
     """An account of `read` rows of one partition; those that `counts` does not name are written."""
@@ -43,7 +44,7 @@ def account(
         inputs=inputs or {},
         contract=contract,
         suite_version="s1",
-        code_version="unknown",
+        code_version=code_version,
         replay=replay,
         sequence=sequence,
         watermark=watermark,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from millstream.errors import ConservationError, SupersededError
@@ -107,6 +109,38 @@ def test_a_publish_that_is_cleared_alone_brings_back_nothing_made_of_older_table
     ):
         lake.decide(older, versions={"silver.weather": 1})
     assert not lake.decide(older, versions={"silver.weather": 0}).superseded
+
+
+@pytest.mark.parametrize(
+    ("others", "stands"),
+    [
+        ([], True),
+        # An earlier try of the same run.
+        ([{"run": "r2", "inputs": {"silver.weather": 2}}], True),
+        ([{"run": "r3", "inputs": {"silver.weather": 3}}], False),
+        ([{"run": "r3", "inputs": {"silver.weather": 2}, "code_version": "other"}], False),
+    ],
+)
+def test_months_of_a_mart_come_beside_those_that_they_were_chosen_beside(
+    others: list[dict[str, Any]], stands: bool
+) -> None:
+    lake = lake_with(whole("r1", inputs={"silver.weather": 1}))
+    for other in others:
+        lake.publish(months(other.pop("run"), "2013-02", contract=None, **other))
+    request = months("r2", "2013-01", contract=None, inputs={"silver.weather": 2}, rest={"silver.weather": 1})
+    if stands:
+        assert lake.decide(request).changed
+        return
+    with pytest.raises(SupersededError, match=r"its other months are not those .* clear the task build"):
+        lake.decide(request)
+
+
+def test_months_of_a_mart_come_beside_nothing_that_somebody_has_changed() -> None:
+    lake = lake_with(whole("r1", inputs={"silver.weather": 1}))
+    lake.commit(lake.table, None, "DELETE")
+    request = months("r2", "2013-01", contract=None, inputs={"silver.weather": 2}, rest={"silver.weather": 1})
+    with pytest.raises(SupersededError, match="its other months are not those"):
+        lake.decide(request)
 
 
 @pytest.mark.parametrize(

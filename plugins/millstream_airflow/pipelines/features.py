@@ -127,6 +127,7 @@ def _by_mapreduce(table: str, job: str, versions: Any) -> StagingOperator:
 def changed_inputs(table: str, inputs: list[str], code_version: str | None = None) -> dict[str, int]:
     """`code_version` is that of what makes the table's rows, by default of the checkout."""
     from millstream.lake import history
+    from millstream.lake.accounts import newest
 
     root = catalog.lake_root()
     read = {name: history.read(TableRef.parse(name), root) for name in inputs}
@@ -134,9 +135,7 @@ def changed_inputs(table: str, inputs: list[str], code_version: str | None = Non
     absent = [name for name, version in versions.items() if version is None]
     if absent:
         skip(f"not published yet: {', '.join(absent)}")
-    # None where somebody has changed the table since, or gone back to an earlier version of it.
-    published = history.read(TableRef.parse(table), root).latest_by_partition().values()
-    latest = max((entry for entry, _ in published), key=lambda entry: entry.version or 0, default=None)
+    latest = newest(history.read(TableRef.parse(table), root).latest_by_partition())
     made = (
         latest is not None
         and latest.code_version == (code_version or catalog.code_version())

@@ -22,12 +22,17 @@ DOC = """
 
 Made by `marts/{name}.sql` from {inputs}, each read at one pinned version. Any of {triggers}
 triggers this DAG. Nothing is done when the table was already made from the present versions by the present
-SQL, or when one of them has never been published.
+SQL, or when one of them has never been published.{by_month}
 
 | column | description |
 |---|---|
 {columns}
 """
+BY_MONTH = """
+
+It is made by month: only the months whose rows have changed in one of these tables are made anew. The whole
+table is made when a table has changed that is not cut by months, when the SQL has changed, when what has
+changed is not known, and with *force*."""
 
 
 def mart_dag(name: str) -> DAG:
@@ -42,6 +47,7 @@ def mart_dag(name: str) -> DAG:
             name=name,
             description=head.description,
             inputs=_quoted(mart.inputs),
+            by_month=BY_MONTH if head.partition else "",
             triggers=_quoted(triggers),
             columns="\n".join(f"| {column} | {text} |" for column, text in head.columns.items()),
         ),
@@ -49,7 +55,11 @@ def mart_dag(name: str) -> DAG:
         catchup=False,
         max_active_runs=1,
         tags=["mart", "gold", *head.tags],
-        params={"force": Param(False, type="boolean", description="Rebuild even when no input has changed.")},
+        params={
+            "force": Param(
+                False, type="boolean", description="Rebuild the whole table even when no input has changed."
+            )
+        },
         dagrun_timeout=timedelta(minutes=head.deadline_minutes),
         default_args={"owner": head.owner, **TASK_ARGS},
         on_failure_callback=RunNotifier(),
@@ -66,9 +76,16 @@ def mart_dag(name: str) -> DAG:
             table,
             build,
             catalog.table_asset(table),
-            arguments={"load": "full", "mart": field(build.output, "mart")},
-            # What a contract's columns refer to; a mart has none.
-            judged_as={"inputs": None},
+            arguments={
+                name: field(build.output, name) for name in ("load", "partition_column", "rest", "mart")
+            },
+            partitions=field(build.output, "partitions"),
+            judged_as={
+                # What a contract's columns refer to; a mart has none.
+                "inputs": None,
+                "parameters": field(build.output, "suite_parameters"),
+                "partition_column": field(build.output, "partition_column"),
+            },
         )
     return dag
 

@@ -8,8 +8,10 @@ from airflow.sdk import AssetAlias
 
 from millstream.lake import history
 from millstream.lake.tables import TableRef
+from millstream.marts import LEAST_ROWS
 from millstream.quality.verdict import page_name
 from millstream_airflow import catalog
+from millstream_airflow.tasks.notes import leave_note, skip
 from millstream_airflow.tasks.spark_job import SparkJobOperator
 
 if TYPE_CHECKING:
@@ -41,9 +43,10 @@ class StagingOperator(SparkJobOperator):
 
 
 class MartOperator(StagingOperator):
-    """Stage a mart's rows; also returns the `Mart` that made them, whose version is that of the code.
+    """Stage a mart's rows: all, or of a mart by month the months that can have other rows now.
 
-    Its file may change while the job runs.
+    Also returns the `Mart` that made them, whose version is that of the code, since its file may change while
+    the job runs; and how the rows are to be judged and published. Is skipped when no month has changed.
     """
 
     def __init__(self, *, mart: str, **kwargs: Any) -> None:
@@ -51,13 +54,37 @@ class MartOperator(StagingOperator):
         self.mart = mart
 
     def job_arguments(self, context: Context) -> dict[str, Any]:
+        from millstream.publishing.mart_changes import WHOLE_TABLE, rebuild_of
+
         self._submitted = catalog.mart(self.mart)
-        return {**super().job_arguments(context), "mart": self._submitted.model_dump(mode="json")}
+        arguments = {**super().job_arguments(context), "mart": self._submitted.model_dump(mode="json")}
+        if self._submitted.head.partition is None:
+            self._rebuild = WHOLE_TABLE
+            return arguments
+        cut_by = {table: catalog.partition_column(table) for table in self._submitted.inputs}
+        forced = bool(context["params"]["force"])
+        root = arguments["lake_root"]
+        self._rebuild = rebuild_of(self._submitted, arguments["inputs"], cut_by, root, forced)
+        if self._rebuild.months == ():
+            skip(f"{self._submitted.table} has these rows already: {self._rebuild.why}")
+        return {**arguments, "partitions": list(self._rebuild.months or ())}
 
     def execute(self, context: Context) -> dict[str, Any]:
         result = super().execute(context)
-        made_by = self._submitted
-        return {**result, "code_version": made_by.version, "mart": made_by.model_dump(mode="json")}
+        made_by, rebuild = self._submitted, self._rebuild
+        if made_by.head.partition is not None:
+            made = f"months {', '.join(rebuild.months)}" if rebuild.months else "the whole table"
+            leave_note(context, [f"made {made}: {rebuild.why}"])
+        return {
+            **result,
+            "code_version": made_by.version,
+            "mart": made_by.model_dump(mode="json"),
+            "load": "partition" if rebuild.months else "full",
+            "partitions": list(rebuild.months or ()),
+            "partition_column": made_by.head.partition,
+            "rest": rebuild.rest if rebuild.months else None,
+            "suite_parameters": {LEAST_ROWS: 0} if rebuild.months else {},
+        }
 
 
 class GateOperator(SparkJobOperator):

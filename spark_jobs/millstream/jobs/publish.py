@@ -11,8 +11,9 @@ it is decided what to write (`publishing.decide`), and that is carried out (`pub
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
+from pydantic import model_validator
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -31,7 +32,12 @@ from millstream.publishing.decide import decide, require_passed
 from millstream.publishing.decisions import newest
 from millstream.publishing.deletions import Deletions, leaving
 from millstream.publishing.fate import is_published, judged, with_fate, without_outdated
-from millstream.publishing.mart_tables import definition, has_other_columns
+from millstream.publishing.mart_tables import (
+    definition,
+    has_other_columns,
+    require_months,
+    require_same_columns,
+)
 from millstream.publishing.precedence import in_turn
 from millstream.publishing.request import Request
 from millstream.publishing.state import LakeState, look
@@ -48,6 +54,12 @@ class Args(StagedArgs, Request):
 
     suite: dict[str, Any]
     mart: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _months_of_a_mart_have_a_rest(self) -> Self:
+        if self.mart is not None and self.partitions and self.rest is None:
+            raise ValueError("months of a mart need rest: of which versions its other months are")
+        return self
 
 
 class Result(JobModel):
@@ -84,6 +96,10 @@ def run(spark: SparkSession, args: Args) -> Result:
         counted = _count(rows, args, table, state)
         gone = leaving(spark, args, table, rows, state, args.lake_root)
         deletions = _deletions(spark, args, gone)
+        if table.mart and args.partition_column is not None:
+            require_months(table, args.partition_column, counted.partitions)
+        if table.mart and args.partitions:
+            require_same_columns(table, state.histories.table.now)
         publication = decide(args, counted.partitions, counted.broken, verdict, state, deletions)
         if table.mart and has_other_columns(table, state.histories.table.now):
             publication = replace(publication, changed=True)

@@ -10,14 +10,15 @@ from itertools import zip_longest
 from typing import Any
 
 from pydantic import Field
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from millstream.contracts.contract import Contract
 from millstream.contracts.updates import INCREMENTS
 from millstream.errors import QualityGateError, printable
 from millstream.jobs import StagedArgs
 from millstream.lake import history
-from millstream.lake.names import Inputs, Partitions, RunKey, TableName
+from millstream.lake.names import ColumnName, Inputs, Partitions, RunKey, TableName
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.quality import charts
@@ -40,7 +41,8 @@ class Args(StagedArgs):
     override what the run itself says (`run_parameters`), which overrides the suite's `meta.parameters`.
     `partitions` are the run's months; with `data_docs` a page is written to the lake's Data Docs. `inputs`
     are the versions of the tables that were read for the staged rows; null where that is not known. By the
-    `contract` of a dataset the rows that stop it are shown as received.
+    `contract` of a dataset the rows that stop it are shown as received. With a `partition_column` the chart
+    is of the table as it will be: of `partitions` the staged rows, of the others the published ones.
     """
 
     table: TableName
@@ -51,6 +53,7 @@ class Args(StagedArgs):
     data_docs: bool = False
     inputs: Inputs | None = None
     contract: dict[str, Any] | None = None
+    partition_column: ColumnName | None = None
 
 
 def run(spark: SparkSession, args: Args) -> Verdict:
@@ -85,12 +88,21 @@ def run(spark: SparkSession, args: Args) -> Verdict:
 
         page = page_name(args.table, args.run, args.staged_version)
         verdict = verdict.model_copy(update={"docs_page": page})
-        chart = charts.svg(publishable(staged), suite.meta.chart) if suite.meta.chart else ""
+        chart = charts.svg(_drawn(args, staged), suite.meta.chart) if suite.meta.chart else ""
         data_docs.publish(storage, verdict, findings, chart)
     storage.write(path, verdict.model_dump_json(indent=2).encode())
     if not verdict.passed:
         raise QualityGateError(_refusal(verdict))
     return verdict
+
+
+def _drawn(args: Args, staged: DataFrame) -> DataFrame:
+    rows = publishable(staged)
+    if not args.partitions or args.partition_column is None:
+        return rows
+    published = staged.sparkSession.read.format("delta").load(TableRef.parse(args.table).uri(args.lake_root))
+    others = published.where(~F.col(args.partition_column).isin(*args.partitions))
+    return rows.select(*published.columns).unionByName(others)
 
 
 def _replaced_rows(args: Args) -> int:

@@ -7,6 +7,7 @@ all.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -141,6 +142,13 @@ class Account(BaseModel):
                 f"{self.dropped} + tombstones {self.tombstones} + late {self.late} = {accounted}. "
                 "Nothing was published; the staged table is kept for inspection"
             )
+
+
+def newest(by_partition: Mapping[str, tuple[Account, PartitionCounts]]) -> Account | None:
+    """The newest of a table's accounts (`History.latest_by_partition`); None where somebody has changed the
+    table since, or gone back to an earlier version of it."""
+    accounts = (account for account, _ in by_partition.values())
+    return max(accounts, key=lambda account: account.version or 0, default=None)
 
 
 def account_in(metadata: str, **read_back: Any) -> Account | None:

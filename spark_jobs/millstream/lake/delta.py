@@ -175,11 +175,12 @@ def replace(
     transaction: Transaction | None = None,
     more_columns: bool = False,
     schema_too: bool = False,
+    partition_by: tuple[str, ...] = (),
 ) -> None:
     """Make `rows` the table's rows where `condition` holds (everywhere, when None), in one commit.
 
     With `more_columns` the table gets those of `rows` that it lacks; with `schema_too` it has those of `rows`
-    and no others, with their comments, where all rows are replaced.
+    and no others, with their comments, where all rows are replaced, and is cut by `partition_by`.
 
     Raises: SupersededError when a newer attempt of the same writer has already committed.
     """
@@ -187,7 +188,8 @@ def replace(
     if condition is not None:
         writer = writer.option("replaceWhere", condition)
     if schema_too and condition is None:
-        writer = writer.option("overwriteSchema", "true")
+        # Delta takes the partitioning from the writer then, and without one leaves the table uncut.
+        writer = writer.option("overwriteSchema", "true").partitionBy(*partition_by)
     elif more_columns:
         writer = writer.option("mergeSchema", "true")
     if transaction is not None:

@@ -19,7 +19,12 @@ from millstream.lake.source_rows import FILE_SQL
 from millstream.lake.sql import is_one_of, literal
 from millstream.lake.tables import DECISIONS, WHOLE, TableRef
 from millstream.publishing.deletions import Deletions
-from millstream.publishing.precedence import own_accounts, require_source_unchanged, superseded
+from millstream.publishing.precedence import (
+    own_accounts,
+    require_rest_unchanged,
+    require_source_unchanged,
+    superseded,
+)
 from millstream.publishing.request import Request
 from millstream.publishing.state import LakeState
 from millstream.quality.verdict import Verdict
@@ -92,6 +97,7 @@ def decide(
     account.check_conservation(request.rows_read)
     _require_agreement(broken, verdict)
     histories = state.histories
+    require_rest_unchanged(request, histories.table)
     if request.replay:
         require_source_unchanged(account, request, histories.table)
     older = superseded(account, request, histories.table, state.versions)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pyspark.sql import types as T
 
+from millstream.contracts.months import is_month
+from millstream.errors import ContractError
 from millstream.lake.history import Snapshot
 from millstream.lake.staging import DEFAULTS, SOURCE_ROW_ID
 from millstream.marts import Mart
@@ -21,6 +25,25 @@ def definition(mart: Mart, staged: T.StructType) -> Table:
         key=mart.head.key,
         mart=True,
     )
+
+
+def require_months(table: Table, column: str, partitions: Iterable[str | None]) -> None:
+    """Raise ContractError when the `column` that a mart is cut by has another value than a month."""
+    if wrong := [one for one in partitions if one is None or not is_month(one)]:
+        raise ContractError(
+            f"{table.file}: its column {column!r}, which the table is cut by, has to be a month, YYYY-MM, "
+            f"and has {wrong[0]!r}. Nothing was published. What to do: correct the SELECT, or leave "
+            "partition out of the head"
+        )
+
+
+def require_same_columns(table: Table, present: Snapshot | None) -> None:
+    """Raise ContractError when months are made that have other columns than the rest of the table."""
+    if has_other_columns(table, present):
+        raise ContractError(
+            f"{table.file}: its columns are no longer those of the table, so months cannot be made alone. "
+            "Nothing was published. What to do: run the DAG with force, which makes the whole table"
+        )
 
 
 def has_other_columns(table: Table, present: Snapshot | None) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from millstream.errors import ConservationError, SupersededError
-from millstream.lake.accounts import Account
+from millstream.lake.accounts import Account, newest
 from millstream.lake.history import Accounts, Histories, History
 from millstream.lake.tables import DECISIONS
 from millstream.publishing.request import Request
@@ -118,6 +118,27 @@ def require_source_unchanged(account: Account, request: Request, history: Histor
                 f"{request.table}, {name}: run {request.run} had read {had.read} rows, the lake now has "
                 f"{counts.read} of them: nothing was replayed. What to do: run the ingest again"
             )
+
+
+def require_rest_unchanged(request: Request, published: History) -> None:
+    """Months of a mart come beside others that are left as they are: these have to be made of the tables that
+    the months were chosen by, and by the same SQL.
+
+    Raises: SupersededError when they are not, or no longer.
+    """
+    if request.rest is None:
+        return
+    latest = newest(published.latest_by_partition())
+    if latest is not None and latest.code_version == request.code_version:
+        made_of = {name: version for name, version in latest.inputs.items() if name in request.inputs}
+        # A later try of this run may have published before.
+        if made_of in (request.rest, request.inputs):
+            return
+    months = ", ".join(request.partitions)
+    raise SupersededError(
+        f"{request.table}: its other months are not those any more beside which {months} were made: nothing "
+        "was published. What to do: clear the task build, which chooses the months anew"
+    )
 
 
 def own_accounts(request: Request, history: History) -> Accounts:

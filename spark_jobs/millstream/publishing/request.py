@@ -21,7 +21,8 @@ class Request(BaseModel):
     `rows_read` is what the transform counted. `partitions` are those of the run, empty for a whole table.
     `contract` is a dataset's; by it broken rows are kept as received. `drift` is what the transform found
     changed at its source, `fetch_began` when the run began to fetch what was staged. A replay publishes what
-    `run` landed once more; `replay` is the run that does it.
+    `run` landed once more; `replay` is the run that does it. `rest` is given with months of a mart: the
+    versions of its tables of which the months are that are left as they are.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -34,6 +35,7 @@ class Request(BaseModel):
     partitions: Partitions = ()
     partition_column: ColumnName | None = None
     inputs: Inputs = Field(default_factory=dict)
+    rest: Inputs | None = None
     contract: dict[str, Any] | None = None
     drift: tuple[Change, ...] = ()
     contract_version: int | None = None

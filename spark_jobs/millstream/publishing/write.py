@@ -98,14 +98,18 @@ def _staying(work: Work, changed: bool) -> DataFrame:
 
 def _define(work: Work, present: Snapshot | None) -> None:
     """Creates the table, or gives it the columns that it lacks."""
-    column = work.publication.request.partition_column
     definition = TableDefinition(
         work.columns,
         work.defined.description,
-        (column,) if column else (),
+        _partition_by(work),
         checks.constraints(work.defined.checks),
     )
     create_table(work.spark, work.uri, definition, present)
+
+
+def _partition_by(work: Work) -> tuple[str, ...]:
+    column = work.publication.request.partition_column
+    return (column,) if column else ()
 
 
 def _write_rows(work: Work) -> None:
@@ -118,7 +122,14 @@ def _write_rows(work: Work) -> None:
         return
     if work.publication.scope != "rows":
         rows = work.good.select(*names)
-        replace(rows, work.uri, work.publication.condition, transaction, schema_too=work.defined.mart)
+        replace(
+            rows,
+            work.uri,
+            work.publication.condition,
+            transaction,
+            schema_too=work.defined.mart,
+            partition_by=_partition_by(work),
+        )
         return
     # What the run had published and may publish no longer goes; what others published stays, unless the
     # source has deleted it.
@@ -147,8 +158,15 @@ def _write_quarantine(work: Work) -> None:
     definition = quarantine.definition(work.table, work.columns)
     create_table(work.spark, uri, definition, work.state.histories.quarantine.now)
     condition = work.publication.quarantine_condition
-    schema_too = work.defined.mart
-    replace(broken, uri, condition, work.transaction(place), more_columns=True, schema_too=schema_too)
+    replace(
+        broken,
+        uri,
+        condition,
+        work.transaction(place),
+        more_columns=True,
+        schema_too=work.defined.mart,
+        partition_by=definition.partition_by,
+    )
 
 
 def _as_received(work: Work, broken: DataFrame, contract: Contract, manifest: Manifest) -> DataFrame:

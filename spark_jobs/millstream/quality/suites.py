@@ -11,7 +11,7 @@ from typing import Any
 from millstream.contracts.contract import Contract, contract_file
 from millstream.contracts.documents import read_json
 from millstream.errors import ContractError
-from millstream.marts import Mart, load_mart, marts
+from millstream.marts import LEAST_ROWS, Mart, load_mart, marts
 from millstream.transforms import Table, table_of
 
 Expectation = dict[str, Any]
@@ -56,11 +56,17 @@ def suite_of(contract: Contract, table: Table, written: Mapping[str, Any] | None
 
 
 def suite_of_mart(mart: Mart, written: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The suite of a mart, as `suite_of` makes a dataset's: it is not empty, and its key is unique."""
+    """The suite of a mart, as `suite_of` makes a dataset's: it is not empty, and its key is unique.
+
+    Of a mart by month `LEAST_ROWS` says what is empty: months that are made alone may have no rows any more.
+    """
     meta: dict[str, Any] = {"table": str(mart.table)}
     if mart.head.chart:
         meta["chart"] = mart.head.chart.model_dump(exclude_none=True)
-    own = [_not_empty(), *([_unique(mart.head.key)] if mart.head.key else [])]
+    least: Any = 1
+    if mart.head.partition:
+        least, meta["parameters"] = {"$PARAMETER": LEAST_ROWS}, {LEAST_ROWS: 1}
+    own = [_not_empty(least), *([_unique(mart.head.key)] if mart.head.key else [])]
     return _with(written, own, mart.name, meta)
 
 
@@ -70,7 +76,10 @@ def _with(
     given = dict(written or {})
     more = list(given.get("expectations", ()))
     kept = [rule for rule in own if _subject(rule) not in map(_subject, more)]
-    more_meta = {**meta, **given.get("meta", {})}
+    given_meta = given.get("meta", {})
+    more_meta = {**meta, **given_meta}
+    if "parameters" in meta:
+        more_meta["parameters"] = {**meta["parameters"], **given_meta.get("parameters", {})}
     return {**given, "name": given.get("name", name), "meta": more_meta, "expectations": [*kept, *more]}
 
 
@@ -99,8 +108,8 @@ def _rules(contract: Contract, table: Table) -> Iterator[Expectation]:
         yield _rule("column_values_to_be_in_set", "warning", notes, column=flag, value_set=[True])
 
 
-def _not_empty() -> Expectation:
-    return _rule("table_row_count_to_be_between", "critical", "Not empty.", min_value=1)
+def _not_empty(least: Any = 1) -> Expectation:
+    return _rule("table_row_count_to_be_between", "critical", "Not empty.", min_value=least)
 
 
 def _unique(key: Sequence[str]) -> Expectation:

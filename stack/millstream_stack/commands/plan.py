@@ -29,9 +29,11 @@ from millstream.lake.tables import WHOLE, TableRef
 from millstream.ml.mlflow_api import MlflowApi
 from millstream.publishing.compatibility import Comparison, compare, touched
 from millstream.publishing.decide import scope_of
+from millstream.publishing.mart_changes import Rebuild
 from millstream.publishing.work import published_columns
 from millstream.settings import Settings
 from millstream.transforms import table_of
+from millstream_stack.commands.plan_marts import made_by
 from millstream_stack.commands.sql_output import printable
 from millstream_stack.credentials import credentials_path, load_or_create
 
@@ -123,9 +125,11 @@ def plan_of(settings: Settings, dag_id: str, partitions: str = "") -> Plan:
     history_of = history.reader(root)
     read = _read(dag, contract)
     chosen = _partitions(dag, partitions, contract, map(history_of, read))
+    rebuild = made_by(dag, root, history_of)
+    chosen = list(rebuild.months or ()) if rebuild else chosen
     touches = [Touch(table, "reads", history_of(table).published_version) for table in read]
     for table in tables:
-        touches += _writes(table, _load(dag, chosen, contract), chosen, contract, history_of)
+        touches += _writes(table, _load(dag, chosen, contract), chosen, contract, history_of, rebuild)
     scored = [asset.name.removeprefix("model.") for asset in _triggers(dag) if asset.group == "models"]
     # Features and models rest on contracts too: those of all tables that theirs were made from.
     contracts = (
@@ -149,7 +153,8 @@ def plan_of(settings: Settings, dag_id: str, partitions: str = "") -> Plan:
         },
         contracts=list(compared.values()),
         readers={one.dataset: touched(one, root) for one in contracts if compared[one.dataset].breaking},
-        refusals=_refusals(map(history_of, tables), root),
+        # The columns of a mart may be others each time.
+        refusals={} if rebuild else _refusals(map(history_of, tables), root),
     )
 
 
@@ -228,8 +233,11 @@ def _writes(
     chosen: list[str],
     contract: Contract | None,
     history_of: Callable[[TableRef], History],
+    rebuild: Rebuild | None,
 ) -> list[Touch]:
     published = history_of(table)
+    if rebuild is not None and rebuild.months == ():
+        return [Touch(table, f"leaves as it is: {rebuild.why}", published.version)]
     accounts = published.latest_by_partition()
     rows = {name: counts.written for name, (_, counts) in accounts.items() if name != WHOLE}
     scope = scope_of(load, published)
@@ -238,7 +246,8 @@ def _writes(
         partitions = {name: rows.get(name) for name in chosen}
     elif scope == "table":
         partitions = dict(rows)
-    touches = [Touch(table, WRITES[scope], published.version, partitions)]
+    why = f": {rebuild.why}" if rebuild else ""
+    touches = [Touch(table, f"{WRITES[scope]}{why}", published.version, partitions)]
     if contract is not None:
         bronze = TableRef(zone="bronze", name=table.name)
         touches.insert(0, Touch(bronze, WRITES_BRONZE[load], history_of(bronze).version))

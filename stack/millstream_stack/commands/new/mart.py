@@ -13,7 +13,7 @@ from millstream_stack.commands.new.files import names_in, require_name, write
 
 SELECT = """/*
 description: What a row of {name} is.
-{key}# chart: {{x: , y: }}
+{key}{by_month}# chart: {{x: , y: }}
 */
 SELECT
 {columns}
@@ -26,6 +26,9 @@ KEY = """key: [{key}]
 NO_KEY = """# Columns that are unique together, comments of columns, and how the page draws the rows:
 # key: []
 # columns: {}
+"""
+BY_MONTH = """# Makes only the months anew whose rows have changed, where each row follows from its own month:
+# partition: {column}
 """
 DAG = """from millstream_airflow.pipelines.marts import mart_dag
 
@@ -63,7 +66,8 @@ def new_mart(settings: Settings, name: str, origin: str, screen: Console, key: s
         )
     head = KEY.format(key=", ".join(said)) if said else NO_KEY
     selected = ",\n".join(f"  {one}" for one in columns)
-    select = SELECT.format(name=name, key=head, columns=selected, table=table)
+    cut_by = "".join(BY_MONTH.format(column=one) for one in present.partition_columns)
+    select = SELECT.format(name=name, key=head, by_month=cut_by, columns=selected, table=table)
     files = {
         settings.project / "marts" / f"{name}.sql": select,
         **dag,

@@ -56,6 +56,8 @@ UNREPEATABLE_FUNCTIONS = frozenset(
 )
 # Spark calls these without parentheses too, and the parser takes them for columns.
 CALLED_BARE = ("current_time", "localtimestamp")
+# Parameter of the suites of marts that are made by month: how many rows have to be made.
+LEAST_ROWS = "least_rows"
 HEAD = re.compile(r"\s*/\*(?!\+)(?P<yaml>.*?)\*/", re.DOTALL)
 
 
@@ -78,6 +80,7 @@ class Head(BaseModel):
     owner: str = Field(default="data-platform", pattern=r"^[a-z][a-z0-9_-]*$")
     tags: tuple[str, ...] = ()
     key: tuple[str, ...] = ()
+    partition: str | None = Field(default=None, pattern=f"^{NAME.pattern}$", description="column of months")
     columns: dict[str, str] = Field(default={}, description="comments of columns")
     chart: Chart | None = None
     deadline_minutes: int = Field(default=60, ge=1, lt=24 * 60)
@@ -119,17 +122,23 @@ class Mart(BaseModel):
         return sql
 
     @cached_property
-    def _places(self) -> list[tuple[str, tuple[int, int], bool]]:
-        """Where the SQL names tables: table, from and to which character, and whether with an alias."""
+    def parsed(self) -> exp.Query:
+        """The SQL as it was read. Raises ContractError when it is not one SELECT, or no mart's."""
         try:
             statements = [one for one in sqlglot.parse(self.sql, read="spark") if one is not None]
         # It lets what its own code stumbles over pass, as for date_trunc().
         except (SqlglotError, ValueError) as error:
             raise ContractError(f"{self.file}: cannot be read: {str(error).splitlines()[0]}") from None
-        if len(statements) != 1 or not isinstance(statements[0], exp.Query):
+        query = statements[0] if len(statements) == 1 else None
+        if not isinstance(query, exp.Query):
             raise ContractError(f"{self.file}: has to be one SELECT, and nothing else")
-        (query,) = statements
         self._require_repeatable(query)
+        return query
+
+    @cached_property
+    def _places(self) -> list[tuple[str, tuple[int, int], bool]]:
+        """Where the SQL names tables: table, from and to which character, and whether with an alias."""
+        query = self.parsed
         local = {one.alias.lower() for one in query.find_all(exp.CTE)}
         places = []
         for table in query.find_all(exp.Table):
@@ -144,13 +153,13 @@ class Mart(BaseModel):
     def _place(self, table: exp.Table) -> tuple[str, tuple[int, int], bool]:
         parts = table.parts
         if len(parts) != 2 or table.db not in READABLE or not NAME.fullmatch(table.name):
-            raise self._refused(
+            raise self.refused(
                 table,
                 f"{table.sql(dialect='spark')!r} is no table to read: write its zone and name, for example "
                 f"silver.flights; zones are {', '.join(READABLE)}",
             )
         if (table.db, table.name) == ("gold", self.name):
-            raise self._refused(table, "reads itself")
+            raise self.refused(table, "reads itself")
         span = (parts[0].meta["start"], parts[-1].meta["end"] + 1)
         return f"{table.db}.{table.name}", span, bool(table.alias)
 
@@ -159,16 +168,16 @@ class Mart(BaseModel):
         for node in query.walk():
             if isinstance(node, UNREPEATABLE):
                 text = node.sql(dialect="spark")
-                raise self._refused(node, f"{text!r} has no place in a mart: {WHY}")
+                raise self.refused(node, f"{text!r} has no place in a mart: {WHY}")
             if isinstance(node, exp.Lateral) and isinstance(node.this, exp.Func):
                 self._require_table_function(node, node.this)
             if self._called(node) in UNREPEATABLE_FUNCTIONS:
-                raise self._refused(node, f"{self._called(node)!r} has no place in a mart: {WHY}")
+                raise self.refused(node, f"{self._called(node)!r} has no place in a mart: {WHY}")
 
     def _require_table_function(self, place: exp.Expr, function: exp.Func) -> None:
         called = self._called(function) or ""
         if called not in TABLE_FUNCTIONS:
-            raise self._refused(
+            raise self.refused(
                 place,
                 f"{called!r} is no table to read; functions that make rows are {', '.join(TABLE_FUNCTIONS)}",
             )
@@ -188,7 +197,8 @@ class Mart(BaseModel):
             written = node.sql(dialect="spark").partition("(")[0]
         return written.strip("`").lower()
 
-    def _refused(self, node: exp.Expr, why: str) -> ContractError:
+    def refused(self, node: exp.Expr, why: str) -> ContractError:
+        """An error with the line of `node`, a part of the SQL."""
         lines = (one.meta["line"] for one in node.walk() if "line" in one.meta)
         return ContractError(f"{self.file}: line {next(lines, 1)}: {why}")
 
