@@ -15,6 +15,7 @@ from airflow.sdk.execution_time.context import set_current_context
 from millstream.errors import ContractError
 from millstream.lake import history
 from millstream.lake.tables import TableRef
+from millstream.quality.suite import Suite
 from millstream_airflow import catalog, engines
 from millstream_airflow.pipelines.marts import mart_dag
 from millstream_airflow.tasks.publish import MartOperator
@@ -98,8 +99,11 @@ def test_the_task_makes_the_months_that_have_changed(project: Path) -> None:
     assert (whole["partition_column"], whole["suite_parameters"]) == ("month", {})
     assert lines == [f"made the whole table: {TABLE} is not published yet, or somebody has changed it since"]
 
-    version = catalog.mart("by_month").version
-    publish(root, TABLE, "r1", read=1, partition="2013-01", inputs={FEATURES: 0}, code_version=version)
+    versions = {
+        "code_version": catalog.mart("by_month").version,
+        "suite_version": Suite.from_dict(catalog.suite("by_month")).version,
+    }
+    publish(root, TABLE, "r1", read=1, partition="2013-01", inputs={FEATURES: 0}, **versions)
     assert run() == ({}, [f"{TABLE} has these rows already: no row of its tables has changed"])
     forced, lines = run(force=True)
     assert (forced["load"], lines) == ("full", ["made the whole table: it was asked for with force"])

@@ -42,7 +42,7 @@ def say(lake: str, **said: Any) -> None:
 
 def say_of_alerts(lake: str, **said: Any) -> None:
     now = datetime.now(UTC)
-    of = {"stream": STREAM, "topic": "flight-alerts", "state": "running", "at": now, "ran_at": now}
+    of = {"stream": STREAM, "topic": "flight-alerts", "state": "running", "at": now}
     alert_snapshot.write(lake, AlertSnapshot(**{**of, **said}))
 
 

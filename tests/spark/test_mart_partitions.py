@@ -13,6 +13,8 @@ from millstream.lake.history import Snapshot
 from millstream.marts import Mart, load_mart
 from millstream.marts.partitions import require_by_month
 from millstream.publishing.mart_changes import Rebuild, rebuild_of
+from millstream.quality.suite import Suite
+from millstream.quality.suites import suite_of_mart
 from tests.support.chain import Chain, month_zip
 from tests.support.flights_rows import AA1141, B6725, FEBRUARY, UA1545
 from tests.support.marts import Marts
@@ -50,7 +52,8 @@ def written(folder: Path, sql: str) -> Mart:
 
 
 def due(marts: Marts, mart: Mart) -> Rebuild:
-    return rebuild_of(mart, marts.inputs(mart), CUT_BY, marts.chain.root)
+    suite = Suite.from_dict(suite_of_mart(mart, {"name": mart.name, "expectations": []}))
+    return rebuild_of(mart, marts.inputs(mart), CUT_BY, suite.version, marts.chain.root)
 
 
 def table_of(marts: Marts, mart: Mart) -> Snapshot:

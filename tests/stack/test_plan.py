@@ -20,6 +20,8 @@ from millstream.lake.staging import SOURCE_ROW_ID
 from millstream.lake.tables import TableRef
 from millstream.marts import load_mart
 from millstream.ml.mlflow_api import MlflowApi
+from millstream.quality.suite import Suite
+from millstream.quality.suites import suite_in
 from millstream.settings import CHECKOUT, Settings
 from millstream.transforms import table_of
 from millstream_stack.commands.plan import Touch, plan_of, show_plan
@@ -238,6 +240,7 @@ def test_gold_tables_are_held_against_their_transforms_too(
 def test_a_mart_is_shown_with_what_is_made_and_why(settings: Settings, lake: str) -> None:
     predictions, table = "gold.arrival_delay_predictions", "gold.model_quality_by_month"
     mart = load_mart(CHECKOUT, "model_quality_by_month")
+    suite = Suite.from_dict(suite_in(CHECKOUT, mart.name))
 
     def planned() -> tuple[str, dict[str, int | None]]:
         touch = touched(settings, "mart_model_quality_by_month")[table]
@@ -245,9 +248,8 @@ def test_a_mart_is_shown_with_what_is_made_and_why(settings: Settings, lake: str
 
     def made(run: str, code_version: str = mart.version) -> None:
         inputs = {name: history.version(TableRef.parse(name), lake) for name in mart.inputs}
-        ledger_tables.publish(
-            lake, table, run, read=1, partition="2013-01", inputs=inputs, code_version=code_version
-        )
+        versions = {"code_version": code_version, "suite_version": suite.version}
+        ledger_tables.publish(lake, table, run, read=1, partition="2013-01", inputs=inputs, **versions)
 
     assert planned() == (f"leaves as it is: not published yet: {predictions}", {})
     publish(lake, predictions, "r5", read=9, partition="2013-01")

@@ -26,6 +26,7 @@ def account(
     watermark: str | None = None,
     fetch_began: datetime | None = None,
     code_version: str = "unknown",
+    suite_version: str = "s1",
     **counts: int,
 ) -> Account:
     """An account of `read` rows of one partition; those that `counts` does not name are written."""
@@ -43,7 +44,7 @@ def account(
         verdict={"passed": True, "warnings": []},
         inputs=inputs or {},
         contract=contract,
-        suite_version="s1",
+        suite_version=suite_version,
         code_version=code_version,
         replay=replay,
         sequence=sequence,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from millstream.lake.tables import TableRef
 from millstream.publishing.mart_changes import changed_months
 
 TABLE = TableRef.parse("silver.flights")
+LATER = datetime(2030, 1, 1, tzinfo=UTC)
 JAN, FEB, MAR = "2013-01", "2013-02", "2013-03"
 
 
@@ -69,13 +71,13 @@ START = (other("CREATE TABLE"), publish("table", m01=(1, "a"), m02=(2, "b")))
 )
 def test_the_accounts_say_which_months_have_other_rows(later: list[dict[str, Any]], months: set[str]) -> None:
     read = history_of(*START, *later)
-    assert changed_months(read, 1, len(read.commits) - 1, "month") == (months, "")
+    assert changed_months(read, 1, len(read.commits) - 1, "month", LATER) == (months, "")
 
 
 def test_what_came_after_the_version_that_is_read_is_of_the_next_run() -> None:
     read = history_of(*START, publish("partitions", m01=(1, "x")), publish("partitions", m02=(1, "y")))
-    assert changed_months(read, 1, 2, "month") == ({JAN}, "")
-    assert changed_months(read, 2, 3, "month") == ({FEB}, "")
+    assert changed_months(read, 1, 2, "month", LATER) == ({JAN}, "")
+    assert changed_months(read, 2, 3, "month", LATER) == ({FEB}, "")
 
 
 @pytest.mark.parametrize(
@@ -95,6 +97,7 @@ def test_what_came_after_the_version_that_is_read_is_of_the_next_run() -> None:
             3,
             "which months silver.flights had is not known",
         ),
+        ([*START, publish("rows", all=(1, "x")), publish("table", m01=(1, "a"))], 2, "had is not known"),
         ([*START], 7, "silver.flights is another table than before"),
         ([*START], -1, "silver.flights is another table than before"),
     ],
@@ -102,15 +105,35 @@ def test_what_came_after_the_version_that_is_read_is_of_the_next_run() -> None:
 def test_what_the_history_does_not_say_leads_to_the_whole_table(
     commits: list[dict[str, Any]], since: int, why: str
 ) -> None:
-    months, said = changed_months(history_of(*commits), since, len(commits) - 1, "month")
+    months, said = changed_months(history_of(*commits), since, len(commits) - 1, "month", LATER)
     assert months is None
     assert why in said
 
 
+@pytest.mark.parametrize(
+    "before", [publish("rows", all=(1, "x")), publish("table", all=(1, "x")), other("DELETE")]
+)
+def test_where_it_is_not_known_what_a_month_had_each_that_was_published_counts(
+    before: dict[str, Any],
+) -> None:
+    """Also one that is now as it was before all that."""
+    read = history_of(*START, before, publish("partitions", m02=(2, "b"), m03=(0, "0")))
+    assert changed_months(read, 2, 3, "month", LATER) == ({FEB, MAR}, "")
+
+
+def test_a_version_that_is_younger_than_what_was_made_of_it_is_of_another_table() -> None:
+    read = history_of(*START, publish("partitions", m02=(2, "c")))
+    before = read.commits[1].made_at.replace(year=1969)
+    assert changed_months(read, 1, 2, "month", before) == (
+        None,
+        "silver.flights is another table than before",
+    )
+
+
 def test_a_table_that_is_not_cut_leads_to_the_whole_table_once_it_has_changed() -> None:
     read = history_of(*START, publish("table", all=(1, "x")), other("OPTIMIZE"))
-    assert changed_months(read, 2, 3, None) == (set(), "")
-    assert changed_months(read, 1, 3, None) == (
+    assert changed_months(read, 2, 3, None, LATER) == (set(), "")
+    assert changed_months(read, 1, 3, None, LATER) == (
         None,
         "silver.flights has changed, which is not cut by months",
     )

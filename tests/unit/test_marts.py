@@ -123,6 +123,8 @@ def test_another_text_is_another_version(tmp_path: Path) -> None:
         ("DELETE FROM silver.flights", "has to be one SELECT, and nothing else"),
         ("SELECT FROM WHERE (", "cannot be read: "),
         ("SELECT date_trunc() FROM silver.flights", "cannot be read: "),
+        ("FROM silver.f |> WHERE x > 1 |> UNION ALL SELECT x FROM silver.g", "cannot be read: "),
+        ("SELECT a -- see C:\\\n, b FROM silver.f", r"line 1: ends in \ behind --"),
         ("/* key: [a */ SELECT 1 FROM silver.flights", "is not YAML"),
         ("/* keys: [a] */ SELECT 1 FROM silver.flights", "keys: Extra inputs are not permitted"),
         ("/*\nkey: [a]\nkey: [b]\n*/ SELECT 1 FROM silver.flights", "key 'key' occurs twice"),

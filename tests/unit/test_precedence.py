@@ -131,7 +131,9 @@ def test_months_of_a_mart_come_beside_those_that_they_were_chosen_beside(
     if stands:
         assert lake.decide(request).changed
         return
-    with pytest.raises(SupersededError, match=r"its other months are not those .* clear the task build"):
+    with pytest.raises(
+        SupersededError, match=r"its other months are not those .* clear the task changed_inputs"
+    ):
         lake.decide(request)
 
 

@@ -55,6 +55,7 @@ class MartOperator(StagingOperator):
 
     def job_arguments(self, context: Context) -> dict[str, Any]:
         from millstream.publishing.mart_changes import WHOLE_TABLE, rebuild_of
+        from millstream.quality.suite import Suite
 
         self._submitted = catalog.mart(self.mart)
         arguments = {**super().job_arguments(context), "mart": self._submitted.model_dump(mode="json")}
@@ -64,7 +65,8 @@ class MartOperator(StagingOperator):
         cut_by = {table: catalog.partition_column(table) for table in self._submitted.inputs}
         forced = bool(context["params"]["force"])
         root = arguments["lake_root"]
-        self._rebuild = rebuild_of(self._submitted, arguments["inputs"], cut_by, root, forced)
+        suite = Suite.from_dict(catalog.suite(self.mart))
+        self._rebuild = rebuild_of(self._submitted, arguments["inputs"], cut_by, suite.version, root, forced)
         if self._rebuild.months == ():
             skip(f"{self._submitted.table} has these rows already: {self._rebuild.why}")
         return {**arguments, "partitions": list(self._rebuild.months or ())}

@@ -124,11 +124,18 @@ class Mart(BaseModel):
     @cached_property
     def parsed(self) -> exp.Query:
         """The SQL as it was read. Raises ContractError when it is not one SELECT, or no mart's."""
+        for number, line in enumerate(self.sql.splitlines(), 1):
+            if "--" in line and line.endswith("\\"):
+                raise ContractError(
+                    f"{self.file}: line {number}: ends in \\ behind --: to Spark the next line belongs to "
+                    "the comment too. End the line otherwise"
+                )
         try:
             statements = [one for one in sqlglot.parse(self.sql, read="spark") if one is not None]
         # It lets what its own code stumbles over pass, as for date_trunc().
-        except (SqlglotError, ValueError) as error:
-            raise ContractError(f"{self.file}: cannot be read: {str(error).splitlines()[0]}") from None
+        except (SqlglotError, ValueError, AssertionError) as error:
+            said = str(error) or "this SQL is not known here"
+            raise ContractError(f"{self.file}: cannot be read: {said.splitlines()[0]}") from None
         query = statements[0] if len(statements) == 1 else None
         if not isinstance(query, exp.Query):
             raise ContractError(f"{self.file}: has to be one SELECT, and nothing else")

@@ -137,7 +137,8 @@ def require_rest_unchanged(request: Request, published: History) -> None:
     months = ", ".join(request.partitions)
     raise SupersededError(
         f"{request.table}: its other months are not those any more beside which {months} were made: nothing "
-        "was published. What to do: clear the task build, which chooses the months anew"
+        "was published. What to do: clear the task changed_inputs and those behind it, which choose the "
+        "months anew"
     )
 
 

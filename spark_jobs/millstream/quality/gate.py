@@ -127,7 +127,7 @@ def _judge(rule: Rule, suite: Suite, finding: Finding, counts: Counts) -> RuleVe
 def with_some_left(verdict: Verdict, replaced: int) -> Verdict:
     """The `verdict` when the rows replace `replaced` published ones: if they are fewer, they may not all go
     to quarantine, although each rule alone would allow it."""
-    if not verdict.passed or not 0 < verdict.evaluated == verdict.quarantined_rows < replaced:
+    if not verdict.passed or not verdict.evaluated == verdict.quarantined_rows < replaced:
         return verdict
     rules = [_none_left(rule) if rule.action == "quarantine" else rule for rule in verdict.rules]
     reason = "; ".join(describe(rule) for rule in rules if rule.action == "block")

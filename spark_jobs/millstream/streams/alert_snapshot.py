@@ -37,7 +37,8 @@ class Alert(BaseModel):
 
 class AlertSnapshot(BaseModel):
     """`sent` counts the records of the topic of alerts, also those that were sent again after a crash;
-    `latest` are the newest of them, the last first. `ran_at` is when they last ran; None before that."""
+    `latest` are the newest of them, the last first. `down_since` is since when they have not run; None while
+    they do."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,7 +46,7 @@ class AlertSnapshot(BaseModel):
     topic: str
     state: State
     at: datetime
-    ran_at: datetime | None = None
+    down_since: datetime | None = None
     sent: int = 0
     latest: tuple[Alert, ...] = ()
     reason: str = ""

@@ -114,18 +114,22 @@ def _look(stream: Stream, sent: SentAlerts) -> None:
 def _show(stream: Stream, state: State, reason: str = "", **figures: object) -> None:
     assert stream.source.alerts is not None
     now = datetime.now(UTC)
-    if state == "running":
-        ran_at: datetime | None = now
-    else:
-        before = alert_snapshot.read(stream.lake_root, stream.name)
-        ran_at = before.ran_at if before is not None else None
+    down_since = None if state == "running" else _down_since(stream, now)
     snapshot = AlertSnapshot.model_validate(
         {
-            **{"stream": stream.name, "topic": stream.source.alerts.topic, "at": now, "ran_at": ran_at},
-            **{"state": state, "reason": reason, **figures},
+            **{"stream": stream.name, "topic": stream.source.alerts.topic, "at": now},
+            **{"state": state, "reason": reason, "down_since": down_since, **figures},
         }
     )
     alert_snapshot.write(stream.lake_root, snapshot)
+
+
+def _down_since(stream: Stream, now: datetime) -> datetime:
+    """Also over starts that come to nothing; not over the end of the stack."""
+    before = alert_snapshot.read(stream.lake_root, stream.name)
+    if before is None or before.state == "drained":
+        return now
+    return before.down_since or before.at
 
 
 def _reason(error: Exception, folder: Path) -> MillstreamError | None:

@@ -49,17 +49,17 @@ def seen_of_started_alerts(lake_root: str, stream: str) -> AlertSnapshot | None:
 
 
 def alerts_trouble(seen: AlertSnapshot, now: datetime, deadline: timedelta) -> str:
-    """The same of alerts: at once when they have stopped, else when they last ran a `deadline` ago."""
+    """The same of alerts: at once when they have stopped, else when they have not run for a `deadline`."""
     why = f": {seen.reason}" if seen.reason else ""
     if seen.state == "stopped":
         return f"alerts {seen.state}{why}"
-    age = now - (seen.ran_at or seen.at)
+    age = now - (seen.down_since or seen.at)
     if age <= deadline:
         return ""
     minutes, most = (span.total_seconds() / 60 for span in (age, deadline))
     return (
-        f"alerts last ran {minutes:.0f} minutes ago, more than the {most:.0f} of deadline_minutes, and were "
-        f"last seen {seen.state}{why}"
+        f"alerts have not run for {minutes:.0f} minutes, more than the {most:.0f} of deadline_minutes; they "
+        f"were last seen {seen.state}{why}"
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from millstream.lake.history import History
 from millstream.lake.tables import TableRef
 from millstream.publishing.mart_changes import WHOLE_TABLE, Rebuild, rebuild_of
+from millstream.quality.suite import Suite
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
@@ -31,4 +32,5 @@ def made_by(dag: DAG, lake_root: str, history_of: Callable[[TableRef], History])
     if mart.head.partition is None:
         return WHOLE_TABLE
     cut_by = {table: catalog.partition_column(table) for table in mart.inputs}
-    return rebuild_of(mart, inputs, cut_by, lake_root)
+    suite = Suite.from_dict(catalog.suite(mart.name))
+    return rebuild_of(mart, inputs, cut_by, suite.version, lake_root)
