@@ -72,7 +72,7 @@ class Grammar:
         return f"{left} {how} {right}"
 
     def limited(self, depth: int) -> str:
-        return f"{self.plain(depth)} {self.one_of('', '', 'ORDER BY 1, 2, 3 LIMIT 4')}"
+        return f"{self.plain(depth)} {self.one_of('', '', 'ORDER BY 1, 2, 3 LIMIT 2')}"
 
     def origin(self, depth: int) -> tuple[str, str]:
         """A FROM, and the alias of what has the columns."""
