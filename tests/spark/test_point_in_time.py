@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -10,27 +9,23 @@ import pytest
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from millstream.bronze.typed import typed
 from millstream.models import model_spec
 from millstream.models.arrival_delay import ROUTE_HISTORY
 from millstream.transforms import arrival_delay_features as target
-from millstream.transforms import table_of
-from millstream_demo import reference
-from tests.support.chain import contract_of
+from tests.support.reference_silver import DATASETS, silver_rows
 from tests.support.route_statistics import by_spark
 from tests.support.thorough import thorough
 
-MONTH = "3"
+MONTH = 3
 # Clocks change on the tenth.
 DAYS = range(1, 15)
 # Both are the cutoff of flights that leave an hour later; the first lies on the day when clocks change.
 MOMENTS = ["2013-03-10 18:00:00", *thorough("2013-03-06 21:30:00")]
-DATASETS = ("flights", "weather", "planes", "airports", "airlines")
 
 
 @pytest.fixture(scope="module")
 def silver(spark: SparkSession) -> Iterator[dict[str, DataFrame]]:
-    tables = {name: _silver(spark, name).persist() for name in DATASETS}
+    tables = {name: silver_rows(spark, name, MONTH, DAYS).persist() for name in DATASETS}
     tables["route_delay_statistics"] = by_spark(tables["flights"])
     yield tables
     for table in tables.values():
@@ -74,28 +69,6 @@ def test_the_model_reads_only_features(silver: dict[str, DataFrame]) -> None:
 
 def _features(silver: dict[str, DataFrame]) -> DataFrame:
     return target.features(silver).drop(target.LABEL)
-
-
-def _silver(spark: SparkSession, dataset: str) -> DataFrame:
-    """The reference data of one month, through the dataset's own contract and transform."""
-    contract = contract_of(dataset)
-    lines = [
-        {name: row[name] for name in contract.column_names}
-        for row in _reference_rows(dataset)
-        if row.get("month", MONTH) == MONTH and int(row.get("day", DAYS[0])) in DAYS
-    ]
-    raw = spark.createDataFrame(
-        [(*row.values(), dataset, str(number)) for number, row in enumerate(lines)],
-        ", ".join(f"`{name}` string" for name in (*contract.column_names, "_source_file", "_source_row")),
-    ).withColumns({name: F.lit(None).cast("string") for name in ("_record_error", "_record", "_added")})
-    table = table_of(dataset, contract)
-    return table.rows(typed(raw, contract)).dropDuplicates(list(table.key))
-
-
-def _reference_rows(dataset: str) -> list[dict[str, str]]:
-    if dataset == "flights":
-        return list(csv.DictReader(line.decode() for line in reference.flight_lines()))
-    return reference.rows(f"{dataset}.csv")
 
 
 def _flights_otherwise(silver: dict[str, DataFrame], at: Column) -> DataFrame:

@@ -42,7 +42,7 @@ _OVERDUE_POINTS = 18
 _SEEN_AIRCRAFT_S = 20 * 3600
 # A flight's own history reaches from 56 days to 36 hours before it. Landings more than 34 hours after their
 # schedule are left out of it, so everything in it has landed before the cutoff.
-_HISTORY_FROM_S, _HISTORY_TO_S, _LANDED_WITHIN_S = 56 * _DAY_S, 36 * 3600, 34 * 3600
+HISTORY_FROM_S, _HISTORY_TO_S, _LANDED_WITHIN_S = 56 * _DAY_S, 36 * 3600, 34 * 3600
 _WEATHER_HOURS = 3
 
 SCHEMA = StructType(
@@ -235,7 +235,9 @@ def _with_aircraft_history(flights: DataFrame) -> DataFrame:
 
     Null where the tail number is unknown. Which plane flies is taken as planned; its later swap is not known.
     """
-    in_turn = Window.partitionBy("tailnum").orderBy("sched_s", "_source_row_id")
+    # Some 30 times a year a plane has two departures at one time: which is first must not depend on whether a
+    # file or a stream has brought them.
+    in_turn = Window.partitionBy("tailnum").orderBy("sched_s", *KEY)
     previous = F.struct(
         "sched_s",
         "dep_s",
@@ -272,7 +274,7 @@ def _with_flight_history(rows: DataFrame) -> DataFrame:
     earlier = (
         Window.partitionBy("carrier", "flight")
         .orderBy("sched_s")
-        .rangeBetween(-_HISTORY_FROM_S, -_HISTORY_TO_S)
+        .rangeBetween(-HISTORY_FROM_S, -_HISTORY_TO_S)
     )
     in_time = F.col("arr_s") <= F.col("sched_s") + _LANDED_WITHIN_S
     delay = F.when(in_time, _bounded("arr_delay_min"))
