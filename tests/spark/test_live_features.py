@@ -19,10 +19,10 @@ from tests.support.route_statistics import by_spark
 from tests.support.streaming import commit, messages, records, stream
 from tests.support.thorough import thorough
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 
 # On the thirteenth a plane is scheduled to leave twice at one time.
-MONTH, DAYS, STREAMED = 1, range(10, 14), 13
+MONTH, DAYS, STREAMED = 1, range(11, 14), 13
 HOUR = timedelta(hours=1)
 MORNING = datetime(2013, 1, 13, 9, tzinfo=UTC)
 EVENING = datetime(2013, 1, 14, 0, tzinfo=UTC)

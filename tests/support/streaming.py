@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -141,6 +141,7 @@ class StreamProcess:
         topic: str = TOPIC,
         dead_letter: str | None = None,
         alerts: dict[str, Any] | None = None,
+        views: Sequence[str] = ("airport_delays",),
         conf: Path | None = None,
         servers: str | None = None,
     ) -> None:
@@ -148,7 +149,7 @@ class StreamProcess:
         contracts = folder / "contracts"
         contracts.mkdir(exist_ok=True)
         given = yaml.safe_load((CHECKOUT / "dags" / "streams" / f"{DATASET}.yaml").read_text())
-        given["source"] |= {"topic": topic, "dead_letter": dead_letter, "alerts": alerts}
+        given["source"] |= {"topic": topic, "dead_letter": dead_letter, "alerts": alerts, "views": [*views]}
         (contracts / f"{DATASET}.yaml").write_text(yaml.safe_dump(given))
         command = [sys.executable, str(SCRIPT), str(contracts / f"{DATASET}.yaml"), "--lake-root", lake_root]
         with self.log.open("ab") as out:

@@ -36,6 +36,13 @@ Change = Callable[[dict[str, Any]], Any]
             "no references",
         ),
         (lambda data: data["columns"][9].update(rename="airport"), "needs the columns origin"),
+        (
+            lambda data: (
+                data["source"].update(views=["arrival_delay_live"])
+                or data["columns"][11].update(rename="plane")
+            ),
+            "arrival_delay_live needs the columns tailnum",
+        ),
         (lambda data: data["source"].update(dead_letter="flights"), "different topics"),
         (lambda data: data["source"].update(dead_letter="flight-alerts"), "different topics"),
         (lambda data: data["source"]["alerts"].update(topic="flights"), "different topics"),

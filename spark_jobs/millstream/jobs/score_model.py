@@ -14,8 +14,7 @@ from millstream.lake.reading import read_at
 from millstream.lake.staging import SOURCE_ROW_ID, WHOLE, write_staged
 from millstream.lake.tables import TableRef
 from millstream.ml import stored, tracking
-from millstream.ml.objectives import objective_of
-from millstream.ml.pipelines import inputs
+from millstream.ml.predictions import predictions
 from millstream.ml.spec import ModelSpec
 from millstream.models import model_spec
 
@@ -69,13 +68,9 @@ def _rows(spark: SparkSession, spec: ModelSpec, args: Args) -> DataFrame:
 
 def _predictions(rows: DataFrame, spec: ModelSpec, model: PipelineModel, args: Args) -> DataFrame:
     partition = F.col(spec.partition_column) if spec.partition_column else F.lit(WHOLE)
-    key = list(dict.fromkeys([spec.row_id, *spec.key]))
-    objective = objective_of(spec)
-    return objective.with_answer(inputs(rows, spec, *key), model).select(
-        *spec.key,
-        *objective.answer(model, spec),
-        F.lit(spec.name).alias("model_name"),
-        F.lit(args.model_version).cast("int").alias("model_version"),
+    scored = predictions(rows, spec, model, args.model_version, spec.row_id)
+    return scored.select(
+        *(name for name in scored.columns if name in spec.key or name != spec.row_id),
         F.lit(args.input_version).cast("bigint").alias("input_version"),
         F.col(spec.row_id).alias(SOURCE_ROW_ID),
         partition.alias("_partition"),

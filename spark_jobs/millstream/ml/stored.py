@@ -131,13 +131,18 @@ def read_back(mlflow: Any, uri: str, folder: str) -> Iterator[tuple[PipelineMode
         Storage(parent).remove(name)
 
 
+def registered_folder(model: str, version: int | str) -> str:
+    """Where `in_lake` keeps a registered version, relative to the lake root."""
+    return f"models/{model}/registered/{version}"
+
+
 def in_lake(mlflow: Any, registered: Any, lake_root: str) -> str:
     """URI of a registered version (MLflow's ModelVersion) in the lake, copied there if necessary.
 
     Raises: ArtifactDigestError unless it is what was registered.
     """
     storage = Storage(lake_root)
-    folder = f"models/{registered.name}/registered/{registered.version}"
+    folder = registered_folder(registered.name, registered.version)
     uri = f"{lake_root.rstrip('/')}/{folder}"
     if not storage.files(folder) or digest.tree_digest(storage, folder) != registered.tags.get(digest.TAG):
         with tempfile.TemporaryDirectory(prefix="mlflow-") as scratch:

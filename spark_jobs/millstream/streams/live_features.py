@@ -7,7 +7,7 @@ Nothing that happens at or after a flight's cutoff changes its features
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -54,16 +54,32 @@ def announced(events: DataFrame) -> DataFrame:
     return events.where(F.col("event_type") == "scheduled").select(*table_of("flights").key)
 
 
-def event_clock(events: DataFrame) -> int | None:
-    """Up to when everything that happened has come, seconds since 1970; None without events.
-
-    A flight's events are in one partition, and each partition in the order of time; so it is the time of the
-    newest event of the partition that is least far. Partitions without any of these `events` do not count.
-    """
+def newest_events(events: DataFrame) -> dict[int, datetime]:
+    """Of each partition of the topic that these `events` are of, the time of the newest."""
     partition, _ = topic_place()
-    newest = events.groupBy(partition.alias("partition")).agg(F.max("event_time").alias("newest"))
-    found: int | None = newest.agg(F.min(F.unix_seconds("newest")).alias("clock")).collect()[0]["clock"]
-    return found
+    newest = events.groupBy(partition.alias("partition")).agg(F.max(F.unix_seconds("event_time")).alias("at"))
+    return {row["partition"]: datetime.fromtimestamp(row["at"], UTC) for row in newest.collect()}
+
+
+def event_clock(newest: Mapping[int, datetime]) -> datetime:
+    """Up to when everything that happened has come: the newest event of the partition that is least far.
+
+    A flight's events are in one partition, and each partition is in the order of time. To pass over one that
+    is silent would score flights without what it still brings.
+    """
+    return min(newest.values())
+
+
+def held_back(newest: Mapping[int, datetime]) -> str:
+    """Says which partition holds the clock back by more than a day; empty where none does."""
+    slowest = min(newest, key=newest.__getitem__)
+    if max(newest.values()) - newest[slowest] <= timedelta(days=1):
+        return ""
+    return (
+        f"partition {slowest} of the topic has had no event since {newest[slowest]:%Y-%m-%d %H:%M} UTC, and "
+        "others are more than a day ahead: flights with a later cutoff wait for it. What to do: see why "
+        "nothing is sent to it"
+    )
 
 
 def between(since: datetime, until: datetime) -> Column:

@@ -12,16 +12,17 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
+from millstream.contracts.sources.kafka import ARRIVAL_DELAY_LIVE
 from millstream.errors import ClusterError, MillstreamError, QualityGateError, TransientError
 from millstream.lake.accounts import Account
 from millstream.lake.delta import require_writer
@@ -34,6 +35,9 @@ from millstream.streams.freshness import Freshness
 from millstream.streams.snapshot import Delays, HourlyDelays, Snapshot
 from millstream.streams.tables import Stream
 from millstream.streams.topic import Topic, Topics, refusal
+
+if TYPE_CHECKING:
+    from millstream.streams.scoring import Scoring
 
 log = logging.getLogger(__name__)
 Batch = Callable[[DataFrame, int], None]
@@ -99,6 +103,7 @@ class Runner:
         fresh_at = (earlier.fresh_at if earlier else None) or began
         self._freshness = Freshness(fresh_at)
         self._shown = Snapshot(stream=stream.name, state="starting", at=began, fresh_at=fresh_at)
+        self._scoring = self._scored_beside() if ARRIVAL_DELAY_LIVE in stream.source.views else None
 
     def run(self) -> Snapshot:
         """The figures at the end. Raises: StreamPositionError when the topic does not go on where the tables
@@ -125,8 +130,16 @@ class Runner:
                 break
         with suppress(TransientError):
             self._look()
+        if self._scoring and not self._ending.is_set():
+            self._scoring.attempt()
         self._show(state="drained", reason="")
         return self._shown
+
+    def _scored_beside(self) -> Scoring:
+        # Here, because a stream without predictions has no use for models.
+        from millstream.streams.scoring import Scoring
+
+        return Scoring(self._spark, self._stream, lambda predictions: self._show(predictions=predictions))
 
     def _wanted(self) -> bool:
         """Whether the stream is to run, by what somebody has asked for in the lake."""
@@ -164,7 +177,8 @@ class Runner:
             silver = silver_rows(self._records(topic, at[stream.silver]), stream)
             to_silver = self._batch(partial(committer.silver, begun=at[stream.silver]), 1)
             started.append(self._start("silver", silver, to_silver, checkpoints))
-            self._await(started)
+            with self._scoring.beside() if self._scoring else nullcontext():
+                self._await(started)
         finally:
             for query in started:
                 query.stop()

@@ -41,13 +41,45 @@ class HourlyDelays(Figures):
     hour: str
 
 
+class Outcome(BaseModel):
+    """Flights from one airport whose cutoff lies within the last day of events: how many were predicted, also
+    to be late, and how many of them have landed, were late, and late as predicted. `expected_late` is the sum
+    of the probabilities of those that have landed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    airport: str
+    predicted: int
+    predicted_late: int
+    landed: int
+    late: int
+    late_as_predicted: int
+    expected_late: float
+
+
+class Predictions(BaseModel):
+    """What was predicted beside the stream: so many `made` by this process, with `model_version` last.
+
+    All flights whose cutoff is not after `until` have their prediction. `reason` says why none are made, or
+    why the model may not be the champion.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    made: int = 0
+    model_version: int | None = None
+    until: datetime | None = None
+    reason: str = ""
+    outcomes: tuple[Outcome, ...] = ()
+
+
 class Snapshot(BaseModel):
     """The stream's figures as of its newest commit.
 
     `lag` is records that the topic has and silver not; all that the topic had at `fresh_at` is in silver;
-    `batch_s` and `events_per_s` are of the
-    newest batch. `reason` says why it waits, is parked or stopped. Counts are of this process. `delays` and
-    `hours` are as of the position `delays_at`.
+    `batch_s` and `events_per_s` are of the newest batch. `reason` says why it waits, is parked or stopped.
+    Counts are of this process. `delays` and `hours` are as of the position `delays_at`. `predictions` is None
+    where none are asked for.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -69,6 +101,7 @@ class Snapshot(BaseModel):
     delays: tuple[Delays, ...] = ()
     hours: tuple[HourlyDelays, ...] = ()
     delays_at: int = -1
+    predictions: Predictions | None = None
 
 
 def path_of(stream: str) -> str:

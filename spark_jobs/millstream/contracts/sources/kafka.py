@@ -13,8 +13,15 @@ from millstream.contracts.sources import Identifier
 # The header that says by which schema a value was written.
 VERSION_HEADER = "schema_version"
 TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
-# What `millstream.transforms.airport_delays_batch` reads.
-DELAYS = {"event_type", "event_time", "origin", "carrier", "dep_delay_min", "arr_delay_min"}
+# Predictions of `millstream.streams.scoring`, among `views`.
+ARRIVAL_DELAY_LIVE = "arrival_delay_live"
+_DELAYS = {"event_type", "event_time", "origin", "carrier", "dep_delay_min", "arr_delay_min"}
+_FLIGHT = {"flight", "dest", "tailnum", "sched_dep_time", "sched_arr_time", "distance_mi"}
+# What each view is made of: by `millstream.transforms.airport_delays_batch`, by `millstream.streams.fold`.
+VIEWS = {
+    "airport_delays": _DELAYS,
+    ARRIVAL_DELAY_LIVE: _DELAYS | _FLIGHT | {"dep_time", "arr_time", "air_time_min"},
+}
 
 if TYPE_CHECKING:
     from millstream.contracts.contract import Contract
@@ -44,7 +51,7 @@ class Source(sources.Source):
     dead_letter: str | None = Field(default=None, pattern=TOPIC)
     headers: tuple[Identifier, ...] = ()
     schema_versions: tuple[int, ...] = Field(min_length=1)
-    views: tuple[Literal["airport_delays"], ...] = ()
+    views: tuple[Literal["airport_delays", "arrival_delay_live"], ...] = ()
     alerts: Alerts | None = None
 
     @property
@@ -62,8 +69,9 @@ class Source(sources.Source):
             raise ValueError("source: topic, dead_letter and alerts.topic have to be different topics")
         if self.lookback is not None:
             raise ValueError("source.lookback: a topic is read on from its offsets, nothing again")
-        if self.views and (lacking := DELAYS - {column.table_name for column in contract.columns}):
-            raise ValueError(f"source.views: airport_delays needs the columns {', '.join(sorted(lacking))}")
+        for view in self.views:
+            if lacking := VIEWS[view] - {column.table_name for column in contract.columns}:
+                raise ValueError(f"source.views: {view} needs the columns {', '.join(sorted(lacking))}")
         if self.alerts and (columns := [one for one in contract.columns if nested(one.type)]):
             raise ValueError(
                 f"source.alerts: {columns[0].name} is {columns[0].type}, which real-time mode cannot read: "
