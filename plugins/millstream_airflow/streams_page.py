@@ -66,6 +66,18 @@ svg text { font-size: 11px; fill: #444 }
 <td class="text"><span class="bar" style="width: {{ "%.0f" | format(late) }}px"></span></td>
 {% else %}<td></td><td></td><td></td>{% endif %}</tr>
 {% endfor %}</table>{% endif %}
+{% if seen.predictions %}
+<h2>Late arrivals predicted one hour before departure, last 24 hours of events</h2>
+{% if seen.predictions.reason %}<p class="bad">{{ seen.predictions.reason }}</p>{% endif %}
+{% if seen.predictions.until %}<p>by version {{ seen.predictions.model_version }}, for cutoffs until
+{{ seen.predictions.until.strftime("%Y-%m-%d %H:%M") }} UTC, {{ seen.predictions.made }} so far</p>
+<table><tr><th>from</th><th>predicted</th><th>of them late</th><th>landed</th><th>late arrivals expected</th>
+<th>late arrivals</th><th>predicted so</th></tr>
+{% for one in seen.predictions.outcomes %}
+<tr><td>{{ one.airport }}</td><td>{{ one.predicted }}</td><td>{{ one.predicted_late }}</td>
+<td>{{ one.landed }}</td><td>{{ "%.1f" | format(one.expected_late) }}</td><td>{{ one.late }}</td>
+<td>{{ one.late_as_predicted }}</td></tr>
+{% endfor %}</table>{% endif %}{% endif %}
 {% if compared and loop.last %}<h2>Views compared</h2>
 <p class="{{ "bad" if compared.different else "good" }}">{{ compared.at.strftime("%Y-%m-%d %H:%M") }} UTC,
 as of position {{ compared.position }}:

@@ -9,7 +9,7 @@ from millstream.lake.storage import local_uri
 from millstream.streams import alert_snapshot, compared, snapshot
 from millstream.streams.alert_snapshot import Alert, AlertSnapshot
 from millstream.streams.compared import Comparison, Difference
-from millstream.streams.snapshot import Delays, HourlyDelays, Snapshot
+from millstream.streams.snapshot import Delays, HourlyDelays, Outcome, Predictions, Snapshot
 from millstream.transforms.airport_delays_batch import FIGURES
 from millstream_airflow.streams_page import streams_page
 
@@ -124,6 +124,23 @@ def test_an_hour_without_events_has_its_place_in_the_chart(tmp_path: Path) -> No
 
 def test_without_arrivals_there_is_no_chart(tmp_path: Path) -> None:
     assert "<svg" not in page(tmp_path, SEEN.model_copy(update={"hours": (hourly("EWR", "12", 0, 0),)}))
+
+
+NEWARK = Outcome(
+    airport="E<R", predicted=9, predicted_late=3, landed=7, late=2, late_as_predicted=1, expected_late=2.345
+)
+
+
+def test_predictions_stand_beside_outcomes_and_what_is_wrong_is_said(tmp_path: Path) -> None:
+    assert "predicted" not in page(tmp_path, SEEN)
+    made = Predictions(made=40, model_version=3, until=AT, reason="MLflow <away>", outcomes=(NEWARK,))
+    html = " ".join(page(tmp_path, SEEN.model_copy(update={"predictions": made})).split())
+
+    assert "by version 3, for cutoffs until 2026-01-01 12:00 UTC, 40 so far" in html
+    assert "<td>E&lt;R</td><td>9</td><td>3</td> <td>7</td><td>2.3</td><td>2</td> <td>1</td>" in html
+    assert '<p class="bad">MLflow &lt;away&gt;</p>' in html
+    none_yet = SEEN.model_copy(update={"predictions": Predictions(reason="no champion")})
+    assert '<p class="bad">no champion</p>' in page(tmp_path, none_yet)
 
 
 SAME = Comparison(
