@@ -53,6 +53,8 @@ def main(argv: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     # Of each call that Spark makes back to Python.
     logging.getLogger("py4j").setLevel(logging.WARNING)
+    # Of each question to the model registry.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         ended = _run(options, ending)
     except SupersededError as error:
