@@ -41,5 +41,14 @@ def environment(settings: Settings) -> dict[str, str]:
     }
 
 
+def client_environment() -> dict[str, str]:
+    """What a service needs to ask the registry."""
+    return {
+        "MLFLOW_TRACKING_URI": URL,
+        "MLFLOW_TRACKING_USERNAME": "admin",
+        "MLFLOW_TRACKING_PASSWORD": read("mlflow_admin_password"),
+    }
+
+
 def artifacts(settings: Settings) -> Path:
     return settings.home / "artifacts"

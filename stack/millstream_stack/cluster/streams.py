@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 from millstream.settings import Settings
-from millstream_stack.cluster import spark
+from millstream_stack.cluster import mlflow, spark
 from millstream_stack.services.stream_process import (
     ALERTS_OPTIONS,
     alerts_command,
@@ -21,7 +21,9 @@ DAY, DAY_S = "2013-01-15", "60"
 
 def environment(service: str, base: dict[str, str], settings: Settings) -> dict[str, str]:
     options = ALERTS_OPTIONS if service == "stream-alerts" else ""
-    return {**spark.environment(base), **stream_environment(settings, options)}
+    # A stream scores with the champion.
+    registry = mlflow.client_environment() if service == "stream-flights" else {}
+    return {**spark.environment(base), **stream_environment(settings, options), **registry}
 
 
 def command(service: str, settings: Settings) -> tuple[str, ...]:
