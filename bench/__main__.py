@@ -8,7 +8,18 @@ from __future__ import annotations
 import argparse
 import importlib
 
-BENCHMARKS = ("chain", "dags", "decode", "gate", "ingest", "long_files", "publish", "small", "training")
+BENCHMARKS = (
+    "chain",
+    "dags",
+    "decode",
+    "gate",
+    "ingest",
+    "long_files",
+    "marts",
+    "publish",
+    "small",
+    "training",
+)
 
 
 def main() -> None:

@@ -106,7 +106,7 @@ class Bench:
     def __init__(self, spark: SparkSession, scratch: Path, rows: int) -> None:
         self.spark = spark
         self.root = f"file://{scratch}/lake"
-        staged = write_staged(_flights(spark, scratch, rows), f"{self.root}/staging/silver.flights/bench")
+        staged = write_staged(flights(spark, scratch, rows), f"{self.root}/staging/silver.flights/bench")
         self.uri, self.version = staged.uri, staged.version
         self.staged = read_staged(spark, staged.uri, staged.version)
         self.staged.createOrReplaceTempView("staged")
@@ -198,7 +198,7 @@ def session(scratch: Path) -> SparkSession:
     )
 
 
-def _flights(spark: SparkSession, scratch: Path, rows: int) -> DataFrame:
+def flights(spark: SparkSession, scratch: Path, rows: int) -> DataFrame:
     """Rows as the `transform` job stages them; copy number n of a flight is n years later."""
     with zipfile.ZipFile(reference_file("flights.csv.zip")) as archive:
         archive.extract("flights.csv", scratch)
