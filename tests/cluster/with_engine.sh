@@ -73,6 +73,8 @@ stop_engine() {
 # With this machine's network, because packages are installed: without a bridge of its own.
 build_images() {
     start_engine --bridge=none --iptables=false --ip-forward=false --ip-masq=false
+    # Those of a run that was killed start again with the engine, and take what the build needs.
+    docker ps --all --quiet | xargs --no-run-if-empty docker rm --force >/dev/null
     export DOCKER_BUILDKIT=0
     docker image inspect debian:bookworm-slim >/dev/null 2>&1 ||
         tar -C "$DATA/debian" -c . | docker import - debian:bookworm-slim >/dev/null
