@@ -16,7 +16,7 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(1800)
 
-PROFILE = ("--profile", "streams")
+PROFILE = "streams"
 SERVICES = ("stream-flights", "stream-alerts", "streams-setup", "kafka")
 EVENTS_TIMEOUT_S, SILVER_TIMEOUT_S = 300.0, 300.0
 SAID = """
@@ -41,9 +41,9 @@ print(json.dumps({"ids": [row["event_id"] for row in rows], "files": table.file_
 
 @pytest.fixture(scope="module")
 def streams(cluster: Cluster) -> Iterator[Cluster]:
-    cluster.compose(*PROFILE, "up", "--wait", "--no-build")
+    cluster.up(profile=PROFILE)
     yield cluster
-    cluster.compose(*PROFILE, "rm", "--stop", "--force", *SERVICES)
+    cluster.compose("--profile", PROFILE, "rm", "--stop", "--force", *SERVICES)
 
 
 def said(cluster: Cluster) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -51,12 +51,16 @@ class Cluster:
         assert not check or done.returncode == 0, f"{' '.join(arguments)}:\n{done.stdout}\n{done.stderr}"
         return done
 
-    def up(self, *services: str) -> None:
-        """Returns when the services, or all of them, are healthy; a failure shows the logs of the others."""
-        done = self.compose("up", "--wait", "--no-build", *services, check=False)
+    def up(self, *services: str, profile: str = "") -> None:
+        """Returns when the services, or all of them and of the profile, are healthy; a failure shows the logs
+        of the others."""
+        chosen = ("--profile", profile) if profile else ()
+        done = self.compose(*chosen, "up", "--wait", "--no-build", *services, check=False)
         if done.returncode:
             unwell = [one["Service"] for one in self.containers() if not _is_well(one)]
-            logs = self.compose("logs", "--no-color", "--tail", "40", *unwell).stdout if unwell else ""
+            logs = (
+                self.compose(*chosen, "logs", "--no-color", "--tail", "40", *unwell).stdout if unwell else ""
+            )
             raise AssertionError(f"{done.stderr}\nnot healthy: {unwell}\n{logs}")
 
     def down(self) -> None:
