@@ -144,6 +144,8 @@ def _reason(error: Exception, folder: Path) -> MillstreamError | None:
 
 def _checkpoint(folder: Path, topic: str, topic_id: str) -> Path:
     """That of the topic with this id: offsets of another one may fit, and mean nothing."""
+    # The client writes ids with letters that mean folders; Kafka's own tools have these instead.
+    topic_id = topic_id.replace("/", "_").replace("+", "-")
     others = [one.name for one in folder.iterdir() if one.name != topic_id] if folder.is_dir() else []
     if others:
         raise StreamPositionError(
