@@ -118,7 +118,7 @@ cluster-up: secrets ## Build and start the cluster of docker-compose.yml (needs 
 	@$(COMPOSE) up --wait --wait-timeout 600
 
 cluster-down: ## Stop it; its data stays
-	@$(COMPOSE) down
+	@$(COMPOSE) --profile '*' down
 
 cluster-status: ## Show its services' health, and how much memory each uses
 	@$(COMPOSE) ps --all

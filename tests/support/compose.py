@@ -64,8 +64,8 @@ class Cluster:
             raise AssertionError(f"{done.stderr}\nnot healthy: {unwell}\n{logs}")
 
     def down(self) -> None:
-        """Removes containers, networks and data."""
-        self.compose("down", "--volumes", "--remove-orphans")
+        """Removes containers, networks and data, those of profiles too."""
+        self.compose("--profile", "*", "down", "--volumes", "--remove-orphans")
 
     def containers(self) -> list[dict[str, Any]]:
         """Every container as `docker compose ps` describes it."""

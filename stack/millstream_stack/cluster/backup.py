@@ -59,7 +59,7 @@ def restore(settings: Settings, source: BinaryIO) -> int:
     if kept := [name for name in storage.list("") if name not in LEFT_OUT]:
         raise ConfigurationError(
             f"{settings.lake_root} has {', '.join(kept)} in it already: a backup is restored into an "
-            "empty stack (`docker compose down --volumes` deletes what is there)"
+            "empty stack (`docker compose --profile '*' down --volumes` deletes what is there)"
         )
     if any(folder.iterdir()):
         raise ConfigurationError(f"the volume of MLflow's artifacts is not empty: {folder}")
