@@ -16,6 +16,7 @@ BENCHMARKS = (
     "ingest",
     "long_files",
     "marts",
+    "own_data",
     "publish",
     "small",
     "training",

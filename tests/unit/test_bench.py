@@ -29,6 +29,6 @@ def test_an_unknown_benchmark_is_refused_with_the_known_ones() -> None:
     found = python("-m", "bench", "nothing")
     assert found.returncode == 2
     assert (
-        "no benchmark nothing; there are: chain, dags, decode, gate, ingest, long_files, marts, publish,"
+        "no benchmark nothing; there are: chain, dags, decode, gate, ingest, long_files, marts, own_data,"
         in found.stderr
     )
