@@ -137,3 +137,7 @@ cluster-restore: ## Fill an empty cluster with a backup (FROM=folder), by the se
 
 test-cluster: test-yarn ## Run the cluster's tests; where no container engine runs, root starts one of its own
 	@$(RUN) tests/cluster/with_engine.sh pytest tests/cluster
+
+test-cluster-faults: ## Kill, stop and stall the cluster's containers under a running DAG (SEEDS=1): hours; writes the table of cases
+	@stack/bootstrap.sh dev
+	@$(RUN) tests/cluster/with_engine.sh pytest tests/cluster/test_faults.py --fault-seeds $(or $(SEEDS),1) --fault-report .millstream/cluster-faults.md

@@ -25,6 +25,7 @@ from millstream.settings import Settings
 from millstream_stack.services.spark_server import spark_properties
 from tests.support import jvm
 from tests.support.fault_report import Report
+from tests.support.hadoop import Hdfs
 from tests.support.harness import LIBRARIES
 from tests.support.old_files import split
 from tests.support.storm_writer import Orders
@@ -36,6 +37,7 @@ TABLE = TableRef.parse("silver.storm")
 MEMORY = Path("/dev/shm")
 SPARKS = ("A", "B", "C")
 MAINTAINER = "C"
+ON_HDFS = ("A", "B")
 DELTA_RS = "D"
 BOUND_S = 300.0
 # Delta's default is 100 commits; a storm has forty, and is to cross this many checkpoints. Spark makes one at
@@ -150,7 +152,8 @@ class Storm:
         }
         for root in self.roots:
             write_deltalake(TABLE.uri(root), old, configuration=settings)
-            self.outdated |= split(TABLE, root, 2, days_ago=2)
+            if root.startswith("file://"):
+                self.outdated |= split(TABLE, root, 2, days_ago=2)
 
     @property
     def rows(self) -> int:
@@ -199,6 +202,13 @@ class Storm:
             doubled += sum(times - 1 for times in counts.values())
             assert set(counts) <= wanted
         return lost, doubled
+
+    def unbroken(self) -> bool:
+        """Whether each table's log has an entry for every version since its first."""
+        return all(
+            [one["version"] for one in reversed(table.history())] == list(range(table.version() + 1))
+            for table in map(DeltaTable, self.tables)
+        )
 
     def checkpoints(self) -> list[int]:
         """By table: how many checkpoints its log has."""
@@ -282,3 +292,30 @@ def test_a_storm_of_writers_that_are_killed(
         # What is replaced has no checksum file beside it, which could be that of another process.
         assert not any((log / "._last_checkpoint.crc").exists() for log in storm.logs())
         assert not any("Checksum" in process.log for process in sparks.values())
+
+
+@pytest.mark.thorough
+def test_writers_on_hdfs_of_which_one_is_killed(
+    sparks: dict[str, SparkProcess], hdfs: Hdfs, tmp_path: Path, report: Report, seed: int
+) -> None:
+    """No process sees the others but through HDFS, which gives a log entry's name to one of them."""
+    chance = random.Random(seed)
+    with report.run("two Spark processes and delta-rs on HDFS, one killed") as outcome:
+        storm = Storm([f"{hdfs.uri}/storms/{tmp_path.name}"], tmp_path)
+        delta_rs = threading.Thread(target=storm.write_by_delta_rs, daemon=True)
+        for name in ON_HDFS:
+            sparks[name].require_running()
+            sparks[name].obey(Orders(str(tmp_path), storm.tables, storm.rows, seed, maintains=False))
+        delta_rs.start()
+        victim, moment = sparks[chance.choice(ON_HDFS)], chance.randint(3, storm.rows)
+        until(lambda: storm.count() >= moment, BOUND_S, "rows")
+        victim.kill()
+        victim.again()
+        for name in ON_HDFS:
+            sparks[name].hears("done")
+        delta_rs.join(BOUND_S)
+        outcome.hit = True
+        outcome.lost, outcome.doubled = storm.compare()
+        assert (outcome.lost, outcome.doubled) == (0, 0)
+        assert storm.count() == (len(ON_HDFS) + 1) * storm.rows
+        assert storm.unbroken()

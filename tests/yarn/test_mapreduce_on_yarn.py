@@ -6,9 +6,12 @@ import json
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from millstream.engines.mapreduce import ROUTE_DELAY_STATISTICS, LocalRunner
@@ -21,6 +24,7 @@ from millstream.lake.tables import text_folders
 from millstream.settings import CHECKOUT, Settings
 from millstream_demo import reference
 from spark_jobs.mapreduce.route_delay_statistics import COUNTERS
+from tests.support.fault_report import Report
 from tests.support.hadoop import CONF, Yarn, only_loopback
 from tests.support.loopback import closed_port
 from tests.support.mapreduce_task import CONNECTION, JOB, mapreduce
@@ -157,3 +161,64 @@ def test_the_job_of_a_task_that_ends_is_followed_by_the_next_try_or_ended_with_i
     values = "\t".join(map(str, [MANY, MANY, 11 * MANY, 121 * MANY, 0, 0, 0, 0, MANY, 0, 0, 0, 0]))
     assert output(storage, folders.output) == [f"2013-01\tUA\tEWR\tIAH\t5\t{values}"]
     assert yarn.metrics()["appsSubmitted"] == int(str(submitted)) + ended
+
+
+# By the class that its JVM runs: a mapper's or reducer's, and the job's own master, which YARN tries once.
+ATTEMPT, MASTER = "org.apache.hadoop.mapred.YarnChild", "org.apache.hadoop.mapreduce.v2.app.MRAppMaster"
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize(("victim", "tries"), [(ATTEMPT, 1), (MASTER, 2)], ids=["attempt", "master"])
+def test_a_job_of_which_a_part_is_killed_counts_each_flight_once(
+    manager: ResourceManager, storage: Storage, report: Report, victim: str, tries: int, seed: int
+) -> None:
+    run = f"without-{victim.rpartition('.')[2]}-{seed}"
+    folders = text_folders(JOB, run)
+    # Two mappers and a reducer: a seed kills the first, the second or the third of them.
+    for number in range(2):
+        storage.write(f"{folders.input}/part-{number}.txt", (FLIGHT * (MANY // 2)).encode())
+    tag = task_tag(f"build_route_statistics/{run}/mapreduce/-1")
+    task = subprocess.Popen([sys.executable, "-m", "tests.support.mapreduce_task", run], cwd=CHECKOUT)
+    with report.run(f"{victim.rpartition('.')[2]} of a MapReduce job killed") as outcome:
+        try:
+            until(lambda: bool(manager.tagged(tag)), 120, "the job on YARN")
+            [running] = manager.tagged(tag)
+            before = seed % 3 if victim == ATTEMPT else 0
+            seen: set[int] = set()
+
+            def enough() -> bool:
+                alive = {one.pid for one in processes(running.id, victim)}
+                seen.update(alive)
+                return len(seen) > before and bool(alive)
+
+            until(enough, 120, victim)
+            began = time.monotonic()
+            for process in processes(running.id, victim):
+                process.kill()
+            ended = task.wait(180)
+        finally:
+            task.kill()
+            task.wait(30)
+        if tries == 1:
+            assert ended == 0
+        else:
+            assert ended != 0
+            counters = mapreduce(run, tries)
+            assert counters[COUNTERS] == {"Flights": MANY, "Malformed lines": 0}
+        outcome.hit, outcome.recovery_s = True, time.monotonic() - began
+        values = "\t".join(map(str, [MANY, MANY, 11 * MANY, 121 * MANY, 0, 0, 0, 0, MANY, 0, 0, 0, 0]))
+        [line] = output(storage, folders.output)
+        counted = int(line.split("\t")[5])
+        outcome.lost, outcome.doubled = max(0, MANY - counted), max(0, counted - MANY)
+        assert line == f"2013-01\tUA\tEWR\tIAH\t5\t{values}"
+
+
+def processes(application: str, main: str) -> list[psutil.Process]:
+    """The JVMs of an application that run a class."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            command = process.cmdline()
+            if process.name() == "java" and main in command and application in " ".join(command):
+                found.append(process)
+    return found
