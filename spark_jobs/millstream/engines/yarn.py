@@ -24,7 +24,7 @@ TIMEOUT_S = 5.0
 POLL_S = 1.0
 # How long a ResourceManager may be away while a job runs: a restart, or a failover.
 AWAY_S = 60.0
-# A job that has not begun by then waits for the queue, which its log then says.
+# A job that has waited for containers for so long says in its log what for.
 WAITING_S = 10.0
 KILL_TIMEOUT_S = 60.0
 LAST_LINES = 30
@@ -37,7 +37,8 @@ OVER_MEMORY = ("beyond the 'PHYSICAL' memory limit", "beyond physical memory lim
 
 @dataclass(frozen=True)
 class Application:
-    """An application as YARN reports it; `log_url` is where its first container's log can be read."""
+    """An application as YARN reports it: containers that it has and that it asks for; `log_url` is where its
+    first container's log can be read."""
 
     id: str
     state: str
@@ -46,6 +47,8 @@ class Application:
     queue: str
     tags: frozenset[str]
     log_url: str
+    has: int
+    asks: int
 
     @property
     def alive(self) -> bool:
@@ -54,6 +57,13 @@ class Application:
     @property
     def succeeded(self) -> bool:
         return self.final_status == "SUCCEEDED"
+
+    @property
+    def waits(self) -> bool:
+        """For its first container, or with that alone for those that would do its work."""
+        if self.state == "ACCEPTED":
+            return LAUNCHED not in self.diagnostics
+        return self.state == "RUNNING" and self.has <= 1 and self.asks > 0
 
     @classmethod
     def of(cls, answer: dict[str, Any]) -> Application:
@@ -65,6 +75,13 @@ class Application:
             queue=answer.get("queue") or "",
             tags=frozenset((answer.get("applicationTags") or "").split(",")) - {""},
             log_url=answer.get("amContainerLogs") or "",
+            has=max(0, answer.get("runningContainers") or 0),
+            # What may be on any node is asked for by node and rack too.
+            asks=sum(
+                one["numContainers"]
+                for one in answer.get("resourceRequests") or ()
+                if one["resourceName"] == "*"
+            ),
         )
 
 
@@ -118,8 +135,9 @@ class ResourceManager:
         Raises: ClusterError when the ResourceManager stays away for `away_s` seconds, while the application
             runs on, or when it has forgotten the application.
         """
-        began = answered = time.monotonic()
-        state, waited = "", False
+        answered = time.monotonic()
+        waits_since: float | None = None
+        state, said = "", False
         while True:
             try:
                 application = self.application(application_id)
@@ -136,17 +154,18 @@ class ResourceManager:
                 log.info("%s is %s", application_id, state)
             if not application.alive:
                 return application
-            queued = state == "ACCEPTED" and LAUNCHED not in application.diagnostics
-            if queued and not waited and time.monotonic() - began > WAITING_S:
-                waited = True
+            waits_since = (waits_since or answered) if application.waits else None
+            if waits_since is not None and not said and answered - waits_since > WAITING_S:
+                said = True
                 log.warning("%s", self.why_waiting(application))
             time.sleep(POLL_S)
 
     def why_waiting(self, application: Application) -> str:
-        """What a job that was accepted waits for."""
+        """What a job waits for: to begin, or to have more than its driver or master."""
         figures = self._get("metrics")["clusterMetrics"]
+        what = f"for {application.asks} containers, having {application.has}," if application.has else "in"
         return (
-            f"{application.id} waits in queue {application.queue}: {figures['availableMB']} MB and "
+            f"{application.id} waits {what} queue {application.queue}: {figures['availableMB']} MB and "
             f"{figures['availableVirtualCores']} cores are free on {figures['activeNodes']} nodes, "
             f"{figures['appsRunning']} applications run and {figures['appsPending']} wait. What to do: wait, "
             f"end what holds the queue, or give it more; YARN says: {application.diagnostics or 'nothing'}"
