@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from deltalake import DeltaTable
 
-from millstream.lake.tables import TableRef
+from millstream.ml.mlflow_api import MlflowApi
+from millstream.settings import CHECKOUT, Settings
 from millstream_stack.clients.airflow_api import AirflowApi, Task
 from millstream_stack.cluster.hadoop import RESOURCEMANAGER
-from tests.support.chain import contract_of, suite_of
+from millstream_stack.commands.summary import newest_candidates
+from millstream_stack.credentials import load_or_create
+from millstream_stack.supervision.lifecycle import down
 from tests.support.compose import Cluster
 from tests.support.dag_runs import at_rest
-from tests.support.real_months import MONTHS, months
-from tests.support.submitted_chain import SubmittedChain
+from tests.support.loopback import STACK_PORTS, free_ports
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(3000)
@@ -43,16 +48,36 @@ FSCK = (
     "text = httpx.get('http://namenode:9870/fsck?path=/&ugi=millstream', timeout=60, trust_env=False).text; "
     "print(json.dumps(text))"
 )
-HASHED = """
+# Of what is read from the demo's year; docstrings are those of the libraries that each machine has.
+EQUAL = (
+    "silver.airlines",
+    "silver.airports",
+    "silver.planes",
+    "silver.weather",
+    "silver.flights",
+    "gold.arrival_delay_features",
+    "gold.route_delay_statistics",
+    "gold.delays_by_airport_and_hour",
+    "gold.delays_by_carrier_and_weather",
+)
+MODEL = "arrival_delay"
+# Of each table its rows, and a sum of their hashes: their order does not matter, and not all are in memory.
+HASHED = f"""
 import hashlib, json
 from deltalake import DeltaTable
 from millstream.lake.tables import TableRef
 from millstream.settings import Settings
-uri = TableRef(zone="silver", name="flights").uri(Settings().lake_root)
-columns = [field.name for field in DeltaTable(uri).schema().fields if not field.name.startswith("_")]
-table = DeltaTable(uri).to_pyarrow_table(columns=columns, filters=[("month", "in", {months})])
-rows = sorted(map(repr, table.select(sorted(columns)).to_pylist()))
-print(json.dumps(hashlib.sha256("\\n".join(rows).encode()).hexdigest()))
+found = {{}}
+for name in {EQUAL}:
+    table = DeltaTable(TableRef.parse(name).uri(Settings().lake_root))
+    columns = sorted(field.name for field in table.schema().fields if not field.name.startswith("_"))
+    total = rows = 0
+    for batch in table.to_pyarrow_dataset().to_batches(columns=columns, batch_size=20000, batch_readahead=1):
+        for row in batch.select(columns).to_pylist():
+            total += int.from_bytes(hashlib.sha256(repr(row).encode()).digest()[:16])
+            rows += 1
+    found[name] = [rows, hex(total % 2**128)]
+print(json.dumps(found))
 """
 
 
@@ -107,27 +132,57 @@ def test_spark_s_tasks_ran_on_both_nodes_and_its_pages_say_so(cluster: Cluster, 
     assert all(work.values())
 
 
-@pytest.fixture
-def embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The hash of the same months, ingested on one machine."""
-    root = f"file://{tmp_path}/lake"
-    monkeypatch.setenv("MILLSTREAM_LAKE_ROOT", root)
-    local = {"conn_type": "spark", "host": "local[2]", "extra": {"deploy-mode": "client"}}
-    monkeypatch.setenv("AIRFLOW_CONN_LOCAL", json.dumps(local))
-    folder = tmp_path / "chain"
-    folder.mkdir()
-    chain = SubmittedChain(folder, contract_of("flights"), suite_of("flights"), root, "local")
-    for month, content in months().items():
-        chain.put(f"flights/flights_{month}.csv.zip", content)
-    chain.land("r1", MONTHS)
-    staged = chain.stage("r1")
-    chain.judge("r1", staged, MONTHS)
-    chain.publish("r1", staged, MONTHS)
-    table = DeltaTable(TableRef(zone="silver", name="flights").uri(root)).to_pyarrow_table()
-    columns = sorted(name for name in table.column_names if not name.startswith("_"))
-    rows = sorted(map(repr, table.select(columns).to_pylist()))
-    return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+@dataclass(frozen=True)
+class OneMachine:
+    """The embedded stack, where its demo has run."""
+
+    settings: Settings
+    tables: dict[str, list[Any]]
 
 
-def test_rows_are_those_of_one_machine(cluster: Cluster, tasks: list[Task], embedded: str) -> None:
-    assert cluster.python("airflow-worker", HASHED.format(months=MONTHS)) == embedded
+@pytest.fixture(scope="module")
+def embedded(tasks: list[Task]) -> Iterator[OneMachine]:
+    """The same chain by `make demo`'s command, with a home of its own; when the cluster is at rest."""
+    home = CHECKOUT / ".millstream" / "e2e" / str(os.getpid())
+    settings = Settings(root=CHECKOUT, home=home, lake_root=f"file://{home}/lake", **free_ports(*STACK_PORTS))
+    ports = {name: str(getattr(settings, name)) for name in STACK_PORTS}
+    given = {"home": str(home), "lake_root": settings.lake_root, **ports}
+    environment = os.environ | {f"MILLSTREAM_{name.upper()}": value for name, value in given.items()}
+
+    def output(*command: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *command], env=environment, cwd=CHECKOUT, text=True, check=False,
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=DEMO_TIMEOUT_S,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+        return done.stdout
+
+    try:
+        output("-m", "millstream_stack", "demo")
+        yield OneMachine(settings, json.loads(output("-c", HASHED)))
+    finally:
+        down(settings, print)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def test_tables_are_those_of_one_machine(cluster: Cluster, embedded: OneMachine) -> None:
+    assert all(rows for rows, _ in embedded.tables.values())
+    assert cluster.python("airflow-worker", HASHED) == embedded.tables
+
+
+def test_models_are_as_good_as_on_one_machine(cluster: Cluster, embedded: OneMachine) -> None:
+    here = load_or_create(embedded.settings)
+    there = f"http://127.0.0.1:{cluster.ports['MILLSTREAM_MLFLOW_PORT']}"
+    quality = []
+    for api in (
+        MlflowApi(embedded.settings.mlflow_url, here.mlflow_user, here.mlflow_password),
+        MlflowApi(there, "admin", cluster.secret("mlflow_admin_password")),
+    ):
+        with api:
+            champion = api.champion(MODEL)
+            assert champion is not None
+            runs = newest_candidates(api.runs(MODEL))
+            validated = {name: run.metrics["validation_auc_roc"] for name, run in runs.items()}
+            quality.append({**validated, "champion": champion.run.metrics["test_auc_roc"]})
+    assert quality[1] == pytest.approx(quality[0], abs=0.002)
+    assert quality[0]["champion"] > 0.6
