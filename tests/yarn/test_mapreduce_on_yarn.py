@@ -90,7 +90,7 @@ def test_it_equals_the_local_runner(yarn: Yarn, storage: Storage, tmp_path: Path
         content = "\n".join([*lines[number::2], ""]).encode()
         for place in (storage, local):
             place.write(f"{folders.input}/part-{number}.txt", content)
-    before = yarn.metrics()["appsCompleted"]
+    before = yarn.metrics()["appsSubmitted"]
 
     counters = mapreduce("equal")
 
@@ -98,7 +98,7 @@ def test_it_equals_the_local_runner(yarn: Yarn, storage: Storage, tmp_path: Path
     runner.run(ROUTE_DELAY_STATISTICS, tmp_path / folders.input, tmp_path / folders.output)
     assert output(storage, folders.output) == output(local, folders.output)
     assert counters[COUNTERS] == {"Flights": 27_004, "Malformed lines": 0}
-    assert yarn.metrics()["appsCompleted"] == int(str(before)) + 1
+    assert yarn.metrics()["appsSubmitted"] == int(str(before)) + 1
 
 
 def test_a_flight_that_the_job_cannot_count_is_named(storage: Storage) -> None:
