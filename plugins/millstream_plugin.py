@@ -24,5 +24,6 @@ class MillstreamPlugin(AirflowPlugin):
     external_views: list[Any] = [
         {"name": "Data Docs", "href": f"{pages.PREFIX}/data-docs/", "destination": "nav"},
         {"name": "Streams", "href": f"{pages.PREFIX}/streams/", "destination": "nav"},
+        {"name": "Dashboards", "href": f"{Settings().dashboards_url}/", "destination": "nav"},
         {"name": "MLflow", "href": f"{Settings().mlflow_url}/#/models", "destination": "nav"},
     ]

@@ -61,6 +61,7 @@ class Settings(BaseSettings):
     spark_ui_port: Port = Field(
         default=4040, ge=1, le=65535, description="Spark's web UI of the Connect server."
     )
+    dashboards_port: Port = Field(default=2718, ge=1, le=65535, description="Dashboards.")
     sources_port: Port = Field(default=8099, ge=1, le=65535, description="HTTP source of the demo.")
     kafka_port: Port = Field(default=9092, ge=1, le=65535, description="Kafka broker; `make streams-up`.")
     kafka_controller_port: Port = Field(
@@ -147,6 +148,10 @@ class Settings(BaseSettings):
     @property
     def mlflow_url(self) -> str:
         return f"http://{self.host}:{self.mlflow_port}"
+
+    @property
+    def dashboards_url(self) -> str:
+        return f"http://{self.host}:{self.dashboards_port}"
 
     @property
     def connect_url(self) -> str:

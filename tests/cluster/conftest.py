@@ -16,7 +16,8 @@ PARSE_TIMEOUT_S = 180.0
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    names = ("MILLSTREAM_AIRFLOW_PORT", "MILLSTREAM_MLFLOW_PORT", "MILLSTREAM_SPARK_UI_PORT")
+    services = ("AIRFLOW", "DASHBOARDS", "MLFLOW", "SPARK_UI")
+    names = [f"MILLSTREAM_{service}_PORT" for service in services]
     cluster = Cluster("millstream-test", tmp_path_factory.mktemp("cluster") / "secrets", free_ports(*names))
     cluster.write_secrets()
     cluster.down()

@@ -84,12 +84,12 @@ def test_a_worker_knows_neither_database_nor_connections(settings: Settings, tmp
     assert environment["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"].startswith("http://airflow-api-server:")
 
 
-def test_airflow_s_api_server_only_reads_the_lake(settings: Settings, tmp_path: Path) -> None:
+def test_airflow_s_api_server_and_dashboards_only_read_the_lake(settings: Settings, tmp_path: Path) -> None:
     users = {}
-    for service in ("airflow-api-server", "airflow-worker"):
+    for service in ("airflow-api-server", "airflow-worker", "dashboards"):
         mount(secrets_of(service), tmp_path)
         users[service] = launched(service, settings)[1].get("HADOOP_USER_NAME")
-    assert users == {"airflow-api-server": READER, "airflow-worker": None}
+    assert users == {"airflow-api-server": READER, "airflow-worker": None, "dashboards": READER}
 
 
 def test_another_port_of_the_machine_changes_none_in_a_container(settings: Settings, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_only_what_people_open_reaches_outside() -> None:
     outside = {name for name, network in configuration()["networks"].items() if not network.get("internal")}
     assert outside == {"edge", "spark-pages"}
     reaching = {name for name, service in services().items() if outside & service["networks"].keys()}
-    assert reaching == {"airflow-api-server", "mlflow", "spark-history"}
+    assert reaching == {"airflow-api-server", "dashboards", "mlflow", "spark-history"}
     assert reaching == {name for name, service in services().items() if service.get("ports")}
 
 

@@ -27,7 +27,7 @@ def test_a_taken_port_stops_the_start_before_anything_runs(settings: Settings, r
     ):
         up(settings, reports.append)
 
-    assert [one.process for one in status(settings)] == [None] * 7
+    assert [one.process for one in status(settings)] == [None] * 8
     assert not (settings.home / "airflow" / "airflow.db").exists()
 
 

@@ -7,6 +7,7 @@ The one module that imports deltalake. What has been read is data: everything th
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,14 +22,7 @@ if TYPE_CHECKING:
 
 # Delta operations of maintenance: the same rows in other files, or other properties.
 MAINTENANCE = frozenset(
-    {
-        "OPTIMIZE",
-        "VACUUM START",
-        "VACUUM END",
-        "SET TBLPROPERTIES",
-        "ADD CONSTRAINT",
-        "DROP CONSTRAINT",
-    }
+    ("OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "ADD CONSTRAINT", "DROP CONSTRAINT")
 )
 # Those by which publishing makes a table, or gives it the columns that it lacks.
 DEFINITION = frozenset({"CREATE TABLE", "ADD COLUMNS"})
@@ -76,7 +70,7 @@ class Commit:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a table is at one version, from its log; no data file is opened but by `count`."""
+    """What a table is at one version, from its log; no data file is opened but for rows."""
 
     _delta: DeltaTable = field(repr=False)
 
@@ -87,8 +81,7 @@ class Snapshot:
     @cached_property
     def schema(self) -> dict[str, Any]:
         """The schema as Delta writes it."""
-        schema: dict[str, Any] = json.loads(self._delta.schema().to_json())
-        return schema
+        return dict(json.loads(self._delta.schema().to_json()))
 
     @cached_property
     def column_names(self) -> list[str]:
@@ -110,12 +103,17 @@ class Snapshot:
         """The rows, by the files."""
         return int(self._delta.count())
 
+    def dataset(self) -> Any:
+        """Its rows as a dataset of Arrow's."""
+        return self._delta.to_pyarrow_dataset()
+
     def value_counts(self, column: str) -> dict[Any, int]:
         """How many rows have each value of `column`, and null; reads it from the files."""
-        counts: dict[Any, int] = {}
-        for batch in self._delta.to_pyarrow_dataset().to_batches(columns=[column]):
-            for one in batch.column(0).value_counts().to_pylist():
-                counts[one["values"]] = counts.get(one["values"], 0) + one["counts"]
+        counts: Counter[Any] = Counter()
+        for batch in self.dataset().to_batches(columns=[column]):
+            counts.update(
+                {one["values"]: one["counts"] for one in batch.column(0).value_counts().to_pylist()}
+            )
         return counts
 
     def noted_rows(self) -> int | None:

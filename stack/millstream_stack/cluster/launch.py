@@ -12,6 +12,7 @@ from pathlib import Path
 from millstream.errors import ConfigurationError
 from millstream.settings import Settings
 from millstream_stack.cluster import airflow, hadoop, mlflow, spark, streams
+from millstream_stack.cluster.lake_setup import READER
 from millstream_stack.cluster.secret_files import read
 from millstream_stack.environment import base_environment, prepare_folders
 from millstream_stack.services.airflow_setup import write_webserver_config
@@ -39,6 +40,11 @@ def launched(service: str, settings: Settings) -> tuple[tuple[str, ...], dict[st
         return airflow.command(name), environment | variables
     if service == "mlflow":
         return mlflow.command(), environment | mlflow.environment(settings)
+    if service == "dashboards":
+        arguments = ("--host", "0.0.0.0", "--port", "2718", "--airflow", airflow.API)
+        command = (sys.executable, "-m", "millstream_stack.dashboards.server", *arguments)
+        # It has nothing to write in the lake.
+        return command, environment | {"HADOOP_USER_NAME": READER}
     if service in ("spark-connect", "spark-history"):
         return spark.launched(name, environment, settings)
     if service == "demo-sources":

@@ -60,5 +60,6 @@ def addresses_table(settings: Settings, credentials: Credentials) -> Table:
     ):
         shown = password if sys.stdout.isatty() else f"password in {credentials_path(settings)}"
         table.add_row(title, url, f"{user} / {shown}")
+    table.add_row("Dashboards", settings.dashboards_url, "as in Airflow")
     table.add_row("Spark UI", settings.spark_ui_url, "-")
     return table

@@ -88,6 +88,17 @@ def services(settings: Settings) -> list[Service]:
             ports=("sources_port",),
             url=settings.sources_url,
         ),
+        Service(
+            name="dashboards",
+            title="Dashboards",
+            command=(
+                *(python, "-m", "millstream_stack.dashboards.server"),
+                *("--host", settings.host, "--port", str(settings.dashboards_port)),
+            ),
+            health=lambda: http_answers(f"{settings.dashboards_url}/health"),
+            ports=("dashboards_port",),
+            url=settings.dashboards_url,
+        ),
         *(replace(service, setup="Airflow") for service in _airflow_services(settings, python)),
         *_stream_services(settings, python),
     ]

@@ -11,13 +11,23 @@ from millstream.errors import ConfigurationError
 from millstream.settings import Settings
 from millstream_stack.commands.new.files import write
 
-FOLDERS = ("dags/datasets", "expectations", "features", "marts", "models", "tests", "transforms")
+FOLDERS = (
+    "dags/datasets",
+    "dashboards",
+    "expectations",
+    "features",
+    "marts",
+    "models",
+    "tests",
+    "transforms",
+)
 # What every lake needs, whatever is in it.
 OPERATIONS = ("maintain_lake", "reconcile", "replay_quarantine")
 README = """# {name}
 
 Datasets, marts and models for Millstream. `dags/` has a DAG file for each, `dags/datasets/` the contracts,
-`marts/` the SELECTs; `transforms/`, `features/`, `models/` and `expectations/` what they need beside.
+`marts/` the SELECTs; `dashboards/` the notebooks that draw them; `transforms/`, `features/`, `models/` and
+`expectations/` what they need beside.
 
 In the checkout of Millstream:
 

@@ -1,0 +1,76 @@
+"""SQL over the lake without Spark: DuckDB reads the files of the tables that a SELECT names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from millstream.errors import ConfigurationError
+from millstream.lake import history
+from millstream.lake.tables import ZONES, TableRef
+from millstream.settings import Settings
+from millstream.streams import served
+
+
+class NoTableError(ConfigurationError):
+    """The lake has no such table, or none yet."""
+
+
+def table_exists(name: str, lake_root: str = "") -> bool:
+    """Whether the lake has the table, or what the view of this name is served of."""
+    root, table = lake_root or Settings().lake_root, TableRef.parse(name)
+    return bool(served.sources(root)) if table == served.VIEW else history.exists(table.uri(root))
+
+
+def query(sql: str, lake_root: str = "", **parameters: Any) -> Any:
+    """The rows of one SELECT in DuckDB's SQL as a pandas DataFrame.
+
+    Tables have the names that `make sql` has for them: `silver.flights`; each is read at its version of now,
+    and only the columns and months that are asked for. `$name` in the SELECT is a parameter.
+
+    Raises: NoTableError for a table that the lake does not have; ConfigurationError for all but a SELECT.
+    """
+    import duckdb
+
+    root = lake_root or Settings().lake_root
+    with duckdb.connect(config={"enable_external_access": "false"}) as database:
+        for table in _tables(sql):
+            database.execute(f"CREATE SCHEMA IF NOT EXISTS {table.zone}")
+            body = served.query([_registered(database, one, root) for one in _sources(table, root)])
+            if table != served.VIEW:
+                body = f"SELECT * FROM {_registered(database, table, root)}"
+            database.execute(f"CREATE OR REPLACE VIEW {table.zone}.{table.name} AS {body}")
+        return database.execute(sql, parameters or None).df()
+
+
+def _tables(sql: str) -> set[TableRef]:
+    try:
+        statements = [one for one in sqlglot.parse(sql, read="duckdb") if one is not None]
+    except SqlglotError as error:
+        raise ConfigurationError(f"the query cannot be read: {error}") from error
+    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
+        raise ConfigurationError("a dashboard asks with one SELECT")
+    named = ((one.db, one.name) for one in statements[0].find_all(exp.Table))
+    return {TableRef(zone=zone, name=name) for zone, name in named if zone in ZONES}
+
+
+def _sources(table: TableRef, root: str) -> tuple[TableRef, ...]:
+    """What a view is served of; nothing for a table."""
+    if table != served.VIEW:
+        return ()
+    if not (sources := served.sources(root)):
+        raise NoTableError(f"{table} is not there yet: `make streams-up` or `make demo-streams` makes it")
+    return sources
+
+
+def _registered(database: Any, table: TableRef, root: str) -> str:
+    """The name by which the database knows the table's files."""
+    present = history.snapshot(table.uri(root))
+    if present is None:
+        raise NoTableError(f"the lake has no {table}, or not yet: `make sql` lists its tables")
+    name = f"{table.zone}_{table.name}_files"
+    database.register(name, present.dataset())
+    return name
