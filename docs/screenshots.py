@@ -37,8 +37,9 @@ PICTURES = f"""\
 | ![The graph of a run in Airflow](docs/images/airflow-graph.png) | \
 ![A model in MLflow](docs/images/mlflow-registry.png) |
 | One ingest run in Airflow | A model's versions in MLflow's registry |
-| ![A validation in Data Docs](docs/images/data-docs.png) | |
-| The result of the quality gate, in Data Docs | |
+| ![A validation in Data Docs](docs/images/data-docs.png) | \
+![A dashboard of flights](docs/images/dashboard.png) |
+| The result of the quality gate, in Data Docs | A dashboard over the lake's tables |
 """
 DAG, TABLE, MODEL = "ingest_flights", "silver.flights", "arrival_delay"
 
@@ -55,6 +56,7 @@ def main() -> int:
             save(graph(airflow, settings, login), "airflow-graph.png")
             save(data_docs(airflow, settings), "data-docs.png")
             save(registry(browser, settings, login), "mlflow-registry.png")
+            save(dashboard(browser, settings, login), "dashboard.png")
         finally:
             browser.close()
     show(README)
@@ -125,6 +127,19 @@ def registry(browser: Browser, settings: Settings, login: Credentials) -> bytes:
     assistant = page.get_by_label("Close", exact=False)
     if assistant.count():
         assistant.first.click()
+    return settled(page)
+
+
+def dashboard(browser: Browser, settings: Settings, login: Credentials) -> bytes:
+    """The dashboard of flights."""
+    page = browser.new_context(viewport=VIEWPORT).new_page()
+    page.set_default_timeout(TIMEOUT_MS)
+    page.goto(f"{settings.dashboards_url}/d/flights/")
+    page.get_by_label("User").fill(login.airflow_user)
+    page.get_by_label("Password").fill(login.airflow_password)
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("heading", name="Airlines and weather").wait_for()
+    page.locator("canvas, svg.marks").first.wait_for()
     return settled(page)
 
 
