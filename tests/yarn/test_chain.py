@@ -33,6 +33,7 @@ from tests.support.waiting import until
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 
 UP_TIMEOUT_S = 300.0
+IDLE_TIMEOUT_S = 300.0
 JOBS = ("load_bronze", "transform", "quality_gate", "publish")
 
 
@@ -112,6 +113,11 @@ def test_over_connect_with_executors_on_yarn(
     tasks = {one["id"]: one["totalTasks"] for one in httpx.get(api, timeout=10).json()}
     assert tasks.pop("driver") == 0
     assert sum(tasks.values()) > 0
+    # With nothing to do it keeps one executor, whatever shuffles and cached tables are in the others: a job
+    # in cluster mode would wait for their memory for ever.
+    assert len(tasks) > 1, "it has never had two"
+    kept = 2
+    until(lambda: applications(yarn)[ours.id].has <= kept, IDLE_TIMEOUT_S, "the end of idle executors")
 
 
 def test_by_submissions_in_cluster_mode(
