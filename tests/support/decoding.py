@@ -20,8 +20,10 @@ def each(rows: Rows) -> list[Record | None]:
         if isinstance(row, Columns):
             nothing: list[str | None] = [None] * row.rows
             values = [nothing if one is None else one.to_pylist() for one in row.values]
-            read = zip(zip(*values, strict=True), row.added or nothing, strict=True)
-            records += [Record([*own], added=added) for own, added in read]
+            beside = (row.errors or nothing, row.raws or nothing, row.added or nothing)
+            for own, error, raw, added in zip(zip(*values, strict=True), *beside, strict=True):
+                # A column has null for what could not be read; a record has no values then.
+                records.append(Record(None if raw is not None else [*own], error, raw, added))
         else:
             records.append(row)
     return records

@@ -100,9 +100,10 @@ def _columnar(columns: Columns, schema: pa.Schema, part: Part, first_row: int) -
         *(nothing if values is None else values for values in columns.values),
         pa.repeat(part.partition, columns.rows),
         pa.repeat(part.path, columns.rows),
-        pa.array(range(first_row, first_row + columns.rows), pa.int64()),
-        nothing if columns.errors is None else pa.array(columns.errors, pa.string()),
-        nothing,
-        nothing if columns.added is None else pa.array(columns.added, pa.string()),
+        pa.arange(first_row, first_row + columns.rows),
+        *(
+            nothing if texts is None else pa.array(texts, pa.string())
+            for texts in (columns.errors, columns.raws, columns.added)
+        ),
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

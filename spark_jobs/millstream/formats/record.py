@@ -83,14 +83,16 @@ class Record(NamedTuple):
 class Columns(NamedTuple):
     """Many records at once.
 
-    values: for each column of the contract an Arrow array of strings, None where it is left out. added: as of
-    `Record`, for each row. errors: for each row why it cannot be trusted, None for a good one.
+    values: for each column of the contract an Arrow array of strings, None where it is left out. added, raws:
+    as `added` and `raw` of `Record`, for each row. errors: for each row why it cannot be trusted, None for a
+    good one.
     """
 
     rows: int
     values: list[Any]
-    added: list[str] | None
+    added: Sequence[str | None] | None
     errors: list[str | None] | None = None
+    raws: list[str | None] | None = None
 
 
 # None stands for a blank line: it is no row, but keeps its number, by which people find the others.
@@ -160,13 +162,15 @@ def named_record(
 
 def of_records(contract: Wanted, records: Iterable[Any]) -> Delivered:
     """Every name that one of the records has, in the order of their first appearance."""
+    return of_names(contract, ((tuple(record), 1) for record in records if isinstance(record, dict)))
+
+
+def of_names(contract: Wanted, groups: Iterable[tuple[tuple[str, ...], int]]) -> Delivered:
+    """As `of_records`, of the names of each record, or of many with the same ones and how many these are."""
     layout_of = layouts(contract)
     known_names: dict[str, None] = {}
     lacking: Counter[str] = Counter()
-    for record in records:
-        if not isinstance(record, dict):
-            continue
-        names = tuple(record)
+    for names, records in groups:
         layout, wrong = layout_of(names)
         if wrong:
             continue
@@ -174,7 +178,7 @@ def of_records(contract: Wanted, records: Iterable[Any]) -> Delivered:
         # A record that lacks what it may not lack is kept apart as a whole.
         if None in layout.delivered and not layout.missing:
             pairs = zip(contract.column_names, layout.delivered, strict=True)
-            lacking.update(column for column, name in pairs if name is None)
+            lacking.update({column: records for column, name in pairs if name is None})
     return Delivered(list(known_names), dict(lacking))
 
 

@@ -90,15 +90,17 @@ class Lines:
         return chunk
 
 
-def whole_lines(stream: IO[bytes]) -> Iterator[bytes]:
-    """The lines of a stream that end with LF.
+def line_blocks(stream: IO[bytes], block_bytes: int) -> Iterator[bytes]:
+    """The lines of a stream that end with LF, as many whole ones at once as have about `block_bytes`.
 
     Raises: UnreadableError: one has more than `LONGEST_LINE` bytes.
     """
-    while line := stream.readline(LONGEST_LINE + 1):
-        if len(line) > LONGEST_LINE:
+    while block := stream.read(block_bytes):
+        if not block.endswith(b"\n"):
+            block += stream.readline(LONGEST_LINE + 1)
+        if len(block) - block.rfind(b"\n", 0, -1) - 1 > LONGEST_LINE:
             raise _too_long()
-        yield line
+        yield block
 
 
 def _too_long() -> UnreadableError:

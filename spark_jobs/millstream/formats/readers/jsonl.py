@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain
@@ -13,6 +14,7 @@ from millstream.formats.format import Format
 from millstream.formats.json_values import NESTED, Ambiguous, TooDeep, json_record, parse
 from millstream.formats.record import (
     FIELD_TWICE,
+    Columns,
     Delivered,
     Layouts,
     Piece,
@@ -21,20 +23,38 @@ from millstream.formats.record import (
     UnreadableError,
     Wanted,
     layouts,
-    of_records,
+    of_names,
 )
-from millstream.formats.text_lines import whole_lines
+from millstream.formats.text_lines import line_blocks
 
 SHOWN = 60
+# What is noted of a block's lines takes a few times as much again.
+BLOCK_BYTES = 1 << 19
 
 
 def delivered(stream: IO[bytes], contract: Wanted) -> Delivered:
     """Every name that the record of one of the lines has. Raises: as `has_records`."""
-    found = of_records(contract, (value for value, _ in _lines_parsed(_checked(stream))))
-    if not found.names:
+    names = of_names(contract, _named(stream, contract))
+    if not names.names:
         stream.seek(0)
         has_records(stream, contract)
-    return found
+    return names
+
+
+def _named(stream: IO[bytes], contract: Wanted) -> Iterator[tuple[tuple[str, ...], int]]:
+    """The names of records, and how many have them, in the order of the first one of them in a block."""
+    from millstream.formats.json_blocks import Block, Cutter
+
+    cutter = Cutter(layouts(contract))
+    for content in _checked(stream):
+        block = Block(content)
+        cuts, others = cutter.cut(block)
+        groups = [(int(cut.lines[0]), tuple(cut.shape.fields), len(cut.lines)) for cut in cuts]
+        values = _lines_parsed(block.line(number) for number in others)
+        for number, (value, _) in zip(others.tolist(), values, strict=True):
+            if isinstance(value, dict):
+                groups.append((number, tuple(value), 1))
+        yield from ((names, records) for _, names, records in sorted(groups))
 
 
 def has_records(stream: IO[bytes], contract: Wanted) -> bool:
@@ -43,7 +63,7 @@ def has_records(stream: IO[bytes], contract: Wanted) -> bool:
     Raises: UnreadableError: there are lines, and not one of them is a record.
     """
     first: bytes | None = None
-    for value, line in _lines_parsed(_checked(stream)):
+    for value, line in _lines_parsed(_lines(_checked(stream))):
         if isinstance(value, dict | Ambiguous | TooDeep):
             return True
         if first is None and value is not _BLANK:
@@ -56,10 +76,37 @@ def has_records(stream: IO[bytes], contract: Wanted) -> bool:
     raise UnreadableError(f"has no line that is a JSON object; the first is: {shown}. {cause}".rstrip(". "))
 
 
-def rows(stream: IO[bytes], contract: Wanted, piece: Piece | None = None) -> Rows:
-    """One record a line; None for a blank one, which keeps its number."""
+def rows(
+    stream: IO[bytes], contract: Wanted, piece: Piece | None = None, block_bytes: int = BLOCK_BYTES
+) -> Rows:
+    """As `records`; many at once where there is no blank line among them."""
+    from millstream.formats.json_blocks import Block, Cutter
+    from millstream.formats.json_columns import columns_of
+
     layout_of = layouts(contract)
-    for value, line in _lines_parsed(_checked(stream)):
+    cutter = Cutter(layout_of)
+
+    def columns(content: bytes) -> Columns | None:
+        block = Block(content)
+        if block.blank():
+            return None
+        cuts, others = cutter.cut(block)
+        parsed = _records((block.line(number) for number in others), layout_of)
+        beside = [(number, record) for number, record in zip(others.tolist(), parsed, strict=True) if record]
+        return columns_of(block, cuts, beside, contract)
+
+    for content in _checked(stream, block_bytes):
+        read = columns(content)
+        yield from _records(_lines([content]), layout_of) if read is None else [read]
+
+
+def records(stream: IO[bytes], contract: Wanted) -> Iterator[Record | None]:
+    """One record a line; None for a blank one, which keeps its number."""
+    return _records(_lines(_checked(stream)), layouts(contract))
+
+
+def _records(lines: Iterable[bytes], layout_of: Layouts) -> Iterator[Record | None]:
+    for value, line in _lines_parsed(lines):
         if value is _BLANK:
             yield None
             continue
@@ -91,13 +138,18 @@ def _refused(constant: str) -> Any:
     raise ValueError(f"{constant} is no value")
 
 
-def _checked(stream: IO[bytes]) -> Iterable[bytes]:
-    """The lines of a stream that begins as text in UTF-8 does."""
-    lines = whole_lines(stream)
-    first = next(lines, b"")
-    if other := recognised(first[:HEAD_BYTES]):
+def _checked(stream: IO[bytes], block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
+    """The lines of a stream that begins as text in UTF-8 does, by the block."""
+    blocks = line_blocks(stream, block_bytes)
+    first = next(blocks, b"")
+    if other := recognised(first[: first.find(b"\n") + 1 or None][:HEAD_BYTES]):
         raise UnreadableError(f"holds {other}, not JSON lines in UTF-8")
-    return chain([first] if first else [], lines)
+    return chain([first] if first else [], blocks)
+
+
+def _lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    for block in blocks:
+        yield from io.BytesIO(block)
 
 
 def _json_line(line: bytes) -> str:

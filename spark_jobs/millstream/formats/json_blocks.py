@@ -1,0 +1,199 @@
+"""JSON lines by the block: where the values of its lines are, for all lines of one shape at once.
+
+A line is cut only if it surely is what its shape says: not with an escaped character, a control character or
+bytes that are not UTF-8, nor where a value is not as its shape has it. All others are for
+`millstream.formats.readers.jsonl` to parse one by one.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import compute as pc
+
+from millstream.formats.json_shapes import Shape, shape_of
+from millstream.formats.record import Layouts
+
+LF, CR, QUOTE, BACKSLASH = b'\n\r"\\'
+SPACE, DELETE = 0x20, 0x7F
+WORD = 8
+# Of lines with the same number of quotes; each one that does not fit costs a look at them.
+MOST_SHAPES = 16
+# A longer line has too many values to have its shape in common with many.
+MOST_QUOTES = 512
+Places = NDArray[np.int64]
+Marks = NDArray[np.bool_]
+
+
+class Cut(NamedTuple):
+    """Lines of one shape: their numbers in the block, ascending, and where each leaf begins and ends."""
+
+    shape: Shape
+    lines: Places
+    spans: list[tuple[Places, Places]]
+
+
+class Block:
+    """Whole lines. starts, ends: where they begin, and where their LF is or would be."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        padded = np.frombuffer(content + bytes(WORD), np.uint8)
+        self._bytes = padded[: len(content)]
+        # The eight bytes that begin at each place.
+        self._words = np.ndarray((len(content) + 1,), "<u8", padded, strides=(1,))
+        ends = np.flatnonzero(self._bytes == LF)
+        self._line_feeds = len(ends)
+        self.ends = ends if content.endswith(b"\n") else np.append(ends, len(content))
+        self.starts = np.append(0, self.ends[:-1] + 1)
+        self.quotes = np.flatnonzero(self._bytes == QUOTE)
+        self.first_quotes = np.searchsorted(self.quotes, self.starts)
+        self.quote_counts = np.searchsorted(self.quotes, self.ends) - self.first_quotes
+
+    def line(self, number: int) -> bytes:
+        """With its line end."""
+        return self.content[self.starts[number] : self.ends[number] + 1]
+
+    def blank(self) -> bool:
+        """Whether a line is nothing but white space."""
+        without = np.flatnonzero(self.quote_counts == 0)
+        return any(self.line(number).isspace() for number in without.tolist())
+
+    def plain(self) -> Marks:
+        """Which lines have every character as itself."""
+        marks = np.ones(len(self.ends), np.bool_)
+        if b"\\" in self.content:
+            marks[self._lines_of(np.flatnonzero(self._bytes == BACKSLASH))] = False
+        if np.count_nonzero(self._bytes < SPACE) != self._line_feeds:
+            places = np.flatnonzero((self._bytes < SPACE) & (self._bytes != LF))
+            lines = self._lines_of(places)
+            before_end = (self._bytes[places] == CR) & (places == self.ends[lines] - 1)
+            marks[lines[~before_end]] = False
+        return marks
+
+    def printable(self) -> Marks:
+        """Which lines have no character that JSON as the platform writes it has an escape for."""
+        marks = np.ones(len(self.ends), np.bool_)
+        if not self.content.isascii() or b"\x7f" in self.content:
+            marks[self._lines_of(np.flatnonzero(self._bytes >= DELETE))] = False
+        return marks
+
+    def _lines_of(self, places: Places) -> Places:
+        return np.searchsorted(self.ends, places)
+
+    def has(self, places: Places, literal: bytes) -> Marks:
+        """At which places it stands."""
+        marks = np.ones(len(places), np.bool_)
+        for offset in range(0, len(literal), WORD):
+            if offset and offset + WORD > len(literal):
+                offset = len(literal) - WORD
+            part = literal[offset : offset + WORD]
+            # Not `take`, which copies what is not aligned as a whole.
+            found = self._words[np.minimum(places + offset, len(self.content))]
+            if len(part) < WORD:
+                found &= np.uint64((1 << 8 * len(part)) - 1)
+            marks &= found == np.uint64(int.from_bytes(part, "little"))
+        return marks
+
+    def texts(self, begins: Places, ends: Places, known: Marks | None = None) -> pa.StringArray:
+        """What stands between the places, which ascend; null where it is not known."""
+        bounds = np.empty(2 * len(begins), np.int32)
+        bounds[::2], bounds[1::2] = begins, ends
+        parts = pa.StringArray.from_buffers(
+            max(0, len(bounds) - 1), pa.py_buffer(bounds), pa.py_buffer(self.content)
+        )
+        wanted = np.arange(0, len(bounds), 2, dtype=np.int32)
+        return parts.take(pa.array(wanted, mask=None if known is None else ~known))
+
+
+class Cutter:
+    """Cuts blocks by the shapes that it has seen, and learns new ones from their lines."""
+
+    def __init__(self, layout_of: Layouts) -> None:
+        self._layout_of = layout_of
+        self._shapes: dict[int, list[Shape]] = {}
+
+    def cut(self, block: Block) -> tuple[list[Cut], Places]:
+        """The lines that can be cut, by shape, and the numbers of the others."""
+        everything = np.arange(len(block.ends))
+        if not _is_utf_8(block.content):
+            return [], everything
+        plain, printable = block.plain(), block.printable()
+        cuts: list[Cut] = []
+        left = np.ones(len(everything), np.bool_)
+        for quotes in np.unique(block.quote_counts[plain]):
+            if quotes % 2 or not 0 < quotes <= MOST_QUOTES:
+                continue
+            lines = np.flatnonzero(plain & (block.quote_counts == quotes))
+            for cut in self._of(block, int(quotes), lines, printable):
+                cuts.append(cut)
+                left[cut.lines] = False
+        return cuts, everything[left]
+
+    def _of(self, block: Block, quotes: int, lines: Places, printable: Marks) -> list[Cut]:
+        """Of lines that have so many quotes."""
+        shapes, cuts, tried = self._shapes.setdefault(quotes, []), [], 0
+        untried = [*shapes]
+        while len(lines):
+            if untried:
+                shape: Shape | None = untried.pop(0)
+            elif tried < MOST_SHAPES:
+                tried += 1
+                first, lines_but_first = int(lines[0]), lines[1:]
+                shape = shape_of(block.content[block.starts[first] : block.ends[first]], self._layout_of)
+                if shape is None or shape in shapes:
+                    lines = lines_but_first
+                    continue
+            else:
+                break
+            assert shape is not None
+            wanted = lines[printable[lines]] if shape.nests else lines
+            cut = cut_by(block, shape, wanted)
+            if len(cut.lines):
+                cuts.append(cut)
+                lines = np.setdiff1d(lines, cut.lines, assume_unique=True)
+                # What was of use last comes first.
+                shapes[:] = [shape, *(one for one in shapes if one is not shape)][:MOST_SHAPES]
+            elif shape not in shapes:
+                lines = lines[1:]
+        return cuts
+
+
+def _is_utf_8(content: bytes) -> bool:
+    if content.isascii():
+        return True
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def cut_by(block: Block, shape: Shape, lines: Places) -> Cut:
+    """Those of the lines, each with as many quotes as the shape, that are of this shape."""
+    spans: list[tuple[Places, Places]] = []
+    places, first_quotes, line_ends = block.starts[lines], block.first_quotes[lines], block.ends[lines]
+    fits = np.ones(len(lines), np.bool_)
+    for leaf in shape.leaves:
+        fits &= block.has(places, leaf.before)
+        if not fits.any():
+            return Cut(shape, lines[:0], [])
+        begins = places + len(leaf.before)
+        ends = line_ends if leaf.quote == shape.quotes else block.quotes[first_quotes + leaf.quote]
+        if leaf.form is not None:
+            ends = ends - leaf.behind
+            fits &= begins < ends
+        spans.append((begins, ends))
+        places = ends
+    fits &= block.has(places, shape.end)
+    fits &= places + len(shape.end) == line_ends
+    for leaf, (begins, ends) in zip(shape.leaves, spans, strict=True):
+        if leaf.form is None or not fits.any():
+            continue
+        chosen = np.flatnonzero(fits)
+        matches = pc.match_substring_regex(block.texts(begins[chosen], ends[chosen]), f"^(?:{leaf.form})$")
+        fits[chosen] = matches.to_numpy(zero_copy_only=False)
+    return Cut(shape, lines[fits], [(begins[fits], ends[fits]) for begins, ends in spans])
