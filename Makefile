@@ -77,6 +77,10 @@ test-thorough: ## Run what `make test` leaves out because it repeats a case with
 test-sources: ## Read files and tables from real servers: SFTP (needs sshd), S3 (needs go, which builds it), HTTP, HDFS, PostgreSQL
 	@$(RUN) pytest -n 2 --thorough tests/contract
 
+test-streams: ## Run every test of streams, then a month of flights by events and by files through all four ways (DAYS=365: the year)
+	@$(RUN) pytest --thorough --days $(or $(DAYS),31) \
+		$$(grep -lE "millstream\.streams|support\.streaming" tests/spark/test_*.py) tests/streams
+
 test-faults: ## Kill servers at every point, many seeds each (SEEDS=20): hours; writes the table of cases
 	@$(RUN) pytest tests/fault tests/streams/test_kills.py tests/e2e/test_faults.py --fault-seeds $(or $(SEEDS),20) --fault-report .millstream/faults.md
 

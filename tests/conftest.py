@@ -33,6 +33,9 @@ SHARED = {
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write tests/dags/golden anew")
     parser.addoption("--thorough", action="store_true", help="also what is marked `thorough`")
+    parser.addoption(
+        "--days", type=int, default=31, help="of flights that tests/streams/test_months.py sends"
+    )
     parser.addoption("--cluster", action="store_true", help="also what is marked `cluster`")
     parser.addoption("--fault-seeds", type=int, default=0, help="seeds of each fault case; 0: a quick part")
     parser.addoption("--fault-report", help="write the table of fault cases to this file")

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
-import signal
-import socket
-import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -14,12 +10,9 @@ from pyspark.sql.connect.client import SparkConnectClient
 
 from millstream.settings import CHECKOUT, Settings
 from millstream_stack.services.lake_claim import scratch_path
-from millstream_stack.services.spark_server import spark_connect_command, write_spark_properties
-from tests.support import jvm
+from millstream_stack.services.spark_server import write_spark_properties
+from tests.support import jvm, spark_server
 from tests.support.loopback import free_ports
-from tests.support.waiting import until
-
-UP_TIMEOUT_S = 180.0
 
 
 @pytest.fixture(scope="session")
@@ -40,35 +33,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     (left_over / "shuffle.data").write_bytes(bytes(1000))
     write_spark_properties(settings)
     jvm.shorten(settings)
-    with (home / "server.log").open("wb") as log:
-        process = subprocess.Popen(
-            spark_connect_command(settings),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "SPARK_LOCAL_IP": "127.0.0.1"},
-            start_new_session=True,
-        )
-    try:
-        _wait_for_port(settings.connect_port, process)
+    with spark_server.running(settings):
         yield settings
         # An open client would call the server for minutes when the tests' process ends.
         clients = [found for found in gc.get_objects() if isinstance(found, SparkConnectClient)]
         assert clients
         assert all(client.is_closed for client in clients)
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(30)
-
-
-def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
-    def answers() -> bool:
-        assert process.poll() is None, "the Connect server ended before it was up"
-        with socket.socket() as probe:
-            probe.settimeout(1)
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    until(answers, UP_TIMEOUT_S, "the Connect server")

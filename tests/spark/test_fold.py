@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from millstream.streams.fold import fold
 from millstream.transforms.airport_delays_batch import FIGURES, aggregate
 from millstream_demo import reference
 from millstream_demo.flight_events import events_of
+from tests.support.airport_delays import figures_of
 from tests.support.chain import Chain, contract_of, month_zip, small_suite
 from tests.support.flights_rows import POSITIVE_DISTANCE
 from tests.support.streaming import DAY, commit, day_messages, records, rows, stream
@@ -82,20 +82,7 @@ def assert_judged(chain: Chain, columns: list[str], flights: dict[tuple[Any, ...
 
 def assert_delays(spark: SparkSession, root: str) -> None:
     """The figures, against plain Python over what was sent."""
-    expected: dict[tuple[str, str, datetime], dict[str, int]] = defaultdict(lambda: dict.fromkeys(FIGURES, 0))
-    for event in events_of(DAY):
-        hour = event.event_time.replace(minute=0, second=0, microsecond=0)
-        figures = expected[event.value["origin"], event.value["carrier"], hour]
-        kind = event.value["event_type"]
-        figures[kind] += 1
-        for name, field, late in (
-            ("departed", "dep_delay", "late_departures"),
-            ("arrived", "arr_delay", "late_arrivals"),
-        ):
-            if kind == name and event.value[field] is not None:
-                total = "departure_delay_min" if name == "departed" else "arrival_delay_min"
-                figures[total] += event.value[field]
-                figures[late] += event.value[field] > 15
+    expected = figures_of(events_of(DAY))
     events = spark.read.format("delta").load(f"{root}/silver/flight_events")
     found = {
         (row["airport"], row["carrier"], row["hour"].replace(tzinfo=UTC)): {one: row[one] for one in FIGURES}

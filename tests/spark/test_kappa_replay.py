@@ -11,7 +11,6 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from pyspark.sql import SparkSession
 
-from millstream import jobs
 from millstream.errors import ConfigurationError, ReconciliationError
 from millstream.lake import history
 from millstream.lake.storage import local_uri
@@ -24,6 +23,7 @@ from millstream.streams.served import SPEED
 from millstream.streams.tables import Stream
 from millstream.streams.topic import Topics
 from millstream.streams.views import keep_up_speed_view, served_rows
+from tests.support import airport_delays
 from tests.support.airport_delays import expected, figures, rows_of
 from tests.support.broker import Message, RunningBroker, started
 from tests.support.streaming import (
@@ -31,7 +31,6 @@ from tests.support.streaming import (
     PARTITIONS,
     TOPIC,
     commit,
-    contract,
     day_messages,
     records,
     stream,
@@ -81,16 +80,8 @@ def topic(spark: SparkSession, broker: RunningBroker, tmp_path: Path) -> Iterato
 
 
 def replay(topic: Topic, **arguments: Any) -> dict[str, Any]:
-    given = {
-        "lake_root": topic.lake.lake_root,
-        "run": "r1",
-        "contract": contract().model_dump(mode="json"),
-        "suite": suite_in(CHECKOUT, DATASET),
-        "servers": topic.broker.servers,
-        "home": "/none",
-        "code_version": "test",
-    }
-    return jobs.execute(topic.spark, "kappa_replay", {**given, **arguments})
+    servers = arguments.pop("servers", topic.broker.servers)
+    return airport_delays.replay(topic.spark, topic.lake, servers, **arguments)
 
 
 def test_a_replay_takes_what_bronze_has_and_then_kafka_and_the_stream_goes_on_with_it(topic: Topic) -> None:

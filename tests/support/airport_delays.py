@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -9,10 +12,14 @@ from pyspark.sql import DataFrame, SparkSession
 from millstream import jobs
 from millstream.lake import history
 from millstream.lake.tables import TableRef
+from millstream.quality.suites import suite_in
+from millstream.settings import CHECKOUT
 from millstream.streams.served import BATCH
 from millstream.streams.tables import Stream
 from millstream.transforms.airport_delays_batch import FIGURES, KEY, aggregate
+from millstream_demo.flight_events import Event
 from tests.support.chain import suite_of
+from tests.support.streaming import DATASET, contract
 
 Figures = dict[tuple[Any, ...], tuple[int, ...]]
 
@@ -51,9 +58,42 @@ def figures(rows: DataFrame) -> Figures:
     return named
 
 
+def figures_of(events: Iterable[Event]) -> dict[tuple[str, str, datetime], dict[str, int]]:
+    """By group (the hour in UTC), in plain Python from the events as they are sent."""
+    found: dict[tuple[str, str, datetime], dict[str, int]] = defaultdict(lambda: dict.fromkeys(FIGURES, 0))
+    for event in events:
+        hour = event.event_time.replace(minute=0, second=0, microsecond=0)
+        figures = found[event.value["origin"], event.value["carrier"], hour]
+        kind = event.value["event_type"]
+        figures[kind] += 1
+        for name, field, late in (
+            ("departed", "dep_delay", "late_departures"),
+            ("arrived", "arr_delay", "late_arrivals"),
+        ):
+            if kind == name and event.value[field] is not None:
+                total = "departure_delay_min" if name == "departed" else "arrival_delay_min"
+                figures[total] += event.value[field]
+                figures[late] += event.value[field] > 15
+    return dict(found)
+
+
 def expected(spark: SparkSession, stream: Stream) -> Figures:
     """Those of all events that silver has."""
     return figures(aggregate(rows_of(spark, stream, stream.silver)))
+
+
+def replay(spark: SparkSession, stream: Stream, servers: str, **arguments: Any) -> dict[str, Any]:
+    """The task of `kappa_replay`."""
+    given = {
+        "lake_root": stream.lake_root,
+        "run": "r1",
+        "contract": contract().model_dump(mode="json"),
+        "suite": suite_in(CHECKOUT, DATASET),
+        "servers": servers,
+        "home": "/none",
+        "code_version": "test",
+    }
+    return jobs.execute(spark, "kappa_replay", {**given, **arguments})
 
 
 def record_line(message: tuple[Any, ...], partition: int, offset: int) -> bytes:

@@ -152,11 +152,13 @@ class StreamProcess:
         given["source"] |= {"topic": topic, "dead_letter": dead_letter, "alerts": alerts, "views": [*views]}
         (contracts / f"{DATASET}.yaml").write_text(yaml.safe_dump(given))
         command = [sys.executable, str(SCRIPT), str(contracts / f"{DATASET}.yaml"), "--lake-root", lake_root]
+        # PySpark sets it where a test is over Connect, and the process would take it for its own.
+        inherited = {name: os.environ[name] for name in os.environ if name != "SPARK_CONNECT_MODE_ENABLED"}
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
                 [*command, "--servers", servers or broker.servers, *options],
                 env={
-                    **os.environ,
+                    **inherited,
                     "PYSPARK_SUBMIT_ARGS": f"--properties-file {conf or properties(folder)} pyspark-shell",
                     "SPARK_LOCAL_DIRS": str(folder / "spark"),
                 },
