@@ -74,7 +74,7 @@ test: ## Run the tests
 test-thorough: ## Run what `make test` leaves out because it repeats a case with other data
 	@$(RUN) pytest -n 2 --thorough -m "thorough and not fault"
 
-test-sources: ## Read files and tables from real servers: SFTP (needs sshd), S3 (needs go, which builds it), HTTP, HDFS, PostgreSQL
+test-sources: ## Read files and tables from real servers: SFTP (needs sshd), S3 (needs go, which builds it), HTTP, HDFS, PostgreSQL, MariaDB
 	@$(RUN) pytest -n 2 --thorough tests/contract
 
 test-streams: ## Run every test of streams, then a month of flights by events and by files through all four ways (DAYS=365: the year)

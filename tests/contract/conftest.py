@@ -1,5 +1,5 @@
-"""Servers of sources, each started once for all tests: PostgreSQL, OpenSSH's SFTP, and one that speaks S3;
-and what lands files of other places."""
+"""Servers of sources, each started once for all tests: PostgreSQL, MariaDB, OpenSSH's SFTP, and one that
+speaks S3; and what lands files of other places."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import pytest
 import sqlalchemy as sa
 
+from tests.support.mariadb_server import DATABASE, MariaDbServer
 from tests.support.other_places import land
 from tests.support.postgres_server import PostgresServer
 from tests.support.s3_server import GO, S3Server
@@ -21,6 +22,16 @@ def server(tmp_path_factory):
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def mariadb_server(tmp_path_factory):
+    server = MariaDbServer(tmp_path_factory.mktemp("mariadb"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -57,13 +68,24 @@ def postgres(server):
 
 
 @pytest.fixture
+def mariadb(mariadb_server):
+    engine = sa.create_engine(mariadb_server.url(), poolclass=sa.NullPool)
+    yield engine
+    run(engine, f"DROP DATABASE {DATABASE}", f"CREATE DATABASE {DATABASE}")
+
+
+@pytest.fixture
 def sqlite(tmp_path):
     engine = sa.create_engine(f"sqlite:///{tmp_path}/source.db", poolclass=sa.NullPool)
     run(engine, "CREATE TABLE other (id INTEGER)")
     return engine
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+# The first of them may fetch the server.
+OF_MARIADB = pytest.param("mariadb", marks=[pytest.mark.thorough, pytest.mark.timeout(900)])
+
+
+@pytest.fixture(params=["sqlite", "postgres", OF_MARIADB])
 def engine(request):
     return request.getfixturevalue(request.param)
 

@@ -55,6 +55,7 @@ def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connected_files, "PATIENCE_S", 1)
     monkeypatch.setattr(web_files, "PATIENCE_S", 1.0)
     monkeypatch.setitem(connected_tables.BOUNDS["postgresql"], "connect_timeout", 2)
+    monkeypatch.setitem(connected_tables.BOUNDS["mariadb"], "read_timeout", 2)
 
 
 @pytest.fixture
@@ -101,6 +102,21 @@ def table(server: PostgresServer, postgres: sa.Engine, monkeypatch: pytest.Monke
 
 
 @pytest.fixture
+def mariadb_table(mariadb: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reached]:
+    sql_runs.run(
+        mariadb,
+        "CREATE TABLE planes (tailnum VARCHAR(99) NOT NULL PRIMARY KEY, seats INTEGER)",
+        f"INSERT INTO planes SELECT LPAD(seq, 99, '0'), seq FROM seq_1_to_{ROWS}",
+    )
+    url = mariadb.url
+    with way(int(url.port or 0)) as reached:
+        address = url.set(drivername="mariadb", port=reached.port).render_as_string(hide_password=False)
+        monkeypatch.setenv("AIRFLOW_CONN_REGISTER", address)
+        of = sql_runs.contract(batch_rows=20_000)
+        yield Reached(of, reached, f"table planes of mariadb.*127.0.0.1:{reached.port}")
+
+
+@pytest.fixture
 def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reached]:
     s3_server.files.pipe(f"{s3_server.bucket}/a.csv", CONTENT.encode())
     with way(int(s3_server.url.rpartition(":")[2])) as reached:
@@ -144,6 +160,7 @@ LATER = [("stands still", MIDST), ("breaks off", MIDST)]
 LARGE = [
     *(("s3", *each) for each in AT_ONCE + LATER),
     *((place, *each) for place in ("hdfs_rpc", "hdfs_web") for each in AT_ONCE),
+    *(("mariadb_table", *each) for each in (*AT_ONCE, ("breaks off", MIDST))),
 ]
 CASES = [
     *((place, *each) for place in ("sftp", "web") for each in AT_ONCE + LATER),
@@ -181,6 +198,7 @@ def test_a_bad_way_is_told_soon_nothing_lands_and_a_good_one_heals(
     reached.way.mend()
     monkeypatch.setattr(connected_files, "PATIENCE_S", BOUND_S)
     files = run().files
-    assert (
-        sum(file.rows or 0 for file in files) == ROWS if place == "table" else files[0].size == len(CONTENT)
-    )
+    if place.endswith("table"):
+        assert sum(file.rows or 0 for file in files) == ROWS
+    else:
+        assert files[0].size == len(CONTENT)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,9 +9,9 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from tests.support.loopback import free_port
+from tests.support.ordinary_user import as_ordinary_user
 
 PASSWORD = "s3cret-p@ss/word"
-NOBODY = 65534
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -27,7 +26,7 @@ class PostgresServer:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._as_user = _as_ordinary_user(folder)
+        self._as_user = as_ordinary_user(folder)
         self._data = folder / "data"
         self._port = 0
         password = folder / "password"
@@ -72,14 +71,3 @@ def _binaries() -> Path:
     assert spec.origin is not None
     (newest,) = sorted(Path(spec.origin).parent.glob("pginstall[0-9]*/bin"))[-1:]
     return newest
-
-
-def _as_ordinary_user(folder: Path) -> list[str]:
-    """PostgreSQL refuses to run as root: how to run a program that must own `folder` as somebody else."""
-    if os.geteuid() != 0:
-        return []
-    mapped = ["unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}", "--"]
-    if subprocess.run([*mapped, "true"], check=False, capture_output=True).returncode == 0:
-        return mapped
-    os.chown(folder, NOBODY, NOBODY)
-    return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--"]

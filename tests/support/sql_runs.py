@@ -22,7 +22,14 @@ from millstream.sources.sql import SqlExtractor, SqlSlice
 def run(engine: sa.Engine, *statements: str) -> None:
     with engine.begin() as connection:
         for statement in statements:
-            connection.execute(sa.text(statement))
+            connection.execute(sa.text(spelled(engine, statement)))
+
+
+def spelled(engine: sa.Engine, statement: str) -> str:
+    """As MariaDB spells names and times with a fraction."""
+    if engine.dialect.name != "mariadb":
+        return statement
+    return statement.replace('"', "`").replace("TIMESTAMP", "DATETIME(6)")
 
 
 def contract(
@@ -111,4 +118,4 @@ def where(engine: sa.Engine) -> str:
     url = engine.url
     if url.get_backend_name() == "sqlite":
         return f"table planes of sqlite:///{url.database}"
-    return f"table planes of postgresql://127.0.0.1:{url.port}/postgres"
+    return f"table planes of {url.get_backend_name()}://127.0.0.1:{url.port}/{url.database}"

@@ -13,6 +13,7 @@ from typing import Any
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 from pydantic import ValidationError
+from sqlalchemy import Engine
 
 from millstream import sources
 from millstream.contracts.contract import Contract
@@ -37,6 +38,13 @@ def extractor_for(contract: Contract) -> Extractor:
         resolved = importlib.import_module(f"{__name__}.{kind}").resolved(connection)
     extractor: Extractor = sources.of_kind(kind).EXTRACTOR(contract, resolved)
     return extractor
+
+
+def database(connection: str) -> Engine:
+    """The database of a connection. Raises ConfigurationError when it is not defined, or leads to none."""
+    with _defined(connection):
+        engine: Engine = importlib.import_module(f"{__name__}.sql").resolved(connection)
+    return engine
 
 
 def definition(contract: Contract) -> str:

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from airflow.providers.common.sql.hooks.sql import DbApiHook
-from airflow.sdk import BaseHook
+from airflow.sdk import BaseHook, Connection
 from airflow.sdk.exceptions import AirflowException
-from sqlalchemy import Engine, NullPool, event
+from sqlalchemy import URL, Engine, NullPool, create_engine, event
 from sqlalchemy.exc import NoSuchModuleError
 
 from millstream.errors import ConfigurationError
 from millstream_airflow.connections import HOW_TO_INSTALL
 
 # Left to its defaults a driver waits without end for a server that takes the connection and says nothing, or
-# that is gone in the midst of a query. Each has other names for bounds. PyMySQL's read_timeout, None by
-# default, would also end a query that takes long.
+# that is gone in the midst of a query. Each has other names for bounds.
 BOUNDS: dict[str, dict[str, Any]] = {
     "postgresql": {
         "connect_timeout": 30,
         "keepalives_idle": 30,
         "keepalives_interval": 10,
         "keepalives_count": 3,
-    }
+    },
+    # The second until it is connected (`_patient`).
+    **{dialect: {"connect_timeout": 30, "read_timeout": 30} for dialect in ("mariadb", "mysql")},
 }
+KEEPALIVE = {socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3}
+# Airflow's provider of MySQL needs a client in C, which has no wheels for Linux.
+PYMYSQL = ("mariadb", "mysql")
+# What a connection's extra may say of it, in PyMySQL's words.
+PYMYSQL_OPTIONS = ("ssl", "ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_cert", "ssl_verify_identity")
 
 
 def resolved(connection: str) -> Engine:
-    kind = BaseHook.get_connection(connection).conn_type
+    defined = BaseHook.get_connection(connection)
+    kind = defined.conn_type
+    if (dialect := (kind or "").partition("+")[0]) in PYMYSQL:
+        return _by_pymysql(dialect, defined)
     try:
         hook = BaseHook.get_hook(connection)
     except (AirflowException, AttributeError) as error:
@@ -46,6 +56,31 @@ def resolved(connection: str) -> Engine:
             f"connection {connection}: its type, {kind}, has no SQLAlchemy driver here: {error}. Install the "
             f"driver. {HOW_TO_INSTALL}"
         ) from error
+
+
+def _by_pymysql(dialect: str, defined: Connection) -> Engine:
+    url = URL.create(
+        f"{dialect}+pymysql",
+        defined.login,
+        defined.password,
+        defined.host or "localhost",
+        defined.port or 3306,
+        defined.schema,
+    )
+    given = defined.extra_dejson
+    options = {name: given[name] for name in PYMYSQL_OPTIONS if name in given}
+    engine = create_engine(url, poolclass=NullPool, connect_args=options)
+    event.listen(engine, "do_connect", _bounded)
+    event.listen(engine, "connect", _patient)
+    return engine
+
+
+def _patient(connection: Any, record: Any) -> None:
+    """Once the server has let the driver in, a query may take as long as it takes, but not that of a machine
+    which is gone. The driver has one bound for both."""
+    connection._read_timeout = None
+    for option, value in KEEPALIVE.items():
+        connection._sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _bounded(dialect: Any, record: Any, arguments: Any, named: dict[str, Any]) -> None:

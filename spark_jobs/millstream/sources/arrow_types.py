@@ -15,6 +15,7 @@ from millstream.contracts.nested import nested
 from millstream.contracts.types import Digits, digits_of
 from millstream.errors import SourceDataError
 from millstream.formats.readers.parquet import UNFIT
+from millstream.sources import mariadb
 from millstream.sources.ordering import is_no_number, not_held
 
 LARGEST_PRECISION = 38
@@ -86,11 +87,14 @@ def landed_columns(table: Table, dialect: str) -> Landed:
         is_number = isinstance(column.type, types.Numeric) and same is None
         metadata = NUMBER if is_number else None
         fields.append(pa.field(column.name, same if same is not None else pa.string(), metadata=metadata))
+        value = mariadb.read(column)
         if misfit is not None:
-            selected.append(case((misfit, None), else_=column).label(column.name))
-            unfit[column.name] = case((misfit, cast(column, String)))
+            selected.append(case((misfit, None), else_=value).label(column.name))
+            unfit[column.name] = case((misfit, cast(value, String)))
         else:
-            selected.append(column if same is not None else _as_text(column).label(column.name))
+            selected.append(
+                value.label(column.name) if same is not None else _as_text(column).label(column.name)
+            )
     if unfit:
         fields.append(pa.field(UNFIT, pa.map_(pa.string(), pa.string())))
     return Landed([*selected, *unfit.values()], pa.schema(fields), list(unfit))
@@ -140,6 +144,8 @@ def _as_maps(names: list[str], columns: Sequence[Sequence[Any]]) -> list[dict[st
 
 def _misfit(column: Column[Any], same: pa.DataType | None, dialect: str) -> ColumnElement[bool] | None:
     """Holds for the column's values that `same` does not hold; None where it holds all."""
+    if dialect in mariadb.DIALECTS:
+        return mariadb.misfit(column)
     if dialect != "postgresql" or same is None:
         return None
     if pa.types.is_temporal(same):

@@ -14,9 +14,9 @@ from millstream.sources.ordering import Order
 class KeyOrder:
     """Rows in the order of `columns`. A place among them is a text; of several columns a JSON list."""
 
-    def __init__(self, columns: Sequence[Column[Any]], dialect: str) -> None:
+    def __init__(self, columns: Sequence[Column[Any]], dialect: str, by_bytes: bool = False) -> None:
         self.columns = tuple(columns)
-        self.orders = tuple(Order(column, dialect) for column in columns)
+        self.orders = tuple(Order(column, dialect, by_bytes=by_bytes) for column in columns)
 
     @property
     def names(self) -> list[str]:

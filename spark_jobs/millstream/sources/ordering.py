@@ -16,6 +16,7 @@ import pyarrow as pa
 from sqlalchemy import Column, ColumnElement, Connection, String, cast, func, or_, types
 
 from millstream.errors import ConfigurationError
+from millstream.sources import mariadb
 
 MOMENT = "millstream_moment"
 
@@ -28,6 +29,7 @@ _READERS: dict[type | None, Callable[[str], Any]] = {
     int: int,
     float: float,
     str: str,
+    bytes: bytes.fromhex,
     Decimal: Decimal,
     date: date.fromisoformat,
     datetime: datetime.fromisoformat,
@@ -43,7 +45,9 @@ class Order:
     Raises ConfigurationError when they cannot be: the message names the column.
     """
 
-    def __init__(self, column: Column[Any], dialect: str, of_times: bool = False) -> None:
+    def __init__(
+        self, column: Column[Any], dialect: str, of_times: bool = False, by_bytes: bool = False
+    ) -> None:
         self.column = column
         self.kind = value_type(column)
         text_of_times = of_times and self.kind is str
@@ -57,40 +61,56 @@ class Order:
         self._dialect = dialect
         self._as_moments = self.is_time and dialect == "sqlite"
         self._ends_early = self.is_time and dialect == "postgresql"
+        self._of_mariadb = dialect in mariadb.DIALECTS
+        # Of a text, in the order of its characters' codes, whatever its collation.
+        self._by_bytes = by_bytes and self.kind is str
 
     @property
     def expression(self) -> ColumnElement[Any]:
         """What is compared and sorted by."""
+        if self._by_bytes:
+            return mariadb.in_bytes(self.column)
         if not self._as_moments:
-            return self.column
+            return mariadb.read(self.column)
         return func.millstream_moment(self.column, type_=String)
 
     @property
     def in_code_order(self) -> ColumnElement[Any]:
         """The expression in the order that Python has: texts by their characters' codes, whatever the
         database's collation."""
+        if self._of_mariadb and self.kind is str:
+            return mariadb.in_bytes(self.column)
         collation = _CODE_ORDERS.get(self._dialect)
         if self._as_moments or collation is None or self.kind not in (str, uuid.UUID):
             return self.expression
         return cast(self.column, String).collate(collation)
 
     def bound_in_code_order(self, text: str) -> Any:
+        if self._of_mariadb and self.kind is str:
+            return text.encode()
         return text if self.kind is uuid.UUID else self.bound(text)
 
     def is_ordered_like(self, landed: pa.DataType) -> bool:
         """Whether landed values of the column come in the order of `in_code_order`."""
         if self.kind in (str, uuid.UUID):
-            return pa.types.is_string(landed) and (self._as_moments or self._dialect in _CODE_ORDERS)
+            has_code_order = self._dialect in _CODE_ORDERS or self._of_mariadb
+            return pa.types.is_string(landed) and (self._as_moments or has_code_order)
         return not pa.types.is_string(landed)
 
     @property
     def may_have_no_place(self) -> bool:
-        return self.is_time or self.kind in (float, Decimal)
+        return self.is_time or self.kind in (float, Decimal) or self._misfit is not None
+
+    @property
+    def _misfit(self) -> ColumnElement[bool] | None:
+        return mariadb.misfit(self.column) if self._of_mariadb else None
 
     @property
     def has_no_place(self) -> ColumnElement[bool]:
         """Holds for values that no other can be read up to: none, infinity, what is no number."""
         missing = self.expression.is_(None)
+        if self._of_mariadb:
+            return missing if self._misfit is None else or_(missing, self._misfit)
         if self._ends_early:
             return or_(missing, not_held(self.column))
         if self.kind in (float, Decimal):
@@ -109,6 +129,8 @@ class Order:
         if self._as_moments:
             moment = _moment(value)
             return (moment.date() if self.kind is date else moment).isoformat()
+        if isinstance(value, bytes):
+            return value.decode() if self._by_bytes else value.hex()
         return value.isoformat() if isinstance(value, date) else str(value)
 
     def value(self, text: str) -> Any:
@@ -126,6 +148,8 @@ class Order:
     def bound(self, text: str) -> Any:
         """What the expression is compared with, to mean the value that `text` was made of."""
         value = self.value(text)
+        if self._by_bytes:
+            return str(value).encode()
         return _spelled(value) if self._as_moments else value
 
     def present(self) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Connection,
     Engine,
@@ -40,6 +41,7 @@ from millstream.contracts.contract import Contract
 from millstream.contracts.sources.sql import Source as SqlSource
 from millstream.errors import ConfigurationError, SchemaDriftError, SourceDataError, SourceUnavailableError
 from millstream.formats.record import alike
+from millstream.sources import mariadb
 from millstream.sources.arrow_types import change_of_type, landed_columns
 from millstream.sources.key_order import KeyOrder
 from millstream.sources.ordering import Order, prepare_sqlite
@@ -48,7 +50,8 @@ from millstream.sources.ordering import Order, prepare_sqlite
 # connected. Another try would only come nearer to a login that is locked.
 REFUSED_LOGIN = re.compile(
     r"password authentication failed|no password supplied|role .* does not exist|no pg_hba\.conf entry"
-    r"|Access denied for user|Login failed for user|ORA-01017",
+    r"|Access denied for user|this account is locked|is not allowed to connect|Unknown database"
+    r"|Authentication plugin|Login failed for user|ORA-01017",
     re.IGNORECASE,
 )
 
@@ -86,6 +89,8 @@ class SourceTable:
                     connection.execute(text("SET LOCAL TIME ZONE 'UTC'"))
                 if connection.dialect.name == "sqlite":
                     prepare_sqlite(connection)
+                if connection.dialect.name in mariadb.DIALECTS:
+                    mariadb.prepare(connection)
                 yield OpenTable(self.where, connection, self._reflected(connection), self.source)
 
     def _reflected(self, connection: Connection) -> Table:
@@ -113,9 +118,16 @@ class SourceTable:
                 "source.key, columns and watermark in the contract"
             )
         read = read_columns(table, self.source)
+        if connection.dialect.name in mariadb.DIALECTS:
+            mariadb.adapt(table, self._expected(read))
         changes = [*drift.of_columns(self._contract, read), *self._of_types(connection, table)]
         drift.require_allowed(self.where, changes, "Nothing was landed", read)
         return table
+
+    def _expected(self, read: list[str]) -> dict[str, str]:
+        """The contract's type of each column, by its name at the source."""
+        pairs = zip(self._contract.columns, self._contract.layout(read).delivered, strict=True)
+        return {name: column.type for column, name in pairs if name is not None}
 
     def _of_types(self, connection: Connection, table: Table) -> list[drift.Change]:
         """Columns whose type is another one. Where that does not stop the run, each value is asked later."""
@@ -151,14 +163,22 @@ class SourceTable:
                     f"{self.where}: the database refused the login: {_reason(error)}. Correct connection "
                     f"{self.source.connection}"
                 ) from error
+            if isinstance(error, DBAPIError) and self._is_refusal(error):
+                raise self._refused(error) from error
             raise self._unavailable(error) from error
         except DBAPIError as error:
             if error.connection_invalidated:
                 raise self._unavailable(error) from error
-            raise SourceDataError(
-                f"{self.where}: the database refused the query: {_reason(error)}. What to do: ask the "
-                "database's owner, or correct the contract; then clear the task"
-            ) from error
+            raise self._refused(error) from error
+
+    def _is_refusal(self, error: DBAPIError) -> bool:
+        return self._engine.dialect.name in mariadb.DIALECTS and mariadb.is_refusal(error)
+
+    def _refused(self, error: SQLAlchemyError) -> SourceDataError:
+        return SourceDataError(
+            f"{self.where}: the database refused the query: {_reason(error)}. What to do: ask the "
+            "database's owner, or correct the contract; then clear the task"
+        )
 
     def _unavailable(self, error: SQLAlchemyError) -> SourceUnavailableError:
         return SourceUnavailableError(
@@ -181,14 +201,17 @@ class OpenTable:
         self.where = where
         self.table = table
         self.landed = landed_columns(table, dialect).only(read_columns(table, source))
-        self.key = KeyOrder([table.columns[name] for name in source.key], dialect)
+        self._connection = connection
+        columns = [table.columns[name] for name in source.key]
+        # MariaDB would take 'a' for 'A' where nothing keeps the two from being rows.
+        by_bytes = dialect in mariadb.DIALECTS and not self._is_declared_unique(columns)
+        self.key = KeyOrder(columns, dialect, by_bytes)
         # Colons are the database's, not names of values to be filled in.
         given = source.filter.replace(":", r"\:") if source.filter else None
         self.wanted: ColumnElement[bool] = text(f"({given})") if given else true()  # type: ignore[assignment]
         self.watermark: Order | None = None
         if source.watermark is not None:
             self.watermark = Order(table.columns[source.watermark], dialect, of_times=True)
-        self._connection = connection
 
     def rows(self, query: Executable) -> Sequence[Any]:
         """All rows of `query`. Raises SourceDataError when a value is not what its column's type says."""
@@ -233,7 +256,7 @@ class OpenTable:
 
     def check_key(self) -> None:
         """Raises SourceDataError when a key is NULL or comes twice: reading in key order would lose rows."""
-        if self._is_declared_unique():
+        if self.key.is_as_stored and self._is_declared_unique(self.key.columns):
             return
         keys = self.key.expressions
         whole = and_(*(key.is_not(None) for key in keys))
@@ -250,12 +273,10 @@ class OpenTable:
                 "column, or several, as source.key in the contract"
             )
 
-    def _is_declared_unique(self) -> bool:
-        if any(column.nullable for column in self.key.columns):
+    def _is_declared_unique(self, key: Sequence[Column[Any]]) -> bool:
+        if any(column.nullable for column in key):
             return False  # SQLite lets even a primary key be NULL, unless it is declared otherwise
-        if not self.key.is_as_stored:
-            return False
-        own = set(self.key.names)
+        own = {column.name for column in key}
         if {column.name for column in self.table.primary_key.columns} == own:
             return True
         inspector = inspect(self._connection)
@@ -265,4 +286,7 @@ class OpenTable:
 
 def _reason(error: SQLAlchemyError) -> str:
     """The driver's own words: SQLAlchemy's would add the statement and its values."""
-    return " ".join(str(getattr(error, "orig", None) or error).split())
+    original = getattr(error, "orig", None) or error
+    # Of MariaDB's driver number and text.
+    words = original.args[1] if len(original.args) == 2 else original
+    return " ".join(str(words).split())

@@ -9,6 +9,9 @@ import sqlalchemy as sa
 
 from millstream.contracts.types import MOST_DIGITS
 from millstream.errors import ConfigurationError
+from millstream.sources import mariadb as types_of_mariadb
+from millstream.sources.arrow_types import landed_columns
+from millstream_stack.commands.new import mariadb
 from millstream_stack.commands.new.looks import Look
 
 SAMPLE_ROWS = 1000
@@ -49,14 +52,23 @@ def at_table(engine: sa.Engine, connection: str, table: str, said: Sequence[str]
         raise ConfigurationError(
             f"{table} is read in the order of unique columns, and declares none: say them, KEY={names[0]}"
         )
-    found = sa.Table(name, sa.MetaData(), schema=schema or None, autoload_with=engine)
-    picked = sa.select(*(found.c[one] for one in names))
+    found = sa.Table(name, sa.MetaData(), schema=schema or None, autoload_with=engine, resolve_fks=False)
+    kinds = {one: kind for one in names if (kind := _kind(found.c[one].type))}
+    flags: list[str] = []
+    if engine.dialect.name in types_of_mariadb.DIALECTS:
+        kinds |= mariadb.kinds(engine, found)
+        flags = mariadb.flags(found)
+        types_of_mariadb.adapt(found, kinds)
+    landed = landed_columns(found, engine.dialect.name).only(names)
+    picked = sa.select(*landed.selected[: len(names)])
     with engine.connect() as opened:
         rows = [
             [None if value is None else str(value) for value in row]
             for row in opened.execute(picked.limit(SAMPLE_ROWS))
         ]
-    kinds = {str(column["name"]): kind for column in columns if (kind := _kind(column["type"]))}
+    kinds |= {
+        flag: "boolean" for flag in flags if {row[names.index(flag)] for row in rows} <= {None, "0", "1"}
+    }
     source: dict[str, Any] = {"kind": "sql", "connection": connection, "table": table}
     source["key"] = key[0] if len(key) == 1 else list(key)
     changed = next((one for one in CHANGED if kinds.get(one) == "timestamp"), None)

@@ -63,20 +63,13 @@ def _look(
         if columns or every_row:
             what = "names its columns itself: leave out NAMES" if columns else "knows its key: leave out ALL"
             raise ConfigurationError(f"{origin}: a table of a database {what}")
-        from sqlalchemy import NullPool
-
         from millstream_stack.commands.new.databases import at_table
 
         os.environ.update(connections)
         # Airflow is imported here, because it reads its connections from the environment.
-        from airflow.providers.common.sql.hooks.sql import DbApiHook
-        from airflow.sdk import BaseHook
+        from millstream_airflow.connections import database
 
-        hook = BaseHook.get_hook(table["connection"])
-        if not isinstance(hook, DbApiHook):
-            raise ConfigurationError(f"connection {table['connection']} leads to no SQL database")
-        engine = hook.get_sqlalchemy_engine({"poolclass": NullPool})
-        return at_table(engine, table["connection"], table["table"], key)
+        return at_table(database(table["connection"]), table["connection"], table["table"], key)
     limit = None if every_row else looks.SAMPLE_ROWS
     path = Path(origin)
     return looks.at_file(path, _folders(connections), f"{dataset}_files", limit, columns)
