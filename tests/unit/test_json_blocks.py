@@ -152,6 +152,31 @@ def test_one_value_among_others_of_its_kind(value: str, like: str) -> None:
     compare(encoded("\n".join([ordinary, other, ordinary, other, ordinary])), 1 << 20)
 
 
+@pytest.mark.parametrize(
+    ("ordinary", "other"),
+    [
+        (b'{"id": 1, "name": "a"}', b'{"id": 1, "name": "a"}}'),
+        (b'{"id": 1, "name": "a"}', b'{"id": 1, "name": "a"} x'),
+        (b'{"name": "a", "id": 1}', b'{"name": "a", "id": 1} '),
+        (b'{"name": "a", "id": 1}', b'{"name": "a", "id": 1}}'),
+        (b'{"id": 1, "name": "a"}', b'{"id": 1, "name": "a\xff"}'),
+        (b'{"id": 1, "name": "a"}', b'{"id": 1, "name": "\xed\xa0\x80"}'),
+        (b'{"id": 1, "name": "a"}', b'{"id": , "name": "a"}'),
+        (b'{"id": 1, "name": "a"}', b'{"id": "name": "a"}'),
+        (b'{"id": 1, "name": ["a", 1, "b"]}', b'{"id": 1, "name": ["a", "b"]}'),
+        (b'{"id": 1, "name": ["a", 1, "b"]}', b'{"id": 1, "name": ["a", , "b"]}'),
+        (b'{"id": 1, "name": "a"}', '{"id": 1, "name": "a"}'.encode("utf-16")),
+        (b'{"id": 1, "name": "a"}', b'{"id": 1, "id": "a"}'),
+        (b'{"id": 1, "name": "a"}', b'{"id": 1, "ID": "a"}'),
+    ],
+)
+def test_a_line_that_is_nearly_like_the_others(ordinary: bytes, other: bytes) -> None:
+    other = other.replace(b"\n", b"")
+    for lines in ([ordinary, other, ordinary], [other, ordinary, other], [ordinary, ordinary, other]):
+        compare(b"\n".join(lines), 1 << 20)
+        compare(b"\r\n".join([*lines, b""]), 1 << 20)
+
+
 def test_ordinary_lines_are_not_parsed_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jsonl, "json_record", None)
     lines = [

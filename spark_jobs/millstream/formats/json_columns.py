@@ -67,11 +67,10 @@ def _texts(block: Block, cut: Cut, name: str) -> pa.StringArray:
 
 def _known(block: Block, cut: Cut, field: Field) -> Marks:
     """Which values are not null."""
-    begins, ends = cut.spans[field.first]
+    begins, _ = cut.spans[field.first]
     if cut.shape.leaves[field.first].form is None:
         return np.ones(len(begins), np.bool_)
-    known: Marks = (ends - begins != len(NULL)) | ~block.has(begins, NULL)
-    return known
+    return ~block.has(begins, NULL)
 
 
 def _joined(block: Block, cut: Cut, field: Field) -> pa.StringArray:
