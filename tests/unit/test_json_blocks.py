@@ -52,6 +52,11 @@ NESTED = [
     '[{"sku": "s1", "count": 1}, {"sku": null, "count": 2}]', r'{"a": "\u00e9"}', '{"a": 1,}', "[1", "[NaN]",
     '[{"count": 1, "sku": "s1"}]', "[" * 250 + "]" * 250, "[" * 5000, '{"a": [1, {"b": [true, "x"]}, 2]}',
 ]  # fmt: skip
+ESCAPES = [
+    b"n", b"/", b"u00e9", b"u00E9", b"u0000", b"u00", b"u00g0", b"u 0e9", b"ud800", b"uDBFF", b"udfff",
+    b"ud7ff", b"ud83d\\ude00", b"ue000", b"ufeff", b"x41", b"U0041", b"N", b"\\", b"\\n", b'"', b'\\"',
+    b"\\\\", b'\\\\"',
+]  # fmt: skip
 NAMES = ["id", "name", "title", "price", "lines", "more", "ID", "ä", "", r"na\u006de", r"\ud800", "a b"]
 values = st.one_of(*(st.sampled_from(some) for some in (NUMBERS, WORDS, TEXTS, NESTED)))
 plain = st.one_of(
@@ -161,6 +166,14 @@ def test_one_value_among_others_of_its_kind(value: str, like: str) -> None:
         (b'{"name": "a", "id": 1}', b'{"name": "a", "id": 1}}'),
         (b'{"id": 1, "name": "a"}', b'{"id": 1, "name": "a\xff"}'),
         (b'{"id": 1, "name": "a"}', b'{"id": 1, "name": "\xed\xa0\x80"}'),
+        *((b'{"id": 1, "name": "a"}', b'{"id": 1, "name": "x\\%by"}' % escape) for escape in ESCAPES),
+        (b'{"id": 1, "n\\u0061me": "a"}', b'{"id": 1, "n\\u0061me": "\\u0061"}'),
+        (b'{"id": 1, "name": "\\u0061"}', b'{"id": 1, "n\\u0061me": "\\u0061"}'),
+        (b'{"id": 1, "name": "a", "\\ud800": 1}', b'{"id": 1, "name": "a", "\\ud800": 2}'),
+        (b'{"id": 1, "name": {"a": "b"}}', b'{"id": 1, "name": {"a": "\\u0062"}}'),
+        (b'{"id": 1, "name": {"a": "b"}}', b'{"id": 1, "name": {"\\u0061": "b"}}'),
+        (b'{"id": 1, "name": "a"}', b'{"id": 1, "name": "a"\\n}'),
+        (b'{"id": 1, "name": "a"}', b'{"id": 1, \\u0020"name": "a"}'),
         (b'{"id": 1, "name": "a"}', b'{"id": , "name": "a"}'),
         (b'{"id": 1, "name": "a"}', b'{"id": "name": "a"}'),
         (b'{"id": 1, "name": ["a", 1, "b"]}', b'{"id": 1, "name": ["a", "b"]}'),
@@ -182,7 +195,7 @@ def test_ordinary_lines_are_not_parsed_one_by_one(monkeypatch: pytest.MonkeyPatc
     lines = [
         {
             "id": number,
-            "name": ["Zoe", None, "b"][number % 3],
+            "name": ["Zoë", None, "b"][number % 3],
             "more": number / 8,
             "lines": [{"sku": "s", "count": number}] * (number % 4),
         }

@@ -1,12 +1,14 @@
 """JSON lines by the block: where the values of its lines are, for all lines of one shape at once.
 
-A line is cut only if it surely is what its shape says: not with an escaped character, a control character or
+A line is cut only if it surely is what its shape says: not with an escaped quote, a control character or
 bytes that are not UTF-8, nor where a value is not as its shape has it. All others are for
 `millstream.formats.readers.jsonl` to parse one by one.
 """
 
 from __future__ import annotations
 
+import json
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +20,14 @@ from millstream.formats.json_shapes import Shape, shape_of
 from millstream.formats.record import Layouts
 
 LF, CR, QUOTE, BACKSLASH = b'\n\r"\\'
-SPACE, DELETE = 0x20, 0x7F
+SPACE = 0x20
+# Behind a backslash, but not a quote and not another backslash.
+PLAIN_ESCAPES = np.frombuffer(b"bfnrt/u", np.uint8)
+UNICODE = ord("u")
+HEXADECIMAL, D, FROM_EIGHT = (
+    np.frombuffer(some, np.uint8) for some in (b"0123456789abcdefABCDEF", b"dD", b"89abcdefABCDEF")
+)
+PRINTABLE = r"[ !#-\[\]-~]*"
 WORD = 8
 # Of lines with the same number of quotes; each one that does not fit costs a look at them.
 MOST_SHAPES = 16
@@ -41,7 +50,7 @@ class Block:
 
     def __init__(self, content: bytes) -> None:
         self.content = content
-        padded = np.frombuffer(content + bytes(WORD), np.uint8)
+        padded = self._padded = np.frombuffer(content + bytes(WORD), np.uint8)
         self._bytes = padded[: len(content)]
         # The eight bytes that begin at each place.
         self._words = np.ndarray((len(content) + 1,), "<u8", padded, strides=(1,))
@@ -57,16 +66,19 @@ class Block:
         """With its line end."""
         return self.content[self.starts[number] : self.ends[number] + 1]
 
+    @cached_property
+    def has_escapes(self) -> bool:
+        return b"\\" in self.content
+
     def blank(self) -> bool:
         """Whether a line is nothing but white space."""
         without = np.flatnonzero(self.quote_counts == 0)
         return any(self.line(number).isspace() for number in without.tolist())
 
     def plain(self) -> Marks:
-        """Which lines have every character as itself."""
+        """Which lines have every quote in its place, and no character that JSON does not have."""
         marks = np.ones(len(self.ends), np.bool_)
-        if b"\\" in self.content:
-            marks[self._lines_of(np.flatnonzero(self._bytes == BACKSLASH))] = False
+        marks[self._lines_of(self._no_plain_escapes())] = False
         if np.count_nonzero(self._bytes < SPACE) != self._line_feeds:
             places = np.flatnonzero((self._bytes < SPACE) & (self._bytes != LF))
             lines = self._lines_of(places)
@@ -74,12 +86,23 @@ class Block:
             marks[lines[~before_end]] = False
         return marks
 
-    def printable(self) -> Marks:
-        """Which lines have no character that JSON as the platform writes it has an escape for."""
-        marks = np.ones(len(self.ends), np.bool_)
-        if not self.content.isascii() or b"\x7f" in self.content:
-            marks[self._lines_of(np.flatnonzero(self._bytes >= DELETE))] = False
-        return marks
+    @cached_property
+    def printable(self) -> bool:
+        """Whether there is no character that JSON as the platform writes it has an escape for."""
+        return self.content.isascii() and b"\x7f" not in self.content and not self.has_escapes
+
+    def _no_plain_escapes(self) -> Places:
+        """Where a backslash is not the begin of a single character, or that is a quote or a backslash."""
+        if not self.has_escapes:
+            return np.zeros(0, np.int64)
+        places = np.flatnonzero(self._bytes == BACKSLASH)
+        kind = self._padded[places + 1]
+        wrong = ~np.isin(kind, PLAIN_ESCAPES)
+        coded = np.flatnonzero(kind == UNICODE)
+        digits = self._padded[places[coded][:, np.newaxis] + np.arange(2, 6)]
+        halves = np.isin(digits[:, 0], D) & np.isin(digits[:, 1], FROM_EIGHT)
+        wrong[coded] = halves | ~np.isin(digits, HEXADECIMAL).all(axis=1)
+        return places[wrong]
 
     def _lines_of(self, places: Places) -> Places:
         return np.searchsorted(self.ends, places)
@@ -97,6 +120,14 @@ class Block:
                 found &= np.uint64((1 << 8 * len(part)) - 1)
             marks &= found == np.uint64(int.from_bytes(part, "little"))
         return marks
+
+    def unescaped(self, texts: pa.StringArray) -> pa.StringArray:
+        """Of strings as they stand in plain lines those that are meant."""
+        if not self.has_escapes:
+            return texts
+        marks = pc.fill_null(pc.match_substring(texts, "\\"), False)
+        meant = [json.loads(f'"{text}"') for text in texts.filter(marks).to_pylist()]
+        return pc.replace_with_mask(texts, marks, pa.array(meant, pa.string())) if meant else texts
 
     def texts(self, begins: Places, ends: Places, known: Marks | None = None) -> pa.StringArray:
         """What stands between the places, which ascend; null where it is not known."""
@@ -121,19 +152,19 @@ class Cutter:
         everything = np.arange(len(block.ends))
         if not _is_utf_8(block.content):
             return [], everything
-        plain, printable = block.plain(), block.printable()
+        plain = block.plain()
         cuts: list[Cut] = []
         left = np.ones(len(everything), np.bool_)
         for quotes in np.unique(block.quote_counts[plain]):
             if quotes % 2 or not 0 < quotes <= MOST_QUOTES:
                 continue
             lines = np.flatnonzero(plain & (block.quote_counts == quotes))
-            for cut in self._of(block, int(quotes), lines, printable):
+            for cut in self._of(block, int(quotes), lines):
                 cuts.append(cut)
                 left[cut.lines] = False
         return cuts, everything[left]
 
-    def _of(self, block: Block, quotes: int, lines: Places, printable: Marks) -> list[Cut]:
+    def _of(self, block: Block, quotes: int, lines: Places) -> list[Cut]:
         """Of lines that have so many quotes."""
         shapes, cuts, tried = self._shapes.setdefault(quotes, []), [], 0
         untried = [*shapes]
@@ -150,8 +181,7 @@ class Cutter:
             else:
                 break
             assert shape is not None
-            wanted = lines[printable[lines]] if shape.nests else lines
-            cut = cut_by(block, shape, wanted)
+            cut = cut_by(block, shape, lines)
             if len(cut.lines):
                 cuts.append(cut)
                 lines = np.setdiff1d(lines, cut.lines, assume_unique=True)
@@ -190,10 +220,12 @@ def cut_by(block: Block, shape: Shape, lines: Places) -> Cut:
         places = ends
     fits &= block.has(places, shape.end)
     fits &= places + len(shape.end) == line_ends
-    for leaf, (begins, ends) in zip(shape.leaves, spans, strict=True):
-        if leaf.form is None or not fits.any():
+    nested = set() if block.printable else shape.nested
+    for number, (leaf, (begins, ends)) in enumerate(zip(shape.leaves, spans, strict=True)):
+        form = PRINTABLE if leaf.form is None and number in nested else leaf.form
+        if form is None or not fits.any():
             continue
         chosen = np.flatnonzero(fits)
-        matches = pc.match_substring_regex(block.texts(begins[chosen], ends[chosen]), f"^(?:{leaf.form})$")
+        matches = pc.match_substring_regex(block.texts(begins[chosen], ends[chosen]), f"^(?:{form})$")
         fits[chosen] = matches.to_numpy(zero_copy_only=False)
     return Cut(shape, lines[fits], [(begins[fits], ends[fits]) for begins, ends in spans])

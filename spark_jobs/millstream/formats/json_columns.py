@@ -62,7 +62,7 @@ def _texts(block: Block, cut: Cut, name: str) -> pa.StringArray:
     if field.around is not None:
         return _joined(block, cut, field)
     begins, ends = cut.spans[field.first]
-    return block.texts(begins, ends, _known(block, cut, field))
+    return block.unescaped(block.texts(begins, ends, _known(block, cut, field)))
 
 
 def _known(block: Block, cut: Cut, field: Field) -> Marks:
@@ -100,7 +100,7 @@ class _Column:
         self._known[cut.lines] = _known(self._block, cut, field)
 
     def texts(self) -> pa.StringArray:
-        texts = self._block.texts(self._begins, self._ends, self._known)
+        texts = self._block.unescaped(self._block.texts(self._begins, self._ends, self._known))
         lines = np.concatenate([one.lines for one in self.beside])
         if not len(lines):
             return texts

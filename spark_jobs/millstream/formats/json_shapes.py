@@ -1,7 +1,7 @@
 """The shape of a JSON line: all of it but its values, which the lines of most files have in common.
 
-Of a line without an escaped character every quote opens or closes a string. So a line has the shape of
-another if what stands between the values is the same, byte for byte, and each value is of the same kind: a
+Of a line without an escaped quote or backslash every quote opens or closes a string. So a line has the shape
+of another if what stands between the values is the same, byte for byte, and each value is of the same kind: a
 string, or a number, `true`, `false` or `null`. Then it is an object of the same names, none of them twice.
 """
 
@@ -16,7 +16,7 @@ from millstream.formats.record import Layout, Layouts
 # RE2, as Arrow has it. -0 is a whole number, which is written as 0.
 _NUMBER = r"0|-?[1-9][0-9]*|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+(?:[eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)"
 BARE = rf"(?:{_NUMBER}|true|false|null)"
-_PART = re.compile(r'"[^"\\]*"|[\[\]{},:]|[ \t\r]+|[^\[\]{},:" \t\r]+')
+_PART = re.compile(r'"(?:[^"\\]|\\[^"\\])*"|[\[\]{},:]|[ \t\r]+|[^\[\]{},:" \t\r]+')
 
 
 class Leaf(NamedTuple):
@@ -53,15 +53,15 @@ class Shape(NamedTuple):
     layout: Layout
 
     @property
-    def nests(self) -> bool:
-        return any(field.around is not None for field in self.fields.values())
+    def nested(self) -> set[int]:
+        """The leaves of lists and objects."""
+        fields = (field for field in self.fields.values() if field.around is not None)
+        return {number for field in fields for number in range(field.first, field.last)}
 
 
 def shape_of(line: bytes, layout_of: Layouts) -> Shape | None:
-    """The shape of a line without its line end; None if lines like it are no good records, or there is more
-    to reading them than cutting out their values."""
-    if b"\\" in line:
-        return None
+    """The shape of a line without its line end, in which no quote or backslash is escaped; None if lines like
+    it are no good records, or there is more to reading them than cutting out their values."""
     try:
         text = line.decode()
         record = parse(text)
@@ -99,8 +99,8 @@ def _around(text: str, leaves: list[Leaf]) -> tuple[str, ...] | None:
 
 
 class _Reader:
-    """Reads a JSON text without an escaped character. spans: of each field of an object its leaves, from one
-    to before another. between: what has been read since the last leaf."""
+    """Reads a JSON text in which no quote or backslash is escaped. spans: of each field of an object its
+    leaves, from one to before another. between: what has been read since the last leaf."""
 
     def __init__(self, text: str) -> None:
         self.leaves: list[Leaf] = []
@@ -111,8 +111,8 @@ class _Reader:
         parts = _PART.findall(text)
         for place, part in enumerate(parts):
             if part[0] == '"':
-                rest = (one for one in parts[place + 1 :] if not one.isspace())
-                self._string(part, next(rest, "") == ":")
+                behind = "".join(parts[place + 1 : place + 3]).lstrip()
+                self._string(part, behind.startswith(":"))
             elif part.isspace() or part in "[]{},:":
                 depth += (part in "[{") - (part in "]}")
                 if part == ":" and depth == 1:
