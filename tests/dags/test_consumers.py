@@ -13,6 +13,7 @@ from airflow.sdk.execution_time.context import set_current_context
 from deltalake import DeltaTable
 
 from millstream.features import feature_table
+from millstream.lake import history
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.landing.run import Landing, in_memory
@@ -104,6 +105,30 @@ def test_training_is_done_again_where_the_registry_has_not_the_version_that_the_
         asked()
     monkeypatch.setattr(model_dags, "has_version", lambda name, version: False)
     assert asked() == 0
+
+
+def test_training_by_an_event_waits_for_rows_of_each_part(lake: str) -> None:
+    """As when a few months of many are there. Asked for by hand, it is tried and ends with an error."""
+    ti = NotedTask()
+
+    def asked(run_type: str) -> int:
+        run = SimpleNamespace(run_type=run_type)
+        context: Any = {"params": {"force": False}, "ti": ti, "dag_run": run}
+        with set_current_context(context):
+            version: int = model_dags.check_training_input.function("arrival_delay")
+        return version
+
+    def add(*months: str) -> None:
+        for month in months:
+            publish(lake, GOLD, month, read=3, partition=month)
+
+    add("2013-01", "2013-07")
+    with pytest.raises(AirflowSkipException, match="no rows for validate, test yet"):
+        asked("asset_triggered")
+    assert ti.lines
+    assert asked("manual") == history.read(TableRef.parse(GOLD), lake).version
+    add("2013-08", "2013-10")
+    assert asked("asset_triggered") == history.read(TableRef.parse(GOLD), lake).version
 
 
 def to_score() -> dict[str, Any]:

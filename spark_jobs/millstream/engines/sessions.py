@@ -18,6 +18,8 @@ from millstream.errors import ClusterError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+log = logging.getLogger(__name__)
+
 _NAMESPACE = uuid.UUID("6f6b0c5e-9d5a-4d0f-8f43-2d3f6a1b7c10")
 # How long an interrupted operation may take to end. Measured: a Delta commit finished 40 s after its
 # client was killed.
@@ -25,6 +27,7 @@ END_TIMEOUT_S = 180.0
 _POLL_S = 0.2
 _MODE = "SPARK_CONNECT_MODE_ENABLED"
 PROBE_TIMEOUT_S = 5.0
+WAIT_POLL_S = 0.5
 QUERY_LOGGERS = ("DataFrameQueryContextLogger", "SQLQueryContextLogger")
 
 
@@ -131,6 +134,22 @@ def _require_listening(url: str) -> None:
         socket.create_connection((address.hostname or "", address.port or 15002), PROBE_TIMEOUT_S).close()
     except OSError as error:
         raise _no_answer(url, error) from error
+
+
+def wait_for(url: str, seconds: float) -> None:
+    """Returns when the server answers, or has not in so many seconds: who connects then is told.
+
+    One on YARN that has lost its application takes minutes to come back, longer than the tries of a task.
+    """
+    deadline, said = time.monotonic() + seconds, False
+    while time.monotonic() < deadline:
+        try:
+            return _require_listening(url)
+        except ClusterError as error:
+            if not said:
+                log.warning("%s Waiting for it for up to %.0f s.", error, seconds)
+            said = True
+        time.sleep(WAIT_POLL_S)
 
 
 def _no_answer(url: str, error: BaseException) -> ClusterError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -83,6 +84,15 @@ class TimeSplit:
     column: str
     train_until: str
     validate_until: str
+
+    def parts_without(self, values: Collection[str]) -> list[str]:
+        """The parts of which the column has no value."""
+        present = {
+            "train": any(value <= self.train_until for value in values),
+            "validate": any(self.train_until < value <= self.validate_until for value in values),
+            "test": any(value > self.validate_until for value in values),
+        }
+        return [name for name, there in present.items() if not there]
 
 
 @dataclass(frozen=True)

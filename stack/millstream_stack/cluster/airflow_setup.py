@@ -30,7 +30,7 @@ def connections(settings: Settings) -> dict[str, dict[str, object]]:
             "conn_type": "spark_connect",
             "host": spark.HOST,
             "port": spark.PORT,
-            "extra": {"send_code": True, "history_url": settings.spark_ui_url},
+            "extra": {"send_code": True, "history_url": settings.spark_ui_url, "wait_seconds": 300},
         },
         "spark_default": {
             "conn_type": "spark",
