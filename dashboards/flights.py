@@ -16,14 +16,7 @@ def _():
 
 
 @app.cell
-def _(mo, table_exists):
-    mo.stop(
-        not table_exists("gold.delays_by_airport_and_hour"),
-        mo.callout(
-            mo.md("There are no delays yet: `make demo` makes them, or trigger `ingest_flights` in Airflow."),
-            "warn",
-        ),
-    )
+def _(mo):
     mo.md("# Flights")
     return
 

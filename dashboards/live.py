@@ -23,14 +23,8 @@ def _(mo):
 
 
 @app.cell
-def _(again, mo, query, table_exists):
+def _(again, mo, query):
     again
-    mo.stop(
-        not table_exists("gold.airport_delays"),
-        mo.callout(
-            mo.md("No events yet: `make streams-up` starts the stream and the demo's events."), "warn"
-        ),
-    )
     hours = query(
         """
         SELECT airport, hour, sum(departed) AS departed, sum(late_departures) AS late,
@@ -38,6 +32,7 @@ def _(again, mo, query, table_exists):
         FROM gold.airport_delays GROUP BY airport, hour ORDER BY hour, airport
         """
     )
+    mo.stop(hours.empty, mo.callout(mo.md("No events yet: the stream waits for the first."), "warn"))
     newest = hours["hour"].max()
     mo.hstack(
         [

@@ -60,6 +60,6 @@ def test_who_may_log_in_to_airflow_sees_the_flights(
     page.goto(f"{settings.dashboards_url}/")
     expect(page.get_by_role("link", name="flights")).to_be_visible()
     page.get_by_role("link", name="live").click()
-    expect(page.get_by_text("No events yet")).to_be_visible(timeout=SHOWN_MS)
+    expect(page.get_by_text("gold.airport_delays is not there yet")).to_be_visible(timeout=SHOWN_MS)
     elsewhere = [url for url in asked if not url.startswith((settings.dashboards_url, "data:", "blob:"))]
     assert elsewhere == []

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -68,6 +72,30 @@ def test_what_it_cannot_answer_is_said(lake: str, asked: str, error: type[Except
     assert not table_exists("gold.airport_delays", lake)
 
 
+def test_times_are_utc_wherever_the_service_runs(lake: str) -> None:
+    moment = pa.array([datetime(2013, 1, 1, 23, tzinfo=UTC)], pa.timestamp("us", "UTC"))
+    write_deltalake(TableRef.parse("silver.moments").uri(lake), pa.table({"moment": moment}))
+    program = (
+        "import sys; from millstream_stack.dashboards import query; "
+        "rows = query('SELECT moment, hour(moment) AS hour FROM silver.moments', sys.argv[1]); "
+        "print(rows.to_dict('records'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, lake],
+        env={**os.environ, "TZ": "America/New_York"}, text=True, capture_output=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == "[{'moment': Timestamp('2013-01-01 23:00:00+0000', tz='UTC'), 'hour': 23}]"
+
+
+def test_names_are_those_of_the_lake_whatever_their_case(lake: str) -> None:
+    assert query("SELECT count(*) AS rows FROM Silver.FLIGHTS", lake)["rows"].item() == 3
+
+
+def test_a_query_takes_no_more_memory_than_its_share(lake: str) -> None:
+    with pytest.raises(Exception, match="memory"):
+        query("SELECT list(i) FROM range(100000000) AS r(i)", lake)
+
+
 def test_no_file_outside_of_the_lake_is_read(lake: str) -> None:
     with pytest.raises(Exception, match="disabled by configuration"):
         query(f"SELECT * FROM read_text('{CHECKOUT}/README.md')", lake)
@@ -93,6 +121,10 @@ def settings(tmp_path: Path) -> Settings:
     (tmp_path / "dashboards" / "mine.py").write_text('"""What is <mine>.\n\nAnd more."""\n')
     (tmp_path / "dashboards" / "broken.py").write_text("def (")
     (tmp_path / "dashboards" / "_part.py").write_text('"""No notebook."""\n')
+    (tmp_path / "dashboards" / "a.b.py").write_text('"""A name that is none."""\n')
+    (tmp_path / "dashboards" / "latin.py").write_bytes(b'"""\xff"""\n')
+    (tmp_path / "dashboards" / "sub").mkdir()
+    (tmp_path / "dashboards" / "sub" / "inner.py").write_text('"""Not listed."""\n')
     return Settings(project=tmp_path, home=tmp_path / "home")
 
 
@@ -116,6 +148,29 @@ def test_without_a_login_nothing_is_shown(client: TestClient) -> None:
     )
 
 
+def test_pages_of_other_addresses_are_refused(client: TestClient) -> None:
+    """Another port of this machine is one: browsers send it the same cookie."""
+    for origin in ("http://testserver:8080", "http://elsewhere.example", "null"):
+        answer = client.post("/login", data={"user": "x"}, headers={"Origin": origin})
+        assert (answer.status_code, answer.text) == (403, "asked from another address")
+        with (
+            pytest.raises(WebSocketDisconnect) as refused,
+            client.websocket_connect("/d/mine/ws", headers={"Origin": origin}),
+        ):
+            pass
+        assert refused.value.code == 4403
+    own = client.post("/login", data={"user": "x"}, headers={"Origin": "http://testserver"})
+    assert own.status_code == 401
+
+
+def test_a_form_that_is_none_is_not_read_to_its_end(client: TestClient) -> None:
+    assert client.post("/login", content=b"x" * 100_000).status_code == 413
+
+
+def test_where_somebody_wanted_to_go_is_kept_with_its_query(client: TestClient) -> None:
+    assert client.get("/d/mine/?a=1&b=2").headers["location"] == "/login?next=/d/mine/%3Fa%3D1%26b%3D2"
+
+
 def test_airflow_that_is_away_lets_nobody_in(client: TestClient) -> None:
     answer = client.post("/login", data={"user": "admin", "password": "x", "next": "/d/mine/"})
     assert answer.status_code == 401
@@ -132,10 +187,11 @@ def test_a_login_leads_nowhere_else(client: TestClient, target: str) -> None:
 
 
 def test_notebooks_are_listed_by_what_they_say_of_themselves(settings: Settings) -> None:
-    assert notebooks(settings.project / "dashboards") == {
-        "broken": "cannot be read: invalid syntax (<unknown>, line 1)",
-        "mine": "What is <mine>.",
-    }
+    found = notebooks(settings.project / "dashboards")
+    assert found.keys() == {"broken", "latin", "mine"}
+    assert found["broken"] == "cannot be read: invalid syntax (<unknown>, line 1)"
+    assert found["latin"].startswith("cannot be read: ")
+    assert found["mine"] == "What is <mine>."
 
 
 def test_shipped_notebooks_say_what_they_show() -> None:

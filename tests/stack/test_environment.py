@@ -98,6 +98,7 @@ def test_the_base_environment_carries_no_secret(settings: Settings, credentials:
     [
         ("spark-connect", {"mlflow_password"}),
         ("demo-sources", {"mlflow_password", "demo_api_token"}),
+        ("dashboards", set()),
         ("mlflow", {"mlflow_password", "mlflow_flask_secret"}),
         (
             "airflow-scheduler",

@@ -14,6 +14,13 @@ from millstream.lake.tables import ZONES, TableRef
 from millstream.settings import Settings
 from millstream.streams import served
 
+# No file but those of the tables; a query that takes more memory ends, and the service does not.
+BOUNDS: dict[str, str | bool | int | float | list[str]] = {
+    "enable_external_access": "false",
+    "memory_limit": "256MB",
+    "temp_directory": "",
+}
+
 
 class NoTableError(ConfigurationError):
     """The lake has no such table, or none yet."""
@@ -29,14 +36,27 @@ def query(sql: str, lake_root: str = "", **parameters: Any) -> Any:
     """The rows of one SELECT in DuckDB's SQL as a pandas DataFrame.
 
     Tables have the names that `make sql` has for them: `silver.flights`; each is read at its version of now,
-    and only the columns and months that are asked for. `$name` in the SELECT is a parameter.
+    and only the columns and months that are asked for. `$name` in the SELECT is a parameter. Times are UTC.
 
-    Raises: NoTableError for a table that the lake does not have; ConfigurationError for all but a SELECT.
+    Raises: NoTableError for a table that the lake does not have; ConfigurationError for all but a SELECT. In
+        a notebook the cell stops there, and shows what it says.
     """
+    try:
+        return _answer(sql, lake_root or Settings().lake_root, parameters)
+    except ConfigurationError as error:
+        import marimo
+
+        if marimo.running_in_notebook():
+            # A page without its code would show the number of an error, and no word of it.
+            marimo.stop(True, marimo.callout(marimo.md(str(error)), kind="warn"))
+        raise
+
+
+def _answer(sql: str, root: str, parameters: dict[str, Any]) -> Any:
     import duckdb
 
-    root = lake_root or Settings().lake_root
-    with duckdb.connect(config={"enable_external_access": "false"}) as database:
+    with duckdb.connect(config=BOUNDS) as database:
+        database.execute("SET TimeZone = 'UTC'")
         for table in _tables(sql):
             database.execute(f"CREATE SCHEMA IF NOT EXISTS {table.zone}")
             body = served.query([_registered(database, one, root) for one in _sources(table, root)])
@@ -53,8 +73,9 @@ def _tables(sql: str) -> set[TableRef]:
         raise ConfigurationError(f"the query cannot be read: {error}") from error
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         raise ConfigurationError("a dashboard asks with one SELECT")
-    named = ((one.db, one.name) for one in statements[0].find_all(exp.Table))
-    return {TableRef(zone=zone, name=name) for zone, name in named if zone in ZONES}
+    # As DuckDB reads them, whatever their case.
+    named = {(one.db.lower(), one.name.lower()) for one in statements[0].find_all(exp.Table)}
+    return {TableRef.parse(f"{zone}.{name}") for zone, name in named if zone in ZONES}
 
 
 def _sources(table: TableRef, root: str) -> tuple[TableRef, ...]:
@@ -70,7 +91,10 @@ def _registered(database: Any, table: TableRef, root: str) -> str:
     """The name by which the database knows the table's files."""
     present = history.snapshot(table.uri(root))
     if present is None:
-        raise NoTableError(f"the lake has no {table}, or not yet: `make sql` lists its tables")
+        raise NoTableError(
+            f"the lake has no {table}, or not yet: `make sql` lists its tables, `make demo` makes those that "
+            "are shipped"
+        )
     name = f"{table.zone}_{table.name}_files"
     database.register(name, present.dataset())
     return name

@@ -8,11 +8,12 @@ from __future__ import annotations
 import argparse
 import ast
 import html
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 import httpx
 import marimo
@@ -24,6 +25,8 @@ from starlette.middleware.sessions import SessionMiddleware
 from millstream.settings import Settings
 
 NOTEBOOKS = "/d"
+# Names of notebooks: what stands for itself in an address, and not first an underscore.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 # What answers without a login.
 OPEN = ("/health", "/login")
 DAY_S = 24 * 3600
@@ -65,26 +68,52 @@ class RequireLogin:
                 message["headers"] = [*message.get("headers", ()), *GUARDS]
             await send(message)
 
+        if _is_foreign(scope):
+            await _refuse(scope, receive, send_guarded)
+            return
         known = scope["type"] == "lifespan" or scope["session"].get(USER) or scope["path"] in OPEN
         if known:
             await self._app(scope, receive, send_guarded)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 4401})
         else:
-            response = RedirectResponse(f"/login?next={quote(scope['path'], safe='/')}", 303)
+            asked = scope["path"] + (f"?{query}" if (query := scope["query_string"].decode()) else "")
+            response = RedirectResponse(f"/login?next={quote(asked, safe='/')}", 303)
             await response(scope, receive, send_guarded)
 
 
+def _is_foreign(scope: Any) -> bool:
+    """Whether a page of another address asks: a cookie is one for all ports of a machine."""
+    headers = {name: value.decode("latin-1") for name, value in scope.get("headers", ())}
+    origin = headers.get(b"origin")
+    reads_only = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
+    return origin is not None and not reads_only and urlsplit(origin).netloc != headers.get(b"host")
+
+
+async def _refuse(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 4403})
+    else:
+        await HTMLResponse("asked from another address", 403)(scope, receive, send)
+
+
 def notebooks(folder: Path) -> dict[str, str]:
-    """Of each notebook its name and the first line of what its file says of itself."""
+    """Of each notebook that is served its name and the first line of what its file says of itself."""
     found = {}
-    for path in sorted(folder.glob("[!_]*.py")):
+    for path in sorted(folder.glob("*.py")):
+        if NAME.fullmatch(path.stem) is None:
+            continue
         try:
-            said = ast.get_docstring(ast.parse(path.read_text())) or ""
-        except SyntaxError as error:
+            said = ast.get_docstring(ast.parse(path.read_bytes())) or ""
+        except (SyntaxError, ValueError, OSError) as error:
             said = f"cannot be read: {error}"
         found[path.stem] = said.partition("\n")[0]
     return found
+
+
+def _is_served(path: str, scope: Any) -> bool:
+    """Whether a path below `NOTEBOOKS` is of a notebook that the index lists."""
+    return NAME.fullmatch(path.partition("/")[0]) is not None
 
 
 def make_app(settings: Settings, airflow_api: str = "") -> App:
@@ -103,8 +132,12 @@ def make_app(settings: Settings, airflow_api: str = "") -> App:
 
     @pages.post("/login")
     async def login(request: Request) -> Response:
-        body = await request.body()
-        fields = parse_qs(body[:LONGEST_FORM].decode(errors="replace"))
+        body = b""
+        async for part in request.stream():
+            body += part
+            if len(body) > LONGEST_FORM:
+                return HTMLResponse("that is no login", 413)
+        fields = parse_qs(body.decode(errors="replace"))
         user, password, target = (fields.get(name, [""])[0] for name in ("user", "password", "next"))
         if wrong := await _refused(asked, user, password):
             return _form(settings, _within(target), wrong)
@@ -123,7 +156,7 @@ def make_app(settings: Settings, airflow_api: str = "") -> App:
 
     served = (
         marimo.create_asgi_app(quiet=True)
-        .with_dynamic_directory(path=NOTEBOOKS, directory=str(folder))
+        .with_dynamic_directory(path=NOTEBOOKS, directory=str(folder), validate_callback=_is_served)
         .build()
     )
     pages.mount("/", served)
@@ -151,11 +184,17 @@ async def _refused(airflow: str, user: str, password: str) -> str:
     try:
         async with httpx.AsyncClient(timeout=AIRFLOW_TIMEOUT_S, trust_env=False) as client:
             answer = await client.post(f"{airflow}/auth/token", json=login)
+            if answer.is_success:
+                token = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+                # One of our pages there: somebody without a role has a login as well.
+                page = await client.get(f"{airflow}/millstream/streams/", headers=token)
+                if page.status_code == httpx.codes.FORBIDDEN:
+                    return "Airflow knows this user, who may see nothing there: ask for the role Viewer."
     except httpx.HTTPError:
         return f"Airflow at {airflow} does not answer, and it knows the logins: look whether it is up."
     if answer.is_success:
         return ""
-    if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+    if answer.status_code == httpx.codes.UNAUTHORIZED:
         return "Airflow does not know this user with this password."
     return f"Airflow answered with {answer.status_code}: see its log."
 

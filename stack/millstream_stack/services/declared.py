@@ -211,4 +211,7 @@ def service_environment(name: str, settings: Settings, credentials: Credentials)
         return environment | stream_environment(settings)
     if name == "demo-sources":
         return environment | sources_environment(credentials)
+    if name == "dashboards":
+        # Notebooks run in it, and viewers look at them.
+        return {name: value for name, value in environment.items() if not name.startswith("MLFLOW_")}
     return environment
