@@ -21,6 +21,7 @@ from millstream.bronze.parts import Part, parts_of
 from millstream.contracts.contract import Contract
 from millstream.errors import ContractError, SourceDataError
 from millstream.formats import readers
+from millstream.formats.arrow_text import as_text
 from millstream.formats.registry import format_of
 from millstream.lake.storage import Storage
 from millstream.landing.checks import check_file
@@ -158,6 +159,20 @@ def test_old_timestamps_of_parquet_have_all_their_years() -> None:
         ["0001-01-01 00:00:00"],
         ["2024-02-29 01:02:03"],
     ]
+
+
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin"])
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_a_time_has_one_text_whatever_stands_beside_it(unit: str, zone: str | None) -> None:
+    a_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
+    counts = [0, 1, -1, a_second, -a_second, 1_704_067_200 * a_second, -(2**62), 2**62, 2**63 - 1, None]
+    column = pa.array([count + more for count in counts[:6] for more in (0, 1, 10, 100)] + counts, pa.int64())
+    column = column.cast(pa.timestamp(unit, zone))
+    alone = [as_text(column.slice(place, 1))[0].as_py() for place in range(len(column))]
+    assert as_text(column).to_pylist() == alone
+    assert alone[12] == f"1970-01-01 00:00:01{'Z' if zone else ''}"
+    whole = [place for place, text in enumerate(alone) if text and "." not in text and "<" not in text]
+    assert as_text(column.take(pa.array(whole))).to_pylist() == [alone[place] for place in whole]
 
 
 def test_bytes_where_the_contract_has_text_cost_their_own_rows() -> None:

@@ -217,10 +217,28 @@ def _of_times(column: pa.Array) -> pa.Array:
     if zoned:
         # Of a time with a zone Arrow writes a wrong year where its years end.
         column = column.cast(pa.int64()).cast(pa.timestamp(kind.unit))
+    if pa.types.is_timestamp(kind) and (seconds := _of_whole_seconds(column)) is not None:
+        return pc.binary_join_element_wise(seconds, "Z", "") if zoned else seconds
     text = column.cast(pa.string())
     if kind.unit != "s":
         text = pc.replace_substring_regex(text, _ZEROS, r"\1")
     return pc.replace_substring_regex(text, "([0-9])$", r"\1Z") if zoned else text
+
+
+def _of_whole_seconds(column: pa.Array) -> pa.Array | None:
+    """Times without a zone as text; None where one has a fraction, or is beyond the years that Arrow writes.
+
+    Most have none, and to take a fraction's zeros away by a pattern costs ten times as much.
+    """
+    import pyarrow as pa
+    from pyarrow import compute as pc
+
+    try:
+        text = column.cast(pa.timestamp("s")).cast(pa.string())
+    except pa.ArrowInvalid:
+        return None
+    # Arrow says how many of its unit they are.
+    return None if pc.any(pc.starts_with(text, "<")).as_py() else text
 
 
 def _with_unfit(text: pa.Array, name: str, unfit: pa.Array | None) -> pa.Array:
