@@ -32,6 +32,10 @@ except MillstreamError as error:
     said[1] = str(error)
 print(json.dumps(said))
 """
+COUNTED = """
+from millstream_stack.dashboards import query
+print(query("SELECT count(*) AS rows FROM silver.airlines")["rows"].item())
+"""
 Clients = dict[str, httpx.Client]
 
 
@@ -106,3 +110,14 @@ def test_a_task_leads_to_its_application_in_spark_s_history(
         return answer.is_success and "Spark Jobs" in answer.text
 
     until(shown, HISTORY_TIMEOUT_S, "the application's page")
+
+
+def test_dashboards_read_hdfs_and_let_in_whom_airflow_knows(cluster: Cluster, airflow: AirflowApi) -> None:
+    run(airflow, DAG, {})
+    assert cluster.python("dashboards", COUNTED, {"HADOOP_USER_NAME": READER}) == 16
+    url = f"http://127.0.0.1:{cluster.ports['MILLSTREAM_DASHBOARDS_PORT']}"
+    with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+        assert client.get("/d/flights/").headers["location"] == "/login?next=/d/flights/"
+        login = {"user": "admin", "password": cluster.secret("airflow_admin_password"), "next": "/d/flights/"}
+        assert client.post("/login", data=login).headers["location"] == "/d/flights/"
+        assert "marimo" in client.get("/d/flights/").raise_for_status().text

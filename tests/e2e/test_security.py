@@ -71,9 +71,9 @@ Clients = dict[str, httpx.Client]
 
 
 @pytest.fixture(scope="module")
-def users(api: AirflowUser, settings: Settings, credentials: Credentials) -> Iterator[Clients]:
-    """Logged in users of Airflow by their role, one without a login, and the administrator of the stack."""
-    passwords = {role: secrets.token_urlsafe(24) for role in ("Viewer", "Op")}
+def passwords(api: AirflowUser, settings: Settings, credentials: Credentials) -> dict[str, str]:
+    """Of users who are called as their role is; `Public` may see nothing."""
+    passwords = {role: secrets.token_urlsafe(24) for role in ("Viewer", "Op", "Public")}
     subprocess.run(
         [sys.executable, "-c", ADD_USERS],
         env=service_environment("airflow-setup", settings, credentials),
@@ -81,8 +81,14 @@ def users(api: AirflowUser, settings: Settings, credentials: Credentials) -> Ite
         text=True,
         check=True,
     )
+    return passwords
+
+
+@pytest.fixture(scope="module")
+def users(api: AirflowUser, credentials: Credentials, passwords: dict[str, str]) -> Iterator[Clients]:
+    """Logged in users of Airflow by their role, one without a login, and the administrator of the stack."""
     logins = {
-        **{role: (role, password) for role, password in passwords.items()},
+        **{role: (role, passwords[role]) for role in ("Viewer", "Op")},
         "Admin": (credentials.airflow_user, credentials.airflow_password),
     }
     with ExitStack() as stack:
@@ -264,6 +270,21 @@ def test_a_viewer_looks_an_operator_runs_an_admin_manages(users: Clients, carrie
     assert users["Viewer"].post(xcoms, json={"key": "x", "value": 1}).status_code == 403
     assert statuses(users, "GET", "/auth/fab/v1/users") == (403, 403, 200)
     assert statuses(users, "GET", "/api/v2/eventLogs") == (403, 403, 200)
+
+
+def test_dashboards_are_for_who_may_look_in_airflow(settings: Settings, passwords: dict[str, str]) -> None:
+    answers = {}
+    for user, password in passwords.items():
+        login = {"user": user, "password": password, "next": "/"}
+        answers[user] = httpx.post(
+            f"{settings.dashboards_url}/login", data=login, trust_env=False, timeout=60
+        )
+    assert {user: answer.status_code for user, answer in answers.items()} == {
+        "Viewer": 303,
+        "Op": 303,
+        "Public": 401,
+    }
+    assert "ask for the role Viewer" in answers["Public"].text
 
 
 def test_connections_and_variables_are_hidden_from_viewers_and_masked_for_all(
