@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from xdist.scheduler import LoadScopeScheduling
 
 from millstream.settings import CHECKOUT
 from tests.support.fault_report import Report
 from tests.support.hadoop import Hdfs
+from tests.support.mariadb_server import DATABASE, MariaDbServer
 
 # Spark starts its Python workers by name; the `python3` of the PATH may be another one.
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
@@ -79,7 +81,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item.get_closest_marker("cluster") is None]
     for item in items:
         # The first of them may fetch a hundred megabytes of jars.
-        if "hdfs" in getattr(item, "fixturenames", ()):
+        if {"hdfs", "mariadb_server"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.timeout(900))
 
 
@@ -101,6 +103,26 @@ def report(pytestconfig: pytest.Config) -> Report:
     """The table of fault cases, written where `--fault-report` says."""
     path = pytestconfig.getoption("--fault-report")
     return Report(Path(path) if path else None)
+
+
+@pytest.fixture(scope="session")
+def mariadb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDbServer]:
+    server = MariaDbServer(tmp_path_factory.mktemp("mariadb"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def mariadb(mariadb_server: MariaDbServer) -> Iterator[sa.Engine]:
+    """An empty database of a real MariaDB."""
+    engine = sa.create_engine(mariadb_server.url(), poolclass=sa.NullPool)
+    yield engine
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"DROP DATABASE {DATABASE}"))
+        connection.execute(sa.text(f"CREATE DATABASE {DATABASE}"))
 
 
 @pytest.fixture(scope="session")

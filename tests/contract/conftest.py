@@ -1,5 +1,5 @@
-"""Servers of sources, each started once for all tests: PostgreSQL, MariaDB, OpenSSH's SFTP, and one that
-speaks S3; and what lands files of other places."""
+"""Servers of sources, each started once for all tests: PostgreSQL, OpenSSH's SFTP, and one that speaks S3;
+and what lands files of other places."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import pytest
 import sqlalchemy as sa
 
-from tests.support.mariadb_server import DATABASE, MariaDbServer
 from tests.support.other_places import land
 from tests.support.postgres_server import PostgresServer
 from tests.support.s3_server import GO, S3Server
@@ -22,16 +21,6 @@ def server(tmp_path_factory):
     server.start()
     yield server
     server.stop()
-
-
-@pytest.fixture(scope="session")
-def mariadb_server(tmp_path_factory):
-    server = MariaDbServer(tmp_path_factory.mktemp("mariadb"))
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -65,13 +54,6 @@ def postgres(server):
         "CREATE SCHEMA public",
         "GRANT USAGE ON SCHEMA public TO PUBLIC",
     )
-
-
-@pytest.fixture
-def mariadb(mariadb_server):
-    engine = sa.create_engine(mariadb_server.url(), poolclass=sa.NullPool)
-    yield engine
-    run(engine, f"DROP DATABASE {DATABASE}", f"CREATE DATABASE {DATABASE}")
 
 
 @pytest.fixture

@@ -299,7 +299,7 @@ def test_table_in_a_schema(postgres, lake):
 
 
 def test_hostile_column_name_at_the_source_is_only_a_name(engine, lake):
-    hostile = 'x`"; DROP TABLE planes; --'
+    hostile = 'x"; DROP TABLE planes; --'
     names = [sa.Column("seats", sa.Integer), sa.Column(hostile, sa.Integer)]
     table = sa.Table("planes", sa.MetaData(), sa.Column("tailnum", sa.String(6), primary_key=True), *names)
     table.create(engine)

@@ -36,8 +36,22 @@ PYMYSQL_OPTIONS = ("ssl", "ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_cert", "s
 def resolved(connection: str) -> Engine:
     defined = BaseHook.get_connection(connection)
     kind = defined.conn_type
-    if (dialect := (kind or "").partition("+")[0]) in PYMYSQL:
-        return _by_pymysql(dialect, defined)
+    try:
+        # A task reads its slice and ends: a pool would only keep the connection open.
+        if (dialect := (kind or "").partition("+")[0]) in PYMYSQL:
+            engine = _by_pymysql(dialect, defined)
+        else:
+            engine = _hook(connection, kind).get_sqlalchemy_engine({"poolclass": NullPool})
+        event.listen(engine, "do_connect", _bounded)
+        return engine
+    except (ImportError, NoSuchModuleError) as error:
+        raise ConfigurationError(
+            f"connection {connection}: its type, {kind}, has no SQLAlchemy driver here: {error}. Install the "
+            f"driver. {HOW_TO_INSTALL}"
+        ) from error
+
+
+def _hook(connection: str, kind: str | None) -> DbApiHook:
     try:
         hook = BaseHook.get_hook(connection)
     except (AirflowException, AttributeError) as error:
@@ -46,16 +60,7 @@ def resolved(connection: str) -> Engine:
         raise ConfigurationError(
             f"connection {connection}: its type, {kind}, is no SQL database; correct it, or name another"
         )
-    try:
-        # A task reads its slice and ends: a pool would only keep the connection open.
-        engine = hook.get_sqlalchemy_engine({"poolclass": NullPool})
-        event.listen(engine, "do_connect", _bounded)
-        return engine
-    except (ImportError, NoSuchModuleError) as error:
-        raise ConfigurationError(
-            f"connection {connection}: its type, {kind}, has no SQLAlchemy driver here: {error}. Install the "
-            f"driver. {HOW_TO_INSTALL}"
-        ) from error
+    return hook
 
 
 def _by_pymysql(dialect: str, defined: Connection) -> Engine:
@@ -70,7 +75,6 @@ def _by_pymysql(dialect: str, defined: Connection) -> Engine:
     given = defined.extra_dejson
     options = {name: given[name] for name in PYMYSQL_OPTIONS if name in given}
     engine = create_engine(url, poolclass=NullPool, connect_args=options)
-    event.listen(engine, "do_connect", _bounded)
     event.listen(engine, "connect", _patient)
     return engine
 

@@ -87,7 +87,7 @@ class Order:
 
     def bound_in_code_order(self, text: str) -> Any:
         if self._of_mariadb and self.kind is str:
-            return text.encode()
+            return mariadb.given_bytes(text.encode())
         return text if self.kind is uuid.UUID else self.bound(text)
 
     def is_ordered_like(self, landed: pa.DataType) -> bool:
@@ -148,8 +148,8 @@ class Order:
     def bound(self, text: str) -> Any:
         """What the expression is compared with, to mean the value that `text` was made of."""
         value = self.value(text)
-        if self._by_bytes:
-            return str(value).encode()
+        if self._of_mariadb and (self._by_bytes or self.kind is bytes):
+            return mariadb.given_bytes(value if self.kind is bytes else value.encode())
         return _spelled(value) if self._as_moments else value
 
     def present(self) -> Any:

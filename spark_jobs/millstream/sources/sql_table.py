@@ -158,9 +158,9 @@ class SourceTable:
         try:
             yield
         except (OperationalError, InterfaceError, TimeoutError) as error:
-            if REFUSED_LOGIN.search(_reason(error)):
+            if REFUSED_LOGIN.search(reason(error)):
                 raise ConfigurationError(
-                    f"{self.where}: the database refused the login: {_reason(error)}. Correct connection "
+                    f"{self.where}: the database refused the login: {reason(error)}. Correct connection "
                     f"{self.source.connection}"
                 ) from error
             if isinstance(error, DBAPIError) and self._is_refusal(error):
@@ -176,13 +176,13 @@ class SourceTable:
 
     def _refused(self, error: SQLAlchemyError) -> SourceDataError:
         return SourceDataError(
-            f"{self.where}: the database refused the query: {_reason(error)}. What to do: ask the "
+            f"{self.where}: the database refused the query: {reason(error)}. What to do: ask the "
             "database's owner, or correct the contract; then clear the task"
         )
 
     def _unavailable(self, error: SQLAlchemyError) -> SourceUnavailableError:
         return SourceUnavailableError(
-            f"{self.where}: the database does not answer: {_reason(error)}. Check the database and "
+            f"{self.where}: the database does not answer: {reason(error)}. Check the database and "
             f"connection {self.source.connection}; another try will follow"
         )
 
@@ -284,7 +284,7 @@ class OpenTable:
         return any(set(constraint["column_names"]) == own for constraint in declared)
 
 
-def _reason(error: SQLAlchemyError) -> str:
+def reason(error: SQLAlchemyError) -> str:
     """The driver's own words: SQLAlchemy's would add the statement and its values."""
     original = getattr(error, "orig", None) or error
     # Of MariaDB's driver number and text.

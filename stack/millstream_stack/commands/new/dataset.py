@@ -63,13 +63,22 @@ def _look(
         if columns or every_row:
             what = "names its columns itself: leave out NAMES" if columns else "knows its key: leave out ALL"
             raise ConfigurationError(f"{origin}: a table of a database {what}")
+        from sqlalchemy.exc import SQLAlchemyError
+
+        from millstream.sources.sql_table import reason
         from millstream_stack.commands.new.databases import at_table
 
         os.environ.update(connections)
         # Airflow is imported here, because it reads its connections from the environment.
         from millstream_airflow.connections import database
 
-        return at_table(database(table["connection"]), table["connection"], table["table"], key)
+        try:
+            return at_table(database(table["connection"]), table["connection"], table["table"], key)
+        except SQLAlchemyError as error:
+            raise ConfigurationError(
+                f"connection {table['connection']}: its database does not answer, or refuses: "
+                f"{reason(error)}. Check both"
+            ) from error
     limit = None if every_row else looks.SAMPLE_ROWS
     path = Path(origin)
     return looks.at_file(path, _folders(connections), f"{dataset}_files", limit, columns)
