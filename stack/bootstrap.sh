@@ -41,8 +41,8 @@ read_by() {
     package) echo pyproject.toml ;;
     jars)
         echo conf/jars.txt requirements.txt spark_jobs/scala/HardLinkLogStore.scala \
-            stack/millstream_stack/install/jars.py stack/millstream_stack/install/native.py \
-            stack/millstream_stack/install/scala.py
+            spark_jobs/scala/LocalFiles.scala stack/millstream_stack/install/jars.py \
+            stack/millstream_stack/install/native.py stack/millstream_stack/install/scala.py
         ;;
     hadoop) echo conf/jars-hadoop.txt requirements.txt stack/millstream_stack/install/jars.py ;;
     esac

@@ -19,16 +19,16 @@ from tests.support.flights_rows import AA1141, B6725, EV4308, POSITIVE_DISTANCE,
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     settings = Settings()
-    jars = sorted((settings.home / "jars").glob("*.jar"))
-    assert jars, f"no jars in {settings.home / 'jars'}: run stack/bootstrap.sh"
+    jars = settings.home / "jars"
+    assert list(jars.glob("*.jar")), f"no jars in {jars}: run stack/bootstrap.sh"
     scratch = tmp_path_factory.mktemp("spark")
     builder = SparkSession.builder.master("local[2]")
     # Queries are planned as the stack's own server plans them.
     for name, value in spark_properties(settings).items():
-        if name.startswith(("spark.sql.", "spark.databricks.", "spark.delta.")):
+        if name.startswith(("spark.sql.", "spark.databricks.", "spark.delta.", "spark.hadoop.")):
             builder = builder.config(name, value)
     session = (
-        builder.config("spark.jars", ",".join(str(jar) for jar in jars))
+        builder.config("spark.driver.extraClassPath", f"{jars}/*")
         .config("spark.sql.shuffle.partitions", "2")
         # A quarter of the time was spent on the code of projections too wide to be compiled as a stage,
         # Delta's log above all, for a few rows each. Whole stages are compiled; tests over Connect compile

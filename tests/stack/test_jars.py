@@ -139,7 +139,7 @@ def test_the_log_store_that_a_running_stack_has_in_use_stays(
 ) -> None:
     deliver(monkeypatch, GOOD)
     (tmp_path / "jars").mkdir()
-    for name in (jars.LOG_STORE_JAR, "thing-0.9.jar"):
+    for name in (jars.OWN_JAR, "thing-0.9.jar"):
         (tmp_path / "jars" / name).write_bytes(b"x")
     fetch(listed, tmp_path)
-    assert {path.name for path in (tmp_path / "jars").iterdir()} == {jars.LOG_STORE_JAR, "thing-1.0.jar"}
+    assert {path.name for path in (tmp_path / "jars").iterdir()} == {jars.OWN_JAR, "thing-1.0.jar"}

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from millstream.engines.conf import spark_conf
 from millstream.errors import ConfigurationError
 from millstream.lake.log_store import LOG_STORE
 from millstream.settings import CHECKOUT
-from millstream_stack.install.jars import LOG_STORE_JAR, pyspark_jars
+from millstream_stack.install.jars import OWN_JAR, pyspark_jars
 from millstream_stack.install.scala import build_jar
 
 
@@ -30,6 +31,9 @@ def test_what_does_not_compile_is_named_and_leaves_the_jar_as_it_was(tmp_path: P
     assert jar.read_bytes() == before
 
 
-def test_the_log_store_that_is_configured_is_installed() -> None:
-    jar = CHECKOUT / ".millstream" / "jars" / LOG_STORE_JAR
-    assert f"{LOG_STORE.replace('.', '/')}.class" in zipfile.ZipFile(jar).namelist()
+def test_the_classes_that_are_configured_are_installed() -> None:
+    own = {value for value in spark_conf("embedded").values() if value.startswith("millstream.")}
+    installed = zipfile.ZipFile(CHECKOUT / ".millstream" / "jars" / OWN_JAR).namelist()
+    assert len(own) == 3
+    assert LOG_STORE in own
+    assert {f"{name.replace('.', '/')}.class" for name in own} <= set(installed)

@@ -30,7 +30,7 @@ from millstream_stack.install.scala import build_jar
 
 # Without the settings: the image installs before it has the code.
 CHECKOUT = Path(__file__).resolve().parents[3]
-LOG_STORE_JAR = "millstream-log-store.jar"
+OWN_JAR = "millstream-lake.jar"
 # Java refuses a trust store without a password; it holds public certificates only.
 TRUST_STORE_PASSWORD = "changeit"
 # How jars are called in the descriptions of their modules.
@@ -208,8 +208,8 @@ def fetch(listed: Path, home: Path, folder: Path | None = None) -> list[Path]:
                 f"{jar.file_name}: {listed.name} expects SHA-256 {jar.sha256}, found {digest}. "
                 "It was not kept; try again, and if it comes again, use another mirror"
             )
-    # The log store is made here, by `main`, and a running stack has it in use.
-    kept = {folder / LOG_STORE_JAR, *(folder / jar.file_name for jar in jars)}
+    # The project's own is made here, by `main`, and a running stack has it in use.
+    kept = {folder / OWN_JAR, *(folder / jar.file_name for jar in jars)}
     for stranger in set(folder.glob("*.jar")) - kept:
         stranger.unlink()
     return [folder / jar.file_name for jar in jars]
@@ -225,9 +225,9 @@ def main(argv: list[str]) -> int:
             return 0
         fetch(CHECKOUT / "conf" / "jars.txt", home)
         build_jar(
-            [CHECKOUT / "spark_jobs" / "scala" / "HardLinkLogStore.scala"],
+            sorted((CHECKOUT / "spark_jobs" / "scala").glob("*.scala")),
             [f"{pyspark_jars()}/*", f"{home}/jars/*"],
-            home / "jars" / LOG_STORE_JAR,
+            home / "jars" / OWN_JAR,
             home / "tmp",
         )
         native.unpack(pyspark_jars(), CHECKOUT / native.FOLDER)
