@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from millstream.contracts.contract import Contract
-from millstream.formats import json_blocks
+from millstream.formats import json_blocks, json_shapes, json_values
 from millstream.formats.readers import jsonl
-from millstream.formats.record import Columns, Delivered, UnreadableError, of_records
+from millstream.formats.record import Columns, Delivered, Layouts, Record, UnreadableError, of_records
 from tests.support.decoding import each
 
 THINGS = Contract.from_dict(
@@ -125,7 +126,14 @@ def by_the_line(content: bytes) -> Delivered:
     return names
 
 
-def compare(content: bytes, block_bytes: int) -> None:
+def compare(content: bytes, block_bytes: int, fewest: int = 1) -> None:
+    """`fewest`: lines of a shape that are cut."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_blocks, "FEWEST_LINES", fewest)
+        _compare(content, block_bytes)
+
+
+def _compare(content: bytes, block_bytes: int) -> None:
     want = outcome(lambda: list(jsonl.records(io.BytesIO(content), THINGS)))
     assert outcome(lambda: each(jsonl.rows(io.BytesIO(content), THINGS, None, block_bytes))) == want
     if not isinstance(want, str):
@@ -209,8 +217,59 @@ def test_ordinary_lines_are_not_parsed_one_by_one(monkeypatch: pytest.MonkeyPatc
         assert ids == [str(line["id"]) for line in lines]
 
 
-def test_shapes_beyond_the_most_are_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_blocks, "MOST_SHAPES", 2)
-    names = ["a", "b", "c", "d", "e"]
-    lines = [json.dumps({"id": 1, "name": "x", name: number}) for name in names for number in range(3)]
-    compare("\n".join(lines).encode(), 1 << 20)
+@pytest.mark.parametrize("numbers", [json_shapes.MOST_VALUES - 2, json_shapes.MOST_VALUES - 1, 15_000])
+def test_a_long_list_of_numbers(numbers: int) -> None:
+    line = json.dumps({"id": 0, "name": "a", "lines": list(range(numbers))}).encode()
+    compare(b"\n".join([line, line]), 1 << 20)
+
+
+LENGTHS: dict[str, Callable[[int], list[Any]]] = {
+    "strings": lambda number: ["ab"] * (5 + number * 7 % 196),
+    "numbers": lambda number: [[0.5, number]] * (5 + number * 7 % 101),
+}
+
+
+@pytest.mark.parametrize("kind", LENGTHS)
+def test_lists_of_any_length_are_parsed_after_a_look_at_few(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[bytes] = []
+    cuts: list[json_shapes.Shape] = []
+
+    def shape_of(line: bytes, layout_of: Layouts) -> json_shapes.Shape | None:
+        looks.append(line)
+        return json_shapes.shape_of(line, layout_of)
+
+    def cut_by(block: json_blocks.Block, shape: json_shapes.Shape, lines: json_blocks.Places) -> Any:
+        cuts.append(shape)
+        return original(block, shape, lines)
+
+    original = json_blocks.cut_by
+    monkeypatch.setattr(json_blocks, "shape_of", shape_of)
+    monkeypatch.setattr(json_blocks, "cut_by", cut_by)
+    lines = [{"id": number, "name": "a", "lines": LENGTHS[kind](number)} for number in range(1500)]
+    content = "\n".join(map(json.dumps, lines)).encode()
+    compare(content, 1 << 19, json_blocks.FEWEST_LINES)
+    # By `rows` and by `delivered`.
+    assert len(looks) <= 2 * len(lines) // 50
+    assert cuts == []
+
+
+def test_shapes_are_learned_behind_lines_of_any_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    mixed = [json.dumps({"id": 1, "name": "x", "lines": [0] * (number % 200)}) for number in range(1000)]
+    alike = [json.dumps({"id": number, "name": "x", "lines": [0]}) for number in range(20_000)]
+    parsed = 0
+
+    def json_record(*arguments: Any) -> Record:
+        nonlocal parsed
+        parsed += 1
+        return json_values.json_record(*arguments)
+
+    monkeypatch.setattr(jsonl, "json_record", json_record)
+    content = "\n".join([*mixed, *alike]).encode()
+    rows = each(jsonl.rows(io.BytesIO(content), THINGS, None, 1 << 15))
+    assert [record.values[0] for record in rows if record and record.values] == [
+        *["1"] * len(mixed),
+        *(str(number) for number in range(len(alike))),
+    ]
+    assert parsed < len(mixed) + len(alike) // 2

@@ -8,6 +8,7 @@ bytes that are not UTF-8, nor where a value is not as its shape has it. All othe
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from functools import cached_property
 from typing import NamedTuple
 
@@ -29,10 +30,11 @@ HEXADECIMAL, D, FROM_EIGHT = (
 )
 PRINTABLE = r"[ !#-\[\]-~]*"
 WORD = 8
-# Of lines with the same number of quotes; each one that does not fit costs a look at them.
-MOST_SHAPES = 16
-# A longer line has too many values to have its shape in common with many.
-MOST_QUOTES = 512
+# To cut fewer lines of one shape takes longer than to parse them.
+FEWEST_LINES = 64
+# One of so many lines is looked at for its shape, but no more than the most.
+LOOKED_AT = 32
+MOST_LOOKED_AT = 8
 Places = NDArray[np.int64]
 Marks = NDArray[np.bool_]
 
@@ -141,55 +143,76 @@ class Block:
 
 
 class Cutter:
-    """Cuts blocks by the shapes that it has seen, and learns new ones from their lines."""
+    """Cuts blocks by the shapes that it has seen, and learns new ones from their lines.
+
+    Lines of very many shapes, as of lists of any length, are left to be parsed, after a look at few of them.
+    """
 
     def __init__(self, layout_of: Layouts) -> None:
         self._layout_of = layout_of
+        # By the number of quotes; and in which block to look again for more of them.
         self._shapes: dict[int, list[Shape]] = {}
+        self._look_in: dict[int, int] = {}
+        self._blocks = 0
 
     def cut(self, block: Block) -> tuple[list[Cut], Places]:
         """The lines that can be cut, by shape, and the numbers of the others."""
+        self._blocks += 1
         everything = np.arange(len(block.ends))
         if not _is_utf_8(block.content):
             return [], everything
         plain = block.plain()
         cuts: list[Cut] = []
         left = np.ones(len(everything), np.bool_)
-        for quotes in np.unique(block.quote_counts[plain]):
-            if quotes % 2 or not 0 < quotes <= MOST_QUOTES:
+        counts, lines_of = np.unique(block.quote_counts[plain], return_counts=True)
+        for quotes in counts[lines_of >= FEWEST_LINES].tolist():
+            if quotes % 2 or not quotes:
                 continue
             lines = np.flatnonzero(plain & (block.quote_counts == quotes))
-            for cut in self._of(block, int(quotes), lines):
+            for cut in self._of(block, quotes, lines):
                 cuts.append(cut)
                 left[cut.lines] = False
         return cuts, everything[left]
 
-    def _of(self, block: Block, quotes: int, lines: Places) -> list[Cut]:
+    def _of(self, block: Block, quotes: int, lines: Places) -> Iterator[Cut]:
         """Of lines that have so many quotes."""
-        shapes, cuts, tried = self._shapes.setdefault(quotes, []), [], 0
-        untried = [*shapes]
-        while len(lines):
-            if untried:
-                shape: Shape | None = untried.pop(0)
-            elif tried < MOST_SHAPES:
-                tried += 1
-                first, lines_but_first = int(lines[0]), lines[1:]
-                shape = shape_of(block.content[block.starts[first] : block.ends[first]], self._layout_of)
-                if shape is None or shape in shapes:
-                    lines = lines_but_first
-                    continue
-            else:
+        known = self._shapes.get(quotes, [])
+        useful = self._shapes[quotes] = []
+        while len(lines) >= FEWEST_LINES:
+            is_new = not known
+            shape = self._common(block, quotes, lines) if is_new else known.pop()
+            if shape is None:
                 break
-            assert shape is not None
             cut = cut_by(block, shape, lines)
             if len(cut.lines):
-                cuts.append(cut)
+                yield cut
                 lines = np.setdiff1d(lines, cut.lines, assume_unique=True)
-                # What was of use last comes first.
-                shapes[:] = [shape, *(one for one in shapes if one is not shape)][:MOST_SHAPES]
-            elif shape not in shapes:
-                lines = lines[1:]
-        return cuts
+            if len(cut.lines) >= FEWEST_LINES:
+                useful.append(shape)
+            elif is_new:
+                self._leave(quotes)
+        useful += known
+
+    def _common(self, block: Block, quotes: int, lines: Places) -> Shape | None:
+        """A shape that seems to be that of many of the lines."""
+        if self._blocks < self._look_in.get(quotes, 0):
+            return None
+        count = min(1 + len(lines) // LOOKED_AT, MOST_LOOKED_AT)
+        looked_at = lines[np.linspace(0, len(lines) - 1, count, dtype=np.int64)].tolist()
+        shapes = [
+            shape
+            for number in looked_at
+            if (shape := shape_of(block.content[block.starts[number] : block.ends[number]], self._layout_of))
+        ]
+        common = max(shapes, key=shapes.count, default=None)
+        if common is not None and (shapes.count(common) > 1 or count == 1):
+            return common
+        self._leave(quotes)
+        return None
+
+    def _leave(self, quotes: int) -> None:
+        """Until there were as many blocks again: so looks in vain stay few, however long the file is."""
+        self._look_in[quotes] = 2 * self._blocks
 
 
 def _is_utf_8(content: bytes) -> bool:

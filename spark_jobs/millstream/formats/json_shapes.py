@@ -16,6 +16,8 @@ from millstream.formats.record import Layout, Layouts
 # RE2, as Arrow has it. -0 is a whole number, which is written as 0.
 _NUMBER = r"0|-?[1-9][0-9]*|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+(?:[eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)"
 BARE = rf"(?:{_NUMBER}|true|false|null)"
+# With more of them a line hardly has its shape in common with many, and RE2 has a bound for a pattern.
+MOST_VALUES = 256
 _PART = re.compile(r'"(?:[^"\\]|\\[^"\\])*"|[\[\]{},:]|[ \t\r]+|[^\[\]{},:" \t\r]+')
 
 
@@ -64,6 +66,8 @@ def shape_of(line: bytes, layout_of: Layouts) -> Shape | None:
     it are no good records, or there is more to reading them than cutting out their values."""
     try:
         text = line.decode()
+        if sum(part.count(",") for part in text.split('"')[::2]) >= MOST_VALUES:
+            return None
         record = parse(text)
         if not isinstance(record, dict):
             return None
