@@ -26,7 +26,7 @@ TYPES = """CREATE TABLE planes (
     id INT UNSIGNED PRIMARY KEY, price DECIMAL(10,2), exact DECIMAL(65,30), seen DATETIME(6),
     changed TIMESTAMP(6) NULL, flies BOOLEAN, small TINYINT, one BIT(1), bits BIT(64), built YEAR,
     at TIME(3), day DATE, engine ENUM('jet','fan'), tags SET('x','y'), doc JSON, photo LONGBLOB,
-    code VARBINARY(9), hash BINARY(4), note TEXT, short CHAR(3), speed FLOAT, weight DOUBLE, uid UUID,
+    code VARBINARY(12), hash BINARY(4), note TEXT, short CHAR(3), speed FLOAT, weight DOUBLE, uid UUID,
     old VARCHAR(5) CHARACTER SET latin1)"""
 OF_TYPES = """INSERT INTO planes VALUES (4294967295, 1.50, 0.123456789012345678901234567890,
     '2013-01-01 00:00:00.123456', '2013-06-01 00:00:00.5', TRUE, -3, b'1', 18446744073709551615, 2013,
@@ -156,7 +156,7 @@ def test_texts_that_are_one_for_the_collation_are_rows_of_their_own(
     """'a', 'A' and 'a ' are equal there: behind 'a' none of them comes."""
     monkeypatch.setattr("millstream.sources.sql.BATCHES_A_SLICE", batches_a_slice)
     texts = [one for one in TEXTS if charset == "utf8mb4" or one.encode("latin1", "ignore")]
-    run(mariadb, f"CREATE TABLE planes (tailnum VARCHAR(9) NOT NULL, seats INT) CHARACTER SET {charset}")
+    run(mariadb, f"CREATE TABLE planes (tailnum VARCHAR(12) NOT NULL, seats INT) CHARACTER SET {charset}")
     with mariadb.begin() as connection:
         values = [{"name": one, "seats": place} for place, one in enumerate(texts)]
         connection.execute(sa.text("INSERT INTO planes VALUES (:name, :seats)"), values)
@@ -181,7 +181,7 @@ def test_keys_of_a_view_whose_texts_begin_alike_lose_no_row(mariadb, lake):
 
 
 @pytest.mark.parametrize("key", [", PRIMARY KEY (tailnum)", ""])
-@pytest.mark.parametrize("kind", ["VARCHAR(9)", "VARBINARY(9)"])
+@pytest.mark.parametrize("kind", ["VARCHAR(12)", "VARBINARY(12)"])
 def test_quotes_and_backslashes_are_characters_however_the_server_is_set(mariadb, lake, key, kind):
     run(mariadb, "SET GLOBAL sql_mode = 'NO_BACKSLASH_ESCAPES,ANSI_QUOTES,PIPES_AS_CONCAT'")
     try:
@@ -210,7 +210,7 @@ def test_every_row_is_landed_once_whatever_the_texts_of_a_key_of_two(
 ):
     key = "PRIMARY KEY (name, line)" if declared else "INDEX (name)"
     run(mariadb, "DROP TABLE IF EXISTS planes")
-    run(mariadb, f"CREATE TABLE planes (name VARCHAR(9) NOT NULL, line INT NOT NULL, {key})")
+    run(mariadb, f"CREATE TABLE planes (name VARCHAR(12) NOT NULL, line INT NOT NULL, {key})")
     with mariadb.begin() as connection:
         insert = sa.text("INSERT IGNORE INTO planes VALUES (:name, :line)")
         connection.execute(insert, [{"name": one, "line": place % 3} for place, one in enumerate(texts)])

@@ -26,10 +26,11 @@ def run(engine: sa.Engine, *statements: str) -> None:
 
 
 def spelled(engine: sa.Engine, statement: str) -> str:
-    """As MariaDB spells names and times with a fraction."""
+    """As MariaDB spells names, times with a fraction, and texts of which `a` and `Ä` are two."""
     if engine.dialect.name != "mariadb":
         return statement
-    return statement.replace('"', "`").replace("TIMESTAMP", "DATETIME(6)")
+    statement = statement.replace('"', "`").replace("TIMESTAMP", "DATETIME(6)")
+    return statement.replace("VARCHAR(9)", "VARCHAR(9) COLLATE utf8mb4_bin")
 
 
 def contract(
