@@ -45,6 +45,7 @@ def test_airflow_finds_the_plugin_and_pays_little_for_it() -> None:
     assert probe["views"] == {
         "Data Docs": "/millstream/data-docs/",
         "Streams": "/millstream/streams/",
+        "Dashboards": "http://127.0.0.1:2718/",
         "MLflow": "http://127.0.0.1:5000/#/models",
     }
     assert probe["heavy"] == []
