@@ -146,18 +146,6 @@ def test_postgresql(connect):
     assert "s3cret" not in repr(engine)
 
 
-@pytest.mark.parametrize("kind", ["mariadb", "mysql"])
-def test_mariadb_needs_no_provider(connect, kind):
-    login = {"login": "reader", "password": "s3cret@/", "schema": "shop"}
-    connect(
-        conn_type=kind, host="db.example", extra=json.dumps({"ssl_ca": "/etc/ca.pem", "client": "x"}), **login
-    )
-    engine = extractor_for(contract("sql"))._at_source._engine
-    url = engine.url.render_as_string(hide_password=False)
-    assert url == f"{kind}+pymysql://reader:s3cret%40%2F@db.example:3306/shop"
-    assert "s3cret" not in repr(engine)
-
-
 def test_sql_source_on_a_connection_of_another_kind(connect):
     connect(conn_type="http", host="db.example")
     with pytest.raises(ConfigurationError) as refused:

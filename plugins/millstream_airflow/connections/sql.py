@@ -26,7 +26,8 @@ BOUNDS: dict[str, dict[str, Any]] = {
     # The second until it is connected (`_patient`).
     **{dialect: {"connect_timeout": 30, "read_timeout": 30} for dialect in ("mariadb", "mysql")},
 }
-KEEPALIVE = {socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3}
+# By name, because macOS does not have all of them.
+KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 # Airflow's provider of MySQL needs a client in C, which has no wheels for Linux.
 PYMYSQL = ("mariadb", "mysql")
 # What a connection's extra may say of it, in PyMySQL's words.
@@ -72,19 +73,36 @@ def _by_pymysql(dialect: str, defined: Connection) -> Engine:
         defined.port or 3306,
         defined.schema,
     )
-    given = defined.extra_dejson
-    options = {name: given[name] for name in PYMYSQL_OPTIONS if name in given}
+    options = _pymysql_options(defined)
     engine = create_engine(url, poolclass=NullPool, connect_args=options)
     event.listen(engine, "connect", _patient)
     return engine
+
+
+def _pymysql_options(defined: Connection) -> dict[str, Any]:
+    given: dict[str, Any] = defined.extra_dejson
+    # One that is left out in silence may be what should have encrypted the connection.
+    if unknown := sorted(given.keys() - set(PYMYSQL_OPTIONS)):
+        raise ConfigurationError(
+            f"connection {defined.conn_id}: its extra has {', '.join(unknown)}, which is not known here; "
+            f"known are {', '.join(PYMYSQL_OPTIONS)}"
+        )
+    if not isinstance(given.get("ssl", {}), dict):
+        raise ConfigurationError(
+            f"connection {defined.conn_id}: ssl in its extra is no object; known beside it are "
+            f"{', '.join(PYMYSQL_OPTIONS[1:])}"
+        )
+    # Without it PyMySQL reads the CA, and checks nothing by it.
+    return {"ssl_verify_identity": True, **given} if given.get("ssl_ca") else given
 
 
 def _patient(connection: Any, record: Any) -> None:
     """Once the server has let the driver in, a query may take as long as it takes, but not that of a machine
     which is gone. The driver has one bound for both."""
     connection._read_timeout = None
-    for option, value in KEEPALIVE.items():
-        connection._sock.setsockopt(socket.IPPROTO_TCP, option, value)
+    for name, value in KEEPALIVE.items():
+        if (option := getattr(socket, name, None)) is not None:
+            connection._sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _bounded(dialect: Any, record: Any, arguments: Any, named: dict[str, Any]) -> None:
