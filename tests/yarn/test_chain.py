@@ -117,7 +117,13 @@ def test_over_connect_with_executors_on_yarn(
     # in cluster mode would wait for their memory for ever.
     assert len(tasks) > 1, "it has never had two"
     kept = 2
-    until(lambda: applications(yarn)[ours.id].has <= kept, IDLE_TIMEOUT_S, "the end of idle executors")
+
+    def only_kept() -> bool:
+        now = applications(yarn)[ours.id]
+        assert now.alive, now.diagnostics
+        return now.has == kept
+
+    until(only_kept, IDLE_TIMEOUT_S, "the end of idle executors")
 
 
 def test_by_submissions_in_cluster_mode(

@@ -185,16 +185,21 @@ def test_a_job_of_which_a_part_is_killed_counts_each_flight_once(
             [running] = manager.tagged(tag)
             before = seed % 3 if victim == ATTEMPT else 0
             seen: set[int] = set()
+            killed: list[int] = []
 
-            def enough() -> bool:
-                alive = {one.pid for one in processes(running.id, victim)}
-                seen.update(alive)
-                return len(seen) > before and bool(alive)
+            def kill_enough() -> bool:
+                alive = processes(running.id, victim)
+                seen.update(process.pid for process in alive)
+                if len(seen) > before:
+                    for process in alive:
+                        # One that has just ended was not killed: the next is.
+                        with suppress(psutil.NoSuchProcess):
+                            process.kill()
+                            killed.append(process.pid)
+                return bool(killed)
 
-            until(enough, 120, victim)
+            until(kill_enough, 120, victim)
             began = time.monotonic()
-            for process in processes(running.id, victim):
-                process.kill()
             ended = task.wait(180)
         finally:
             task.kill()
