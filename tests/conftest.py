@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import gc
 import os
 import sys
@@ -32,11 +33,17 @@ SHARED = {
 }
 
 
+def _two_or_more(days: str) -> int:
+    if (count := int(days)) < 2:
+        raise argparse.ArgumentTypeError(f"{count} is too few: the stream reads two halves, of a day or more")
+    return count
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write tests/dags/golden anew")
     parser.addoption("--thorough", action="store_true", help="also what is marked `thorough`")
     parser.addoption(
-        "--days", type=int, default=31, help="of flights that tests/streams/test_months.py sends"
+        "--days", type=_two_or_more, default=31, help="of flights that tests/streams/test_months.py sends"
     )
     parser.addoption("--cluster", action="store_true", help="also what is marked `cluster`")
     parser.addoption("--fault-seeds", type=int, default=0, help="seeds of each fault case; 0: a quick part")
