@@ -20,8 +20,14 @@ class LocalFiles extends LocalFileSystem(new RawFiles)
 class LocalFilesOfContext(uri: URI, conf: Configuration) extends ChecksumFs(new RawFilesOfContext(uri, conf))
 
 private class RawFiles extends RawLocalFileSystem {
-  override def setPermission(path: Path, permission: FsPermission): Unit =
-    Files.setAttribute(pathToFile(path).toPath, "unix:mode", Int.box(permission.toShort))
+  private val SetIds = 0xc00 // 06000 in octal.
+
+  override def setPermission(path: Path, permission: FsPermission): Unit = {
+    val file = pathToFile(path).toPath
+    // As chmod does: a folder keeps whose group what is made in it belongs to.
+    val kept = if (Files.isDirectory(file)) Files.getAttribute(file, "unix:mode").asInstanceOf[Int] & SetIds else 0
+    Files.setAttribute(file, "unix:mode", Int.box(permission.toShort | kept))
+  }
 
   override def getFileLinkStatus(path: Path): FileStatus =
     if (Files.isSymbolicLink(pathToFile(path).toPath)) super.getFileLinkStatus(path) else getFileStatus(path)

@@ -12,11 +12,13 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow.sdk.execution_time.context import set_current_context
 from deltalake import DeltaTable
 
+from millstream.errors import ConfigurationError
 from millstream.features import feature_table
 from millstream.lake import history
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.landing.run import Landing, in_memory
+from millstream.ml.spec import TimeSplit
 from millstream_airflow import catalog
 from millstream_airflow.pipelines import ingest
 from millstream_airflow.pipelines import models as model_dags
@@ -129,6 +131,26 @@ def test_training_by_an_event_waits_for_rows_of_each_part(lake: str) -> None:
     assert asked("manual") == history.read(TableRef.parse(GOLD), lake).version
     add("2013-08", "2013-10")
     assert asked("asset_triggered") == history.read(TableRef.parse(GOLD), lake).version
+
+
+@pytest.mark.parametrize(
+    ("values", "missing"),
+    [
+        (["2013-01"], ["validate", "test"]),
+        (["2013-01", "2013-08"], ["test"]),
+        (["2013-01", "2013-08", None], []),
+        (["2013-01", "2013-08", "2013-10"], []),
+        # Of these it cannot be said here: the fit counts.
+        ([1, 2], []),
+    ],
+)
+def test_parts_of_a_split_by_time_that_have_no_row(values: list[object], missing: list[str]) -> None:
+    assert TimeSplit("month", "2013-07", "2013-09").parts_without(values) == missing
+
+
+def test_a_split_by_time_without_a_part_for_validation_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="validate_until has to come after train_until"):
+        TimeSplit("month", "2013-09", "2013-09")
 
 
 def to_score() -> dict[str, Any]:

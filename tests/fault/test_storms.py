@@ -113,7 +113,7 @@ def spark_conf(folder: Path) -> dict[str, str]:
     planned = {
         name: value
         for name, value in spark_properties(Settings()).items()
-        if name.startswith(("spark.sql.", "spark.databricks.", "spark.delta."))
+        if name.startswith(("spark.sql.", "spark.databricks.", "spark.delta.", "spark.hadoop."))
     }
     return {
         **planned,

@@ -63,6 +63,12 @@ def disks(spark: SparkSession, tmp_path: Path) -> tuple[Disk, Disk]:
 
 def made(disk: Disk) -> dict[str, tuple[int, bytes]]:
     """What the same steps leave: modes and contents."""
+    # Of a group, as folders have it that several people share.
+    shared = disk.folder / "shared"
+    shared.mkdir()
+    shared.chmod(0o2775)
+    disk.files.mkdirs(disk.path("shared/below"))
+    disk.write("shared/partition/file", b"zero")
     disk.files.mkdirs(disk.path("folder/below"))
     disk.write("folder/file", b"one")
     disk.write("folder/file", b"two")
@@ -87,7 +93,7 @@ def test_files_folders_and_checksums_are_those_of_hadoop(disks: tuple[Disk, Disk
     left = made(ours)
     assert left == made(hadoops)
     assert {"folder/.file.crc", "folder/.renamed.crc"} < left.keys()
-    assert {mode & 0o7777 for mode, _ in left.values()} == {0o640, 0o750, 0o1750}
+    assert {mode & 0o7777 for mode, _ in left.values()} == {0o640, 0o750, 0o1750, 0o2750, 0o2775}
 
 
 def status(disk: Disk, path: str) -> tuple[Any, ...]:

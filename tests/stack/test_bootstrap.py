@@ -19,7 +19,7 @@ READ = (
     "conf/requirements-build.txt", "conf/requirements-dev.txt", "conf/requirements-java.txt",
     "stack/bootstrap.sh", "stack/millstream_stack/install/jars.py",
     "stack/millstream_stack/install/native.py", "stack/millstream_stack/install/scala.py",
-    "spark_jobs/scala/HardLinkLogStore.scala",
+    "spark_jobs/scala/HardLinkLogStore.scala", "spark_jobs/scala/LocalFiles.scala",
 )  # fmt: skip
 TOOLS = ("cat", "dirname", "flock", "git", "mkdir", "rm", "sed", "sh", "sleep", "tail")
 

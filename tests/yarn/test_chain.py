@@ -33,7 +33,7 @@ from tests.support.waiting import until
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 
 UP_TIMEOUT_S = 300.0
-IDLE_TIMEOUT_S = 300.0
+IDLE_TIMEOUT_S = 600.0
 JOBS = ("load_bronze", "transform", "quality_gate", "publish")
 
 

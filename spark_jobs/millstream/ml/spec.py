@@ -85,12 +85,22 @@ class TimeSplit:
     train_until: str
     validate_until: str
 
-    def parts_without(self, values: Collection[str]) -> list[str]:
-        """The parts of which the column has no value."""
+    def __post_init__(self) -> None:
+        if self.train_until >= self.validate_until:
+            raise ConfigurationError(
+                f"{self}: no value is for validation; validate_until has to come after train_until"
+            )
+
+    def parts_without(self, values: Collection[object]) -> list[str]:
+        """The parts of which the column has no value; nothing is said of values that are no text."""
+        # A row without one is for the test, as Spark compares it.
+        texts = [value for value in values if isinstance(value, str)]
+        if len(texts) < len(values) - (None in values):
+            return []
         present = {
-            "train": any(value <= self.train_until for value in values),
-            "validate": any(self.train_until < value <= self.validate_until for value in values),
-            "test": any(value > self.validate_until for value in values),
+            "train": any(value <= self.train_until for value in texts),
+            "validate": any(self.train_until < value <= self.validate_until for value in texts),
+            "test": None in values or any(value > self.validate_until for value in texts),
         }
         return [name for name, there in present.items() if not there]
 

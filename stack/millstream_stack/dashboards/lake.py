@@ -14,7 +14,9 @@ from millstream.lake.tables import ZONES, TableRef
 from millstream.settings import Settings
 from millstream.streams import served
 
-# No file but those of the tables; a query that takes more memory ends, and the service does not.
+# No file but those of the tables; a query that takes more memory ends, and the service does not. Neither with
+# the rows of an answer, which DuckDB does not count.
+VECTOR_ROWS, MOST_ROWS = 2048, 100 * 2048
 BOUNDS: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "memory_limit": "256MB",
@@ -38,8 +40,8 @@ def query(sql: str, lake_root: str = "", **parameters: Any) -> Any:
     Tables have the names that `make sql` has for them: `silver.flights`; each is read at its version of now,
     and only the columns and months that are asked for. `$name` in the SELECT is a parameter. Times are UTC.
 
-    Raises: NoTableError for a table that the lake does not have; ConfigurationError for all but a SELECT. In
-        a notebook the cell stops there, and shows what it says.
+    Raises: NoTableError for a table that the lake does not have; ConfigurationError for all but a SELECT, and
+        for an answer of more than 204,800 rows. In a notebook the cell stops there, and shows what it says.
     """
     try:
         return _answer(sql, lake_root or Settings().lake_root, parameters)
@@ -63,7 +65,13 @@ def _answer(sql: str, root: str, parameters: dict[str, Any]) -> Any:
             if table != served.VIEW:
                 body = f"SELECT * FROM {_registered(database, table, root)}"
             database.execute(f"CREATE OR REPLACE VIEW {table.zone}.{table.name} AS {body}")
-        return database.execute(sql, parameters or None).df()
+        answer = database.execute(sql, parameters or None)
+        rows = answer.fetch_df_chunk(MOST_ROWS // VECTOR_ROWS)
+        if len(rows) >= MOST_ROWS and len(answer.fetch_df_chunk(1)):
+            raise ConfigurationError(
+                f"the answer has more than {MOST_ROWS:,} rows: add them up in the SELECT, or LIMIT it"
+            )
+        return rows
 
 
 def _tables(sql: str) -> set[TableRef]:

@@ -13,13 +13,13 @@ import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote
 
 import httpx
 import marimo
 import uvicorn
 from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.middleware.sessions import SessionMiddleware
 
 from millstream.settings import Settings
@@ -87,14 +87,15 @@ def _is_foreign(scope: Any) -> bool:
     headers = {name: value.decode("latin-1") for name, value in scope.get("headers", ())}
     origin = headers.get(b"origin")
     reads_only = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
-    return origin is not None and not reads_only and urlsplit(origin).netloc != headers.get(b"host")
+    return origin is not None and not reads_only and origin.partition("://")[2] != headers.get(b"host")
 
 
 async def _refuse(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 4403})
     else:
-        await HTMLResponse("asked from another address", 403)(scope, receive, send)
+        said = "asked from another address than this service's; a proxy has to pass on the header Host"
+        await PlainTextResponse(said, 403)(scope, receive, send)
 
 
 def notebooks(folder: Path) -> dict[str, str]:
@@ -182,21 +183,22 @@ async def _refused(airflow: str, user: str, password: str) -> str:
     """Why Airflow does not let them in; nothing when it does."""
     login = {"username": user, "password": password}
     try:
-        async with httpx.AsyncClient(timeout=AIRFLOW_TIMEOUT_S, trust_env=False) as client:
-            answer = await client.post(f"{airflow}/auth/token", json=login)
+        async with httpx.AsyncClient(base_url=airflow, timeout=AIRFLOW_TIMEOUT_S, trust_env=False) as client:
+            answer = await client.post("/auth/token", json=login)
+            if answer.status_code == httpx.codes.UNAUTHORIZED:
+                return "Airflow does not know this user with this password."
             if answer.is_success:
                 token = {"Authorization": f"Bearer {answer.json()['access_token']}"}
-                # One of our pages there: somebody without a role has a login as well.
-                page = await client.get(f"{airflow}/millstream/streams/", headers=token)
-                if page.status_code == httpx.codes.FORBIDDEN:
-                    return "Airflow knows this user, who may see nothing there: ask for the role Viewer."
-    except httpx.HTTPError:
-        return f"Airflow at {airflow} does not answer, and it knows the logins: look whether it is up."
-    if answer.is_success:
-        return ""
-    if answer.status_code == httpx.codes.UNAUTHORIZED:
-        return "Airflow does not know this user with this password."
-    return f"Airflow answered with {answer.status_code}: see its log."
+                # Somebody without a role has a login as well.
+                answer = await client.get("/api/v2/dags", params={"limit": 1}, headers=token)
+    except (httpx.HTTPError, ValueError, KeyError) as error:
+        what = error if isinstance(error, httpx.HTTPError) else "its answer is not understood"
+        return (
+            f"Airflow at {airflow} does not answer, and it knows the logins: {what or type(error).__name__}"
+        )
+    if answer.status_code == httpx.codes.FORBIDDEN:
+        return "Airflow knows this user, who may see nothing there: ask for the role Viewer."
+    return "" if answer.is_success else f"Airflow answered with {answer.status_code}: see its log."
 
 
 def main() -> None:
