@@ -118,7 +118,7 @@ def test_a_lake_that_is_claimed_stops_the_start_before_anything_runs(
     ):
         up(other, lambda line: None)
 
-    assert [one.process for one in status(other)] == [None] * 7
+    assert [one.process for one in status(other)] == [None] * 8
 
 
 def test_the_stacks_server_claims_its_lake(settings: Settings) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from millstream.contracts.contract import Contract
 from millstream.errors import ConfigurationError, SourceDataError
-from millstream.formats.record import MISSING, Columns, Record, UnreadableError
+from millstream.formats.record import MISSING, Columns, Rows, UnreadableError
 from millstream.formats.registry import format_named, format_of, formats
 from millstream_stack.commands.new.arrow_kinds import kinds_of
 from millstream_stack.commands.new.options import NO_NAMES, options_of
@@ -155,7 +155,9 @@ def _rows(path: Path, source: Mapping[str, Any], names: list[str]) -> Iterator[l
             if isinstance(read, Columns):
                 nothing: list[str | None] = [None] * read.rows
                 columns = [nothing if one is None else one.to_pylist() for one in read.values]
-                yield from map(list, zip(*columns, strict=True))
+                errors = read.errors or nothing
+                values = zip(*columns, strict=True)
+                yield from (list(row) for row, error in zip(values, errors, strict=True) if error is None)
             elif read is not None and read.values is not None:
                 yield read.values
 
@@ -164,5 +166,14 @@ def _lacks_fields(path: Path, source: Mapping[str, Any], names: list[str], rows:
     """Whether one of the first `rows` records has not all the columns `names`."""
     contract = _contract(source, names, drift={})
     with path.open("rb") as stream:
-        read = islice(format_of(contract).rows(stream, contract, None), rows)
-        return any(isinstance(one, Record) and (one.error or "").startswith(MISSING) for one in read)
+        errors = islice(_errors(format_of(contract).rows(stream, contract, None)), rows)
+        return any(error.startswith(MISSING) for error in errors)
+
+
+def _errors(read: Rows) -> Iterator[str]:
+    """Of each record why it cannot be trusted; nothing for a good one."""
+    for one in read:
+        if isinstance(one, Columns):
+            yield from (error or "" for error in one.errors or [None] * one.rows)
+        elif one is not None:
+            yield one.error or ""
