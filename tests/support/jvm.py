@@ -18,6 +18,8 @@ SHORT_LIVED = " ".join(
         "-XX:MetaspaceSize=256m",
         "-XX:+UseSerialGC",
         "-Xmn400m",
+        # Delta keeps what it has planned over each table, some megabytes, for an hour: tests have hundreds.
+        "-Ddelta.log.cacheSize=50",
     )
 )
 
