@@ -154,22 +154,29 @@ class Fault:
         for one in described:
             os.kill(one["State"]["Pid"], signal.SIGKILL)
 
-    def outage(self, begin: tuple[str, ...], end: tuple[str, ...]) -> None:
-        """Two commands of Compose, with an outage of a minute between them."""
-        self.cluster.compose(*begin)
-        time.sleep(OUTAGE_S)
-        self.cluster.compose(*end)
+    def outage(self, begin: Callable[[], object], end: Callable[[], object]) -> None:
+        """The fault is its length, not a condition: nothing is waited for here."""
+        begin()
+        try:
+            time.sleep(OUTAGE_S)
+        finally:
+            end()
 
     def database_down(self) -> None:
-        self.outage(("stop", "--timeout", "0", "postgres"), ("start", "postgres"))
+        compose = self.cluster.compose
+        self.outage(
+            lambda: compose("stop", "--timeout", "0", "postgres"), lambda: compose("start", "postgres")
+        )
 
     def node_stalls(self) -> None:
-        self.outage(("pause", "datanode-1"), ("unpause", "datanode-1"))
+        compose = self.cluster.compose
+        self.outage(lambda: compose("pause", "datanode-1"), lambda: compose("unpause", "datanode-1"))
 
     def safe_mode(self) -> None:
-        self.cluster.python("namenode", SAFE_MODE.format(what="enter"))
-        time.sleep(OUTAGE_S)
-        self.cluster.python("namenode", SAFE_MODE.format(what="leave"))
+        def asked(what: str) -> object:
+            return self.cluster.python("namenode", SAFE_MODE.format(what=what))
+
+        self.outage(lambda: asked("enter"), lambda: asked("leave"))
 
 
 FAULTS: dict[str, Callable[[Fault], None]] = {

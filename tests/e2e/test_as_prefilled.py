@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from playwright.sync_api import Locator, Page, sync_playwright
+from playwright.sync_api import Locator, Page
 
-from docs.screenshots import executable, logged_in
-from millstream.errors import ConfigurationError
+from docs.screenshots import logged_in
 from millstream.lake import history
 from millstream.lake.tables import TableRef
 from millstream.settings import CHECKOUT, Settings
@@ -19,6 +17,7 @@ from millstream_stack.clients.airflow_api import Run, Task
 from millstream_stack.commands.demo import follow
 from millstream_stack.credentials import Credentials
 from tests.support.airflow_user import AirflowUser
+from tests.support.browser import chromium
 from tests.support.carried import MONTH, NEEDS_A_YEAR
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
@@ -34,22 +33,8 @@ DECEMBER = 28_135
 
 @pytest.fixture(scope="module")
 def page(settings: Settings, credentials: Credentials, api: AirflowUser) -> Iterator[Page]:
-    try:
-        path = executable()
-    except ConfigurationError as error:
-        # Continuous integration installs one.
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
-    with sync_playwright() as playwright:
-        # Nothing of the browser's own goes to the network.
-        quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path=path, args=[*quiet, *sandbox])
-        try:
-            yield logged_in(browser, settings, credentials)
-        finally:
-            browser.close()
+    with chromium() as browser:
+        yield logged_in(browser, settings, credentials)
 
 
 def open_form(page: Page, settings: Settings, dag_id: str) -> Locator:
