@@ -1,6 +1,6 @@
 """The service `dashboards`: an index, a login, and every notebook of `dashboards/` without its code.
 
-Who may log in to Airflow may look: Airflow is asked, and a signed cookie remembers it for a day.
+Who may see DAGs in Airflow may look: Airflow is asked, and a signed cookie remembers it for a day.
 """
 
 from __future__ import annotations
