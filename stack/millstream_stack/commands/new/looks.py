@@ -148,16 +148,15 @@ def _names(path: Path, source: Mapping[str, Any]) -> list[str]:
 
 
 def _rows(path: Path, source: Mapping[str, Any], names: list[str]) -> Iterator[list[str | None]]:
-    """The records that can be read, as texts."""
+    """The records that can be read, as texts. A value that is no text (bytes) makes no record unreadable."""
     contract = _contract(source, names)
     with path.open("rb") as stream:
         for read in format_of(contract).rows(stream, contract, None):
             if isinstance(read, Columns):
                 nothing: list[str | None] = [None] * read.rows
                 columns = [nothing if one is None else one.to_pylist() for one in read.values]
-                errors = read.errors or nothing
-                values = zip(*columns, strict=True)
-                yield from (list(row) for row, error in zip(values, errors, strict=True) if error is None)
+                rows = zip(zip(*columns, strict=True), read.errors or nothing, strict=True)
+                yield from (list(row) for row, error in rows if error is None or row.count(None) < len(row))
             elif read is not None and read.values is not None:
                 yield read.values
 
