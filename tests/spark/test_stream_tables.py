@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from contextlib import nullcontext
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +14,26 @@ from pyspark.sql import SparkSession
 
 from millstream.contracts.contract import Contract
 from millstream.errors import ContractError, SupersededError, TransformError
+from millstream.lake.accounts import Account
 from millstream.lake.delta import Transaction, append
 from millstream.lake.storage import local_uri
+from millstream.lake.tables import WHOLE
 from millstream.quality.suite import Suite
 from millstream.quality.suites import suite_of
 from millstream.streams import commits, position
 from millstream.streams.tables import Stream
 from millstream.transforms import table_of
 from millstream.upkeep.reconcile import compare
+from millstream_demo.flight_events import events_of
+from tests.support.broker import Message
 from tests.support.streaming import (
+    DAY,
+    PARTITIONS,
     SENT,
     TOPIC_ID,
     altered,
     commit,
+    messages,
     records,
     rows,
     stream,
@@ -75,6 +82,31 @@ def test_what_the_tables_hold_does_not_depend_on_where_micro_batches_are_cut(
     assert len(held[0][0]) == len({dict(headers)["event_id"] for _, _, headers, _ in sent})
     assert [row["_source_row_id"][-2:] for row in held[0][1]] == ["#0", "#3", "#4"]
     assert held[0] == held[1]
+
+
+def test_whether_an_event_came_before_is_looked_up_only_in_files_that_may_have_it(
+    spark: SparkSession, lake: Stream
+) -> None:
+    """Else each micro-batch would take longer than the last one: files of other days may even be away."""
+    first, second = (messages(events_of(DAY + timedelta(days=number)))[:20] for number in (0, 1))
+    begin = dict.fromkeys(range(PARTITIONS), 0)
+
+    def came(sent: list[Message]) -> Account:
+        account = commit(lake, records(spark, sent, begin))
+        assert account is not None
+        for *_, partition in sent:
+            begin[partition] += 1
+        return account
+
+    came(first)
+    for path in Path(lake.silver.uri(lake.lake_root).removeprefix("file://")).glob("*.parquet"):
+        path.unlink()
+    came(second)
+    broken = altered(first[0], carrier=None)
+    counts = came([broken, *second[:5]]).partitions[WHOLE]
+    assert (counts.written, counts.quarantined, counts.deduplicated) == (0, 1, 5)
+    with pytest.raises(Exception, match="FAILED_READ_FILE"):
+        came(first[:1])
 
 
 def with_contract(lake: Stream, **changes: Any) -> Stream:

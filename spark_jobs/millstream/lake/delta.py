@@ -234,14 +234,21 @@ def append(rows: DataFrame, uri: str, transaction: Transaction) -> None:
 
 
 def insert(
-    rows: DataFrame, uri: str, key: tuple[str, ...], transaction: Transaction, withdrawn: str | None = None
+    rows: DataFrame,
+    uri: str,
+    key: tuple[str, ...],
+    transaction: Transaction,
+    withdrawn: str | None = None,
+    near: str = "",
 ) -> None:
     """Add the rows whose `key` the table does not have, in one commit.
 
     In the same commit rows of the table leave for which `withdrawn` (SQL over `old`) holds, unless they are
-    among `rows`. Raises: as `append`.
+    among `rows`. `near`, over `old` too, holds for each of its rows that has one of the keys: others are
+    not looked at. Raises: as `append`.
     """
     on = " AND ".join(f"old.`{name}` <=> new.`{name}`" for name in key)
+    on += f" AND {near}" if near else ""
     leave = f"WHEN NOT MATCHED BY SOURCE AND {withdrawn} THEN DELETE" if withdrawn else ""
     with _superseded_by_another(uri):
         _merge(rows, uri, on, f"WHEN NOT MATCHED THEN INSERT * {leave}", transaction)

@@ -15,3 +15,8 @@ def literal(text: str) -> str:
 def is_one_of(expression: str, values: Iterable[str]) -> str:
     """The condition that `expression` is one of `values`."""
     return f"{expression} IN ({', '.join(map(literal, values))})"
+
+
+def between(column: str, least: str, greatest: str) -> str:
+    """The condition that a column of text lies between these values; Delta reads no file without such."""
+    return f"{column} BETWEEN {literal(least)} AND {literal(greatest)}"

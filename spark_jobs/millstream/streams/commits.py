@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import StringType
 
 from millstream.bronze.typed import DRIFT, typed, with_required_checked
 from millstream.errors import SupersededError
@@ -19,16 +20,21 @@ from millstream.lake.accounts import Account, PartitionCounts
 from millstream.lake.delta import Transaction, append, insert, turn
 from millstream.lake.offsets import Offsets
 from millstream.lake.source_rows import at_or_beyond, topic_place
+from millstream.lake.sql import between
 from millstream.lake.tables import SOURCE_ROW_ID, WHOLE, TableRef
 from millstream.publishing import quarantine
 from millstream.publishing.counts import count
 from millstream.publishing.fate import is_published, is_quarantined, with_fate
+from millstream.quality.predicates import REASONS
 from millstream.streams import position, rules
 from millstream.streams.decoding import decoded
 from millstream.streams.definitions import make_ready
 from millstream.streams.duplicates import with_duplicates_marked
 from millstream.streams.position import Read
 from millstream.streams.tables import BRONZE, Stream
+
+# Of a key that stands in a statement, in characters.
+LONGEST = 1000
 
 
 def bronze_rows(records: DataFrame) -> DataFrame:
@@ -60,6 +66,8 @@ class _Left:
     begun: Mapping[int, int]
     read: dict[int, Read]
     topic_id: str
+    # Between these lies the first column of its rows' keys, where that is text.
+    keys: tuple[str, str] | None
 
     @property
     def records(self) -> int:
@@ -97,7 +105,7 @@ class Committer:
     def bronze(self, records: DataFrame, begun: Mapping[int, int]) -> Account | None:
         """Add `bronze_rows`."""
         table, place = self._stream.bronze, (F.col("partition"), F.col("offset"))
-        with self._begun(table, begun, records, *place) as (held, left):
+        with self._begun(table, begun, records, *place, None) as (held, left):
             if left is None:
                 return None
             uri = self._defined(records.sparkSession, table)
@@ -111,11 +119,14 @@ class Committer:
     def silver(self, rows: DataFrame, begun: Mapping[int, int]) -> Account | None:
         """Add `silver_rows`, each event once; before that what is broken to quarantine."""
         stream, table, place = self._stream, self._stream.silver, topic_place()
-        with self._begun(table, begun, rows, *place) as (held, left):
+        key = stream.defined.key[0]
+        text = isinstance(stream.columns[key].dataType, StringType)
+        with self._begun(table, begun, rows, *place, key if text else None) as (held, left):
             if left is None:
                 return None
             uri = self._defined(rows.sparkSession, table)
-            judged = self._judged(held.where(left.among(*place)), uri).persist()
+            near = between(f"old.`{key}`", *left.keys) if left.keys else ""
+            judged = self._judged(held.where(left.among(*place)), uri, near).persist()
             try:
                 counted = count(judged, stream.columns, stream.defined.checks)
                 ahead = stream.newest(table.quarantine, of=table)
@@ -126,34 +137,41 @@ class Committer:
                 if self._dead_letter and account.quarantined and account.offsets:
                     self._dead_letter(judged.where(is_quarantined()), account.offsets)
                 good = judged.where(is_published()).select(*stream.columns.fieldNames())
-                insert(good, uri, stream.defined.key, _transaction(table, account))
+                insert(good, uri, stream.defined.key, _transaction(table, account), near=near)
             finally:
                 judged.unpersist()
             return account
 
     @contextmanager
     def _begun(
-        self, table: TableRef, begun: Mapping[int, int], rows: DataFrame, partition: Column, offset: Column
+        self,
+        table: TableRef,
+        begun: Mapping[int, int],
+        rows: DataFrame,
+        partition: Column,
+        offset: Column,
+        key: str | None,
     ) -> Iterator[tuple[DataFrame, _Left | None]]:
         """The table's turn, with the rows held in memory, and what is left of them to be committed."""
         stream = self._stream
         with turn(table, stream.lake_root):
             held = rows.persist()
             try:
-                read = _ranges(held, partition, offset)
+                read, keys = _ranges(held, partition, offset, key)
                 # Asked after the records were read: they are of the topic that has this id.
                 topic_id = self._topic_id()
                 before = stream.newest(table)
                 position.require_same_topic(str(table), before, stream.source.topic, topic_id)
                 beyond = _beyond(read, position.ends(before))
-                yield held, _Left(before, begun, beyond, topic_id) if beyond else None
+                yield held, _Left(before, begun, beyond, topic_id, keys) if beyond else None
             finally:
                 held.unpersist()
 
-    def _judged(self, rows: DataFrame, uri: str) -> DataFrame:
-        """The rows with their fate: whether their event came before is looked up in silver, at `uri`."""
+    def _judged(self, rows: DataFrame, uri: str, near: str) -> DataFrame:
+        """The rows with their fate: whether their event came before is looked up in silver, at `uri`, among
+        the rows `old` for which `near` holds."""
         stream = self._stream
-        published = rows.sparkSession.read.format("delta").load(uri)
+        published = rows.sparkSession.read.format("delta").load(uri).alias("old").where(near or "true")
         marked = with_duplicates_marked(rows, published, stream.defined.key, stream.columns)
         return with_fate(marked, stream.defined, None)
 
@@ -213,13 +231,26 @@ class Committer:
         return self._ready[table]
 
 
-def _ranges(rows: DataFrame, partition: Column, offset: Column) -> dict[int, Read]:
+def _ranges(
+    rows: DataFrame, partition: Column, offset: Column, key: str | None
+) -> tuple[dict[int, Read], tuple[str, str] | None]:
+    """What there is of each partition, and the least and the greatest `key` of rows that may be published."""
+    keyed = F.when(F.size(REASONS) == 0, F.col(key)) if key else F.lit(None)
     found = (
         rows.groupBy(partition.alias("number"))
-        .agg(F.min(offset).alias("first"), F.max(offset).alias("last"), F.count(F.lit(1)).alias("records"))
+        .agg(
+            F.min(offset).alias("first"),
+            F.max(offset).alias("last"),
+            F.count(F.lit(1)).alias("records"),
+            F.min(keyed).alias("least"),
+            F.max(keyed).alias("greatest"),
+        )
         .collect()
     )
-    return {row["number"]: Read(row["first"], row["last"], row["records"]) for row in found}
+    read = {row["number"]: Read(row["first"], row["last"], row["records"]) for row in found}
+    # Spark orders texts as Python does: by their characters.
+    ends = [end for row in found for end in (row["least"], row["greatest"]) if end is not None]
+    return read, (min(ends), max(ends)) if ends and max(map(len, ends)) <= LONGEST else None
 
 
 def _beyond(read: Mapping[int, Read], ends: Mapping[int, int]) -> dict[int, Read]:

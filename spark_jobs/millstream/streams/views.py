@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from millstream.lake import history
@@ -40,17 +40,29 @@ def keep_up_speed_view(spark: SparkSession, stream: Stream) -> Account | None:
         events = read_at(spark, str(stream.silver), stream.lake_root, newest.version).alias("silver")
         begin = {one: position.ends(before).get(one, 0) for one in newest.offsets.end}
         more = events.where(at_or_beyond(newest.offsets.topic, begin, "silver"))
-        touched = aggregate(more).select(*KEY)
-        rows = as_of(aggregate(events).join(F.broadcast(touched), list(KEY), "left_semi"), newest.offsets)
-        held = rows.persist()
+        touched = aggregate(more).select(*KEY).persist()
         try:
-            account = account_of(table, stream, newest, held.count())
-            uri = defined(spark, table, stream)
-            kept = held.withColumn("_keep", F.lit(True))
-            merge(kept, uri, KEY, f"new.{AS_OF} > old.{AS_OF}", "false", transaction(table, account, "view"))
+            near = aggregate(events.where(_in_hours_of(touched)))
+            rows = as_of(near.join(F.broadcast(touched), list(KEY), "left_semi"), newest.offsets).persist()
+            try:
+                account = account_of(table, stream, newest, rows.count())
+                uri = defined(spark, table, stream)
+                kept, newer = rows.withColumn("_keep", F.lit(True)), f"new.{AS_OF} > old.{AS_OF}"
+                merge(kept, uri, KEY, newer, "false", transaction(table, account, "view"))
+            finally:
+                rows.unpersist()
         finally:
-            held.unpersist()
+            touched.unpersist()
         return account
+
+
+def _in_hours_of(groups: DataFrame) -> Column:
+    """Whether an event is within the first and last hour of the groups: files without such are not read."""
+    # As text, which the session's time zone reads again; a moment would be read by the client's.
+    ends = (F.min("hour").cast("string").alias("first"), F.max("hour").cast("string").alias("last"))
+    row = groups.agg(*ends).collect()[0]
+    first, last = (F.lit(row[name]).cast("timestamp") for name in ("first", "last"))
+    return (F.col("event_time") >= first) & (F.col("event_time") < last + F.expr("INTERVAL 1 HOUR"))
 
 
 def served_rows(
