@@ -93,6 +93,14 @@ def test_a_form_that_needs_an_answer_asks_for_it(page: Page, settings: Settings)
     assert sender(form).is_disabled()
 
 
+def test_the_form_of_connections_has_every_type_that_the_platform_takes(api: AirflowUser) -> None:
+    offered = api.connection_types()
+    assert offered["mariadb"] == "MariaDB"
+    files = {"aws", "fs", "hdfs", "http", "sftp", "webhdfs"}
+    engines = {"hadoop_local", "hadoop_yarn", "spark", "spark_connect"}
+    assert files | engines | {"postgres", "smtp", "sqlite"} <= offered.keys()
+
+
 def test_every_dataset_is_there_afterwards(page: Page, settings: Settings, api: AirflowUser) -> None:
     runs, tasks = pressed(page, settings, api, INGESTS)
     assert {name: run.state for name, run in runs.items()} == dict.fromkeys(INGESTS, "success")

@@ -70,3 +70,8 @@ class AirflowUser(AirflowApi):
         path = f"/api/v2/dags/{task.dag_id}/dagRuns/{task.run_id}/taskInstances/{task.task_id}/links"
         answer = self._request("GET", path, params={"map_index": task.map_index})
         return {name: url for name, url in answer["extra_links"].items() if url}
+
+    def connection_types(self) -> dict[str, str]:
+        """What the form of a new connection offers: the types, each with the name that it shows."""
+        forms = self._request("GET", "/ui/connections/hook_meta")
+        return {form["connection_type"]: form["hook_name"] for form in forms}
