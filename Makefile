@@ -89,8 +89,8 @@ test-yarn: ## Run what needs HDFS and YARN: real servers, in a network of their 
 	@$(RUN) python -m tests.support.hadoop >/dev/null
 	@tests/support/loopback_only.sh $(RUN) pytest --cluster tests/yarn
 
-e2e: ## Run the tests on the whole stack, which `make test` runs too
-	@$(RUN) pytest tests/e2e
+e2e: ## Run the tests on the whole stack; `make test` runs them with fewer cases
+	@$(RUN) pytest --thorough -m "not fault" tests/e2e
 
 lint: ## Check style and types
 	@$(RUN) ruff check

@@ -21,6 +21,6 @@ def spark(server: Settings) -> Iterator[SparkSession]:
 
 # tests/spark/test_gate_parity.py has a case of each expectation on the frames that are thorough here.
 @pytest.mark.spark
-@pytest.mark.parametrize("name", ["dirty", *thorough(*(name for name in FRAMES if name != "dirty"))])
+@pytest.mark.parametrize("name", thorough(*FRAMES))
 def test_both_count_the_same_rows(spark: SparkSession, name: str) -> None:
     assert_parity(spark, name, CASES)

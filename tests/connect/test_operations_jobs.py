@@ -184,6 +184,7 @@ def test_operations_jobs_over_connect(lake: Settings) -> None:
     assert sum(file.path.endswith(".parquet") for file in files) == 2
 
 
+@pytest.mark.thorough
 def test_a_decision_is_made_and_carried_out_over_connect(server: Settings, tmp_path: Path) -> None:
     day = "2013,1,1,517,515,2,830,819,11,UA,{},N14228,EWR,IAH,227,{},5,15,2013-01-01T10:00:00Z"
     rule = {

@@ -10,6 +10,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
 from deltalake import DeltaTable
 
 from millstream.engines import sessions
@@ -42,6 +43,7 @@ def rows_by_run(root: str) -> dict[str, int]:
     return {run: runs.count(run) for run in set(runs)}
 
 
+@pytest.mark.thorough
 def test_a_submitted_job_and_the_server_write_one_table_at_once(server: Settings, tmp_path: Path) -> None:
     chain = Chain(None, tmp_path, contract_of("flights"), small_suite(DISTANCE))  # type: ignore[arg-type]
     for month in (JANUARY, FEBRUARY):

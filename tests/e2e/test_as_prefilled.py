@@ -26,6 +26,8 @@ SHIPPED = sorted(path.stem for path in (CHECKOUT / "dags").glob("*.py"))
 INGESTS = [name for name in SHIPPED if name.startswith("ingest_")]
 # The form has to know whose quarantine is meant, and asks.
 ASKS = "replay_quarantine"
+# Of those that find nothing in an empty lake: a mart, features, a view of a stream, a model's scores.
+ONE_OF_EACH = ("build_features", "compare_views", "mart_model_quality_by_month", "score_arrival_delay")
 NOTHING_YET = "not been published yet|not published yet|no champion yet|make streams-up starts"
 # Flights of December 2013 in the demo's source.
 DECEMBER = 28_135
@@ -68,8 +70,12 @@ def pressed(
     return {dag_id: ended[run.key] for dag_id, run in runs.items()}, tasks
 
 
-def test_what_has_nothing_to_do_yet_says_why(page: Page, settings: Settings, api: AirflowUser) -> None:
-    names = [name for name in SHIPPED if name not in (*INGESTS, ASKS)]
+def test_what_has_nothing_to_do_yet_says_why(
+    page: Page, settings: Settings, api: AirflowUser, pytestconfig: pytest.Config
+) -> None:
+    names = list(ONE_OF_EACH)
+    if pytestconfig.getoption("--thorough"):
+        names = [name for name in SHIPPED if name not in (*INGESTS, ASKS)]
     try:
         runs, tasks = pressed(page, settings, api, names)
     finally:

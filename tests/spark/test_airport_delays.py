@@ -44,7 +44,7 @@ class Topic:
             self._next[partition] += 1
 
 
-@pytest.mark.parametrize("seed", [1, *thorough(2)])
+@pytest.mark.parametrize("seed", thorough(1, 2))
 def test_both_views_served_are_the_figures_of_all_events_in_whichever_order_they_are_made(
     spark: SparkSession, tmp_path: Path, seed: int
 ) -> None:

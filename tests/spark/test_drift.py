@@ -162,7 +162,7 @@ def told(staged: dict[str, Any]) -> list[tuple[Any, ...]]:
 
 
 # With the test that follows each kind of source is met once; the thorough part has all of both.
-@pytest.mark.parametrize("kind", ["csv", "http", "sql", *thorough("csv.zip", "jsonl.gz", "xml")])
+@pytest.mark.parametrize("kind", ["http", *thorough("csv", "csv.zip", "jsonl.gz", "sql", "xml")])
 def test_a_removed_column_loads_nothing_and_a_rename_or_an_addition_loses_nothing(
     planes: Callable[..., Planes], kind: str
 ) -> None:
@@ -185,7 +185,7 @@ def test_a_removed_column_loads_nothing_and_a_rename_or_an_addition_loses_nothin
     assert [json.loads(row["_added"]) for row in chain.bronze_rows()] == [{"wings": "2"}, {"wings": "4"}]
 
 
-@pytest.mark.parametrize("kind", ["jsonl.gz", "xml", *thorough("csv", "csv.zip", "http", "sql")])
+@pytest.mark.parametrize("kind", ["xml", *thorough("csv", "csv.zip", "http", "jsonl.gz", "sql")])
 def test_a_removed_column_that_may_be_null_is_announced_in_both_modes(
     planes: Callable[..., Planes], kind: str
 ) -> None:

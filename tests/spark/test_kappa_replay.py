@@ -84,6 +84,7 @@ def replay(topic: Topic, **arguments: Any) -> dict[str, Any]:
     return airport_delays.replay(topic.spark, topic.lake, servers, **arguments)
 
 
+@pytest.mark.thorough
 def test_a_replay_takes_what_bronze_has_and_then_kafka_and_the_stream_goes_on_with_it(topic: Topic) -> None:
     spark, lake = topic.spark, topic.lake
     topic.read(PARTS[0])

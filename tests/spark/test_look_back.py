@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 import sqlalchemy as sa
 from pyspark.sql import SparkSession
 
@@ -80,6 +81,7 @@ def quarantined(chain: Chain) -> dict[str, str]:
     return found
 
 
+@pytest.mark.thorough
 def test_a_look_back_brings_what_is_late_and_leaves_the_rest_as_it_was(
     spark: SparkSession, tmp_path: Path
 ) -> None:

@@ -84,6 +84,7 @@ def test_what_another_run_has_loaded_meanwhile_is_not_published_as_ones_own(publ
     assert published.transform("backfill")["inputs"]["bronze.flights"] == 2
 
 
+@pytest.mark.thorough
 def test_a_publish_that_ended_between_its_commits_is_made_up_for(
     flights: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ def planes(spark: SparkSession, tmp_path: Path) -> Chain:
     return Chain(spark, tmp_path, contract_of("planes"), small_suite(NEW, SEATED))
 
 
+@pytest.mark.thorough
 def test_an_old_increment_never_overwrites_a_newer_one(planes: Chain) -> None:
     first = increment(planes, "r1", "2013-01-01", N1=(2000, 10), N2=(1980, 20), N3=(1981, 0))
     assert first["quarantined"] == 2

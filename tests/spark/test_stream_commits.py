@@ -107,7 +107,7 @@ def test_after_a_crash_between_quarantine_and_silver_each_row_is_in_one_of_them(
     """Under other rules than those of the crashed attempt, and in a smaller micro-batch than its."""
     sent = [altered(SENT[0], origin="BOS"), *SENT[1:20], altered(SENT[20], origin="BOS"), *SENT[21:40]]
 
-    def crash(*_: Any) -> None:
+    def crash(*_: Any, **__: Any) -> None:
         raise _CrashError
 
     with monkeypatch.context() as patch:

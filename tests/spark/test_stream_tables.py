@@ -65,6 +65,7 @@ def contents(lake: Stream) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     return sorted(rows("silver.flight_events", lake.lake_root), key=by_row), sorted(plain, key=by_row)
 
 
+@pytest.mark.thorough
 def test_what_the_tables_hold_does_not_depend_on_where_micro_batches_are_cut(
     spark: SparkSession, tmp_path: Path
 ) -> None:

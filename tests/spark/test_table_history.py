@@ -111,7 +111,7 @@ def delivered(event: Event) -> tuple[object, ...]:
     return (event.id, event.value or "-", event.hour, *(() if event.value else ("gone",)))
 
 
-@pytest.mark.parametrize("seed", [1, *thorough(2)])
+@pytest.mark.parametrize("seed", thorough(1, 2))
 def test_the_lake_has_the_history_of_the_reference_and_the_table_its_last_versions(
     spark: SparkSession, tmp_path: Path, seed: int
 ) -> None:
@@ -154,6 +154,7 @@ def test_a_table_gets_a_history_later_with_what_it_has(spark: SparkSession, tmp_
     assert {(row["id"], row["value"]) for row in chain.rows().collect()} == {(1, "b"), (2, "a")}
 
 
+@pytest.mark.thorough
 def test_a_version_that_breaks_a_rule_is_none_and_the_one_before_is_valid(
     spark: SparkSession, tmp_path: Path
 ) -> None:

@@ -111,6 +111,7 @@ def test_orders_from_a_file_and_from_the_database_are_exact_and_so_is_the_mart(
 
 @pytest.mark.spark
 @pytest.mark.mlflow
+@pytest.mark.thorough
 def test_the_model_of_descriptions_is_trained_and_its_predictions_are_published(
     spark: SparkSession,
     followed: tuple[Follower, sa.Engine],

@@ -456,6 +456,7 @@ def stopped_during(server: MlflowServer, run: str) -> Iterator[None]:
     assert begun.is_set(), "no run has begun"
 
 
+@pytest.mark.thorough
 def test_without_mlflow_a_person_is_told_and_a_retry_heals(
     spark: SparkSession, lake: str, server: MlflowServer, registered: dict[str, Any]
 ) -> None:

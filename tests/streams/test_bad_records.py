@@ -13,7 +13,7 @@ from tests.support.broker import Message, RunningBroker
 from tests.support.streaming import DATASET, StreamProcess, altered, day_messages, event_ids, rows
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(900)]
 
 TOPIC, DEAD_LETTER = "broken", "broken-dead-letter"
 READ_S = 240.0

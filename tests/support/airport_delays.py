@@ -77,6 +77,14 @@ def figures_of(events: Iterable[Event]) -> dict[tuple[str, str, datetime], dict[
     return dict(found)
 
 
+def served_of(events: Iterable[Event]) -> Figures:
+    """The same as `figures` has them of what is served."""
+    return {
+        (airport, carrier, hour.replace(tzinfo=None)): tuple(of[name] for name in FIGURES)
+        for (airport, carrier, hour), of in figures_of(events).items()
+    }
+
+
 def expected(spark: SparkSession, stream: Stream) -> Figures:
     """Those of all events that silver has."""
     return figures(aggregate(rows_of(spark, stream, stream.silver)))
