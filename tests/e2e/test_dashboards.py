@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from millstream.settings import Settings
 from millstream_stack.credentials import Credentials
+from millstream_stack.supervision.health import http_answers
 from tests.support.browser import chromium
+from tests.support.loopback import free_port
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 SHOWN_MS = 60_000
+STARTED_S = 60.0
+WRONG = """
+import marimo
+
+app = marimo.App()
+
+@app.cell
+def _():
+    {"EWR": 1}["JFK"]
+    return
+"""
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +82,37 @@ def test_who_may_log_in_to_airflow_sees_the_flights(
     expect(page.get_by_text("gold.airport_delays is not there yet")).to_be_visible(timeout=SHOWN_MS)
     elsewhere = [url for url in asked if not url.startswith((settings.dashboards_url, "data:", "blob:"))]
     assert elsewhere == []
+
+
+@contextmanager
+def serving(notebooks: dict[str, str], airflow: str, project: Path) -> Iterator[str]:
+    """The service for a project of its own, that asks the stack's Airflow for logins; yields its address."""
+    (project / "dashboards").mkdir()
+    for name, text in notebooks.items():
+        (project / "dashboards" / f"{name}.py").write_text(text)
+    port = free_port()
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "millstream_stack.dashboards.server", "--host", "127.0.0.1"),
+            *("--port", str(port), "--airflow", airflow),
+        ],
+        env=os.environ | {"MILLSTREAM_PROJECT": str(project), "MILLSTREAM_HOME": str(project / "home")},
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        until(lambda: http_answers(f"{url}/health").healthy, STARTED_S, "the dashboards to start")
+        yield url
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_notebook_that_fails_says_why_and_where(
+    page: Page, settings: Settings, credentials: Credentials, tmp_path: Path
+) -> None:
+    with serving({"wrong": WRONG}, settings.airflow_url, tmp_path) as url:
+        page.goto(f"{url}/d/wrong/")
+        log_in(page, credentials.airflow_user, credentials.airflow_password)
+        expect(page.get_by_text("KeyError").first).to_be_visible(timeout=SHOWN_MS)
+        expect(page.get_by_text('{"EWR": 1}["JFK"]').first).to_be_visible()
+        page.close()

@@ -156,7 +156,7 @@ def make_app(settings: Settings, airflow_api: str = "") -> App:
         return HTMLResponse(PAGE.format(title="Dashboards", body=f'{shown}<p class="quiet">{links}</p>'))
 
     served = (
-        marimo.create_asgi_app(quiet=True)
+        marimo.create_asgi_app(quiet=True, show_tracebacks=True)
         .with_dynamic_directory(path=NOTEBOOKS, directory=str(folder), validate_callback=_is_served)
         .build()
     )
