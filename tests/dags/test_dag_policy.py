@@ -19,7 +19,7 @@ from millstream.models import models
 from millstream.settings import CHECKOUT
 from millstream_airflow import catalog
 from millstream_airflow.pipelines.maintain import LEAST_HOURS
-from millstream_airflow.tasks.retries import RETRY_POLICY
+from millstream_airflow.tasks.retries import RETRY_POLICY, TASK_ARGS
 from millstream_stack.services.airflow_setup import POOLS
 
 DATASETS = {path.stem for path in (CHECKOUT / "dags" / "datasets").glob("*.yaml")}
@@ -116,6 +116,23 @@ def test_an_exception_that_nobody_knows_is_tried_again_with_its_text() -> None:
     assert re.search(r": AssertionError without a text in told, test_dag_policy\.py:\d+$", without)
     assert len(told(ValueError("x" * 9000)) or "") <= 500
     assert RETRY_POLICY.evaluate(ValueError("x"), 1, 2).action.value == "retry"
+
+
+def test_a_server_may_be_away_for_minutes_and_a_cleared_task_has_all_retries_again() -> None:
+    def delays(error: Exception, first: int, most: int) -> list[float | None]:
+        decisions = (RETRY_POLICY.evaluate(error, number, most) for number in range(first, most + 1))
+        return [
+            one.retry_delay.total_seconds() if one.retry_delay else None
+            for one in decisions
+            if one.action.value == "retry"
+        ]
+
+    retries = TASK_ARGS["retries"]
+    assert delays(TransientError("x"), 1, retries) == [20, 60, 180]
+    # Cleared after its last try, a task may be tried as often as at first.
+    assert delays(TransientError("x"), retries + 2, 2 * retries + 1) == [20, 60, 180]
+    assert delays(ValueError("x"), 1, retries) == [20, 60]
+    assert RETRY_POLICY.evaluate(ValueError("x"), retries, retries).action.value == "fail"
 
 
 def test_every_dag_tells_when_it_fails(dags: list[DAG]) -> None:

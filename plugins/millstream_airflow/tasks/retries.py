@@ -6,6 +6,7 @@ is not known: the task is retried, with the exception's text as the reason.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -19,16 +20,18 @@ from airflow.sdk.definitions.retry_policy import (
 from millstream.errors import PermanentError, TransientError
 from millstream_airflow.tasks.alerts import FailureNotifier, words_of
 
-RETRIES = 2
-RETRY_DELAY = timedelta(seconds=20)
+# Twenty seconds are a server's restart; together they outlast a minute or two without HDFS or the database.
+DELAYS = (timedelta(seconds=20), timedelta(minutes=1), timedelta(minutes=3))
+# After an exception that nobody knows: it may well come each time.
+UNKNOWN_RETRIES = 2
 
 # Airflow keeps 500 characters of a reason.
 LONGEST_TEXT = 400
 
 
 class RetryPolicy(ExceptionRetryPolicy):
-    """The rules. Where none applies, the exception's text is the reason of the retry, which
-    Airflow shows with the task, beside its log."""
+    """The rules, with delays that grow. Where no rule applies, the exception's text is the reason of the
+    retry, which Airflow shows with the task, beside its log."""
 
     def evaluate(
         self,
@@ -37,12 +40,17 @@ class RetryPolicy(ExceptionRetryPolicy):
         max_tries: int,
         context: Any = None,
     ) -> RetryDecision:
+        # Somebody who clears a task gives it all retries once more: `max_tries` grows then.
+        done = min(max(0, len(DELAYS) - (max_tries - try_number + 1)), len(DELAYS) - 1)
         decision = super().evaluate(exception, try_number, max_tries, context)
+        if decision.action is RetryAction.RETRY:
+            return replace(decision, retry_delay=DELAYS[done])
         if decision.reason is not None:
             return decision
-        return RetryDecision.retry(
-            RETRY_DELAY, f"Not known whether another try helps: {words_of(exception)[:LONGEST_TEXT]}"
-        )
+        text = words_of(exception)[:LONGEST_TEXT]
+        if done >= UNKNOWN_RETRIES:
+            return RetryDecision.fail(f"Not known whether another try helps, and two did not: {text}")
+        return RetryDecision.retry(DELAYS[done], f"Not known whether another try helps: {text}")
 
 
 RETRY_POLICY = RetryPolicy(
@@ -55,7 +63,6 @@ RETRY_POLICY = RetryPolicy(
         RetryRule(
             exception=TransientError,
             action=RetryAction.RETRY,
-            retry_delay=RETRY_DELAY,
             reason="A network, a server or a cluster was not there",
         ),
     ]
@@ -63,7 +70,8 @@ RETRY_POLICY = RetryPolicy(
 
 TASK_ARGS: dict[str, Any] = {
     "on_failure_callback": FailureNotifier(),
-    "retries": RETRIES,
-    "retry_delay": RETRY_DELAY,
+    "retries": len(DELAYS),
+    # Where no exception is at hand, as after a killed process.
+    "retry_delay": DELAYS[0],
     "retry_policy": RETRY_POLICY,
 }
