@@ -210,7 +210,8 @@ def test_a_month_outlives_it(
         hurt = time.monotonic()
         FAULTS[case](Fault(cluster))
         ended, tasks = at_its_end(user, run, began)
-        if ended.state == "failed":
+        outcome.cleared = ended.state == "failed"
+        if outcome.cleared:
             # The tries of a task may be over before a cluster is back: then a person clears what failed.
             print(f"{case} at {moment}: cleared by hand: {failures(user, tasks)}")
             user.clear_failed(run)

@@ -162,7 +162,8 @@ class Wounded:
             moment = time.monotonic()
             hurt()
             run, tasks = self.ended(self.run)
-            if may_fail and run.state == "failed":
+            outcome.cleared = may_fail and run.state == "failed"
+            if outcome.cleared:
                 # As a person would.
                 self.api.clear(run)
                 run, tasks = self.ended(self.run)

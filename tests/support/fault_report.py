@@ -29,6 +29,8 @@ class Outcome:
     doubled: int | None = None
     # Whether the fault made a step fail.
     hit: bool | None = None
+    # Whether the tries of a step were over, so that a person had to clear the run.
+    cleared: bool | None = None
 
 
 @dataclass
@@ -61,8 +63,8 @@ class Report:
 
     def table(self) -> str:
         lines = [
-            "| case | runs | failed | hit | lost | doubled | recovery, median (s) | longest (s) |",
-            "|---|---:|---:|---:|---:|---:|---:|---:|",
+            "| case | runs | failed | hit | cleared | lost | doubled | recovery, median (s) | longest (s) |",
+            "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
         ]
         for case, outcomes in self.cases.items():
             times = [one.recovery_s for one in outcomes if one.recovery_s is not None]
@@ -71,6 +73,7 @@ class Report:
                 str(len(outcomes)),
                 str(sum(one.failed for one in outcomes)),
                 _sum([one.hit for one in outcomes], "not asked"),
+                _sum([one.cleared for one in outcomes]),
                 _sum([one.lost for one in outcomes]),
                 _sum([one.doubled for one in outcomes]),
                 f"{statistics.median(times):.1f}" if times else UNKNOWN,

@@ -22,7 +22,7 @@ def test_a_run_that_never_recovers_is_in_the_table_as_failed(tmp_path: Path) -> 
     report = Report(tmp_path / "faults.md")
     with report.run("a kill") as outcome:
         outcome.recovery_s, outcome.lost, outcome.doubled, outcome.hit = 12.34, 0, 0, True
-    expected = {"a kill": ["2", "1", "1", "0", "0", "12.3", "12.3"]}
+    expected = {"a kill": ["2", "1", "1", "-", "0", "0", "12.3", "12.3"]}
 
     def hangs() -> None:
         with report.run("a kill"):
@@ -45,22 +45,27 @@ def test_a_run_that_loses_rows_is_failed_and_its_rows_are_counted(tmp_path: Path
 
     with pytest.raises(AssertionError):
         loses()
-    assert rows(tmp_path / "faults.md") == {"a kill": ["1", "1", "0", "3", "1", "-", "-"]}
+    assert rows(tmp_path / "faults.md") == {"a kill": ["1", "1", "0", "-", "3", "1", "-", "-"]}
 
 
 def test_what_nobody_has_found_out_is_not_nought(tmp_path: Path) -> None:
     report = Report(tmp_path / "faults.md")
     with report.run("two at once"):
         pass
-    assert rows(tmp_path / "faults.md") == {"two at once": ["1", "0", "not asked", "-", "-", "-", "-"]}
+    assert rows(tmp_path / "faults.md") == {"two at once": ["1", "0", "not asked", "-", "-", "-", "-", "-"]}
 
 
 def test_parts_that_were_run_apart_make_one_table(tmp_path: Path) -> None:
     for part, seconds in (("first", 10.0), ("second", 30.0)):
         with Report(tmp_path / f"{part}.md").run("a kill") as outcome:
-            outcome.recovery_s, outcome.lost, outcome.hit = seconds, 0, True
+            outcome.recovery_s, outcome.lost, outcome.hit, outcome.cleared = (
+                seconds,
+                0,
+                True,
+                part == "second",
+            )
     command = [sys.executable, fault_report.__file__, *map(str, sorted(tmp_path.glob("*.jsonl")))]
     (tmp_path / "whole.md").write_text(
         subprocess.run(command, check=True, capture_output=True, text=True).stdout
     )
-    assert rows(tmp_path / "whole.md") == {"a kill": ["2", "0", "2", "0", "-", "20.0", "30.0"]}
+    assert rows(tmp_path / "whole.md") == {"a kill": ["2", "0", "2", "1", "0", "-", "20.0", "30.0"]}
