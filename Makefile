@@ -33,11 +33,11 @@ logs: ## Show the end of the services' logs (S=mlflow for one of them, N=200 for
 # Through the environment and as given: neither the shell nor make reads quotes, backticks and dollar signs.
 sql: override export Q := $(value Q)
 sql: override export FORMAT := $(value FORMAT)
-sql: ## Query the lake, read-only: make sql Q="select count(*) from silver.flights" (FORMAT=csv or json); lists all tables without Q
+sql: ## Query the lake, read-only: make sql Q="select count(*) from silver.flights" (FORMAT=csv, json or parquet); lists all tables without Q
 	@$(STACK) sql --format "$$FORMAT" -- "$$Q"
 
 expectations: override export DATASET := $(value DATASET)
-expectations: ## Propose an expectation suite from a dataset's rows: make expectations DATASET=flights
+expectations: ## Propose an expectation suite from the rows of a dataset or a mart: make expectations DATASET=flights
 	@$(STACK) expectations "$$DATASET"
 
 new: override export DATASET := $(value DATASET)

@@ -22,7 +22,7 @@ from millstream_stack.services.declared import services
 from millstream_stack.supervision.lifecycle import down, last_lines, remove_data, running_settings, status, up
 
 SQL_USAGE = (
-    'Read-only. To query: make sql Q="select count(*) from silver.flights" (FORMAT=csv or FORMAT=json)'
+    'Read-only. To query: make sql Q="select count(*) from silver.flights" (FORMAT=csv, json or parquet)'
 )
 
 NEW_USAGE = (
@@ -218,9 +218,9 @@ def parser() -> argparse.ArgumentParser:
     command("demo-streams", run_demo_streams, "send a day of flights through Kafka to silver")
     sql = command("sql", run_sql, "query lake tables by name, read-only; without a query list them all")
     sql.add_argument("query", nargs="?", default="")
-    sql.add_argument("--format", default="", help="csv or json; a table without it")
+    sql.add_argument("--format", default="", help="csv, json or parquet; a table without it")
     expectations = command(
-        "expectations", run_expectations, "propose an expectation suite from a dataset's rows"
+        "expectations", run_expectations, "propose an expectation suite from the rows of a dataset or a mart"
     )
     expectations.add_argument("dataset", nargs="?", default="")
     new = command("new", run_new, "write a dataset's contract and DAG file, from a look at its data")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
 from rich.console import Console
@@ -104,6 +106,37 @@ VALUES = """
         double('nan') as nan, cast(1.10 as decimal(38, 2)) as price, chr(27) || '[31mé' as red,
         null as nothing
 """
+
+
+def test_make_sql_writes_parquet_with_every_type(lake: Settings) -> None:
+    query = """
+        select id, cast(id / 3 as decimal(38, 2)) as price, X'00FF' as bytes,
+            date_add(date'2013-01-01', cast(id as int)) as day,
+            timestamp'2013-01-01 10:00:00.123456' as time, array('a', null) as texts,
+            named_struct('x', null, 'y', 1.5d) as pair, map('k', 1) as counts
+        from range(3) order by id
+    """
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    run_query(lake, query, Console(file=out), "parquet")
+    found = pq.read_table(io.BytesIO(out.buffer.getvalue()))  # type: ignore[attr-defined]
+    assert found.schema.field("price").type == pa.decimal128(38, 2)
+    assert found.to_pylist() == [
+        {
+            "id": number,
+            "price": (Decimal(number) / 3).quantize(Decimal("0.01")),
+            "day": date(2013, 1, 1 + number),
+            "bytes": b"\x00\xff",
+            "time": datetime(2013, 1, 1, 10, 0, 0, 123456, tzinfo=UTC),
+            "texts": ["a", None],
+            "pair": {"x": None, "y": 1.5},
+            "counts": [("k", 1)],
+        }
+        for number in range(3)
+    ]
+    with pytest.raises(QueryError, match="several columns are named a"):
+        run_query(lake, "select 1 as a, 2 as a", Console(file=out), "parquet")
+    with pytest.raises(QueryError, match="YearMonthInterval"):
+        run_query(lake, "select interval 3 year as years", Console(file=out), "parquet")
 
 
 def test_make_sql_writes_every_kind_of_value(lake: Settings) -> None:

@@ -208,8 +208,14 @@ def test_a_format_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert command_line.main(["sql", "--format", "xml", "select 1"]) == 1
 
     assert capsys.readouterr().err == (
-        "error: FORMAT is 'xml': give csv or json, or leave it out for a table\n"
+        "error: FORMAT is 'xml': give csv, json or parquet, or leave it out for a table\n"
     )
+
+
+@pytest.mark.usefixtures("lake")
+def test_a_list_of_tables_is_not_written_as_parquet(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command_line.main(["sql", "--format", "parquet"]) == 1
+    assert "FORMAT=parquet is for the rows of a query" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from millstream.lake.tables import NAME, ZONES, TableRef
 from millstream.settings import Settings
 from millstream.streams import served
 from millstream_stack.commands import sql_tables
-from millstream_stack.commands.sql_output import Format, show, write_csv, write_json
+from millstream_stack.commands.sql_output import Format, show, write_csv, write_json, write_parquet
 
 if TYPE_CHECKING:
     from pyspark.errors import PySparkException
@@ -76,7 +76,9 @@ def read_only(query: str) -> str:
 
 
 def run_query(settings: Settings, query: str, screen: Console, form: Format = "table") -> None:
-    """Prints the query's answer: its first rows as a table, or all of them as CSV or JSON.
+    """Prints the query's answer: its first rows as a table, or all of them as CSV, JSON or Parquet.
+
+    Parquet takes the memory of all rows here, the others that of some.
 
     Raises:
         ClusterError: the server does not answer.
@@ -135,6 +137,9 @@ def _print(answer: DataFrame, screen: Console, form: Format) -> None:
             write_csv(answer.columns, _as_text(answer).toLocalIterator(), screen.file)
         case "json":
             write_json((row[0] for row in _as_objects(answer).toLocalIterator()), screen.file)
+        case "parquet":
+            _require_names(answer)
+            write_parquet(answer.toArrow(), screen.file)
         case "table":
             _print_table(answer, screen)
 
@@ -146,7 +151,7 @@ def _print_table(answer: DataFrame, screen: Console) -> None:
     right = [isinstance(field.dataType, NumericType) for field in answer.schema.fields]
     show(answer.columns, rows[:ROW_LIMIT], screen, right=right)
     if len(rows) > ROW_LIMIT:
-        note = f"only the first {ROW_LIMIT} rows are shown; FORMAT=csv or FORMAT=json gives all"
+        note = f"only the first {ROW_LIMIT} rows are shown; FORMAT=csv, json or parquet gives all"
         print(note, file=sys.stderr)
 
 
@@ -177,10 +182,14 @@ def _as_objects(answer: DataFrame) -> DataFrame:
     """One column: each row as a JSON object. Raises QueryError when two columns have the same name."""
     from pyspark.sql import functions as F
 
+    _require_names(answer)
+    return answer.select(F.make_valid_utf8(F.to_json(F.struct(F.col("*")), JSON_OPTIONS)))
+
+
+def _require_names(answer: DataFrame) -> None:
     twice = [name for name, count in Counter(answer.columns).items() if count > 1]
     if twice:
         raise QueryError(f"several columns are named {', '.join(twice)}: give each a name of its own (AS)")
-    return answer.select(F.make_valid_utf8(F.to_json(F.struct(F.col("*")), JSON_OPTIONS)))
 
 
 def _in_words(error: PySparkException, query: str, settings: Settings) -> str:

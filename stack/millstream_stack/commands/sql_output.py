@@ -1,11 +1,12 @@
-"""What `make sql` writes: a table, one value a line where that is too wide, or CSV or JSON for programs."""
+"""What `make sql` writes: a table, one value a line where that is too wide, or CSV, JSON or Parquet for
+programs."""
 
 from __future__ import annotations
 
 import csv
 import json
 from collections.abc import Iterable, Sequence
-from typing import IO, Literal, get_args
+from typing import IO, TYPE_CHECKING, Literal, get_args
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -14,7 +15,10 @@ from rich.text import Text
 
 from millstream.errors import ConfigurationError
 
-Format = Literal["table", "csv", "json"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Format = Literal["table", "csv", "json", "parquet"]
 Row = Sequence[str | None]
 # Up to so many columns a long text stays readable when it is folded in its cell.
 FOLDED_COLUMNS = 3
@@ -30,7 +34,7 @@ def format_named(name: str) -> Format:
         if wanted == known:
             chosen: Format = known
             return chosen
-    raise ConfigurationError(f"FORMAT is {name!r}: give csv or json, or leave it out for a table")
+    raise ConfigurationError(f"FORMAT is {name!r}: give csv, json or parquet, or leave it out for a table")
 
 
 def printable(text: str) -> str:
@@ -76,6 +80,17 @@ def write_json(objects: Iterable[str], stream: IO[str]) -> None:
         stream.write(separator + text)
         separator = ",\n"
     stream.write("[]\n" if separator == "[\n" else "\n]\n")
+
+
+def write_parquet(table: pa.Table, stream: IO[str]) -> None:
+    """One file, with the types as they are. Raises ConfigurationError where a person would see its bytes."""
+    from pyarrow import parquet
+
+    if stream.isatty():
+        raise ConfigurationError("Parquet is no text: send it to a file, … FORMAT=parquet >rows.parquet")
+    stream.flush()
+    # What a text stream writes to.
+    parquet.write_table(table, stream.buffer)  # type: ignore[attr-defined]
 
 
 def json_object(values: dict[str, object]) -> str:

@@ -120,6 +120,8 @@ def _view() -> Listed:
 def _write(
     headings: Sequence[str], lines: Iterable[tuple[object, ...]], screen: Console, form: Format
 ) -> None:
+    if form == "parquet":
+        raise ConfigurationError('FORMAT=parquet is for the rows of a query: make sql Q="select …"')
     if form == "json":
         write_json((json_object(dict(zip(headings, line, strict=True))) for line in lines), screen.file)
         return
