@@ -12,6 +12,7 @@ from millstream.engines import sessions
 from millstream.errors import ConfigurationError
 from millstream.lake.tables import TableRef
 from millstream.quality.suite import Suite
+from millstream.quality.suites import suite_in
 from millstream.settings import CHECKOUT, Settings
 from millstream_stack.commands.expectations import propose_suite
 
@@ -62,3 +63,36 @@ def test_a_proposal_is_made_from_what_there_is_and_never_overwritten(project: Se
     put(project, TABLE.uri(project.lake_root), [("B6", "JetBlue", "f#1", False)])
     (project.project / "expectations" / "proposed" / "airlines.json").unlink()
     assert carriers(proposed(project)) == ["B6"]
+
+
+MART = """/*
+description: How many flights each carrier has.
+{head}*/
+SELECT carrier, name, count(*) AS flights FROM silver.airlines GROUP BY ALL
+"""
+
+
+def test_a_mart_has_a_proposal_from_its_own_table(project: Settings) -> None:
+    (project.project / "marts").mkdir()
+    mart = project.project / "marts" / "by_carrier.sql"
+    mart.write_text(MART.format(head="key: [carrier]\n"))
+    with pytest.raises(ConfigurationError, match="run the DAG mart_by_carrier first"):
+        propose_suite(project, "by_carrier", Console(quiet=True))
+
+    uri = TableRef(zone="gold", name="by_carrier").uri(project.lake_root)
+    with sessions.connect(project.connect_url, "expectations/mart", [], tag="expectations") as spark:
+        rows = [("AA", "American", 7), ("UA", "United", 9)]
+        spark.createDataFrame(rows, "carrier string, name string, flights long").write.format("delta").save(
+            uri
+        )
+    path = propose_suite(project, "by_carrier", Console(quiet=True))
+    written = json.loads(path.read_text())
+    assert written["meta"]["table"] == "gold.by_carrier"
+    rules = Suite.from_dict(written).rules
+    assert rules[0].kwargs == {"min_value": 1, "max_value": 4}
+    assert "carrier is unique" in [rule.label for rule in rules]
+    # What the mart is judged by then: its file adds to what its head says.
+    path.rename(project.project / "expectations" / path.name)
+    assert "carrier is unique" in [
+        rule.label for rule in Suite.from_dict(suite_in(project.project, "by_carrier")).rules
+    ]

@@ -58,13 +58,19 @@ class Profile:
 
 
 def propose(
-    frame: DataFrame, table: str, key: Sequence[str], partition_column: str | None = None
+    frame: DataFrame,
+    table: str,
+    key: Sequence[str],
+    partition_column: str | None = None,
+    *,
+    whole: bool = True,
 ) -> dict[str, Any]:
     """A suite in Great Expectations' JSON for `table`, made from the rows of `frame`; unreadable ones are
     left out. Two actions.
 
     With a `partition_column` (months, YYYY-MM), volume and freshness use the parameters of a run:
-    `days`, `first_date`, `last_date`.
+    `days`, `first_date`, `last_date`. Where a run may bring some months alone and has no such parameters
+    (not `whole`), there are none of these two.
 
     Raises:
         ConfigurationError: there are no rows to make a suite from.
@@ -83,9 +89,9 @@ def propose(
             "notes": f"Proposed from {rows} rows on {date.today()}; to be read and corrected by a person.",
         },
         "expectations": [
-            _volume(rows, given.get("days")),
-            _uniqueness(key),
-            *_freshness(profiles, key, partitioned=bool(months)),
+            *([_volume(rows, given.get("days"))] if whole else []),
+            *([_uniqueness(key)] if key else []),
+            *(_freshness(profiles, key, partitioned=bool(months)) if whole else []),
             *(rule for column in profiles for rule in _rules(column, rows, key)),
         ],
     }

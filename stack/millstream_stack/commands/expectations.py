@@ -1,20 +1,21 @@
-"""`make expectations`: a suite proposed from a dataset's rows, over the Spark Connect server."""
+"""`make expectations`: a suite proposed from the rows of a dataset or a mart, over Spark Connect."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from rich.console import Console
 
-from millstream.contracts.contract import Contract
+from millstream.contracts.contract import Contract, contract_file
 from millstream.engines import sessions
 from millstream.errors import ConfigurationError
 from millstream.lake import history
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
+from millstream.marts import load_mart, marts
 from millstream.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,26 +24,21 @@ if TYPE_CHECKING:
 
 def propose_suite(settings: Settings, dataset: str, screen: Console) -> Path:
     """Write `expectations/proposed/<dataset>.json`, made from the published table, or if there is none from
-    the newest staged one.
+    the newest staged one. `dataset` may be a mart: then from its table.
 
     Raises:
-        ConfigurationError: the dataset has no rows yet, or a proposal lies there already.
-        ContractError: the dataset has no contract.
+        ConfigurationError: there are no rows yet, or a proposal lies there already.
+        ContractError: there is neither a contract nor a mart of that name.
         ClusterError: the server does not answer.
     """
-    from millstream.quality.profile import propose
-    from millstream.transforms import table_of
-
-    table = TableRef.parse(f"silver.{dataset}")
-    contract = Contract.load_file(settings.project / "dags" / "datasets" / f"{dataset}.yaml")
     target = settings.project / "expectations" / "proposed" / f"{dataset}.json"
     if target.exists():
         raise ConfigurationError(f"{target} is there already: move or delete it first")
-    column = contract.partition.column if contract.partition else None
+    is_mart = contract_file(settings.project, dataset) is None and dataset in marts(settings.project)
+    made = _of_mart if is_mart else _of_dataset
     attempt = f"expectations/{uuid4()}"
     with sessions.connect(settings.connect_url, attempt, [], tag="expectations") as spark:
-        rows = _rows(spark, table, settings.lake_root)
-        suite = propose(rows, str(table), table_of(dataset, contract).key, column)
+        suite = made(spark, settings, dataset)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(suite, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     screen.print(
@@ -52,6 +48,27 @@ def propose_suite(settings: Settings, dataset: str, screen: Console) -> Path:
         soft_wrap=True,
     )
     return target
+
+
+def _of_dataset(spark: SparkSession, settings: Settings, name: str) -> dict[str, Any]:
+    from millstream.quality.profile import propose
+    from millstream.transforms import table_of
+
+    table = TableRef.parse(f"silver.{name}")
+    contract = Contract.load_file(settings.project / "dags" / "datasets" / f"{name}.yaml")
+    column = contract.partition.column if contract.partition else None
+    rows = _rows(spark, table, settings.lake_root)
+    return propose(rows, str(table), table_of(name, contract).key, column)
+
+
+def _of_mart(spark: SparkSession, settings: Settings, name: str) -> dict[str, Any]:
+    from millstream.quality.profile import propose
+
+    mart = load_mart(settings.project, name)
+    if history.version(mart.table, settings.lake_root) is None:
+        raise ConfigurationError(f"{mart.table} is not there yet: run the DAG mart_{name} first")
+    rows = spark.read.format("delta").load(mart.table.uri(settings.lake_root))
+    return propose(rows, str(mart.table), mart.head.key, whole=not mart.head.partition)
 
 
 def _rows(spark: SparkSession, table: TableRef, lake_root: str) -> DataFrame:
