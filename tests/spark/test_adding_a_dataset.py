@@ -86,7 +86,7 @@ def test_the_chain_ends_as_the_page_says(runways: Chain) -> None:
     assert _counts(first) == (10, 8, 1, 1)
     # This lake has no airports to look them up in.
     assert [(rule["label"], rule["word"]) for rule in first["verdict"]["warnings"]] == [
-        ("_ref_airport in set [True]", "not checked")
+        ("airport is in silver.airports", "not checked")
     ]
     published = runways.rows().select("airport", "runway", "length_ft", "width_ft", "surface").collect()
     assert {tuple(row) for row in published} == {

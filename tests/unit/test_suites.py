@@ -40,7 +40,7 @@ def test_without_a_file_the_contract_is_the_suite(tmp_path: Path) -> None:
         ("airport is not null", "critical", 0.99),
         ("runway is not null", "critical", 0.99),
         ("kind in set [land, water]", "critical", 0.99),
-        ("_ref_airport in set [True]", "warning", 1.0),
+        ("airport is in silver.airports", "warning", 1.0),
     ]
 
 

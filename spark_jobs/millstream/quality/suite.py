@@ -94,6 +94,9 @@ class Rule(BaseModel):
     kwargs: dict[str, Any]
     severity: Severity = "critical"
     written: dict[str, Any] = Field(default_factory=dict, description="kwargs with parameters by their names")
+    reference: tuple[str, str] | None = Field(
+        default=None, description="of a flag column: the column whose values are looked up, and where"
+    )
 
     @property
     def level(self) -> Level:
@@ -137,7 +140,18 @@ class Rule(BaseModel):
         """The rule in words, for example `origin in set [EWR, JFK, LGA]`."""
         condition = self.kwargs.get("row_condition")
         where = f" where {describe_condition(condition)}" if condition else ""
-        return f"{', '.join(self.columns) or 'table'} {self._claim()}{where}"
+        claim = self._claim_of_reference() or f"{', '.join(self.columns) or 'table'} {self._claim()}"
+        return f"{claim}{where}"
+
+    def _claim_of_reference(self) -> str:
+        """Of a flag what it stands for: `tailnum is in silver.planes`."""
+        if self.reference is None:
+            return ""
+        own, other = self.reference
+        if self.checks_null:
+            return f"{own} could be looked up in {other}"
+        found = self.expectation_type == "expect_column_values_to_be_in_set"
+        return f"{own} is in {other}" if found and self.kwargs["value_set"] == [True] else ""
 
     def _claim(self) -> str:
         given = self.kwargs
@@ -193,6 +207,7 @@ class SuiteMeta(BaseModel):
     malformed_mostly: float = Field(default=0.99, gt=0, le=1)
     tolerated_rows: int = Field(default=1, ge=0)
     chart: Chart | None = None
+    references: dict[str, tuple[str, str]] = {}
 
 
 class _SuiteFile(BaseModel):
@@ -241,6 +256,7 @@ class Suite(BaseModel):
                 kwargs=_bound(expectation["kwargs"], values, parsed.name),
                 written=_named(expectation["kwargs"]),
                 severity=expectation.get("severity", "critical"),
+                reference=parsed.meta.references.get(expectation["kwargs"].get("column", "")),
             )
             for index, expectation in enumerate(parsed.expectations)
         ]

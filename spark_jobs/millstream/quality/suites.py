@@ -52,7 +52,11 @@ def suite_of(contract: Contract, table: Table, written: Mapping[str, Any] | None
     that the `table` does not have are not judged; that values are of their types is judged before any rule,
     as `malformed_mostly` of the suite's `meta`.
     """
-    return _with(written, _rules(contract, table), table.name, {"table": f"silver.{table.name}"})
+    meta: dict[str, Any] = {"table": f"silver.{table.name}"}
+    if table.references:
+        # So that rules about a flag can say what it stands for.
+        meta["references"] = {flag: [own, other] for flag, (own, other, _) in table.references.items()}
+    return _with(written, _rules(contract, table), table.name, meta)
 
 
 def suite_of_mart(mart: Mart, written: Mapping[str, Any] | None = None) -> dict[str, Any]:
