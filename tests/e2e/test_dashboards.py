@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 SHOWN_MS = 60_000
 STARTED_S = 60.0
-WRONG = """
+WRONG = """\
 import marimo
 
 app = marimo.App()
