@@ -17,6 +17,7 @@ from millstream.contracts.types import KINDS
 from millstream.contracts.updates import Updates
 from millstream.contracts.written import Written
 from millstream.formats.archives import PACKINGS
+from millstream.formats.readers import binary
 from millstream.formats.registry import plain_formats
 
 PAGE = Path(__file__).parent / "contracts.md"
@@ -95,11 +96,21 @@ def _default(info: FieldInfo) -> str:
             return str(other)
 
 
+def about_files() -> str:
+    """A row a column of files that are no tables."""
+    lines = ["| column | type | meaning |", "|---|---|---|"]
+    for column in binary.COLUMNS:
+        meaning = ", in ".join(filter(None, (column["description"], column.get("unit"))))
+        lines.append(f"| `{column['name']}` | `{column.get('type', 'string')}` | {meaning} |")
+    return "\n".join(lines)
+
+
 TABLES = {
     "types": types,
     "written": written,
     "formats": formats,
     "options": options,
+    "about files": about_files,
     "updates": updates,
     "http": partial(source, "http"),
     "sql": partial(source, "sql"),

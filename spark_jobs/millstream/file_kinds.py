@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, when it is not what its ending says."""
+"""What a file is by its first bytes, which may be another thing than its ending says."""
 
 from __future__ import annotations
 
@@ -22,6 +22,23 @@ _SIGNATURES = (
     (codecs.BOM_UTF16_LE, "text in UTF-16"),
     (codecs.BOM_UTF16_BE, "text in UTF-16"),
 )
+# The patterns of the standard "MIME Sniffing" (WHATWG), sections 6.1, 6.2 and 6.4, without fonts and icons.
+_MEDIA = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+    (b"BM", "image/bmp"),
+    (b"%PDF-", "application/pdf"),
+    (b"%!PS-Adobe-", "application/postscript"),
+    (b"ID3", "audio/mpeg"),
+    (b"OggS\x00", "application/ogg"),
+    (b"\x1aE\xdf\xa3", "video/webm"),
+    (b"\x1f\x8b\x08", "application/gzip"),
+)
+# What these bytes begin is one of many kinds, of which a name tells more.
+_CONTAINERS = ((b"PK\x03\x04", "application/zip"), (b"\xd0\xcf\x11\xe0", "application/x-ole-storage"))
+_RIFF = {b"WEBPVP": "image/webp", b"WAVE": "audio/wave", b"AVI ": "video/avi"}
 _MARKUP = ((b"<!doctype html", "an HTML page"), (b"<html", "an HTML page"), (b"<?xml", "XML"))
 
 
@@ -41,6 +58,19 @@ def recognised_markup(head: bytes) -> str | None:
     """The same of XML and HTML, which are text: a page of a proxy or a login, often."""
     text = head.removeprefix(codecs.BOM_UTF8).lstrip().lower()
     return next((name for signature, name in _MARKUP if text.startswith(signature)), None)
+
+
+def media_type(head: bytes, named: str | None) -> str | None:
+    """The media type that a file's first bytes show, or else `named`, which its name says; None: unknown."""
+    for signature, shown in _MEDIA:
+        if head.startswith(signature):
+            return shown
+    if head.startswith(b"RIFF"):
+        return next((shown for form, shown in _RIFF.items() if head.startswith(form, 8)), named)
+    for signature, shown in _CONTAINERS:
+        if head.startswith(signature):
+            return named or shown
+    return "text/html" if (recognised_markup(head) or "").startswith("an HTML") else named
 
 
 def kind_of(head: bytes) -> str:

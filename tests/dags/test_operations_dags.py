@@ -16,6 +16,7 @@ from airflow.sdk.execution_time.comms import AssetEventResult
 from airflow.sdk.execution_time.context import OutletEventAccessors, set_current_context
 from airflow.serialization.serialized_objects import DagSerialization
 
+from millstream.contracts.contract import Contract
 from millstream.errors import ReconciliationError, TrackingError
 from millstream.settings import CHECKOUT
 from millstream_airflow import catalog, registry
@@ -153,6 +154,20 @@ def test_clean_up_says_what_it_removed(lake: str, tmp_path: Path) -> None:
     assert [one.name for one in submissions.iterdir()] == ["young.json"]
     for kind in ("landing", "unlanded"):
         assert {f"{kind}.{dataset}" for dataset in catalog.datasets()} < set(found)
+
+
+def test_landed_files_that_are_no_tables_stay(lake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = {"kind": "files", "connection": "scans", "path": "*.pdf", "format": "binary"}
+    scans = Contract.from_dict({"dataset": "scans", "source": source}, origin="scans.yaml")
+    known = {"scans": scans, "planes": catalog.contract("planes")}
+    monkeypatch.setattr(catalog, "datasets", lambda: list(known))
+    monkeypatch.setattr(catalog, "contract", known.get)
+    params = {"staging_days": 14, "event_log_days": 30, "landing_days": 1, "dry_run": False}
+    context: Any = {"params": params}
+    with set_current_context(context):
+        found = clean_up.function()
+    assert found.keys() & {"landing.scans", "landing.planes"} == {"landing.planes"}
+    assert "unlanded.scans" in found
 
 
 def test_what_never_landed_is_cleaned_up_although_landed_bytes_stay(lake: str, tmp_path: Path) -> None:

@@ -135,7 +135,10 @@ def clean_up() -> dict[str, Any]:
     if params["landing_days"] is not None:
         before = now - timedelta(days=params["landing_days"])
         for dataset in catalog.datasets():
-            lookback = catalog.contract(dataset).lookback(of_times=True)
+            contract = catalog.contract(dataset)
+            if contract.is_about_files:
+                continue
+            lookback = contract.lookback(of_times=True)
             removed[f"landing.{dataset}"] = retention.remove_landed(
                 root, dataset, before, now, dry_run, lookback
             )

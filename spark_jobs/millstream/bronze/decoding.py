@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from millstream.bronze.parts import Part
 from millstream.contracts.contract import Contract
@@ -46,9 +46,18 @@ def decoded(contract: Contract, lake_root: str, parts: Iterable[Part]) -> Iterat
             raise SourceDataError(f"{part.path} has pieces, and its format has none. {FETCH_AGAIN}")
         with storage.reading(part.path) as stream:
             try:
-                yield from batches(format_.rows(stream, contract, part.piece), contract.column_names, part)
+                yield from batches(_rows(stream, contract, part), contract.column_names, part)
             except UnreadableError as error:
                 raise SourceDataError(f"{part.path} {error}. {FETCH_AGAIN}") from error
+
+
+def _rows(stream: IO[bytes], contract: Contract, part: Part) -> Rows:
+    format_ = format_of(contract)
+    if format_.about is None:
+        return format_.rows(stream, contract, part.piece)
+    if part.origin is None:
+        raise UnreadableError("has no file that it came from")
+    return iter([format_.about(stream, contract, part.origin)])
 
 
 def batches(rows: Rows, columns: list[str], part: Part) -> Iterator[pa.RecordBatch]:

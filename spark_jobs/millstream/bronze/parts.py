@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from millstream.formats.record import Piece
+from millstream.formats.record import Origin, Piece
 from millstream.lake.tables import WHOLE
 from millstream.landing.manifest import LandedFile
 
@@ -16,12 +16,14 @@ LEAST_TASKS = 16
 
 
 class Part(NamedTuple):
-    """A landed file, or a piece of one; `partition` is the month that it was delivered for, or `WHOLE`."""
+    """A landed file, or a piece of one; `partition` is the month that it was delivered for, or `WHOLE`;
+    `origin` is where a whole file came from."""
 
     path: str
     piece: Piece | None
     bytes: int
     partition: str = WHOLE
+    origin: Origin | None = None
 
     @property
     def first_row(self) -> int:
@@ -35,7 +37,8 @@ def parts_of(files: Iterable[LandedFile]) -> list[Part]:
         partition = file.partition or WHOLE
         parts += [Part(file.path, piece, piece.length, partition) for piece in file.pieces]
         if not file.pieces:
-            parts.append(Part(file.path, None, file.size, partition))
+            origin = Origin(file.source, file.size, file.sha256, file.modified, file.path)
+            parts.append(Part(file.path, None, file.size, partition, origin))
     return parts
 
 

@@ -140,6 +140,16 @@ class Contract(Updates):
 
     @model_validator(mode="before")
     @classmethod
+    def _format_may_know_the_columns(cls, data: Any) -> Any:
+        try:
+            columns = format_named(data["source"]["format"]).columns
+        except (KeyError, TypeError, ValueError, AttributeError):
+            # As below.
+            return data
+        return {"columns": columns, "primary_key": [columns[0]["name"]], **data} if columns else data
+
+    @model_validator(mode="before")
+    @classmethod
     def _key_is_never_null(cls, data: Any) -> Any:
         try:
             columns = [{"nullable": one["name"] not in data["primary_key"], **one} for one in data["columns"]]
@@ -252,6 +262,11 @@ class Contract(Updates):
     def format_options(self) -> Any:
         """How the source's files are written, beside the format."""
         return self.source.format_options
+
+    @property
+    def is_about_files(self) -> bool:
+        """Whether a row is about a landed file, whose bytes are as much a part of the dataset as the row."""
+        return format_named(self.format_name).about is not None
 
     def lacks_nothing_without(self, column: Column) -> bool:
         """Whether a delivery may come without `column`, which then is null."""

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from millstream.formats.record import Delivered, Piece, Rows, Wanted
+from millstream.formats.record import Delivered, Origin, Piece, Record, Rows, Wanted
 
 
 class Options(BaseModel):
@@ -31,7 +31,8 @@ class Format:
     files can be cut, in parts of about a number of bytes, by what passes by; None where they cannot.
     pieces_at_end: the same, of a file that has come to its end, by its directory. packable: whether files can
     be read from their beginning to their end, and so from a packed file. nests: whether a value can be a list
-    or a record.
+    or a record. about: of files that are no tables, the record about one, in place of `rows`; columns: what
+    such a record has, as a contract says it.
     """
 
     records: str
@@ -43,6 +44,8 @@ class Format:
     packable: bool = True
     nests: bool = True
     options: type[Options] = Options
+    about: Callable[[IO[bytes], Wanted, Origin], Record] | None = None
+    columns: tuple[dict[str, Any], ...] = ()
 
     @property
     def has_pieces(self) -> bool:

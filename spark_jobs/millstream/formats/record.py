@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import IO, Any, NamedTuple, Protocol
 
@@ -106,6 +107,17 @@ class Piece(NamedTuple):
     offset: int
     length: int
     first_row: int
+
+
+class Origin(NamedTuple):
+    """A landed file as its source had it: its path there, its size in bytes, its checksum, its last change in
+    UTC where the source says it; and where it lies in the lake, relative to its root."""
+
+    path: str
+    size: int
+    sha256: str
+    modified: datetime | None
+    landed: str
 
 
 class Delivered(NamedTuple):

@@ -7,6 +7,7 @@ next run those that were changed a moment ago.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 from collections.abc import Sequence
@@ -138,7 +139,7 @@ class FilesExtractor:
             return None
         return landing.land(
             source=file.path,
-            name=PurePosixPath(file.path).name,
+            name=self._name(file.path),
             read=lambda: self._place.open(file.path),
             check=check_file(self._contract, where, self._piece_bytes),
             split=splitter(self._contract, where, self._piece_bytes),
@@ -146,6 +147,14 @@ class FilesExtractor:
             modified=found.modified,
             version=version,
         )
+
+    def _name(self, path: str) -> str:
+        """What the landed object is called. Of files that are no tables each has its own, though another has
+        the same bytes and name: it is a row of its own."""
+        name = PurePosixPath(path).name
+        if not self._contract.is_about_files:
+            return name
+        return f"{hashlib.sha256(path.encode()).hexdigest()[:8]}-{name}"
 
     def _is_as_before(self, file: SourceFile, before: LandedFile, version: str | None) -> bool:
         if version is not None and version == before.version:

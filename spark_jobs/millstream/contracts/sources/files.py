@@ -70,6 +70,12 @@ class Source(sources.Source):
         return format_named(self.format).options.model_validate(self.model_extra or {})
 
     def check(self, contract: Contract) -> None:
+        offered = [column["name"] for column in format_named(self.format).columns]
+        if offered and (unknown := [one.name for one in contract.columns if not one.delivered_as(offered)]):
+            raise ValueError(
+                f"columns: {', '.join(unknown)}: of a file of format {self.format} there are "
+                f"{', '.join(offered)}"
+            )
         if contract.partition and "{partition}" not in self.path:
             raise ValueError("source.path: must contain {partition}, because the dataset is partitioned")
         if self.watch_seconds is not None and contract.schedule is not None:
