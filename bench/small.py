@@ -23,7 +23,7 @@ from typing import Any
 from bench import machine
 from bench.decode import flights_lines
 from bench.own_stack import SCRATCH, own_stack, publish_sources, say
-from millstream.contracts.months import months
+from millstream.contracts.periods import periods
 from millstream.settings import CHECKOUT
 from millstream_stack.clients.airflow_api import AirflowApi, Run, Task
 
@@ -60,7 +60,7 @@ def make_files(drop: Path) -> list[str]:
         if size <= FILE_BYTES:
             break
         rows = rows * FILE_BYTES // size - 1
-    chosen = months(FIRST, LAST)[-FILES:]
+    chosen = periods(FIRST, LAST)[-FILES:]
     for month in chosen:
         (drop / f"flights_{month}.csv.zip").write_bytes(stream.getvalue())
     return chosen

@@ -10,9 +10,11 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from millstream.contracts import sources
+from millstream.contracts.partition import Partition
 from millstream.contracts.types import KINDS
 from millstream.contracts.updates import Updates
 from millstream.contracts.written import Written
@@ -71,12 +73,21 @@ def updates() -> str:
     return "\n".join(lines)
 
 
+def partition() -> str:
+    """A row a field of the section `partition`."""
+    return _fields("partition", Partition)
+
+
 def source(kind: str) -> str:
     """A row a field of a kind of source."""
-    lines = ["| field of `source` | default | meaning |", "|---|---|---|"]
+    return _fields("source", sources.model_of(kind))
+
+
+def _fields(section: str, model: type[BaseModel]) -> str:
+    lines = [f"| field of `{section}` | default | meaning |", "|---|---|---|"]
     lines += [
         f"| `{field}` | {_default(info)} | {info.description} |"
-        for field, info in sources.model_of(kind).model_fields.items()
+        for field, info in model.model_fields.items()
         if info.description
     ]
     return "\n".join(lines)
@@ -111,6 +122,7 @@ TABLES = {
     "formats": formats,
     "options": options,
     "about files": about_files,
+    "partition": partition,
     "updates": updates,
     "http": partial(source, "http"),
     "sql": partial(source, "sql"),

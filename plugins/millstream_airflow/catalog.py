@@ -95,7 +95,7 @@ def partition_column(table: str) -> str | None:
     zone, _, name = table.partition(".")
     if zone == "silver":
         declared = contract(name).partition if name in datasets() else None
-        return declared.column if declared else None
+        return declared.column if declared and declared.grain == "month" else None
     if name in feature_tables():
         return feature_table(name).partition_column
     if name in marts(Settings().project):

@@ -19,7 +19,7 @@ import yaml
 from millstream.contracts.contract import Contract
 from millstream.errors import ContractError
 from millstream_airflow import catalog
-from millstream_airflow.months import months_of_run
+from millstream_airflow.periods import periods_of_run
 from millstream_airflow.tasks import watch_files
 from millstream_airflow.tasks.watch_files import FilesTrigger
 from tests.support.loopback import free_port, serve
@@ -233,7 +233,7 @@ def months_by(*payloads: Any) -> list[str]:
     of = catalog.contract("things")
     run = SimpleNamespace(run_after=datetime.now(UTC), run_type="asset_triggered")
     context: Any = {"dag_run": run, "params": {}, "triggering_asset_events": {"files": events}}
-    return months_of_run(of, context)
+    return periods_of_run(of, context)
 
 
 def test_trouble_that_a_person_must_end_starts_one_run_at_once(

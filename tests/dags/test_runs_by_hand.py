@@ -9,12 +9,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk.exceptions import ParamValidationError
 
 from millstream.contracts.contract import Contract
 from millstream.errors import ConfigurationError
 from millstream.settings import CHECKOUT
 from millstream_airflow import catalog
-from millstream_airflow.months import months_of_run, of_source
+from millstream_airflow.periods import of_source, periods_of_run
 from tests.support.airflow_home import run_in
 
 BOUNDED = ("airlines", "airports", "flights", "planes", "weather")
@@ -105,7 +106,7 @@ def ran(contract: Contract, interval: tuple[str, str] | None = None, **params: s
         "data_interval_start": start,
         "data_interval_end": end,
     }
-    return months_of_run(contract, context)
+    return periods_of_run(contract, context)
 
 
 def test_a_runs_months_are_those_chosen_or_its_own() -> None:
@@ -117,6 +118,39 @@ def test_a_runs_months_are_those_chosen_or_its_own() -> None:
     assert ran(flights, end="2013-03") == ["2013-03"]
     assert ran(flights, start="2013-01", end="2013-12") == YEAR
     assert ran(catalog.contract("airlines"), ("2013-05-01", "2013-06-01")) == []
+
+
+def test_a_runs_periods_lie_in_its_interval() -> None:
+    flights = catalog.contract("flights").model_dump(mode="json")
+    hours = [f"2013-05-01T{hour:02d}" for hour in range(24)]
+    for grain, start, interval, expected in (
+        ("day", "2013-01-01", ("2013-05-01", "2013-05-03"), ["2013-05-01", "2013-05-02"]),
+        (
+            "hour",
+            "2013-01-01T00",
+            ("2013-05-01", "2013-05-02"),
+            hours,
+        ),
+        ("year", "2013", ("2013-05-01", "2013-05-02"), ["2013"]),
+        ("month", "2013-01", ("2013-05-28", "2013-06-04"), ["2013-05"]),
+    ):
+        partition = {"grain": grain, "column": "month", "start": start}
+        of = Contract.from_dict({**flights, "partition": partition}, origin="flights.yaml")
+        assert ran(of, interval) == expected, grain
+
+
+def test_of_very_many_periods_one_is_written_in_the_form() -> None:
+    flights = catalog.contract("flights").model_dump(mode="json")
+    partition = {"grain": "hour", "column": "month", "start": "2013-01-01T00"}
+    of = Contract.from_dict({**flights, "partition": partition}, origin="flights.yaml")
+    start = of_source(of, NOW)["start"]
+    assert "enum" not in start.schema
+    assert "Written YYYY-MM-DDTHH, from 2013-01-01T00 to 2013-12-31T23." in str(start.description)
+    start.value = "2013-05-01T07"
+    assert start.resolve() == "2013-05-01T07"
+    start.value = "2013-05-01"
+    with pytest.raises(ParamValidationError):
+        start.resolve()
 
 
 def test_a_month_that_the_source_does_not_have_is_refused_in_words() -> None:

@@ -12,7 +12,6 @@ import yaml
 
 from millstream.contracts.contract import Contract
 from millstream.contracts.documents import read_json
-from millstream.contracts.months import months
 from millstream.errors import ContractError
 from millstream.settings import CHECKOUT
 
@@ -250,18 +249,3 @@ def test_a_suites_key_that_stands_twice_is_refused_with_its_lines(tmp_path: Path
     path.write_text(doubled.replace("\n  ", "\n\t"))
     with pytest.raises(ContractError, match=f"line {line + 1}: key 'name' occurs twice, in line {line}"):
         read_json(path)
-
-
-def test_months_cross_the_year() -> None:
-    assert months("2013-11", "2014-02") == ["2013-11", "2013-12", "2014-01", "2014-02"]
-
-
-@pytest.mark.parametrize(("start", "end"), [("2013-13", "2014-01"), ("2013-1", "2013-02"), ("x", "y")])
-def test_what_is_not_a_month_is_refused(start: str, end: str) -> None:
-    with pytest.raises(ContractError, match="a month is written YYYY-MM"):
-        months(start, end)
-
-
-def test_a_range_that_ends_before_it_starts_is_refused() -> None:
-    with pytest.raises(ContractError, match="2013-05 to 2013-04"):
-        months("2013-05", "2013-04")

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from millstream import jobs
 from millstream.contracts.contract import Contract
-from millstream.contracts.months import months
+from millstream.contracts.periods import periods
 from millstream.errors import ConfigurationError, ContractError, SourceDataError
 from millstream.jobs.fit_candidate import Result as Fitted
 from millstream.lake.storage import Storage
@@ -139,7 +139,7 @@ def test_a_partition_is_a_month(month: str) -> None:
         with pytest.raises(ConfigurationError):
             jobs.parse("find_quarantined", chosen)
     with pytest.raises(ContractError):
-        months(month, "2013-02")
+        periods(month, "2013-02")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from millstream.lake.tables import TableRef
 from millstream.landing.manifest import LandedFile, run_key
 from millstream.landing.run import Landing
 from millstream_airflow import catalog
-from millstream_airflow.months import months_of_run, of_source
+from millstream_airflow.periods import of_source, periods_of_run
 from millstream_airflow.schedules import of_contract
 from millstream_airflow.tasks.alerts import RunNotifier
 from millstream_airflow.tasks.notes import leave_note, skip
@@ -122,7 +122,7 @@ def plan(dataset: str) -> list[dict[str, Any]]:
         log.warning("dags/datasets/%s.yaml does not say: %s", dataset, one)
     context = get_current_context()
     _landing(dataset, context).begin()
-    pieces = extractor_for(contract).plan(months_of_run(contract, context), _watermark(contract, context))
+    pieces = extractor_for(contract).plan(periods_of_run(contract, context), _watermark(contract, context))
     if not pieces:
         leave_note(context, [NOTHING_NEW])
     return [piece.model_dump(mode="json") for piece in pieces]

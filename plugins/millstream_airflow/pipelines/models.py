@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, AssetAny, Param, get_current_context, task
 
-from millstream.contracts.months import months
+from millstream.contracts.periods import periods
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.ml.spec import ModelSpec, TimeSplit
 from millstream.models import model_spec
 from millstream_airflow import catalog
-from millstream_airflow.months import of_any_source
+from millstream_airflow.periods import of_any_source
 from millstream_airflow.registry import MLFLOW, champion_version, has_version
 from millstream_airflow.tasks.alerts import RunNotifier
 from millstream_airflow.tasks.notes import skip
@@ -194,7 +194,7 @@ def check_scoring_input(name: str) -> dict[str, Any]:
     if champion is None:
         skip(_why_no_champion(name))
     start, end = params.get("start"), params.get("end")
-    partitions = months(str(start or end), str(end or start)) if start or end else []
+    partitions = periods(str(start or end), str(end or start)) if start or end else []
     table = TableRef.parse(spec.predictions_table)
     if not partitions and not params["force"] and _is_scored(spec, table, champion):
         skip(f"{table} was already made from these rows by this model, {champion}")

@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from millstream.errors import DecisionRefusedError
 from millstream.landing.manifest import run_key
 from millstream_airflow import catalog
-from millstream_airflow.months import of_any_source
+from millstream_airflow.periods import of_any_source
 from millstream_airflow.tasks.alerts import RunNotifier
 from millstream_airflow.tasks.notes import leave_note
 from millstream_airflow.tasks.publish import StagingOperator, field, publish_staged
@@ -151,7 +151,7 @@ def _params() -> dict[str, Param]:
             pattern=REASON_PATTERN,
             description="Only rows with this text in one of their reasons, for example a column's name.",
         ),
-        "partition": of_any_source("Only rows of this month. Not chosen: of all.", datetime.now(UTC)),
+        "partition": of_any_source("Only rows of this period. Not chosen: of all.", datetime.now(UTC)),
         "action": Param(
             REPLAY,
             type="string",

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from millstream.contracts.periods import following, grain_of
 from millstream.quality.verdict import word
 
 # At most so many lines, of this width.
@@ -82,7 +83,9 @@ def _figure(name: str, value: Any) -> list[str]:
             more = [f"  and {len(lines) - MOST} more"] if len(lines) > MOST else []
             return [f"{name}: {len(value)}", *(f"  {line}" for line in lines[:MOST]), *more]
         case list() | tuple() if name in ("partitions", "superseded"):
-            return [f"{'months' if name == 'partitions' else name}: {spans([str(item) for item in value])}"]
+            periods = [str(item) for item in value]
+            grain = grain_of(periods[0]) if periods and name == "partitions" else None
+            return [f"{f'{grain}s' if grain else name}: {spans(periods)}"]
     return [f"{name}: {_shown(value)}"]
 
 
@@ -101,20 +104,16 @@ def _shown(value: Any) -> str:
     return str(value)
 
 
-def spans(months: Sequence[str]) -> str:
-    """Consecutive months as ranges: `2013-01 to 2013-03, 2013-07`."""
-    ordered = sorted(months)
+def spans(periods: Sequence[str]) -> str:
+    """Consecutive periods as ranges: `2013-01 to 2013-03, 2013-07`."""
+    ordered = sorted(periods)
     starts = [
         0,
-        *(at for at, (month, following) in enumerate(pairwise(ordered), 1) if not _follows(month, following)),
+        *(at for at, (period, later) in enumerate(pairwise(ordered), 1) if not _follows(period, later)),
     ]
     runs = [ordered[start:end] for start, end in zip(starts, [*starts[1:], len(ordered)], strict=True)]
     return ", ".join(run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs if run)
 
 
-def _follows(month: str, following: str) -> bool:
-    numbers = [part.partition("-") for part in (month, following)]
-    if not all(year.isdecimal() and month.isdecimal() for year, _, month in numbers):
-        return False
-    first, second = (int(year) * 12 + int(month) for year, _, month in numbers)
-    return second == first + 1
+def _follows(period: str, later: str) -> bool:
+    return grain_of(period) is not None and following(period) == later

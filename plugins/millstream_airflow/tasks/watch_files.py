@@ -110,12 +110,12 @@ def watched_files(contract: Contract) -> Asset:
     )
 
 
-def months_that_came(context: Any) -> list[str]:
-    """The months of the files that have started this run; none when something else has.
+def periods_that_came(context: Any) -> list[str]:
+    """The periods of the files that have started this run; none when something else has.
 
     People can make events of an asset, too, with anything in them.
     """
     events = [event for each in (context.get("triggering_asset_events") or {}).values() for event in each]
     payloads = [(event.extra or {}).get("payload") for event in events]
-    months = [payload.get("partitions") for payload in payloads if isinstance(payload, dict)]
-    return sorted({str(month) for each in months if isinstance(each, list) for month in each})
+    periods = [payload.get("partitions") for payload in payloads if isinstance(payload, dict)]
+    return sorted({str(period) for each in periods if isinstance(each, list) for period in each})

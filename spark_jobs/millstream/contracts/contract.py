@@ -16,8 +16,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from millstream.contracts import updates
 from millstream.contracts.documents import read_yaml
-from millstream.contracts.months import MONTH_PATTERN, months
 from millstream.contracts.nested import nested
+from millstream.contracts.partition import Partition
+from millstream.contracts.periods import periods
 from millstream.contracts.sources import AnySource, Identifier, Strict
 from millstream.contracts.types import ColumnType, kind_of
 from millstream.contracts.updates import Load, Updates
@@ -81,14 +82,6 @@ class Column(Written):
     def delivered_as(self, delivered: Collection[str]) -> str | None:
         """The name among `delivered` under which the source delivers this column; its own name wins."""
         return next((name for name in (self.name, *self.aliases) if name in delivered), None)
-
-
-class Partition(Strict):
-    """How silver is cut: by calendar month of the event."""
-
-    grain: Literal["month"] = "month"
-    column: Identifier = "month"
-    start: str = Field(pattern=MONTH_PATTERN, description="first month the source has")
 
 
 class Drift(Strict):
@@ -169,8 +162,9 @@ class Contract(Updates):
             raise ValueError(f"columns: named twice, as name or alias: {doubled}")
         if doubled := alike(column.table_name for column in self.columns):
             raise ValueError(f"columns: two have the same name in the table: {doubled}")
-        missing = [name for name in self.primary_key if name not in names]
-        if missing:
+        # What a row was delivered for may be a part of its key.
+        known = [*names, self.partition.column] if self.partition else names
+        if missing := [name for name in self.primary_key if name not in known]:
             raise ValueError(f"primary_key: not among the columns: {', '.join(missing)}")
         if self.event_time is not None and self.event_time not in names:
             raise ValueError(f"event_time: not among the columns: {self.event_time}")
@@ -194,7 +188,7 @@ class Contract(Updates):
             raise ValueError("schedule: needs start_date, the first day that is scheduled")
         if self.start_date and self.end_date and self.end_date < self.start_date:
             raise ValueError(f"end_date: is before start_date, {self.start_date}")
-        if self.partition and self.end_date and f"{self.end_date:%Y-%m}" < self.partition.start:
+        if self.partition and self.end_date and self.partition.last_of(self.end_date) < self.partition.start:
             raise ValueError(f"partition.start: is after end_date, {self.end_date}")
         if (self.load == "partition") != (self.partition is not None):
             raise ValueError("load: 'partition' and the section partition go together")
@@ -232,12 +226,12 @@ class Contract(Updates):
             return USUAL_LOOKBACK if of_times else 0
         return self.source.lookback
 
-    def months_at(self, moment: datetime) -> list[str]:
-        """The source's months that have begun at `moment`; none without a partition."""
+    def periods_at(self, moment: datetime) -> list[str]:
+        """The source's periods that have begun at `moment` (UTC); none without a partition."""
         if self.partition is None:
             return []
-        last = min(moment.date(), self.end_date or moment.date())
-        return months(self.partition.start, max(self.partition.start, f"{last:%Y-%m}"))
+        last = self.partition.last(moment, self.end_date)
+        return periods(self.partition.start, max(self.partition.start, last))
 
     @property
     def column_names(self) -> list[str]:
@@ -247,7 +241,7 @@ class Contract(Updates):
     def key(self) -> tuple[str, ...]:
         """The primary key, by the names in the table."""
         names = {column.name: column.table_name for column in self.columns}
-        return tuple(names[name] for name in self.primary_key)
+        return tuple(names.get(name, name) for name in self.primary_key)
 
     @property
     def text_columns(self) -> frozenset[str]:

@@ -36,7 +36,7 @@ from millstream.lake import checks
 from millstream.lake.delta import require_types, require_writer
 from millstream.lake.names import Inputs, Partitions, RunKey
 from millstream.lake.reading import read_at
-from millstream.lake.source_rows import file_order, month_of, row_id
+from millstream.lake.source_rows import delivered_for, file_order, row_id
 from millstream.lake.staging import SOURCE_ROW_ID, write_staged
 from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
@@ -161,11 +161,11 @@ def _source_rows(
 
 def _transformed(source: DataFrame, table: Table) -> DataFrame:
     """The table's columns, and the partition that each row was delivered for."""
-    return table.rows(source).withColumn("_partition", month_of())
+    return table.rows(source).withColumn("_partition", delivered_for())
 
 
 def _with_partition_checked(rows: DataFrame, contract: Contract) -> DataFrame:
-    """A row that belongs to another month than its file's would be published into the wrong partition."""
+    """A row that belongs to another period than its file's would be published into the wrong partition."""
     if contract.partition is None:
         return rows
     own = F.col(contract.partition.column)
@@ -190,9 +190,9 @@ def _with_seen_marked(spark: SparkSession, rows: DataFrame, manifest: Manifest) 
 
 
 def _with_duplicates_marked(rows: DataFrame, table: Table) -> DataFrame:
-    """Of readable rows with the same key, of one month, the latest one is kept, where the table says what
+    """Of readable rows with the same key, of one period, the latest one is kept, where the table says what
     that is, and else the first one in file order; the others get `_duplicate`, and so do rows that have been
-    seen. Months are apart, so that one run of two leaves the same as two runs. A row that could not be read
+    seen. Periods are apart, so that one run of two leaves the same as two runs. A row that could not be read
     is no duplicate, whatever its key says: it is kept in quarantine.
     """
     latest = [F.col(table.latest_by).desc_nulls_last()] if table.latest_by else []

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from millstream.contracts.months import is_month
+from millstream.contracts.periods import SHAPES, grain_of
 from millstream.lake.tables import NAME, WHOLE, TableRef, is_run_key
 
 
@@ -23,15 +23,15 @@ def _table(table: str) -> str:
     return str(TableRef.parse(table))
 
 
-def _month(name: str) -> str:
-    if name not in ("", WHOLE) and not is_month(name):
-        raise ValueError(f"not a month: {name!r}; expected YYYY-MM")
+def _period(name: str) -> str:
+    if name not in ("", WHOLE) and grain_of(name) is None:
+        raise ValueError(f"not a period: {name!r}; expected {', '.join(SHAPES.values())}")
     return name
 
 
-def _months(names: tuple[str, ...]) -> tuple[str, ...]:
-    if wrong := [name for name in names if name != WHOLE and not is_month(name)]:
-        raise ValueError(f"not months: {wrong}; expected YYYY-MM")
+def _periods(names: tuple[str, ...]) -> tuple[str, ...]:
+    if wrong := [name for name in names if name != WHOLE and grain_of(name) is None]:
+        raise ValueError(f"not periods: {wrong}; expected {', '.join(SHAPES.values())}")
     return names
 
 
@@ -58,9 +58,9 @@ def _inputs(inputs: dict[str, int]) -> dict[str, int]:
 RunKey = Annotated[str, AfterValidator(_run_key)]
 # zone.name
 TableName = Annotated[str, AfterValidator(_table)]
-# YYYY-MM, `all` for a table that is not cut, '' for none in particular
-Partition = Annotated[str, AfterValidator(_month)]
-Partitions = Annotated[tuple[str, ...], AfterValidator(_months)]
+# a period as YYYY-MM, `all` for a table that is not cut, '' for none in particular
+Partition = Annotated[str, AfterValidator(_period)]
+Partitions = Annotated[tuple[str, ...], AfterValidator(_periods)]
 ColumnName = Annotated[str, AfterValidator(_column)]
 CandidateName = Annotated[str, AfterValidator(_candidate)]
 # Tables, and models as `model.<name>`, with the version that was read.

@@ -47,12 +47,12 @@ def among(files: Collection[str]) -> Column:
     return file_of().isin(sorted(files)) if files else F.lit(False)
 
 
-def month_of() -> Column:
-    """The month that a row's landed file was delivered for, or `WHOLE`, of a row that has its id."""
+def delivered_for() -> Column:
+    """The period that a row's landed file was delivered for, or `WHOLE`, of a row that has its id."""
     from pyspark.sql import functions as F
 
-    month = F.regexp_extract(SOURCE_ROW_ID, r"/partition=([^/]+)/", 1)
-    return F.when(month != "", month).otherwise(F.lit(WHOLE))
+    period = F.regexp_extract(SOURCE_ROW_ID, r"/partition=([^/]+)/", 1)
+    return F.when(period != "", period).otherwise(F.lit(WHOLE))
 
 
 def topic_place() -> tuple[Column, Column]:

@@ -20,7 +20,7 @@ from typing import BinaryIO, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from millstream.contracts.months import Month
+from millstream.contracts.periods import ANY, Period
 from millstream.contracts.sources import Identifier
 from millstream.errors import SourceDataError
 from millstream.formats.record import Piece
@@ -31,9 +31,9 @@ from millstream.landing.receiving import CHUNK_BYTES
 NAME_DIGITS = 12
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 LONGEST_NAME = 120
-# What `Landing` makes: the folder of a dataset, of a month if it is cut, and a checksum before a safe name.
+# What `Landing` makes: the folder of a dataset, of a period if it is cut, and a checksum before a safe name.
 LANDED = re.compile(
-    r"landing/[a-z][a-z0-9_]{0,62}/(?:partition=[1-9][0-9]{3}-(?:0[1-9]|1[0-2])/)?"
+    rf"landing/[a-z][a-z0-9_]{{0,62}}/(?:partition=(?:{ANY})/)?"
     rf"[0-9a-f]{{{NAME_DIGITS}}}-[A-Za-z0-9._-]{{1,{LONGEST_NAME}}}"
 )
 # A file that is not whole.
@@ -59,7 +59,7 @@ class LandedFile(BaseModel):
     )
     version: str | None = Field(default=None, description="What the source calls these bytes, if anything.")
     landed_at: datetime
-    partition: Month | None = None
+    partition: Period | None = None
     rows: int | None = Field(default=None, description="Where the extractor knows it.")
     watermark: str | None = Field(default=None, description="Highest watermark value inside.")
     status: Status = Field(description="Against the last manifest that names the same source.")
@@ -81,7 +81,7 @@ class LandedFile(BaseModel):
     def _is_a_landed_object(cls, path: str) -> str:
         if LANDED.fullmatch(path) is None or ".." in path:
             raise ValueError(
-                f"not a landed object: {path!r}; expected landing/<dataset>/[partition=<month>/]"
+                f"not a landed object: {path!r}; expected landing/<dataset>/[partition=<period>/]"
                 "<checksum>-<name>"
             )
         return path
@@ -124,7 +124,7 @@ class Manifest(BaseModel):
     run: str = Field(description="The orchestrator's run id, as given.")
     key: str = Field(description="`run_key(run)`.")
     fetch_began: datetime = Field(description="When the run began to fetch; orders manifests.")
-    partitions: tuple[Month, ...]
+    partitions: tuple[Period, ...]
     files: tuple[LandedFile, ...]
     keys: tuple[LandedFile, ...] = Field(
         default=(), description="The keys that the source had, where the run compares them."

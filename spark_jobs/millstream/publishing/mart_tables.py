@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from pyspark.sql import types as T
 
-from millstream.contracts.months import is_month
+from millstream.contracts.periods import is_month
 from millstream.errors import ContractError
 from millstream.lake.history import Snapshot
 from millstream.lake.staging import DEFAULTS, SOURCE_ROW_ID

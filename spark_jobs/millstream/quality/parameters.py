@@ -1,23 +1,24 @@
-"""Parameters that a run gives to suites: dates and lengths of its months."""
+"""Parameters that a run gives to suites: dates and lengths of its periods."""
 
 from __future__ import annotations
 
-from calendar import monthrange
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from millstream.contracts.periods import following, start_of
+
 
 def run_parameters(partitions: Sequence[str]) -> dict[str, str | int | float | bool]:
-    """Parameters that suites may use: `tomorrow` (UTC), and for months (YYYY-MM) their first and last date
-    and number of days."""
+    """Parameters that suites may use: `tomorrow` (UTC), and for periods their first and last date and the
+    number of days."""
     tomorrow = datetime.now(UTC).date() + timedelta(days=1)
     if not partitions:
         return {"tomorrow": f"{tomorrow} 00:00:00"}
-    lengths = {month: monthrange(int(month[:4]), int(month[5:]))[1] for month in partitions}
-    last = max(partitions)
+    spans = [(start_of(period), start_of(following(period))) for period in partitions]
+    days = sum((end - start for start, end in spans), timedelta()) / timedelta(days=1)
     return {
         "tomorrow": f"{tomorrow} 00:00:00",
-        "first_date": f"{min(partitions)}-01",
-        "last_date": f"{last}-{lengths[last]}",
-        "days": sum(lengths.values()),
+        "first_date": str(min(start for start, _ in spans).date()),
+        "last_date": str((max(end for _, end in spans) - timedelta(microseconds=1)).date()),
+        "days": int(days) if days.is_integer() else days,
     }

@@ -68,17 +68,17 @@ def propose(
     """A suite in Great Expectations' JSON for `table`, made from the rows of `frame`; unreadable ones are
     left out. Two actions.
 
-    With a `partition_column` (months, YYYY-MM), volume and freshness use the parameters of a run:
-    `days`, `first_date`, `last_date`. Where a run may bring some months alone and has no such parameters
+    With a `partition_column` (periods), volume and freshness use the parameters of a run:
+    `days`, `first_date`, `last_date`. Where a run may bring some periods alone and has no such parameters
     (not `whole`), there are none of these two.
 
     Raises:
         ConfigurationError: there are no rows to make a suite from.
     """
-    rows, months, profiles = _profiles(frame.where(readable(frame)), partition_column)
+    rows, periods, profiles = _profiles(frame.where(readable(frame)), partition_column)
     if not rows:
         raise ConfigurationError(f"{table} has no rows to make a suite from: load some first")
-    given = {name: value for name, value in run_parameters(months).items() if name != "tomorrow"}
+    given = {name: value for name, value in run_parameters(periods).items() if name != "tomorrow"}
     return {
         "name": table.partition(".")[2],
         "meta": {
@@ -91,29 +91,29 @@ def propose(
         "expectations": [
             *([_volume(rows, given.get("days"))] if whole else []),
             *([_uniqueness(key)] if key else []),
-            *(_freshness(profiles, key, partitioned=bool(months)) if whole else []),
+            *(_freshness(profiles, key, partitioned=bool(periods)) if whole else []),
             *(rule for column in profiles for rule in _rules(column, rows, key)),
         ],
     }
 
 
 def _profiles(frame: DataFrame, partition_column: str | None) -> tuple[int, list[str], list[Profile]]:
-    """Number of rows, their months, and every column that a suite could judge, but for the partition's."""
+    """Number of rows, their periods, and every column that a suite could judge, but for the partition's."""
     hidden = {SOURCE_ROW_ID, partition_column, *DEFAULTS}
     fields = [field for field in frame.schema.fields if field.name not in hidden]
     wanted = {field.name: {"filled": F.count(field.name), **_figures(field)} for field in fields}
-    months = F.collect_set(partition_column) if partition_column else F.array().cast("array<string>")
+    periods = F.collect_set(partition_column) if partition_column else F.array().cast("array<string>")
     sums = [
         F.struct(*(figure.alias(label) for label, figure in figures.items())).alias(name)
         for name, figures in wanted.items()
     ]
-    figures_of = frame.agg(F.count(F.lit(1)).alias("_rows"), months.alias("_months"), *sums).collect()[0]
+    figures_of = frame.agg(F.count(F.lit(1)).alias("_rows"), periods.alias("_periods"), *sums).collect()[0]
     few = [name for name in wanted if 0 < figures_of[name].asDict().get("distinct", 0) <= SET_SIZE]
     sets = frame.agg(*(F.sort_array(F.collect_set(name)) for name in few)).collect()[0] if few else ()
     values = {name: tuple(some) for name, some in zip(few, sets, strict=True)}
     return (
         figures_of["_rows"],
-        sorted(figures_of["_months"]),
+        sorted(figures_of["_periods"]),
         [
             Profile(
                 field.name, field.dataType, **figures_of[field.name].asDict(), values=values.get(field.name)

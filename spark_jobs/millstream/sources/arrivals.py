@@ -22,22 +22,22 @@ class Arrivals:
         self._known: dict[str, Found] = {}
 
     def look(self, contract: Contract, extractor: FilesExtractor, storage: Storage) -> list[SourceFile]:
-        """New and changed files since the last look that no run has landed, of the contract's months.
+        """New and changed files since the last look that no run has landed, of the contract's periods.
 
         Files that may be written still are none yet. Raises what the source's place and the lake's storage
         raise; the next look finds the same files then.
         """
         settled = extractor.settled()
         if contract.partition:
-            available = contract.months_at(datetime.now(UTC))
-            settled = [(file, month) for file, month in settled if month in available]
-        fresh = [(file, month) for file, month in settled if self._known.get(file.path) != file]
+            available = set(contract.periods_at(datetime.now(UTC)))
+            settled = [(file, period) for file, period in settled if period in available]
+        fresh = [(file, period) for file, period in settled if self._known.get(file.path) != file]
         # Of a source at rest a look is one listing.
         landed = _last_landed(contract, storage) if fresh else {}
         self._known = {file.path: file for file, _ in settled}
         return [
-            SourceFile(path=file.path, partition=month)
-            for file, month in fresh
+            SourceFile(path=file.path, partition=period)
+            for file, period in fresh
             if not _is_as_landed(file, extractor.version(file), landed.get(file.path))
         ]
 

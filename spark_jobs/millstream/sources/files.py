@@ -1,8 +1,8 @@
 """Files: copied as they are, by content; a slice is one large file, or many small ones.
 
-A path may stand for many files: `{partition}` for a month, `*` for any part of a name, `**/` for any folders.
-Of such files those are left out whose names say that they are being written or are nobody's data, and for the
-next run those that were changed a moment ago.
+A path may stand for many files: `{partition}` for a period, `*` for any part of a name, `**/` for any
+folders. Of such files those are left out whose names say that they are being written or are nobody's data,
+and for the next run those that were changed a moment ago.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from millstream.contracts.contract import Contract
-from millstream.contracts.months import Month, is_month
+from millstream.contracts.periods import PATTERNS, SHAPES, Grain, Period, grain_of
 from millstream.contracts.sources.files import Source as FilesSource
 from millstream.errors import REMEDY, ConfigurationError, SourceDataError, SourceUnavailableError
 from millstream.landing.checks import check_file, splitter
@@ -47,7 +47,7 @@ class SourceFile(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     path: str
-    partition: Month | None = None
+    partition: Period | None = None
 
     @field_validator("path")
     @classmethod
@@ -100,18 +100,20 @@ class FilesExtractor:
         return [FileSlice(files=tuple(each)) for each in slices]
 
     def settled(self) -> list[tuple[Found, str | None]]:
-        """All that is there of the path now, each with its month, but what may be written still; also a file
+        """All that is there of the path now, each with its period, but what may be written still; also a file
         that is named. Raises what the place raises, not that nothing is there."""
         self._place.check()
         path = self._source.path
-        asks_months = self._contract.partition and not self._place.has_listing
-        if self._source.names_one and (PLACEHOLDER not in path or asks_months):
-            months: list[str | None] = [*self._contract.months_at(datetime.now(UTC))] or [None]
-            asked = [(self._place.find(path.replace(PLACEHOLDER, month or "")), month) for month in months]
-            files = [(file, month) for file, month in asked if file]
+        asks_periods = self._contract.partition and not self._place.has_listing
+        if self._source.names_one and (PLACEHOLDER not in path or asks_periods):
+            periods: list[str | None] = [*self._contract.periods_at(datetime.now(UTC))] or [None]
+            asked = [
+                (self._place.find(path.replace(PLACEHOLDER, period or "")), period) for period in periods
+            ]
+            files = [(file, period) for file, period in asked if file]
         else:
             files = self._data()
-        return [(file, month) for file, month in files if not self._is_young(file)]
+        return [(file, period) for file, period in files if not self._is_young(file)]
 
     def fetch(self, piece: FileSlice, landing: Landing) -> list[LandedFile]:
         """Land the slice's files; of files whose rows are added those that no other run has brought as they
@@ -176,29 +178,30 @@ class FilesExtractor:
     def _named(self, partitions: Sequence[str]) -> tuple[list[SourceFile], list[int]]:
         """The one file, or that of each partition, with their sizes in bytes."""
         path = self._source.path
-        months = self._months(partitions) if PLACEHOLDER in path else []
-        paths: list[tuple[str, str | None]] = [(path.replace(PLACEHOLDER, each), each) for each in months]
+        periods = self._periods(partitions) if PLACEHOLDER in path else []
+        paths: list[tuple[str, str | None]] = [(path.replace(PLACEHOLDER, each), each) for each in periods]
         paths = paths or [(path, None)]
         found = [self._place.find(each) for each, _ in paths]
         pairs = zip(paths, found, strict=True)
         if gone := [self._place.where(each) for (each, _), file in pairs if file is None]:
             raise missing(gone)
-        files = [SourceFile(path=path, partition=month) for path, month in paths]
+        files = [SourceFile(path=path, partition=period) for path, period in paths]
         return files, [(file.size if file else None) or 0 for file in found]
 
-    def _months(self, partitions: Sequence[str]) -> list[str]:
-        self._check_months(partitions)
-        return sorted(set(partitions)) or sorted({month for _, month in self._matches() if month})
+    def _periods(self, partitions: Sequence[str]) -> list[str]:
+        self._check_periods(partitions)
+        return sorted(set(partitions)) or sorted({period for _, period in self._matches() if period})
 
     def _listed(self, partitions: Sequence[str]) -> tuple[list[SourceFile], list[int]]:
         """The files that the pattern stands for, of these partitions or of all."""
-        self._check_months(partitions)
-        matches = [(file, month) for file, month in self._matches() if not partitions or month in partitions]
-        if without := sorted(set(partitions) - {month for _, month in matches if month}):
+        self._check_periods(partitions)
+        found = self._matches()
+        matches = [(file, period) for file, period in found if not partitions or period in partitions]
+        if without := sorted(set(partitions) - {period for _, period in matches if period}):
             raise missing(
                 [self._place.where(self._source.path.replace(PLACEHOLDER, each)) for each in without]
             )
-        settled = [(file, month) for file, month in matches if not self._is_young(file)]
+        settled = [(file, period) for file, period in matches if not self._is_young(file)]
         for file in (file for file, _ in matches if self._is_young(file)):
             log.warning("%s was changed a moment ago: left for the next run", self._place.where(file.path))
         if not settled:
@@ -206,14 +209,19 @@ class FilesExtractor:
                 f"{self._place.where(self._source.path)}: all {len(matches)} files were changed within the "
                 f"last {self._source.quiet_seconds} s: they may be written still; another try will follow"
             )
-        files = [SourceFile(path=file.path, partition=month) for file, month in settled]
+        files = [SourceFile(path=file.path, partition=period) for file, period in settled]
         return files, [file.size or 0 for file, _ in settled]
 
-    def _check_months(self, partitions: Sequence[str]) -> None:
-        if wrong := [partition for partition in partitions if not is_month(partition)]:
+    def _check_periods(self, partitions: Sequence[str]) -> None:
+        if wrong := [partition for partition in partitions if grain_of(partition) != self._grain]:
             raise ConfigurationError(
-                f"{self._contract.dataset}: a partition is written YYYY-MM, found {', '.join(wrong)}"
+                f"{self._contract.dataset}: a partition is written {SHAPES[self._grain]}, found "
+                f"{', '.join(wrong)}"
             )
+
+    @property
+    def _grain(self) -> Grain:
+        return self._contract.partition.grain if self._contract.partition else "month"
 
     def _matches(self) -> list[tuple[Found, str | None]]:
         """What there is of the pattern, as `_data` has it. Raises SourceDataError when there is nothing."""
@@ -222,15 +230,15 @@ class FilesExtractor:
         return data
 
     def _data(self) -> list[tuple[Found, str | None]]:
-        """What there is of the pattern, by path, each with its month."""
-        pattern = re.compile(_expression(self._source.path))
+        """What there is of the pattern, by path, each with its period."""
+        pattern = re.compile(_expression(self._source.path, self._grain))
         listed = sorted(self._place.files(_fixed_folder(self._source.path)), key=lambda file: file.path)
         matches = [
             (file, match.groupdict().get("partition"))
             for file in listed
             if (match := pattern.fullmatch(file.path)) and not CONTROL.search(file.path)
         ]
-        data = [(file, month) for file, month in matches if not _is_no_data(file.path)]
+        data = [(file, period) for file, period in matches if not _is_no_data(file.path)]
         if len(data) < len(matches):
             log.info("%s: %s files left out by their names", self._source.path, len(matches) - len(data))
         return data
@@ -241,10 +249,10 @@ class FilesExtractor:
         return datetime.now(UTC) - file.modified < timedelta(seconds=self._source.quiet_seconds)
 
 
-def _expression(path: str) -> str:
+def _expression(path: str, grain: Grain) -> str:
     """A path of a contract as a regular expression."""
     parts = re.split(r"(\{partition\}|\*\*/|\*)", path)
-    meant = {"{partition}": r"(?P<partition>[1-9]\d{3}-(?:0[1-9]|1[0-2]))", "**/": "(?:.*/)?", "*": "[^/]*"}
+    meant = {"{partition}": rf"(?P<partition>{PATTERNS[grain]})", "**/": "(?:.*/)?", "*": "[^/]*"}
     first = parts.index(PLACEHOLDER) if PLACEHOLDER in parts else None
     return "".join(
         "(?P=partition)" if part == PLACEHOLDER and place != first else meant.get(part, re.escape(part))

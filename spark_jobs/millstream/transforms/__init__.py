@@ -22,9 +22,11 @@ from pyspark.sql import types as T
 
 from millstream.contracts.contract import Column, Contract, contract_file
 from millstream.contracts.nested import ArrayOf, MapOf, StructOf, nested
+from millstream.contracts.periods import SHAPES
 from millstream.contracts.types import digits_of, spark_type
 from millstream.declared import module_of
 from millstream.errors import ConfigurationError, TransformError
+from millstream.lake.source_rows import delivered_for
 from millstream.settings import Settings, declared_path
 
 if TYPE_CHECKING:
@@ -109,6 +111,8 @@ def _of_dataset(contract: Contract, module: ModuleType | None) -> Table:
         declared = tuple(module.SCHEMA)
     key: tuple[str, ...] = getattr(module, "KEY", contract.key)
     required = {*key, contract.partition.column if contract.partition else ""}
+    delivered = _of_delivery(contract, columns) if module is None else None
+    declared = (*declared, delivered) if delivered else declared
     fields = [_field(one, columns, required, contract.dataset) for one in declared]
     present = {one.name for one in fields}
     if contract.compares_keys and key != contract.key:
@@ -135,10 +139,23 @@ def _of_dataset(contract: Contract, module: ModuleType | None) -> Table:
         references={**references, **getattr(module, "REFERENCES", {})},
         checks=contract.checks,
         renamed={column.name: own for own, column in columns.items() if own != column.name},
-        transform=getattr(module, "transform", None),
+        transform=_with_delivery(delivered.name) if delivered else getattr(module, "transform", None),
         latest_by=_latest_by(contract, columns, present),
         history=contract.history is not None,
     )
+
+
+def _of_delivery(contract: Contract, columns: dict[str, Column]) -> T.StructField | None:
+    """The column with the period that a row was delivered for, where the source has none to cut by."""
+    partition = contract.partition
+    if partition is None or partition.column in columns:
+        return None
+    comment = f"The {partition.grain} that it was delivered for, {SHAPES[partition.grain]} (partition)"
+    return column(partition.column, "string", comment, key=True)
+
+
+def _with_delivery(name: str) -> Callable[[DataFrame], DataFrame]:
+    return lambda rows: rows.withColumn(name, delivered_for())
 
 
 def _latest_by(contract: Contract, columns: dict[str, Column], present: set[str]) -> str | None:

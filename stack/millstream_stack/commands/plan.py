@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from millstream.contracts.contract import Contract
-from millstream.contracts.months import months
+from millstream.contracts.periods import periods
 from millstream.contracts.updates import Load
 from millstream.errors import ConfigurationError, ContractError, TrackingError
 from millstream.lake import history
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from airflow.sdk import DAG, Asset
 
 DAG_ID = re.compile(r"[a-z][a-z0-9_]*")
-# One month, or the first and the last of several.
+# One period, or the first and the last of several.
 PARTITIONS = re.compile(r"([^:]+)(?::([^:]+))?")
 REGISTERS = "registers a version, which gets the alias champion, challenger or none"
 # Of the scopes that publishing decides (`millstream.publishing.decide.scope_of`).
@@ -201,16 +201,16 @@ def _partitions(dag: DAG, asked: str, contract: Contract | None, read: Iterable[
         raise ConfigurationError(f"{dag.dag_id} is not run by partition: leave PARTITION out")
     match = PARTITIONS.fullmatch(asked)
     start, end = (match[1], match[2] or match[1]) if match else (asked, asked)
-    wanted = months(start, end)
+    wanted = periods(start, end)
     if contract is not None and contract.partition is not None:
-        available = contract.months_at(datetime.now(UTC))
+        available = contract.periods_at(datetime.now(UTC))
         unknown = [name for name in wanted if name not in available]
-        known = f"the months of {contract.dataset} are {available[0]} to {available[-1]}"
+        known = f"the {contract.partition.grain}s of {contract.dataset} are {available[0]} to {available[-1]}"
     else:
         present = {str(one.table): one.latest_by_partition() for one in read}
-        months_read = sorted({name for accounts in present.values() for name in accounts})
-        unknown = [name for name in wanted if name not in months_read]
-        known = f"{', '.join(present)} has {', '.join(months_read) or 'none'}"
+        periods_read = sorted({name for accounts in present.values() for name in accounts})
+        unknown = [name for name in wanted if name not in periods_read]
+        known = f"{', '.join(present)} has {', '.join(periods_read) or 'none'}"
     if unknown:
         raise ConfigurationError(f"{dag.dag_id}: no such partition: {', '.join(unknown)}; {known}")
     return wanted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from millstream.contracts.periods import is_month
 from millstream.errors import ConfigurationError
 from millstream.lake import history
 from millstream.lake.tables import TableRef
@@ -53,8 +54,9 @@ def new_mart(settings: Settings, name: str, origin: str, screen: Console, key: s
         write(dag, settings.project, screen)
         return
     table = TableRef.parse(origin)
-    present = history.read(table, settings.lake_root).now if table.zone in READABLE else None
-    if present is None:
+    read = history.read(table, settings.lake_root) if table.zone in READABLE else None
+    present = read.now if read else None
+    if read is None or present is None:
         raise ConfigurationError(
             f"{table} cannot be read: a mart reads published tables of {', '.join(READABLE)}; make sql "
             "lists them"
@@ -66,7 +68,8 @@ def new_mart(settings: Settings, name: str, origin: str, screen: Console, key: s
         )
     head = KEY.format(key=", ".join(said)) if said else NO_KEY
     selected = ",\n".join(f"  {one}" for one in columns)
-    cut_by = "".join(BY_MONTH.format(column=one) for one in present.partition_columns)
+    by_month = all(is_month(period) for period in read.latest_by_partition())
+    cut_by = "".join(BY_MONTH.format(column=one) for one in present.partition_columns if by_month)
     select = SELECT.format(name=name, key=head, by_month=cut_by, columns=selected, table=table)
     files = {
         settings.project / "marts" / f"{name}.sql": select,
