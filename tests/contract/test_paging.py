@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,29 @@ WAYS: dict[str, dict[str, Any]] = {
     "cursor": {"paging": "cursor", "page_param": "after", "next_key": "meta.next"},
     "next_link": {"paging": "next_link", "next_key": "links.next"},
     "link_header": {"paging": "link_header", "size_param": "per_page"},
+    "post": {
+        "method": "POST",
+        "body": {"query": {"origin": "EWR"}, "page": {"sort": "time_hour"}},
+        "page_param": "page.from",
+        "size_param": "page.size",
+    },
+    "post_link": {
+        "method": "POST",
+        "body": {"query": "all"},
+        "paging": "next_link",
+        "next_key": "links.next",
+    },
 }
 ASKED = {
     "page": ["p=0&limit=3", "p=1&limit=3", "p=2&limit=3", "p=3&limit=3"],
     "cursor": ["limit=3", "after=c3&limit=3", "after=c6&limit=3"],
     "next_link": ["limit=3", "token=3", "token=6"],
     "link_header": ["per_page=3", "per_page=3&from=3", "per_page=3&from=6"],
+    "post": [
+        f'{{"query": {{"origin": "EWR"}}, "page": {{"sort": "time_hour", "from": {place}, "size": 3}}}}'
+        for place in (0, 3, 6, 7)
+    ],
+    "post_link": [f'{query} {{"query": "all", "limit": 3}}'.strip() for query in ("", "token=3", "token=6")],
 }
 
 
@@ -45,11 +63,11 @@ class Api:
         self.link: str | None = None
         self.url = ""
         self.app = FastAPI()
-        for way in WAYS:
-            self.app.get(f"/{way}")(getattr(self, way))
+        for way, source in WAYS.items():
+            self.app.api_route(f"/{way}", methods=[source.get("method", "GET")])(getattr(self, way))
 
-    def _page(self, request: Request, place: int) -> list[dict[str, Any]]:
-        self.asked.append(request.url.query)
+    def _page(self, request: Request, place: int, body: bytes = b"") -> list[dict[str, Any]]:
+        self.asked.append(f"{request.url.query} {body.decode()}".strip() if body else request.url.query)
         if self.away and len(self.asked) > 1:
             self.away -= 1
             raise HTTPException(self.refusal)
@@ -75,6 +93,15 @@ class Api:
         header = ", ".join(f'<{self.link or link}>; rel="{name}"' for name, link in links.items())
         body = json.dumps({"results": self._page(request, place)})
         return Response(body, media_type="application/json", headers={"Link": header})
+
+    async def post(self, request: Request) -> dict[str, Any]:
+        body = await request.body()
+        place = json.loads(body)["page"]["from"]
+        return {"results": self._page(request, place, body), "total": len(RECORDS)}
+
+    async def post_link(self, request: Request, token: int = 0) -> dict[str, Any]:
+        following = f"/post_link?token={token + SIZE}" if token + SIZE < len(RECORDS) else None
+        return {"results": self._page(request, token, await request.body()), "links": {"next": following}}
 
 
 @pytest.fixture
@@ -173,6 +200,13 @@ def test_pages_that_lead_in_a_circle_are_refused(api: Api, tmp_path: Path, way: 
         ({"paging": "page", "size_param": "page"}, "each is a parameter of its own"),
         ({"paging": "pages"}, "paging"),
         ({"page_param": "a b"}, "page_param"),
+        ({"method": "PUT"}, "method"),
+        ({"body": {"query": "all"}}, "body: only a POST has one"),
+        ({"method": "POST", "body": ["all"]}, "body"),
+        ({"method": "POST", "body": {"limit": 9}}, "body: limit is a parameter, and stands there already"),
+        ({"method": "POST", "body": {"page": 1}, "page_param": "page.from"}, r"body: page\.from is a param"),
+        ({"method": "POST", "body": {"since": date(2024, 1, 1)}}, "body: .*date is not JSON"),
+        ({"method": "POST", "body": {"share": float("nan")}}, "body: .*not JSON compliant"),
     ],
 )
 def test_what_means_nothing_is_refused(entries: dict[str, Any], why: str) -> None:

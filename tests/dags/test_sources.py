@@ -103,6 +103,46 @@ def test_http_with_login_and_password_is_basic(connect):
     assert request.headers["Authorization"] == "Basic YW5uYTpzM2NyZXQ="
 
 
+def test_http_with_a_token_url_is_a_client_of_oauth(connect):
+    extra = {"token_url": "https://login.example/token", "scope": "read", "X-Tenant": "7"}
+    connect(conn_type="http", host="weather.example", login="collector", password="s3cret", extra=extra)
+    endpoint = extractor_for(contract("http"))._endpoint
+    asked = next(endpoint.auth.sync_auth_flow(httpx.Request("GET", endpoint.base_url)))
+    assert (asked.method, str(asked.url)) == ("POST", "https://login.example/token")
+    assert asked.content == b"grant_type=client_credentials&scope=read"
+    assert asked.headers["Authorization"] == "Basic Y29sbGVjdG9yOnMzY3JldA=="
+    assert dict(endpoint.headers) == {"X-Tenant": "7"}
+    assert "s3cret" not in repr(endpoint)
+
+
+def test_http_with_a_key_among_the_parameters(connect):
+    connect(conn_type="http", host="weather.example", password="k3y", extra={"api_key_param": "appid"})
+    extractor = extractor_for(contract("http"))
+    request = request_of(extractor)
+    assert str(request.url) == "http://weather.example?appid=k3y"
+    assert "Authorization" not in request.headers
+    assert extractor._endpoint.hidden_params == {"appid"}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"scope": "read"}, "scope means nothing without token_url"),
+        ({"token_url": "login.example"}, "token_url has to begin with https://"),
+        ({"token_url": 7}, "token_url has to be a text"),
+        ({"token_url": "https://login.example"}, "needs the client id as the login"),
+        ({"token_url": "https://login.example", "login": "x", "client_authentication": "jwt"}, "'basic' or"),
+        ({"api_key_param": "key", "token_url": "https://login.example"}, "goes with none of token_url"),
+        ({"api_key_param": "key", "password": ""}, "api_key_param needs the key as the password"),
+    ],
+)
+def test_http_extra_that_says_no_whole_login_is_refused(connect, given, said):
+    fields = {name: given.pop(name) for name in ("login", "password") if name in given}
+    connect(conn_type="http", host="weather.example", **{"password": "s3cret", **fields}, extra=given)
+    with pytest.raises(ConfigurationError, match=f"connection other_system: .*{said}"):
+        extractor_for(contract("http"))
+
+
 def test_http_extra_gives_headers_and_options(connect):
     connect(
         conn_type="http",

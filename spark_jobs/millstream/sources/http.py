@@ -26,7 +26,7 @@ from millstream.landing.run import Landing, in_memory
 from millstream.landing.seen import SeenRecords
 from millstream.sources.http_client import UNHURRIED, HttpEndpoint, Patience, PatientClient, checked
 from millstream.sources.ordering import NO_LOOKBACK, earlier
-from millstream.sources.paging import Paging
+from millstream.sources.paging import Asked, Paging
 
 log = logging.getLogger(__name__)
 ASK_OWNER = "What to do: ask the API's owner, then clear the task: it goes on from this page"
@@ -106,7 +106,7 @@ class _Page(BaseModel):
     """One page as landed, noted so that a retry goes on behind it.
 
     `total` is what the API counts; `miscounts` says that it stated a number below what had been read.
-    `content` is a checksum of the records, `following` the address of the next page.
+    `content` is a checksum of the records, `following` the request for the next page.
     """
 
     records: int
@@ -131,7 +131,7 @@ class _Walk:
         self._contract = contract
         self._source = source
         base = httpx.URL(endpoint.base_url).copy_with(userinfo=b"")
-        self._paging = Paging(source, base, piece.since)
+        self._paging = Paging(source, base, piece.since, endpoint.hidden_params)
         self._landing = landing
         # The address names the notes: pages of another watermark or page size do not fit this walk.
         self._notes = hashlib.sha256(self._paging.first().encode()).hexdigest()[:12]
@@ -179,11 +179,12 @@ class _Walk:
         """The next page; None where the server has refused it as one behind the last."""
         number = len(self._pages)
         url = (self._pages[-1].following if self._pages else None) or self._paging.first()
+        asked = Asked.parse(url)
         where = f"{url} (page {number + 1})"
         behind = self._paging.is_by_place and self._has_all_counted
         # What an earlier try has noted to be asked for next may not be there any more.
         resumed = not self._paging.is_by_place and number > 0 and number == self._noted_pages
-        answer = client.get(url, where, may_be_refused=behind or resumed)
+        answer = client.get(asked.url, where, behind or resumed, asked.body)
         if answer is None and resumed:
             self._landing.forget(self._notes)
             raise SourceUnavailableError(

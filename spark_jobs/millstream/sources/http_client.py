@@ -1,7 +1,8 @@
-"""One patient GET: tried again while the server may recover, refused with a reason a person can act on."""
+"""One patient request: tried again while the server may recover, refused with a reason that helps."""
 
 from __future__ import annotations
 
+import logging
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -27,6 +28,8 @@ MOST_PORT = 65535
 # A proxy of the environment cannot reach this machine's own services; None means no proxy.
 NEVER_PROXIED = dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]"))
 LATER = "another try goes on from this page"
+# It logs each address as it is sent, with a key among its parameters.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class HttpEndpoint:
     auth: httpx.Auth | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     verify: bool | ssl.SSLContext = True
+    # Parameters of an address that `auth` adds, and that nobody may see.
+    hidden_params: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -103,8 +108,11 @@ class PatientClient:
     ) -> None:
         self._client.close()
 
-    def get(self, url: str, where: str, may_be_refused: bool = False) -> httpx.Response | None:
-        """The answer of `url`, without a body for 204; `where` names it in messages.
+    def get(
+        self, url: str, where: str, may_be_refused: bool = False, body: str | None = None
+    ) -> httpx.Response | None:
+        """The answer of `url`, without a body for 204; `where` names it in messages. With a `body`, which is
+        JSON, it is asked by POST.
 
         None for a page that is refused as one that there is not, where that may be.
 
@@ -122,7 +130,7 @@ class PatientClient:
             reraise=True,
         )
         try:
-            answer = retrying(self._ask, url, where)
+            answer = retrying(self._ask, url, where, body)
         except _NoAnswer as failure:
             raise SourceUnavailableError(
                 f"{where}: {failure}, tried {self._patience.tries} times. Check the server and connection "
@@ -134,9 +142,12 @@ class PatientClient:
             raise self._refusal(answer, where)
         return answer
 
-    def _ask(self, url: str, where: str) -> httpx.Response:
+    def _ask(self, url: str, where: str, body: str | None) -> httpx.Response:
         try:
-            answer = self._client.get(url)
+            if body is None:
+                answer = self._client.get(url)
+            else:
+                answer = self._client.post(url, content=body, headers={"Content-Type": "application/json"})
         except httpx.UnsupportedProtocol as error:
             raise ConfigurationError(f"{where}: {error} Correct connection {self._connection}") from error
         except httpx.TimeoutException as error:

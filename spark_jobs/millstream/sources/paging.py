@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Set
+from typing import Any, NamedTuple, Self
 
 import httpx
 
@@ -14,15 +15,35 @@ _ABSENT = object()
 LATER_PAGES = "What to do: correct paging in the contract, or ask the API's owner; then clear the task"
 
 
-class Paging:
-    """The addresses of one walk, in full and without anything secret.
+class Asked(NamedTuple):
+    """One request for a page: its address, without anything secret, and the JSON of a POST."""
 
-    `base` is the connection's address; `since` what `since_param` asks for, if anything.
+    url: str
+    body: str | None = None
+
+    def __str__(self) -> str:
+        return self.url if self.body is None else f"{self.url} {self.body}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """What `str` has made: an address has no blank."""
+        url, _, body = text.partition(" ")
+        return cls(url, body or None)
+
+
+class Paging:
+    """The requests of one walk, as `Asked` writes them, in full and without anything secret.
+
+    `base` is the connection's address; `since` what `since_param` asks for, if anything; `hidden` names
+    parameters that are secret, which next links may repeat.
     """
 
-    def __init__(self, source: Source, base: httpx.URL, since: str | None) -> None:
+    def __init__(
+        self, source: Source, base: httpx.URL, since: str | None, hidden: Set[str] = frozenset()
+    ) -> None:
         self._source = source
         self._base = base
+        self._hidden = hidden
         self._given: dict[str, str | int] = {}
         if source.size_param is not None:
             self._given[source.size_param] = source.page_size
@@ -36,7 +57,7 @@ class Paging:
         return self._source.paging in ("offset", "page")
 
     def first(self) -> str:
-        """The address of the first page."""
+        """The request for the first page."""
         match self._source.paging:
             case "offset":
                 return self._url(0)
@@ -45,7 +66,7 @@ class Paging:
         return self._url(None)
 
     def following(self, url: str, pages: int, records: int, page: Any, answer: httpx.Response) -> str | None:
-        """The address of the page behind the one at `url`, the last of `pages` with together `records`, with
+        """The request for the page behind the one at `url`, the last of `pages` with together `records`, with
         the content `page`; None where its answer says that there is none.
 
         Raises: SourceDataError when it leads to another server, or is none, or when a first page that is full
@@ -82,7 +103,10 @@ class Paging:
     def _url(self, place: str | int | None) -> str:
         own = {} if place is None else {self._source.place_param: place}
         path = self._base.path.rstrip("/") + self._source.endpoint
-        return str(self._base.copy_with(path=path, params={**own, **self._given}))
+        params = {**own, **self._given}
+        if self._source.method == "POST":
+            return str(Asked(str(self._base.copy_with(path=path)), self._source.body_with(params)))
+        return str(self._base.copy_with(path=path, params=params))
 
     def _said(self, url: str, value: Any) -> str | None:
         if value is None or value == "" or value is False:
@@ -97,7 +121,9 @@ class Paging:
         if link is None:
             return None
         try:
-            following = httpx.URL(url).join(link).copy_with(userinfo=b"", fragment=None)
+            following = httpx.URL(Asked.parse(url).url).join(link).copy_with(userinfo=b"", fragment=None)
+            for name in self._hidden:
+                following = following.copy_remove_param(name)
         except (httpx.InvalidURL, ValueError) as error:
             raise SourceDataError(f"{url}: the next page has no address: {error}. {LATER_PAGES}") from error
         if _server(following) != _server(self._base):
@@ -107,7 +133,7 @@ class Paging:
                 f"{_named(self._base)}: it was not asked for. "
                 f"{LATER_PAGES}"
             )
-        return str(following)
+        return str(Asked(str(following), Asked.parse(url).body))
 
 
 def _named(url: httpx.URL) -> str:
