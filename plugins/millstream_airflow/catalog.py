@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from airflow.sdk import Asset
 
@@ -18,6 +19,9 @@ from millstream.marts import Mart, load_mart, marts
 from millstream.marts.partitions import require_by_month
 from millstream.models import model_spec, models
 from millstream.settings import Settings
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
 
 
 def contract(dataset: str) -> Contract:
@@ -116,9 +120,16 @@ def model_asset(name: str) -> Asset:
     return Asset(name=f"model.{name}", uri=f"millstream://models/{name}", group="models")
 
 
-def data_docs_url(page: str) -> str:
+def data_docs_url(page: str = "") -> str:
     """Where the Data Docs page of one validation is served: by Airflow, behind its login."""
     return f"{Settings().airflow_url}/millstream/data-docs/{page}"
+
+
+def run_page(context: Context) -> str:
+    """The page of a task's run in Airflow's web UI, below its address."""
+    dag_run = context["dag_run"]
+    assert dag_run is not None
+    return f"dags/{quote(dag_run.dag_id, safe='')}/runs/{quote(dag_run.run_id, safe='')}"
 
 
 def submitted_conf() -> dict[str, str]:

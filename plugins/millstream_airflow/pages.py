@@ -71,8 +71,8 @@ def build(lake_root: str) -> FastAPI:
     )
 
     @pages.get("/data-docs/{page:path}")
-    def data_docs(page: str) -> HTMLResponse:
-        content = docs.index() if page in ("", "index.html") else docs.page(page)
+    def data_docs(page: str, table: str | None = None) -> HTMLResponse:
+        content = docs.index(table or None) if page in ("", "index.html") else docs.page(page)
         if content is None:
             raise HTTPException(404, "no such page")
         return HTMLResponse(content, headers=HEADERS)

@@ -19,7 +19,7 @@ from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.definitions.xcom_arg import PlainXComArg, XComArg
 
 from millstream import jobs
-from millstream.settings import CHECKOUT
+from millstream.settings import CHECKOUT, Settings
 from millstream_airflow import registry
 from millstream_airflow.tasks.spark_job import SparkJobOperator
 
@@ -125,7 +125,7 @@ def submission(task: SparkJobOperator, monkeypatch: pytest.MonkeyPatch) -> dict[
     for name in ("dataset", "suite", "arguments", "more_arguments"):
         monkeypatch.setattr(task, name, with_params(task, rendered(getattr(task, name))))
     context: Any = {
-        "dag_run": SimpleNamespace(run_id="manual__1"),
+        "dag_run": SimpleNamespace(dag_id="own", run_id="manual__1"),
         "params": {"force": False},
         "ti": SimpleNamespace(start_date=datetime(2026, 1, 1, tzinfo=UTC)),
     }
@@ -147,13 +147,14 @@ def with_params(task: SparkJobOperator, value: Any) -> Any:
 
 
 def shown(found: dict[str, Any]) -> str:
-    """As in the golden file: contract and suite by their names, this checkout as `<checkout>`."""
+    """As in the golden file: contract and suite by their names, this checkout and its Airflow as
+    `<checkout>` and `<airflow>`."""
     arguments = dict(found["arguments"])
     for name, key in (("contract", "dataset"), ("suite", "name"), ("mart", "name")):
         if name in arguments:
             arguments[name] = f"<{arguments[name][key]}>"
     text = json.dumps({**found, "arguments": arguments}, indent=2, sort_keys=True) + "\n"
-    return text.replace(str(CHECKOUT), "<checkout>")
+    return text.replace(str(CHECKOUT), "<checkout>").replace(Settings().airflow_url, "<airflow>")
 
 
 @pytest.mark.parametrize("name", sorted(TASKS))

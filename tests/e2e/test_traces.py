@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
+from urllib.parse import quote, urljoin
 
 import httpx
 import pytest
@@ -45,6 +47,10 @@ def test_the_gate_links_to_its_page_of_data_docs(
     page = httpx.get(link, headers={"Authorization": f"Bearer {token}"}, timeout=60)
     assert page.is_success
     assert "silver.airlines" in page.text
+    # And back to the run.
+    (there,) = re.findall(r'href="([^"]+/runs/[^"]+)"', page.text)
+    run = quote(tasks["quality_gate"].run_id, safe="")
+    assert urljoin(link, there) == f"{settings.airflow_url}/dags/ingest_airlines/runs/{run}"
 
 
 def test_lineage_names_tables_with_their_versions(settings: Settings, tasks: dict[str, Task]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from millstream.ml.descriptions import described
+from millstream.ml.descriptions import Elsewhere, described
 from millstream.ml.spec import Params
 from millstream.models import model_spec
 
@@ -27,7 +27,8 @@ def test_a_version_is_shown_beside_its_rivals_the_best_one_first() -> None:
         Fitted("trees", {"maxDepth": 5, "maxIter": 40}, {"auc_roc": 0.75}),
     ]
     page = "#/experiments/1/runs/r"
-    text = described(SPEC, rivals, {"auc_roc": 0.74123, "brier": 0.2}, TAGS, page)
+    elsewhere = Elsewhere("http://air/run", {"gold.features": "http://air/page.html"})
+    text = described(SPEC, rivals, {"auc_roc": 0.74123, "brier": 0.2}, TAGS, page, elsewhere)
     figures, candidates, rule, tables, last = text.split("\n\n")
     assert figures.splitlines()[2:] == ["| AUC-ROC | 0.7412 |", "| Brier score | 0.2000 |"]
     assert candidates.splitlines() == [
@@ -38,5 +39,14 @@ def test_a_version_is_shown_beside_its_rivals_the_best_one_first() -> None:
     ]
     assert "higher by 0.004" in rule
     assert "from a probability of 0.35 on" in rule
-    assert tables.splitlines()[2:] == ["| gold.features | 7 |"]
-    assert last == f"[Run with plots and tables]({page}). Code abc."
+    assert tables.splitlines()[2:] == ["| gold.features | 7 | [verdict](http://air/page.html) |"]
+    assert last == (
+        f"[Run with plots and tables]({page}). [Airflow's run of the training](http://air/run). Code abc."
+    )
+
+
+def test_what_is_not_known_is_no_link() -> None:
+    rival = Fitted("trees", {}, {"auc_roc": 0.75})
+    text = described(SPEC, [rival], {}, TAGS, "#/experiments/1/runs/r", Elsewhere())
+    assert "| gold.features | 7 |  |" in text
+    assert text.endswith("[Run with plots and tables](#/experiments/1/runs/r). Code abc.")

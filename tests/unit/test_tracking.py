@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import subprocess
 import sys
 from collections.abc import Iterator
+from decimal import Decimal
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
+import mlflow
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 from mlflow import MlflowClient
 
+from millstream.ml import tracking
 from tests.support.mlflow_server import MlflowServer, tracking_server
 
 pytestmark = pytest.mark.mlflow
@@ -81,3 +87,34 @@ def test_what_mlflow_says_of_its_successes_is_no_error_of_the_task(
     assert [
         version.version for version in MlflowClient(server.url).search_model_versions("name='quiet'")
     ] == ["1"]
+
+
+def test_an_input_has_schema_and_profile_in_mlflow(server: MlflowServer, tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "id": pa.array([1, 2, 3], pa.int64()),
+            "share": [Decimal("0.50"), None, Decimal("1.00")],
+            "tags": [["a"], [], None],
+        },
+        schema=pa.schema(
+            [
+                pa.field("id", pa.int64(), nullable=False),
+                ("share", pa.decimal128(3, 2)),
+                ("tags", pa.list_(pa.string())),
+            ]
+        ),
+    )
+    root = f"file://{tmp_path}"
+    write_deltalake(tmp_path / "gold" / "things", table)
+    with tracking.connect("inputs").start_run() as active:
+        tracking.log_inputs(mlflow, root, {"gold.things": 0})
+    (given,) = MlflowClient(server.url).get_run(active.info.run_id).inputs.dataset_inputs
+    assert (given.dataset.name, given.dataset.digest) == ("gold.things", "v0")
+    columns = json.loads(given.dataset.schema)["mlflow_colspec"]
+    assert [(one["name"], one["type"], one["required"]) for one in columns] == [
+        ("id", "long", True),
+        ("share", "double", False),
+        ("tags", "string", False),
+    ]
+    profile = json.loads(given.dataset.profile)
+    assert profile == {"num_rows": 3, "num_files": 1, "num_columns": 3, "partitioned_by": []}

@@ -46,6 +46,6 @@ def test_the_report_names_no_asset_and_no_suite_of_great_expectations(tmp_path: 
     assert "Data asset" not in page
     assert "None" not in re.sub(r"<[^>]+>", " ", page)
     # The index, which is made on request.
-    assert re.findall(r'href="([^"#]+)"', page) == ["../index.html"]
+    assert re.findall(r'href="([^"#]+)"', page) == ["../index.html", "../index.html?table=silver.things"]
     # What it says of each column stays.
     assert "values must never be null" in page

@@ -17,6 +17,7 @@ from millstream.lake.storage import Storage
 from millstream.lake.tables import TableRef
 from millstream.ml.spec import ModelSpec, TimeSplit
 from millstream.models import model_spec
+from millstream.settings import Settings
 from millstream_airflow import catalog
 from millstream_airflow.periods import of_any_source
 from millstream_airflow.registry import MLFLOW, champion_version, has_version
@@ -61,6 +62,13 @@ class RegisterOperator(SparkJobOperator):
         outlets = [catalog.model_asset(spec_name)]
         super().__init__(job="register_model", outlets=outlets, noted=True, **kwargs)
         self.spec_name = spec_name
+
+    def job_arguments(self, context: Context) -> dict[str, Any]:
+        pages = {
+            "run_url": f"{Settings().airflow_url}/{catalog.run_page(context)}",
+            "data_docs_url": catalog.data_docs_url(),
+        }
+        return {**super().job_arguments(context), **pages}
 
     def execute(self, context: Context) -> dict[str, Any]:
         result = super().execute(context)

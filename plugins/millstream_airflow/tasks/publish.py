@@ -99,7 +99,7 @@ class GateOperator(SparkJobOperator):
         arguments = super().job_arguments(context)
         page = page_name(arguments["table"], arguments["run"], arguments["staged_version"])
         self.links["Data Docs"] = catalog.data_docs_url(page)
-        return arguments
+        return {**arguments, "run_page": catalog.run_page(context)}
 
 
 class PublishOperator(SparkJobOperator):

@@ -28,7 +28,7 @@ from millstream.quality.gate import publishable, run_gate, with_some_left
 from millstream.quality.parameters import run_parameters
 from millstream.quality.references import absent
 from millstream.quality.suite import Suite
-from millstream.quality.verdict import BrokenRow, Verdict, page_name, verdict_path
+from millstream.quality.verdict import RUN_PAGE, BrokenRow, Verdict, page_name, verdict_path
 from millstream.transforms import table_of
 
 Result = Verdict
@@ -44,6 +44,7 @@ class Args(StagedArgs):
     are the versions of the tables that were read for the staged rows; null where that is not known. By the
     `contract` of a dataset the rows that stop it are shown as received. With a `partition_column` the chart
     is of the table as it will be: of `partitions` the staged rows, of the others the published ones.
+    `run_page` is that of the run in Airflow's web UI, below its address.
     """
 
     table: TableName
@@ -55,6 +56,7 @@ class Args(StagedArgs):
     inputs: Inputs | None = None
     contract: dict[str, Any] | None = None
     partition_column: ColumnName | None = None
+    run_page: str | None = Field(default=None, pattern=RUN_PAGE)
 
 
 def run(spark: SparkSession, args: Args) -> Verdict:
@@ -90,7 +92,7 @@ def run(spark: SparkSession, args: Args) -> Verdict:
         from millstream.quality import data_docs
 
         page = page_name(args.table, args.run, args.staged_version)
-        verdict = verdict.model_copy(update={"docs_page": page})
+        verdict = verdict.model_copy(update={"docs_page": page, "run_page": args.run_page})
         chart = charts.svg(_drawn(args, staged), suite.meta.chart) if suite.meta.chart else ""
         data_docs.publish(storage, verdict, findings, chart)
     storage.write(path, verdict.model_dump_json(indent=2).encode())

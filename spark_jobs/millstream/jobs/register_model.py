@@ -18,7 +18,7 @@ from millstream.lake.reading import read_at
 from millstream.lake.storage import Storage
 from millstream.ml import digest, plots, promotion, stored, tracking
 from millstream.ml.dataset import LABEL, labelled, ordered, part, persisted
-from millstream.ml.descriptions import described
+from millstream.ml.descriptions import Elsewhere, described
 from millstream.ml.objectives import objective_of
 from millstream.ml.pipelines import feature_names, inputs, weights
 from millstream.ml.spec import ModelSpec
@@ -31,7 +31,8 @@ CHECKED_ROWS = 2_000
 
 
 class Args(JobModel):
-    """`candidates` are the results of `fit_candidate`."""
+    """`candidates` are the results of `fit_candidate`; `run_url` is Airflow's page of this training, and
+    `data_docs_url` where verdicts are."""
 
     lake_root: str
     run: RunKey
@@ -39,6 +40,8 @@ class Args(JobModel):
     candidates: list[dict[str, Any]]
     input_version: int
     code_version: str
+    run_url: str | None = None
+    data_docs_url: str | None = None
 
 
 class Result(JobModel):
@@ -89,7 +92,9 @@ def run(spark: SparkSession, args: Args) -> Result:
         sha256 = _check_read_back(mlflow, spec, uri, model, test, best.model_uri)
         tags = {**_tags(args, spec, best, summary), digest.TAG: sha256}
         page = tracking.run_page(active.info.experiment_id, active.info.run_id)
-        details = described(spec, candidates, summary, tags, page)
+        details = described(spec, candidates, summary, tags, page, _elsewhere(args, spec))
+        if args.run_url:
+            mlflow.set_tag("millstream.airflow_run", args.run_url)
         contender = promotion.Contender(uri, summary[metric], interval, tags, details)
         decision = promotion.decide(mlflow, spec, contender, test, args.lake_root)
         mlflow.set_tag(tracking.DECISION_TAG, decision.in_words)
@@ -171,6 +176,14 @@ def _require_own(best: Fitted, args: Args) -> None:
     """Raise ConfigurationError unless the candidate lies where this training has put its own."""
     if best.model_uri != candidate_uri(args.lake_root, args.model, args.run, best.candidate):
         raise ConfigurationError(f"not a candidate of this training: {best.model_uri}")
+
+
+def _elsewhere(args: Args, spec: ModelSpec) -> Elsewhere:
+    if args.data_docs_url is None:
+        return Elsewhere(args.run_url)
+    versions = tracking.input_versions(spec, args.lake_root, args.input_version)
+    pages = tracking.verdict_pages(args.lake_root, versions)
+    return Elsewhere(args.run_url, {name: f"{args.data_docs_url}{page}" for name, page in pages.items()})
 
 
 def _tags(args: Args, spec: ModelSpec, best: Fitted, summary: dict[str, float]) -> dict[str, str]:

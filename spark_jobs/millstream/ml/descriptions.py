@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from millstream.ml.spec import ModelSpec, Params
 
@@ -37,8 +37,20 @@ class Rival(Protocol):
     def seconds(self) -> float: ...
 
 
+class Elsewhere(NamedTuple):
+    """Addresses in Airflow's web UI: of the training's run, and of each table's verdict."""
+
+    training: str | None = None
+    verdicts: Mapping[str, str] = {}
+
+
 def described(
-    spec: ModelSpec, rivals: Iterable[Rival], test: Mapping[str, float], tags: Mapping[str, str], page: str
+    spec: ModelSpec,
+    rivals: Iterable[Rival],
+    test: Mapping[str, float],
+    tags: Mapping[str, str],
+    page: str,
+    elsewhere: Elsewhere,
 ) -> str:
     """Figures of the test part, candidates, the rule of promotion, tables and code; `page` is the run's."""
     figures = [(name, f"{test[key]:.4f}") for key, name in SHOWN.items() if key in test]
@@ -53,7 +65,12 @@ def described(
         )
         for rival in by_score
     ]
-    tables = [(name.removeprefix(INPUT), version) for name, version in tags.items() if name.startswith(INPUT)]
+    versions = {name.removeprefix(INPUT): one for name, one in tags.items() if name.startswith(INPUT)}
+    tables = [
+        (name, version, f"[verdict]({elsewhere.verdicts[name]})" if name in elsewhere.verdicts else "")
+        for name, version in versions.items()
+    ]
+    training = f" [Airflow's run of the training]({elsewhere.training})." if elsewhere.training else ""
     threshold = f" Yes from a probability of {tags['threshold']} on." if "threshold" in tags else ""
     return "\n\n".join(
         [
@@ -61,8 +78,8 @@ def described(
             _table(("candidate", f"validation {metric.in_words}", "settings", "seconds"), candidates),
             f"Another version becomes champion if its {metric.in_words} on the same rows is higher by "
             f"{spec.margin}.{threshold}",
-            _table(("trained on", "version"), tables),
-            f"[Run with plots and tables]({page}). Code {tags['code_version']}.",
+            _table(("trained on", "version", "quality"), tables),
+            f"[Run with plots and tables]({page}).{training} Code {tags['code_version']}.",
         ]
     )
 

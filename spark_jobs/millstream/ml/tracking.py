@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -55,6 +56,18 @@ def _log_as_others_do() -> None:
     stream: Any = MLFLOW_LOGGING_STREAM
     stream.write = len
     logging.getLogger("mlflow").propagate = True
+
+
+# Delta's types in MLflow's words; what MLflow has no word for is told as text.
+MLFLOW_TYPES = {
+    **dict.fromkeys(("byte", "short", "integer"), "integer"),
+    "long": "long",
+    "float": "float",
+    **dict.fromkeys(("double", "decimal"), "double"),
+    "boolean": "boolean",
+    **dict.fromkeys(("date", "timestamp", "timestamp_ntz"), "datetime"),
+    "binary": "binary",
+}
 
 
 def _require_answer(address: str) -> None:
@@ -111,16 +124,64 @@ def input_versions(spec: ModelSpec, lake_root: str, version: int) -> dict[str, i
     return versions
 
 
-def log_inputs(mlflow: Any, lake_root: str, versions: dict[str, int]) -> None:
-    """Each table as a dataset input of the active run: path, Delta version, and a digest made of both.
+def verdict_pages(lake_root: str, versions: Mapping[str, int]) -> dict[str, str]:
+    """The Data Docs page of the verdict that let each table's version be published, where it has one."""
+    pages = {}
+    for name, version in versions.items():
+        accounts = history.read(TableRef.parse(name), lake_root).accounts
+        published = (one for one in accounts if one.version is not None and one.version <= version)
+        account = next(published, None)
+        if account is not None and (page := account.verdict.get("docs_page")):
+            pages[name] = str(page)
+    return pages
 
-    MLflow's own digest would read the data again; a Delta version never changes once committed.
+
+def log_inputs(mlflow: Any, lake_root: str, versions: dict[str, int]) -> None:
+    """Each table as a dataset input of the active run: path, Delta version, schema, and what its log knows of
+    its rows.
+
+    MLflow's own digest and profile would read the data again; a Delta version never changes once committed.
     """
+    for table, version in sorted(versions.items()):
+        mlflow.log_input(table_input(lake_root, table, version), context="training")
+
+
+def table_input(lake_root: str, table: str, version: int) -> Any:
+    """A version of a table as MLflow's dataset: the digest names the version, the profile has the number of
+    rows, files and columns, and by what the table is cut; null what the log does not say."""
     from mlflow.data.delta_dataset_source import DeltaDatasetSource
     from mlflow.data.meta_dataset import MetaDataset
+    from mlflow.types import ColSpec, Schema, TensorSpec
 
-    for table, version in sorted(versions.items()):
-        source = DeltaDatasetSource(path=TableRef.parse(table).uri(lake_root), delta_table_version=version)
-        # Its `profile` has a default that the type checker does not see.
-        dataset = MetaDataset(source=source, name=table, digest=f"v{version}")  # type: ignore[abstract]
-        mlflow.log_input(dataset, context="training")
+    uri = TableRef.parse(table).uri(lake_root)
+    source = DeltaDatasetSource(path=uri, delta_table_version=version)
+    present = history.snapshot(uri, version)
+    if present is None:
+        return MetaDataset(source=source, name=table, digest=f"v{version}")  # type: ignore[abstract]
+    columns: list[ColSpec | TensorSpec] = [
+        ColSpec(_mlflow_type(field["type"]), field["name"], required=not field["nullable"])
+        for field in present.schema["fields"]
+    ]
+    figures = {
+        "num_rows": present.noted_rows(),
+        "num_files": len(present.files()),
+        "num_columns": len(columns),
+        "partitioned_by": present.partition_columns,
+    }
+
+    class TableInput(MetaDataset):
+        """MLflow's dataset of metadata has no profile."""
+
+        @property
+        def profile(self) -> Any:
+            return figures
+
+        def to_dict(self) -> dict[str, str]:
+            return {**super().to_dict(), "profile": json.dumps(figures)}
+
+    return TableInput(source=source, name=table, digest=f"v{version}", schema=Schema(columns))
+
+
+def _mlflow_type(kind: Any) -> str:
+    """A type of Delta's schema; those of several parts are told as text."""
+    return MLFLOW_TYPES.get(kind.partition("(")[0], "string") if isinstance(kind, str) else "string"

@@ -97,7 +97,7 @@ def _escape(value: Any) -> Any:
 
 def _entry(verdict: Verdict) -> str:
     kept = verdict.model_dump(
-        mode="json", include={"table", "run", "evaluated", "quarantined_rows", "passed", "docs_page"}
+        mode="json", include={"table", "run", "evaluated", "quarantined_rows", "passed", "run_page"}
     )
     time = datetime.now(UTC).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
     warnings = {"warnings": len(verdict.warnings), "alerts": len(verdict.alerts)}

@@ -11,6 +11,8 @@ from millstream.lake.source_rows import place_of
 from millstream.quality.suite import Level, Severity
 
 Action = Literal["ok", "quarantine", "warn", "block"]
+# The page of a run in Airflow's web UI, below its address.
+RUN_PAGE = r"^dags/[A-Za-z0-9._~%-]+/runs/[A-Za-z0-9._~%-]+$"
 # The word of a rule whose reference is not there yet.
 UNCHECKED = "not checked"
 Word = Literal["passed", "passed with warnings", "failed"]
@@ -97,6 +99,7 @@ class Verdict(BaseModel):
     rules: list[RuleVerdict]
     parameters: dict[str, str | int | float | bool] = {}
     docs_page: str | None = None
+    run_page: str | None = None
 
     @property
     def word(self) -> Word:
