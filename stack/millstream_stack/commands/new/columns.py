@@ -24,7 +24,21 @@ NULL_WORDS = frozenset(
     {"NA", "N/A", "n/a", "NULL", "null", "None", "none", "NaN", "nan", "-", "--", "?", "\\N"}
 )
 # From narrow to wide: the first that reads all texts is taken.
-PREFERRED: tuple[ColumnType, ...] = ("int", "bigint", "double", "date", "timestamp", "boolean")
+PREFERRED: tuple[ColumnType, ...] = ("int", "bigint", "double", "date", "timestamp", "time", "boolean")
+# Pairs that mean yes and no, besides those that every contract reads.
+YES_NO = (
+    ("on", "off"),
+    ("enabled", "disabled"),
+    ("active", "inactive"),
+    ("ja", "nein"),
+    ("wahr", "falsch"),
+    ("oui", "non"),
+    ("vrai", "faux"),
+    ("si", "no"),
+    ("sí", "no"),
+    ("sì", "no"),
+    ("sim", "não"),
+)
 BOUNDS = {"int": 2**31, "bigint": 2**63}
 PATTERNS = {kind: re.compile(form.replace(r"\z", r"\Z"), re.ASCII) for kind, form in FORMS.items()}
 # As the formats write bytes.
@@ -49,7 +63,7 @@ class Guess:
     kind: ColumnType
     null_words: frozenset[str] = frozenset()
     unsure: str = ""
-    written: Mapping[str, str] = field(default_factory=dict)
+    written: Mapping[str, str | list[str]] = field(default_factory=dict)
     optional: bool = False
 
 
@@ -91,7 +105,7 @@ def guess(source: str, name: str, values: Iterable[str | None], nests: bool = Tr
     form = amounts(rest)
     if form is None:
         plain = next((kind for kind in PREFERRED if _all_read(rest, kind)), None)
-        form = Form(plain, unsure=_doubt(rest, plain)) if plain else moments(rest)
+        form = Form(plain, unsure=_doubt(rest, plain)) if plain else moments(rest) or _yes_no(rest)
     if form is None or form.kind == "string":
         return Guess(source, name, "string", unsure=form.unsure if form else "")
     return Guess(source, name, form.kind, frozenset(words), form.unsure, form.written)
@@ -112,6 +126,19 @@ def _all_read(texts: set[str], kind: ColumnType) -> bool:
         return all(-BOUNDS[kind] <= int(text) < BOUNDS[kind] for text in texts)
     # Digits alone count more often than they say yes or no.
     return kind != "boolean" or not all(text.strip() in "01" for text in texts)
+
+
+def _yes_no(texts: set[str]) -> Form | None:
+    """A boolean, where both words of a pair are there and nothing else; in whichever cases."""
+    words = {text.strip().casefold() for text in texts}
+    for yes, no in YES_NO:
+        if words == {yes, no}:
+            spelled: dict[str, str | list[str]] = {
+                field: sorted(text for text in texts if text.strip().casefold() == word)
+                for field, word in (("true_values", yes), ("false_values", no))
+            }
+            return Form("boolean", spelled, "words for yes and no, as seen")
+    return None
 
 
 def _doubt(texts: set[str], kind: ColumnType) -> str:

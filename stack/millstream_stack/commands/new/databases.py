@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from millstream_stack.commands.new.looks import Look
 SAMPLE_ROWS = 1000
 # By the types of SQLAlchemy, the narrower ones first.
 KINDS: tuple[tuple[type[sa.types.TypeEngine[Any]], str], ...] = (
-    (sa.SmallInteger, "int"),
+    (sa.SmallInteger, "smallint"),
     (sa.BigInteger, "bigint"),
     (sa.Integer, "int"),
     (sa.Boolean, "boolean"),
@@ -27,7 +28,12 @@ KINDS: tuple[tuple[type[sa.types.TypeEngine[Any]], str], ...] = (
     (sa.JSON, "json"),
     (sa.LargeBinary, "binary"),
 )
-CHANGED = ("updated_at", "modified_at", "changed_at", "last_modified", "updated", "modified")
+# Names of a column with the time of a row's last change, without case and marks, the likeliest first.
+CHANGED = (
+    *("updatedat", "modifiedat", "changedat", "lastmodified", "lastupdated", "lastupdate", "lastchanged"),
+    *("updatedon", "modifiedon", "changedon", "updatetime", "modifytime", "datemodified", "dateupdated"),
+    *("mtime", "updated", "modified", "changed"),
+)
 
 
 def at_table(engine: sa.Engine, connection: str, table: str, said: Sequence[str] = ()) -> Look:
@@ -54,6 +60,9 @@ def at_table(engine: sa.Engine, connection: str, table: str, said: Sequence[str]
         )
     found = sa.Table(name, sa.MetaData(), schema=schema or None, autoload_with=engine, resolve_fks=False)
     kinds = {one: kind for one in names if (kind := _kind(found.c[one].type))}
+    if engine.dialect.name == "postgresql":
+        kinds |= {one: "timestamp_ntz" for one in names if _is_wall_clock(found.c[one].type)}
+        kinds |= {one: "time" for one in names if isinstance(found.c[one].type, sa.Time)}
     flags: list[str] = []
     if engine.dialect.name in types_of_mariadb.DIALECTS:
         kinds |= mariadb.kinds(engine, found)
@@ -71,7 +80,9 @@ def at_table(engine: sa.Engine, connection: str, table: str, said: Sequence[str]
     }
     source: dict[str, Any] = {"kind": "sql", "connection": connection, "table": table}
     source["key"] = key[0] if len(key) == 1 else list(key)
-    changed = next((one for one in CHANGED if kinds.get(one) == "timestamp"), None)
+    times = [one for one in names if kinds.get(one) in ("timestamp", "timestamp_ntz")]
+    plain = {re.sub(r"[^a-z]", "", one.lower()): one for one in reversed(times)}
+    changed = next((plain[one] for one in CHANGED if one in plain), None)
     notes: tuple[str, ...] = ()
     if changed:
         source["watermark"] = changed
@@ -84,6 +95,10 @@ def _declared_key(inspector: sa.Inspector, name: str, schema: str) -> tuple[str,
         return tuple(key)
     unique = inspector.get_unique_constraints(name, schema=schema or None)
     return tuple(str(one) for one in unique[0]["column_names"]) if unique else ()
+
+
+def _is_wall_clock(declared: sa.types.TypeEngine[Any]) -> bool:
+    return isinstance(declared, sa.DateTime) and not declared.timezone
 
 
 def _kind(declared: sa.types.TypeEngine[Any]) -> str | None:

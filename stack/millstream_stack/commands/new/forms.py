@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -25,7 +25,7 @@ class Form:
     """The type of a column, entries that say how its values are written, and what is not sure about it."""
 
     kind: ColumnType
-    written: dict[str, str] = field(default_factory=dict)
+    written: Mapping[str, str | list[str]] = field(default_factory=dict)
     unsure: str = ""
 
 

@@ -58,7 +58,7 @@ def at_file(
         ((name, one) for name, one in folders.items() if path.resolve().is_relative_to(one.resolve())),
         (connection, path.resolve().parent),
     )
-    kind = _format(path)
+    kind = format_of_name(path.name)
     source: dict[str, Any] = {
         "kind": "files",
         "connection": known,
@@ -77,7 +77,7 @@ def at_file(
         raise SourceDataError(f"{path} {error}") from error
     if not rows:
         raise SourceDataError(f"{path} has no record that can be read below {', '.join(names)[:200]}")
-    notes = [*([] if known in folders else [_connection(known, folder)]), *unsure]
+    notes = [*([] if known in folders else [to_define(known, of_folder(folder))]), *unsure]
     if any(re.fullmatch(r"[-+\d.]+", name) for name in names):
         notes.append("some names of columns are numbers: does the file begin with its names?")
     return Look(
@@ -98,8 +98,13 @@ def _require_header(path: Path, kind: str) -> None:
         )
 
 
-def _connection(name: str, folder: Path) -> str:
-    described = json.dumps({"conn_type": "fs", "extra": {"path": str(folder)}})
+def of_folder(folder: Path) -> str:
+    """A connection that leads to a folder of this machine, as JSON."""
+    return json.dumps({"conn_type": "fs", "extra": {"path": str(folder)}})
+
+
+def to_define(name: str, described: str) -> str:
+    """What a person has to do to have a connection."""
     return f"before make up: export AIRFLOW_CONN_{name.upper()}='{described}'"
 
 
@@ -107,20 +112,31 @@ def _some(limit: int | None) -> int:
     return 1 << 62 if limit is None else limit
 
 
-def _format(path: Path) -> str:
-    """The format that the file's name ends with, with its packing."""
-    known = {name: name for name in formats()}
+def endings() -> dict[str, str]:
+    """The endings of names by which formats are known, packed and plain, and the format of each."""
+    known = {name: name for name in formats() if format_named(name).about is None}
     for ending, plain in ENDINGS.items():
         known |= {name.replace(plain, ending, 1): name for name in known if name.partition(".")[0] == plain}
-    endings = [name for name in known if path.name.lower().endswith(f".{name}")]
-    if not endings:
+    return known
+
+
+def ending_of(name: str) -> str | None:
+    """The ending of a file's name by which its format is known; None where none is."""
+    fitting = [ending for ending in endings() if name.lower().endswith(f".{ending}")]
+    return max(fitting, key=len) if fitting else None
+
+
+def format_of_name(name: str) -> str:
+    """The format that the file's name ends with, with its packing."""
+    if (ending := ending_of(name)) is None:
         raise ConfigurationError(
-            f"{path}: no format is known by this name; files are named by one of {', '.join(sorted(known))}"
+            f"{name}: no format is known by this name; files are named by one of "
+            f"{', '.join(sorted(endings()))}"
         )
-    return known[max(endings, key=len)]
+    return endings()[ending]
 
 
-def _contract(source: Mapping[str, Any], names: list[str], **more: Any) -> Contract:
+def contract_of(source: Mapping[str, Any], names: list[str], **more: Any) -> Contract:
     """A contract that reads the columns `names` as text, whatever they are called."""
     columns: list[dict[str, Any]] = [
         {"name": f"look_{number}", "aliases": [name], "nullable": True}
@@ -139,7 +155,7 @@ def _contract(source: Mapping[str, Any], names: list[str], **more: Any) -> Contr
 
 
 def _names(path: Path, source: Mapping[str, Any]) -> list[str]:
-    contract = _contract(source, [])
+    contract = contract_of(source, [])
     with path.open("rb") as stream:
         names = format_of(contract).delivered(stream, contract).names
     if not names:
@@ -149,7 +165,7 @@ def _names(path: Path, source: Mapping[str, Any]) -> list[str]:
 
 def _rows(path: Path, source: Mapping[str, Any], names: list[str]) -> Iterator[list[str | None]]:
     """The records that can be read, as texts. A value that is no text (bytes) makes no record unreadable."""
-    contract = _contract(source, names)
+    contract = contract_of(source, names)
     with path.open("rb") as stream:
         for read in format_of(contract).rows(stream, contract, None):
             if isinstance(read, Columns):
@@ -163,7 +179,7 @@ def _rows(path: Path, source: Mapping[str, Any], names: list[str]) -> Iterator[l
 
 def _lacks_fields(path: Path, source: Mapping[str, Any], names: list[str], rows: int) -> bool:
     """Whether one of the first `rows` records has not all the columns `names`."""
-    contract = _contract(source, names, drift={})
+    contract = contract_of(source, names, drift={})
     with path.open("rb") as stream:
         errors = islice(_errors(format_of(contract).rows(stream, contract, None)), rows)
         return any(error.startswith(MISSING) for error in errors)

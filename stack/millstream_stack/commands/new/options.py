@@ -17,6 +17,8 @@ from millstream.formats.archives import PACKINGS
 from millstream.formats.registry import format_named
 
 HEAD_BYTES = 1 << 16
+# Lines above a table's names.
+MOST_ABOVE = 20
 DELIMITERS = ",;\t|"
 # The encodings that are tried: every byte is a character of the last one.
 ENCODINGS = ("utf-8-sig", "cp1252", "latin-1")
@@ -84,6 +86,10 @@ def _dialect(head: bytes) -> tuple[dict[str, Any], list[str]]:
     if lines and lines[0].startswith("#"):
         options["comment"] = "#"
         lines = [line for line in lines if not line.startswith("#")]
+    if skipped := _lines_above(lines):
+        options["skip_lines"] = skipped
+        notes.append(f"skipped above the names: {' / '.join(line.strip() for line in lines[:skipped])[:80]}")
+        lines = lines[skipped:]
     lines = [line for line in lines if line.strip()][:20]
     if not lines:
         return options, notes
@@ -98,6 +104,19 @@ def _dialect(head: bytes) -> tuple[dict[str, Any], list[str]]:
         options["header"] = [f"c{number}" for number in range(1, len(rows[0]) + 1)]
         notes.append(NO_NAMES)
     return options, notes
+
+
+def _lines_above(lines: list[str]) -> int:
+    """How many lines stand above the table, such as a title: those without a delimiter, above three lines
+    with the same two or more, of which the first has no number; 0 where that is no clear case."""
+    for delimiter in DELIMITERS:
+        counts = [line.count(delimiter) for line in lines[: MOST_ABOVE + 3]]
+        first = next((place for place, count in enumerate(counts) if count), 0)
+        fields = counts[first : first + 3]
+        alike = len(fields) == 3 and len(set(fields)) == 1 and fields[0] >= 2
+        if first and alike and True not in _shape(lines[first].split(delimiter)):
+            return first
+    return 0
 
 
 def _decoded(head: bytes) -> tuple[str, str]:
