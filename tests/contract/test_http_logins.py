@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
-from millstream.errors import ConfigurationError, SourceUnavailableError
+from millstream.errors import ConfigurationError, SourceDataError, SourceUnavailableError
 from millstream.lake.storage import Storage
 from millstream.landing.manifest import Manifest
 from millstream.landing.run import Landing
@@ -64,6 +64,8 @@ class Api:
         return {"results": RECORDS[offset : offset + limit]}
 
     def keyed(self, key: str, place: int = 0) -> Any:
+        if key == "wrong-place":
+            return Response(f"no place for {key}", status_code=422)
         if key != KEY:
             return Response(status_code=403)
         following = f"/keyed?place={place + SIZE}&key=seen" if place + SIZE < len(RECORDS) else None
@@ -172,3 +174,6 @@ def test_a_key_that_is_refused_is_not_told(api: Api, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"login was refused \(403") as caught:
         land(api, tmp_path, ApiKey("key", "wr0ng"), endpoint="/keyed")
     assert "wr0ng" not in str(caught.value)
+    with pytest.raises(SourceDataError, match=r"the request was refused \(422") as refused:
+        land(api, tmp_path, ApiKey("key", "wrong-place"), endpoint="/keyed")
+    assert "wrong-place" not in str(refused.value)

@@ -13,12 +13,20 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
 
-from millstream.errors import PermanentError, TransientError
+from millstream.errors import TransientError
 from millstream.marts import marts
 from millstream.models import models
 from millstream.settings import CHECKOUT
 from millstream_airflow import catalog
 from millstream_airflow.pipelines.maintain import LEAST_HOURS
+from millstream_airflow.project_checks import (
+    test_every_dag_says_what_it_is_and_whose,
+    test_every_dag_tells_when_it_fails,
+    test_every_param_has_a_type_and_a_description,
+    test_every_task_tries_again_only_what_may_pass,
+    test_no_dag_bounds_the_logical_dates_of_its_tasks,
+    test_what_publishes_is_behind_a_gate,
+)
 from millstream_airflow.tasks.retries import RETRY_POLICY, TASK_ARGS
 from millstream_stack.services.airflow_setup import POOLS
 
@@ -33,6 +41,15 @@ SPARK_OPERATORS = {
     "MaintainOperator",
     "MapReduceOperator",
 }
+# Of every project, and so of this one.
+__all__ = [
+    "test_every_dag_says_what_it_is_and_whose",
+    "test_every_dag_tells_when_it_fails",
+    "test_every_param_has_a_type_and_a_description",
+    "test_every_task_tries_again_only_what_may_pass",
+    "test_no_dag_bounds_the_logical_dates_of_its_tasks",
+    "test_what_publishes_is_behind_a_gate",
+]
 # What must be there beside what is declared: of lakes, not of one table.
 OPERATIONS = {"maintain_lake", "reconcile", "replay_quarantine"}
 
@@ -57,50 +74,11 @@ def test_all_dags_are_found_and_none_is_broken(bag: DagBag) -> None:
     assert files >= declared | OPERATIONS
 
 
-def test_every_dag_says_what_it_is_and_whose(dags: list[DAG]) -> None:
-    for dag in dags:
-        assert dag.description, dag.dag_id
-        assert dag.doc_md, dag.dag_id
-        assert dag.tags, dag.dag_id
-        assert dag.dagrun_timeout is not None, dag.dag_id
-        assert dag.max_active_runs == 1, dag.dag_id
-        assert not dag.catchup, dag.dag_id
-        for task in dag.tasks:
-            assert task.owner != "airflow", f"{dag.dag_id}.{task.task_id}"
-
-
 def test_spark_tasks_wait_in_a_pool_that_the_stack_creates(dags: list[DAG]) -> None:
     created = {name for name, _, _ in POOLS} - {"default_pool"}
     jobs = [task for dag in dags for task in dag.tasks if getattr(task, "task_type", "") in SPARK_OPERATORS]
     assert len(jobs) > len(dags)
     assert {task.pool for task in jobs} == created
-
-
-def test_every_param_has_a_type_and_a_description(dags: list[DAG]) -> None:
-    for dag in dags:
-        for name in dag.params:
-            param = dag.params.get_param(name)
-            assert param.schema.get("type"), f"{dag.dag_id}: {name}"
-            assert param.description, f"{dag.dag_id}: {name}"
-
-
-def test_every_task_tries_again_only_what_may_pass(dags: list[DAG]) -> None:
-    for dag in dags:
-        for task in dag.tasks:
-            policy = task.retry_policy
-            assert policy is not None, f"{dag.dag_id}.{task.task_id}"
-            assert task.retries >= 1
-            assert policy.evaluate(PermanentError("x"), 1, 3).action.value == "fail"
-            assert policy.evaluate(TransientError("x"), 1, 3).action.value == "retry"
-
-
-def test_no_dag_bounds_the_logical_dates_of_its_tasks(dags: list[DAG]) -> None:
-    """Airflow makes no task outside of them, also in a run by hand, which then succeeds without doing
-    anything. The time that a source covers bounds the timetable."""
-    for dag in dags:
-        assert (dag.start_date, dag.end_date) == (None, None), dag.dag_id
-        for task in dag.tasks:
-            assert (task.start_date, task.end_date) == (None, None), f"{dag.dag_id}.{task.task_id}"
 
 
 def test_an_exception_that_nobody_knows_is_tried_again_with_its_text() -> None:
@@ -135,21 +113,11 @@ def test_a_server_may_be_away_for_minutes_and_a_cleared_task_has_all_retries_aga
     assert RETRY_POLICY.evaluate(ValueError("x"), retries, retries).action.value == "fail"
 
 
-def test_every_dag_tells_when_it_fails(dags: list[DAG]) -> None:
-    for dag in dags:
-        assert dag.has_on_failure_callback, dag.dag_id
-
-
-def test_what_publishes_is_behind_a_gate(dags: list[DAG]) -> None:
+def test_each_table_is_published_by_one_dag(dags: list[DAG]) -> None:
     publishing = [task for dag in dags for task in dag.tasks if task.task_id.endswith("publish")]
     # One DAG a table, and the replay for all of datasets.
     assert len({task.dag.dag_id for task in publishing}) == len(publishing)
     assert len(publishing) == len(catalog.published_tables()) + 1
-    for task in publishing:
-        gate = task.task_id.replace("publish", "quality_gate")
-        assert gate in task.upstream_task_ids
-        assert task.trigger_rule == "all_success"
-        assert task.outlets
 
 
 def test_every_published_table_is_reconciled(bag: DagBag, dags: list[DAG]) -> None:

@@ -16,7 +16,7 @@ from tests.support.chain import Chain
 
 PAGE = CHECKOUT / "docs" / "reading.md"
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
-# The last one needs the stack's server.
+# The last one asks the stack's server: tests/connect/test_reading_over_connect.py.
 PLAIN = EXAMPLES[:-1]
 
 

@@ -95,7 +95,7 @@ def test_what_is_declared_in_a_project_is_there_and_nothing_else(project: Path) 
     ], shown.stderr
     passed = checks(project)
     assert passed.returncode == 0, passed.stdout
-    assert "4 passed" in passed.stdout
+    assert "10 passed" in passed.stdout
     assert (project / ".git").is_dir()
 
 

@@ -92,6 +92,8 @@ class PatientClient:
     def __init__(self, endpoint: HttpEndpoint, connection: str, patience: Patience) -> None:
         self._connection = connection
         self._patience = patience
+        # A server may repeat the address that it refuses.
+        self._shows_answers = not endpoint.hidden_params
         self._client = httpx.Client(
             auth=endpoint.auth,
             headers=dict(endpoint.headers),
@@ -183,8 +185,9 @@ class PatientClient:
                 f"{where}: there is no such address ({_status(answer)}). Correct the host in connection "
                 f"{self._connection}, or the contract's endpoint"
             )
+        said = f": {answer.text[:SHOWN_CHARACTERS]}" if self._shows_answers else ""
         return SourceDataError(
-            f"{where}: the request was refused ({_status(answer)}): {answer.text[:SHOWN_CHARACTERS]}. "
+            f"{where}: the request was refused ({_status(answer)}){said}. "
             "What to do: correct the request in the contract, or ask the API's owner; then clear the task"
         )
 
