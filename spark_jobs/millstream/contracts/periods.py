@@ -80,14 +80,16 @@ def following(period: str) -> str:
 
 def periods(start: str, end: str) -> list[str]:
     """All periods from `start` to `end`, both included, of one grain. Raises ContractError on a bad range."""
-    start_of(start), start_of(end)
-    if grain_of(start) != grain_of(end):
+    moment, last, grain = start_of(start), start_of(end), grain_of(start)
+    if grain is None or grain != grain_of(end):
         raise ContractError(f"the range has two grains: {start} to {end}")
-    if end < start:
+    if last < moment:
         raise ContractError(f"the range ends before it starts: {start} to {end}")
-    found = [start]
-    while found[-1] < end:
-        found.append(following(found[-1]))
+    found = []
+    # Hours of ten years are 87,600.
+    while moment <= last:
+        found.append(period_at(moment, grain))
+        moment = _AFTER[grain](moment)
     return found
 
 
