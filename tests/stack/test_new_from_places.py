@@ -166,5 +166,5 @@ def test_a_file_that_is_none_of_its_format_is_told_with_its_name(settings: Setti
     folder = tmp_path / "wrong"
     folder.mkdir()
     (folder / "a.parquet").write_text(ORDERS)
-    with pytest.raises(SourceDataError, match=r"a\.parquet is not a readable"):
+    with pytest.raises(SourceDataError, match=rf"^{folder}/a\.parquet is not a readable"):
         made(settings, folder)

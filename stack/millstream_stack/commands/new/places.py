@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from millstream.errors import ConfigurationError
+from millstream.errors import ConfigurationError, SourceDataError
 from millstream.sources.files import FilesExtractor
 from millstream.sources.places import Found, Place
 from millstream_stack.commands.new import looks
@@ -99,7 +99,10 @@ def _copied(place: Place, file: Found, whole: bool, limit: int | None, columns: 
             else:
                 head = _head(stream)
                 copy.write(head[: head.rfind(b"\n") + 1] or head)
-        return looks.at_file(path, {"look": Path(folder)}, "look", limit, columns)
+        try:
+            return looks.at_file(path, {"look": Path(folder)}, "look", limit, columns)
+        except SourceDataError as error:
+            raise SourceDataError(str(error).replace(str(path), place.where(file.path))) from error
 
 
 def _head(stream: Any) -> bytes:
