@@ -43,7 +43,8 @@ def adapt(table: Table, wanted: Mapping[str, str]) -> None:
 
 def read(column: Column[Any]) -> ColumnElement[Any]:
     """What is selected and compared for a column: itself, as a rule."""
-    instead: ColumnElement[Any] = column.info.get(INSTEAD, column)
+    # A column of a query has none.
+    instead: ColumnElement[Any] = getattr(column, "info", {}).get(INSTEAD, column)
     return instead
 
 

@@ -138,7 +138,7 @@ class SqlExtractor:
                 writer.write_table(arrow_table(table.where, landed, rows))
         return landing.land(
             source=f"{self._at_source.where}, all keys",
-            name=f"{self._source.table}-keys.parquet",
+            name=f"{self._source.short_name}-keys.parquet",
             read=in_memory(out.getvalue()),
             keys=True,
         )
@@ -174,7 +174,7 @@ class SqlExtractor:
         since = f" since {piece.since}" if piece.since is not None else ""
         return landing.land(
             source=f"{self._at_source.where}{since}, slice {piece.number}, batch {number}",
-            name=f"{self._source.table}-{piece.number:03d}-{number:05d}.parquet",
+            name=f"{self._source.short_name}-{piece.number:03d}-{number:05d}.parquet",
             read=in_memory(out.getvalue()),
             rows=batch.num_rows,
             watermark=piece.reached,

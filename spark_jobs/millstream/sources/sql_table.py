@@ -41,7 +41,7 @@ from millstream.contracts.contract import Contract
 from millstream.contracts.sources.sql import Source as SqlSource
 from millstream.errors import ConfigurationError, SchemaDriftError, SourceDataError, SourceUnavailableError
 from millstream.formats.record import alike
-from millstream.sources import mariadb
+from millstream.sources import mariadb, sql_query
 from millstream.sources.arrow_types import change_of_type, landed_columns
 from millstream.sources.key_order import KeyOrder
 from millstream.sources.ordering import Order, prepare_sqlite
@@ -54,6 +54,8 @@ REFUSED_LOGIN = re.compile(
     r"|Authentication plugin|Login failed for user|ORA-01017",
     re.IGNORECASE,
 )
+# SQLite has one class of errors for a query that is wrong and for a file that is locked.
+REFUSED_BY_SQLITE = re.compile(r"no such (table|column|function)|syntax error")
 
 
 class SourceTable:
@@ -72,10 +74,10 @@ class SourceTable:
 
     @property
     def where(self) -> str:
-        """The table and its database, in words; without login, password or options."""
+        """The table, or query, and its database, in words; without login, password or options."""
         url = self._engine.url
         host = f"{url.host or ''}{f':{url.port}' if url.port else ''}"
-        return f"table {self.source.table} of {url.get_backend_name()}://{host}/{url.database or ''}"
+        return f"{self.source.reads} of {url.get_backend_name()}://{host}/{url.database or ''}"
 
     @contextmanager
     def opened(self) -> Iterator[OpenTable]:
@@ -94,16 +96,7 @@ class SourceTable:
                 yield OpenTable(self.where, connection, self._reflected(connection), self.source)
 
     def _reflected(self, connection: Connection) -> Table:
-        schema, _, name = self.source.table.rpartition(".")
-        try:
-            table = Table(
-                name, MetaData(), schema=schema or None, autoload_with=connection, resolve_fks=False
-            )
-        except NoSuchTableError as error:
-            raise SchemaDriftError(
-                f"{self.where}: there is no such table that this login can see. Nothing was landed. What to "
-                "do: ask the database's owner, or correct source.table in the contract"
-            ) from error
+        table = self._of_query(connection) if self.source.query else self._of_table(connection)
         names = table.columns.keys()
         if same := alike(names):
             raise SchemaDriftError(
@@ -118,11 +111,30 @@ class SourceTable:
                 "source.key, columns and watermark in the contract"
             )
         read = read_columns(table, self.source)
-        if connection.dialect.name in mariadb.DIALECTS:
+        if connection.dialect.name in mariadb.DIALECTS and not self.source.query:
             mariadb.adapt(table, self._expected(read))
         changes = [*drift.of_columns(self._contract, read), *self._of_types(connection, table)]
         drift.require_allowed(self.where, changes, "Nothing was landed", read)
         return table
+
+    def _of_table(self, connection: Connection) -> Table:
+        schema, _, name = (self.source.table or "").rpartition(".")
+        try:
+            return Table(name, MetaData(), schema=schema or None, autoload_with=connection, resolve_fks=False)
+        except NoSuchTableError as error:
+            raise SchemaDriftError(
+                f"{self.where}: there is no such table that this login can see. Nothing was landed. What to "
+                "do: ask the database's owner, or correct source.table in the contract"
+            ) from error
+
+    def _of_query(self, connection: Connection) -> Any:
+        query = self.source.query or ""
+        names = sql_query.names_of(connection, query)
+        if same := alike(names):
+            raise ConfigurationError(
+                f"{self.where} selects columns named twice: {same}. What to do: name them apart, by AS"
+            )
+        return sql_query.selected(query, names, self._expected(names))
 
     def _expected(self, read: list[str]) -> dict[str, str]:
         """The contract's type of each column, by its name at the source."""
@@ -172,7 +184,10 @@ class SourceTable:
             raise self._refused(error) from error
 
     def _is_refusal(self, error: DBAPIError) -> bool:
-        return self._engine.dialect.name in mariadb.DIALECTS and mariadb.is_refusal(error)
+        name = self._engine.dialect.name
+        if name == "sqlite":
+            return REFUSED_BY_SQLITE.search(reason(error)) is not None
+        return name in mariadb.DIALECTS and mariadb.is_refusal(error)
 
     def _refused(self, error: SQLAlchemyError) -> SourceDataError:
         return SourceDataError(
@@ -274,7 +289,8 @@ class OpenTable:
             )
 
     def _is_declared_unique(self, key: Sequence[Column[Any]]) -> bool:
-        if any(column.nullable for column in key):
+        # Of a query nothing is known.
+        if any(getattr(column, "nullable", True) for column in key):
             return False  # SQLite lets even a primary key be NULL, unless it is declared otherwise
         own = {column.name for column in key}
         if {column.name for column in self.table.primary_key.columns} == own:
