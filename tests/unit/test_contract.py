@@ -75,7 +75,7 @@ def test_a_right_contract_loads_with_defaults(tmp_path: Path) -> None:
         ),
         (
             {"load": "partition", "partition": {"start": "2024-01"}},
-            ["orders.yaml", "a source of kind sql is not read by partition; use 'full', or 'watermark'"],
+            ["orders.yaml", "event_time: a database is read by month of this column"],
         ),
         (
             {"source": {"kind": "files", "connection": "drop", "format": "csv", "path": "orders/"}},

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 from sqlalchemy import Column, ColumnElement, Connection, String, cast, func, or_, types
 
+from millstream.contracts.periods import start_of
 from millstream.errors import ConfigurationError
 from millstream.sources import mariadb
 
@@ -151,6 +152,16 @@ class Order:
         if self._of_mariadb and (self._by_bytes or self.kind is bytes):
             return mariadb.given_bytes(value if self.kind is bytes else value.encode())
         return _spelled(value) if self._as_moments else value
+
+    def start_of(self, period: str) -> Any:
+        """What the expression is compared with, to mean the beginning of a period in UTC."""
+        start = start_of(period)
+        if self.kind is date and not self._as_moments:
+            return start.date()
+        if self._as_moments:
+            return _spelled(start)
+        has_zone = isinstance(self.column.type, types.DateTime) and self.column.type.timezone
+        return start.replace(tzinfo=UTC) if has_zone else start
 
     def present(self) -> Any:
         """Now, as what the expression is compared with. A time without a zone counts as UTC. Where the

@@ -15,7 +15,7 @@ import logging
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import ColumnElement, Engine, and_, case, func, or_, select, true
 
 from millstream.contracts.contract import Contract
+from millstream.contracts.periods import SHAPES, Period, following, grain_of
 from millstream.errors import ConfigurationError, SourceDataError
 from millstream.landing.manifest import LandedFile
 from millstream.landing.run import Landing, in_memory
@@ -44,7 +45,8 @@ KEYS_AT_ONCE = 50_000
 
 
 class SqlSlice(BaseModel):
-    """Rows whose key lies behind `after`, up to and with `upto`; null means no bound on that side.
+    """Rows whose key lies behind `after`, up to and with `upto`; null means no bound on that side. With a
+    `period` they are of it alone.
 
     Of these, rows whose watermark is at least `since` and at most `until`; rows without a watermark always.
     The next run starts at `reached`. The slice of `keys` is the keys of all rows.
@@ -60,6 +62,7 @@ class SqlSlice(BaseModel):
     until: str | None = None
     reached: str | None = None
     keys: bool = False
+    period: Period | None = None
 
 
 class SqlExtractor:
@@ -76,16 +79,19 @@ class SqlExtractor:
         self._source = self._at_source.source
 
     def plan(self, partitions: Sequence[str], watermark: str | None = None) -> list[SqlSlice]:
-        """Key ranges of about ten batches each; none when nothing is at or after the watermark.
+        """Key ranges of about ten batches each, of each period; none when nothing is at or after the
+        watermark.
 
         What was read within the look-back before the watermark is read again, in search of what was committed
         late, and so is the row that set the watermark: another one may have come in at the same moment.
         """
-        if partitions:
-            raise ConfigurationError(f"{self._contract.dataset}: a SQL source is not read by partition")
+        periods = self._periods(partitions)
         with self._at_source.opened() as table:
             table.check_order()
             table.check_key()
+            if periods and table.event is not None:
+                table.check_event(table.event)
+                return [piece for period in periods for piece in self._of_period(table, period)]
             whole = self._whole(table, watermark)
             count = select(func.count()).select_from(table.table).where(*self._bounds(table, whole))
             rows = table.value(count)
@@ -101,6 +107,30 @@ class SqlExtractor:
                 "right, set allow_empty in the contract"
             )
         return self._with_keys([whole] if watermark is None else [])
+
+    def _periods(self, asked: Sequence[str]) -> list[str]:
+        """The periods to read: those asked for, or all that the source has; none without a partition."""
+        partition = self._contract.partition
+        if partition is None and asked:
+            raise ConfigurationError(f"{self._contract.dataset}: it is not partitioned: see its contract")
+        if partition is None:
+            return []
+        if wrong := [one for one in asked if grain_of(one) != partition.grain]:
+            raise ConfigurationError(
+                f"{self._contract.dataset}: a partition is written {SHAPES[partition.grain]}, found "
+                f"{', '.join(wrong)}"
+            )
+        return sorted(set(asked)) or self._contract.periods_at(datetime.now(UTC))
+
+    def _of_period(self, table: OpenTable, period: str) -> list[SqlSlice]:
+        whole = SqlSlice(period=period)
+        rows = table.value(select(func.count()).select_from(table.table).where(*self._bounds(table, whole)))
+        if not rows and not self._contract.allow_empty:
+            raise SourceDataError(
+                f"{self._at_source.where} has no row of {period}. Nothing was landed. What to do: ask the "
+                "database's owner; if that is right, set allow_empty in the contract"
+            )
+        return self._cut(table, whole, rows) if rows else [whole]
 
     def fetch(self, piece: SqlSlice, landing: Landing) -> list[LandedFile]:
         """Land the slice's rows, a Parquet file a batch; those that an increment reads again as they were are
@@ -172,12 +202,14 @@ class SqlExtractor:
         out = io.BytesIO()
         pq.write_table(batch, out, compression="zstd")
         since = f" since {piece.since}" if piece.since is not None else ""
+        since += f", {piece.period}" if piece.period is not None else ""
         return landing.land(
             source=f"{self._at_source.where}{since}, slice {piece.number}, batch {number}",
             name=f"{self._source.short_name}-{piece.number:03d}-{number:05d}.parquet",
             read=in_memory(out.getvalue()),
             rows=batch.num_rows,
             watermark=piece.reached,
+            partition=piece.period,
         )
 
     def _cut(self, table: OpenTable, whole: SqlSlice, rows: int) -> list[SqlSlice]:
@@ -237,6 +269,11 @@ class SqlExtractor:
             bounds.append(table.key.upto(piece.upto))
         if table.watermark is not None:
             bounds += _watermark_bounds(table.watermark, piece)
+        if table.event is not None and piece.period is not None:
+            bounds += [
+                table.event.expression >= table.event.start_of(piece.period),
+                table.event.expression < table.event.start_of(following(piece.period)),
+            ]
         return bounds
 
 

@@ -93,7 +93,8 @@ class SourceTable:
                     prepare_sqlite(connection)
                 if connection.dialect.name in mariadb.DIALECTS:
                     mariadb.prepare(connection)
-                yield OpenTable(self.where, connection, self._reflected(connection), self.source)
+                table = self._reflected(connection)
+                yield OpenTable(self.where, connection, table, self.source, self._event(table))
 
     def _reflected(self, connection: Connection) -> Table:
         table = self._of_query(connection) if self.source.query else self._of_table(connection)
@@ -135,6 +136,14 @@ class SourceTable:
                 f"{self.where} selects columns named twice: {same}. What to do: name them apart, by AS"
             )
         return sql_query.selected(query, names, self._expected(names))
+
+    def _event(self, table: Table) -> str | None:
+        """The column by whose periods a partitioned dataset is read, as it is called at the source."""
+        if self._contract.partition is None:
+            return None
+        names = table.columns.keys()
+        pairs = zip(self._contract.columns, self._contract.layout(names).delivered, strict=True)
+        return next(name for column, name in pairs if column.name == self._contract.event_time)
 
     def _expected(self, read: list[str]) -> dict[str, str]:
         """The contract's type of each column, by its name at the source."""
@@ -211,7 +220,9 @@ def read_columns(table: Table, source: SqlSource) -> list[str]:
 class OpenTable:
     """A reflected table and the connection it was reflected through."""
 
-    def __init__(self, where: str, connection: Connection, table: Table, source: SqlSource) -> None:
+    def __init__(
+        self, where: str, connection: Connection, table: Table, source: SqlSource, event: str | None = None
+    ) -> None:
         dialect = connection.dialect.name
         self.where = where
         self.table = table
@@ -227,6 +238,7 @@ class OpenTable:
         self.watermark: Order | None = None
         if source.watermark is not None:
             self.watermark = Order(table.columns[source.watermark], dialect, of_times=True)
+        self.event = None if event is None else Order(table.columns[event], dialect, of_times=True)
 
     def rows(self, query: Executable) -> Sequence[Any]:
         """All rows of `query`. Raises SourceDataError when a value is not what its column's type says."""
@@ -250,12 +262,21 @@ class OpenTable:
     def check_order(self) -> None:
         """Raises SourceDataError when key or watermark have values that cannot be compared with the others:
         reading in their order would lose rows."""
-        for order in filter(None, (*self.key.orders, self.watermark)):
+        for order in filter(None, (*self.key.orders, self.watermark, self.event)):
             if (condition := order.is_no_moment) is not None:
                 self._refuse_values(order, condition, "is no time in ISO 8601, such as 2024-05-01T10:00:00")
         for order in self.key.orders:
             if order.may_have_no_place:
                 self._refuse_values(order, order.has_no_place, "comes at no place")
+
+    def check_event(self, event: Order) -> None:
+        """Raises SourceDataError when a row lies in no period: no run would read it."""
+        lost = select(func.count()).select_from(self.table).where(self.wanted, event.has_no_place)
+        if rows := self.value(lost):
+            raise SourceDataError(
+                f"{self.where}: {rows} rows have no time in {event.column.name}, by which they are read. "
+                "Nothing was landed. What to do: correct the rows there, or leave them out by source.filter"
+            )
 
     def _refuse_values(self, order: Order, condition: ColumnElement[bool], why: str) -> None:
         first = self.key.columns[0]

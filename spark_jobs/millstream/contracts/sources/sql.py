@@ -13,10 +13,23 @@ from millstream.contracts.sources import SourceName
 if TYPE_CHECKING:
     from millstream.contracts.contract import Contract
 
+MOMENTS = ("date", "timestamp", "timestamp_ntz")
 # By whose grammars a query may be a SELECT.
 DIALECTS = ("postgres", "mysql", "sqlite", "tsql", "oracle", "snowflake")
 # What could end a condition and begin something else.
 _NO_CONDITION = re.compile(r";|--|/\*|#")
+
+
+def _check_periods(contract: Contract) -> None:
+    """Raises ValueError where nothing says in which period a row of the database lies."""
+    assert contract.partition is not None
+    times = ("timestamp", "timestamp_ntz") if contract.partition.grain == "hour" else MOMENTS
+    column = next((one for one in contract.columns if one.name == contract.event_time), None)
+    if column is None or column.type not in times or column.nullable:
+        raise ValueError(
+            f"event_time: a database is read by {contract.partition.grain} of this column, which has to be "
+            f"{' or '.join(times)} and nullable: false"
+        )
 
 
 def _check_query(query: str) -> None:
@@ -49,6 +62,7 @@ def _several(value: object) -> object:
 class Source(sources.Source):
     """A table of a SQL database, or what a query selects, read in key order."""
 
+    by_partition: ClassVar[bool] = True
     one_table: ClassVar[bool] = True
     can_count: ClassVar[bool] = True
 
@@ -113,6 +127,8 @@ class Source(sources.Source):
         return frozenset(name for name in (*self.key, self.watermark) if name is not None)
 
     def check(self, contract: Contract) -> None:
+        if contract.partition is not None:
+            _check_periods(contract)
         read = self.own_columns.union(self.columns)
         unread = [column.name for column in contract.columns if column.delivered_as(read) is None]
         if self.columns and unread:
