@@ -18,6 +18,7 @@ from millstream_stack.commands.new.arrow_kinds import kinds_of
 from millstream_stack.commands.new.options import NO_NAMES, options_of
 
 SAMPLE_ROWS = 50_000
+NO_TABLES = "Of files that are no tables, such as images, a contract says format: binary (docs/contracts.md)"
 # Endings that say the same as a format's name.
 ENDINGS = {"tsv": "csv", "tbl": "csv", "ndjson": "jsonl"}
 
@@ -131,7 +132,7 @@ def format_of_name(name: str) -> str:
     if (ending := ending_of(name)) is None:
         raise ConfigurationError(
             f"{name}: no format is known by this name; files are named by one of "
-            f"{', '.join(sorted(endings()))}"
+            f"{', '.join(sorted(endings()))}. {NO_TABLES}"
         )
     return endings()[ending]
 

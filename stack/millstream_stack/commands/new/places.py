@@ -81,7 +81,7 @@ def _of_folder(place: Place, folder: str) -> str:
     if not known:
         raise ConfigurationError(
             f"FROM: {place.where(folder)}: no file there, and none below it, whose name says a known format: "
-            f"{', '.join(looks.endings())}"
+            f"{', '.join(looks.endings())}. {looks.NO_TABLES}"
         )
     ((ending, _),) = Counter(ending for _, ending in known).most_common(1)
     chosen = [file for file, own in known if own == ending]
