@@ -219,7 +219,7 @@ def test_a_table_that_its_transform_no_longer_makes_is_refused(settings: Setting
     told = " ".join(text.split())
     assert "silver.airlines: refused: " in told
     assert "the table has columns that its transform no longer makes so: wings int" in told
-    assert "give them back, or move the table away" in told
+    assert "give them back, or start the ingest with rebuild" in told
     assert "refused: the table's columns, see above" in told
     assert "allowed" not in told
     # Its readers' runs do not write it.

@@ -83,6 +83,7 @@ def _build(contract: Contract) -> None:
         task_id="load_bronze",
         job="load_bronze",
         dataset=dataset,
+        arguments={"rebuild": "{{ params.rebuild }}"},
         skip_if="{{ params.mode == 'etl' }}",
         doc_md="Every landed row as the source sent it, with its file and row number. Skipped in ETL mode.",
     )
@@ -116,13 +117,13 @@ def plan(dataset: str) -> list[dict[str, Any]]:
     from millstream.publishing.compatibility import require_compatible
     from millstream_airflow.connections import extractor_for
 
-    contract = catalog.contract(dataset)
+    context = get_current_context()
+    contract = _as_read(dataset, context)
     require_compatible(contract, catalog.lake_root())
     for one in unsaid(contract):
         log.warning("dags/datasets/%s.yaml does not say: %s", dataset, one)
-    context = get_current_context()
     _landing(dataset, context).begin()
-    pieces = extractor_for(contract).plan(periods_of_run(contract, context), _watermark(contract, context))
+    pieces = extractor_for(contract).plan(_periods(contract, context), _watermark(contract, context))
     if not pieces:
         leave_note(context, [NOTHING_NEW])
     return [piece.model_dump(mode="json") for piece in pieces]
@@ -132,8 +133,8 @@ def plan(dataset: str) -> list[dict[str, Any]]:
 def extract(dataset: str, piece: dict[str, Any]) -> list[dict[str, Any]]:
     from millstream_airflow.connections import extractor_for, slice_of
 
-    contract = catalog.contract(dataset)
-    landing = _landing(dataset, get_current_context())
+    context = get_current_context()
+    contract, landing = _as_read(dataset, context), _landing(dataset, context)
     files = extractor_for(contract).fetch(slice_of(contract, piece), landing)
     return [file.model_dump(mode="json") for file in files]
 
@@ -147,13 +148,39 @@ def land(dataset: str, fetched: Any) -> dict[str, Any]:
     if all(file.keys for file in files) and has_these_keys(_landing(dataset, context), files):
         skip(NOTHING_NEW)
     partitions = sorted({file.partition for file in files if file.partition})
-    known = _watermark(catalog.contract(dataset), context)
+    known = _watermark(_as_read(dataset, context), context)
     manifest = _landing(dataset, context).commit(partitions, files, watermark_low=known)
     return {
         "partitions": partitions,
         "watermark_high": manifest.watermark_high,
         "files": len(manifest.files),
     }
+
+
+def _as_read(dataset: str, context: Context) -> Contract:
+    """The contract by which a run reads the source: all that there is, where the table is made anew.
+
+    Raises: ConfigurationError: the table cannot be made anew, because its history would be lost.
+    """
+    contract = catalog.contract(dataset)
+    if not context["params"].get("rebuild"):
+        return contract
+    if contract.history is not None:
+        raise ConfigurationError(
+            f"{dataset}: rebuild would lose the versions of rows that silver.{dataset}_history has and the "
+            "source has no more. Nothing was done. What to do: give the dataset another name, which begins a "
+            "history of its own"
+        )
+    # Of files whose rows are added all are read once more.
+    return contract.model_copy(update={"load": "full"}) if contract.load == "append" else contract
+
+
+def _periods(contract: Contract, context: Context) -> list[str]:
+    if contract.partition and context["params"].get("rebuild"):
+        dag_run = context["dag_run"]
+        assert dag_run is not None
+        return contract.periods_at(dag_run.run_after)
+    return periods_of_run(contract, context)
 
 
 def _as_fetched(dataset: str, fetched: Any) -> list[LandedFile]:
@@ -183,7 +210,8 @@ def _watermark(contract: Contract, context: Context) -> str | None:
     """
     from millstream.lake import history
 
-    if contract.load != "watermark" or context["params"].get("full_refresh"):
+    params = context["params"]
+    if contract.load != "watermark" or params.get("full_refresh") or params.get("rebuild"):
         return None
     before = _landing(contract.dataset, context).landed()
     if before is not None:
@@ -206,6 +234,13 @@ def _params(contract: Contract) -> dict[str, Param]:
             description="elt: load raw rows to bronze, transform inside the lake. etl: transform in flight.",
         )
     }
+    params["rebuild"] = Param(
+        False,
+        type="boolean",
+        description="Make the table anew from all that the source has, with the columns, types, key and "
+        "partition that the contract has now: for a change that its readers notice, with a higher version. "
+        "The table stays as it is until the new one has passed.",
+    )
     if contract.partition:
         params |= of_source(contract, datetime.now(UTC))
     if contract.load == "watermark":

@@ -120,6 +120,8 @@ class PublishOperator(SparkJobOperator):
             arguments["load"] = contract.load
             arguments["partition_column"] = contract.partition.column if contract.partition else None
             arguments["contract_version"] = contract.version
+            if context["params"].get("rebuild"):
+                arguments |= {"load": "full", "partitions": [], "rebuild": True}
         before = history.read_both(TableRef.parse(arguments["table"]), arguments["lake_root"])
         return {
             **arguments,

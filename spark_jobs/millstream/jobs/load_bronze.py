@@ -31,11 +31,13 @@ from millstream.publishing.compatibility import require_compatible
 
 
 class Args(JobModel):
-    """`run` is the run's key; what it landed is in its manifest."""
+    """`run` is the run's key; what it landed is in its manifest. With `rebuild` it is all that bronze has
+    afterwards, cut as its contract says now."""
 
     lake_root: str
     run: RunKey
     contract: dict[str, Any]
+    rebuild: bool = False
 
 
 class Result(JobModel):
@@ -62,40 +64,39 @@ def run(spark: SparkSession, args: Args) -> Result:
         .observe(counted, F.count(F.lit(1)).alias("rows"))
     )
     uri = table.uri(args.lake_root)
-    _replace_partitions(rows, uri, contract, manifest, args.run, changes)
+    _write(rows, uri, contract, manifest, args, changes)
     return Result(table=str(table), version=table_version(uri), rows=int(counted.get["rows"]), drift=changes)
 
 
-def _partition_by(contract: Contract, uri: str) -> str:
+def _partition_by(contract: Contract, uri: str, rebuild: bool) -> str:
     """How bronze is cut: as it is already, since a contract may be loaded otherwise than before."""
-    present = history.snapshot(uri)
+    present = None if rebuild else history.snapshot(uri)
     if present is not None and present.partition_columns:
         return present.partition_columns[0]
     # A key range that a longer-lived source delivers grows by runs, everything else by partition.
     return "_ingest_run" if contract.load in INCREMENTS else "_partition"
 
 
-def _replace_partitions(
+def _write(
     rows: DataFrame,
     uri: str,
     contract: Contract,
     manifest: Manifest,
-    run: str,
+    args: Args,
     changes: tuple[drift.Change, ...],
 ) -> None:
+    """Replace what bronze has of the run, or of its partitions; all of it, where it is made anew."""
     noted = {
         "kind": KIND,
-        "run": run,
+        "run": args.run,
         "partitions": manifest.partitions,
         "columns": read_as(contract),
         "drift": CHANGES.dump_python(changes, mode="json"),
     }
-    (
-        rows.write.format("delta")
-        .mode("overwrite")
-        .option("replaceWhere", bronze_condition(contract, manifest, run))
-        .option("mergeSchema", "true")
-        .option("userMetadata", json.dumps(noted))
-        .partitionBy(_partition_by(contract, uri))
-        .save(uri)
-    )
+    writer = rows.write.format("delta").mode("overwrite").option("userMetadata", json.dumps(noted))
+    if args.rebuild:
+        writer = writer.option("overwriteSchema", "true")
+    else:
+        condition = bronze_condition(contract, manifest, args.run)
+        writer = writer.option("replaceWhere", condition).option("mergeSchema", "true")
+    writer.partitionBy(_partition_by(contract, uri, args.rebuild)).save(uri)

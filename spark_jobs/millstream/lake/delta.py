@@ -125,7 +125,7 @@ def require_columns(uri: str, schema: StructType, present: Snapshot | None) -> N
     if lost:
         raise ContractError(
             f"{uri}: the table has columns that its transform no longer makes so: {', '.join(lost)}. Nothing "
-            "was published. What to do: give them back, or move the table away and run all partitions again"
+            "was published. What to do: give them back, or start the ingest with rebuild"
         )
 
 

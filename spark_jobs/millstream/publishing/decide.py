@@ -107,7 +107,7 @@ def decide(
         request=request,
         account=account,
         superseded=older,
-        changed=_differs(account, request, histories),
+        changed=_differs(account, request, histories) or _is_to_be_rebuilt(request, histories.table),
         may_be_known=_may_be_known(account, request, histories.table),
         scope=scope_of(request.load, histories.table),
         condition=condition(request.partition_column or "", request.partitions),
@@ -227,6 +227,11 @@ def _differs(account: Account, request: Request, histories: Histories) -> bool:
         _same(account, counts, published.get(name)) and _same_quarantine(counts, kept.get(name))
         for name, counts in account.partitions.items()
     )
+
+
+def _is_to_be_rebuilt(request: Request, published: History) -> bool:
+    """Whether the table is to be made anew, and the run has not done so in an earlier attempt."""
+    return request.rebuild and not own_accounts(request, published)
 
 
 def _same(

@@ -22,7 +22,8 @@ class Request(BaseModel):
     `contract` is a dataset's; by it broken rows are kept as received. `drift` is what the transform found
     changed at its source, `fetch_began` when the run began to fetch what was staged. A replay publishes what
     `run` landed once more; `replay` is the run that does it. `rest` is given with months of a mart: the
-    versions of its tables of which the months are that are left as they are.
+    versions of its tables of which the months are that are left as they are. With `rebuild` the table is made
+    anew: all its rows, and the columns, key and partition that its contract has now.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,6 +44,7 @@ class Request(BaseModel):
     watermark: str | None = None
     fetch_began: datetime | None = None
     replay: RunKey | None = None
+    rebuild: bool = False
 
     @model_validator(mode="after")
     def _replaces_what_it_loads(self) -> Self:
@@ -52,6 +54,8 @@ class Request(BaseModel):
             )
         if self.load != "partition" and self.partitions:
             raise ValueError(f"load {self.load!r} has no partitions, found {', '.join(self.partitions)}")
+        if self.rebuild and (self.load != "full" or self.replay is not None):
+            raise ValueError("rebuild: all rows of the table are replaced, by load 'full'")
         if self.contract is not None and self.fetch_began is None:
             raise ValueError("what was landed needs fetch_began, which orders it among other runs'")
         return self

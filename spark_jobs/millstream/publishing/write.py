@@ -113,7 +113,10 @@ def _partition_by(work: Work) -> tuple[str, ...]:
 
 
 def _write_rows(work: Work) -> None:
-    _define(work, work.state.histories.table.now)
+    present = work.state.histories.table.now
+    # What is made anew gets its columns with its rows.
+    if present is None or not work.publication.request.rebuild:
+        _define(work, present)
     names, transaction = work.columns.fieldNames(), work.transaction(work.table)
     changed = differ(work.columns, [name for name in names if name != SOURCE_ROW_ID])
     if work.defined.history:
@@ -127,7 +130,7 @@ def _write_rows(work: Work) -> None:
             work.uri,
             work.publication.condition,
             transaction,
-            schema_too=work.defined.mart,
+            schema_too=work.defined.mart or work.publication.request.rebuild,
             partition_by=_partition_by(work),
         )
         return
@@ -156,7 +159,9 @@ def _write_quarantine(work: Work) -> None:
     )
     uri = place.uri(work.lake_root)
     definition = quarantine.definition(work.table, work.columns)
-    create_table(work.spark, uri, definition, work.state.histories.quarantine.now)
+    present = work.state.histories.quarantine.now
+    if present is None or not request.rebuild:
+        create_table(work.spark, uri, definition, present)
     condition = work.publication.quarantine_condition
     replace(
         broken,
@@ -164,7 +169,7 @@ def _write_quarantine(work: Work) -> None:
         condition,
         work.transaction(place),
         more_columns=True,
-        schema_too=work.defined.mart,
+        schema_too=work.defined.mart or request.rebuild,
         partition_by=definition.partition_by,
     )
 
