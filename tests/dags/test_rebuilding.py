@@ -49,9 +49,7 @@ def test_of_files_whose_rows_are_added_all_are_read(monkeypatch: pytest.MonkeyPa
 def test_a_history_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     known(monkeypatch, history="scd2", keep="latest by at")
     assert ingest._as_read("events", context(False)).history == "scd2"
-    with pytest.raises(
-        ConfigurationError, match="rebuild would lose the versions of rows"
-    ):
+    with pytest.raises(ConfigurationError, match="rebuild would lose the versions of rows"):
         ingest._as_read("events", context(True))
 
 

@@ -147,6 +147,19 @@ def test_unchanged_source_is_not_written_again(storage, lake):
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
+def test_what_is_delivered_for_another_period_lands_in_its_folder(storage):
+    files = []
+    for run, partition in (("1", None), ("2", "2013-01")):
+        landing = Landing(storage, "airlines", run)
+        file = landing.land("airlines.csv", "airlines.csv", in_memory(CONTENT), partition=partition)
+        landing.commit([], [file])
+        files.append(file)
+    first, second = files
+    assert "partition=" not in first.path
+    assert "/partition=2013-01/" in second.path
+    assert (first.sha256, second.status) == (second.sha256, "unchanged")
+
+
 def test_refused_bytes_leave_nothing_and_a_later_try_lands(storage, lake):
     landing = Landing(storage, "airlines", "1")
     with pytest.raises(SourceDataError, match="34 bytes, none good"):
