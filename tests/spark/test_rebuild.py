@@ -18,7 +18,8 @@ from millstream.transforms import table_of
 from tests.support.chain import Chain
 from tests.support.updates import chain_of
 
-pytestmark = pytest.mark.spark
+# Each run of the chain takes half a minute on busy cores.
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 
 SOURCE = {"kind": "files", "connection": "drop", "format": "csv", "quiet_seconds": 0}
 FIRST: dict[str, Any] = {
