@@ -66,4 +66,4 @@ class Reader:
         assert contract.read_text() == proposed().replace(HOME_ON_THE_PAGE, str(self.home))
         for path in files_shown(PAGE):
             self.save(path)
-        assert "4 passed" in self.run(check)
+        assert "10 passed" in self.run(check)
