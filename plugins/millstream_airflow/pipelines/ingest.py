@@ -117,9 +117,9 @@ def plan(dataset: str) -> list[dict[str, Any]]:
     from millstream.publishing.compatibility import require_compatible
     from millstream_airflow.connections import extractor_for
 
+    require_compatible(catalog.contract(dataset), catalog.lake_root())
     context = get_current_context()
     contract = _as_read(dataset, context)
-    require_compatible(contract, catalog.lake_root())
     for one in unsaid(contract):
         log.warning("dags/datasets/%s.yaml does not say: %s", dataset, one)
     _landing(dataset, context).begin()
