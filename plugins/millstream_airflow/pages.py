@@ -84,7 +84,8 @@ def build(lake_root: str) -> FastAPI:
     async def refusal(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         if error.status_code == 401 and "text/html" in request.headers.get("accept", ""):
-            target = escape(quote(str(request.url.path), safe="/"))
+            asked = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
+            target = escape(quote(asked, safe="/"))
             return HTMLResponse(LOGIN_PAGE.format(target=target), 401, HEADERS)
         return await http_exception_handler(request, error)
 

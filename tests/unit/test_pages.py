@@ -102,6 +102,11 @@ def test_a_browser_without_a_login_is_told_where_to_log_in(client: TestClient) -
     answer = client.get(path, headers={"Accept": "text/html,*/*"})
     assert answer.status_code == 401
     assert f'href="/api/v2/auth/login?next={path}"' in answer.text
+    # Also to the index of one table.
+    answer = client.get(
+        "/millstream/data-docs/index.html?table=silver.flights", headers={"Accept": "text/html"}
+    )
+    assert "?next=/millstream/data-docs/index.html%3Ftable%3Dsilver.flights" in answer.text
 
 
 def test_a_viewer_sees_the_page_by_token_and_by_cookie(client: TestClient, tokens: dict[str, str]) -> None:
@@ -113,6 +118,8 @@ def test_a_viewer_sees_the_page_by_token_and_by_cookie(client: TestClient, token
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")
     for listing in ("", "index.html"):
         assert 'href="silver.flights/r1-v0.html"' in client.get(f"/millstream/data-docs/{listing}").text
+    other = client.get("/millstream/data-docs/index.html?table=silver.planes").text
+    assert 'href="silver.flights/r1-v0.html"' not in other
 
 
 def test_while_the_storage_fails_the_pages_say_so(
