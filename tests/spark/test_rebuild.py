@@ -13,6 +13,8 @@ from millstream.contracts.contract import Contract
 from millstream.errors import ContractError
 from millstream.lake import history
 from millstream.lake.tables import TableRef
+from millstream.publishing import write
+from millstream.publishing.work import Work
 from millstream.quality.suites import suite_of
 from millstream.transforms import table_of
 from tests.support.chain import Chain
@@ -66,11 +68,23 @@ def sales(spark: SparkSession, tmp_path: Path) -> Chain:
     return chain
 
 
-def test_a_table_gets_another_key_types_columns_and_partition(sales: Chain) -> None:
+def test_a_table_gets_another_key_types_columns_and_partition(
+    sales: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = sales.version()
     old = sorted(map(tuple, sales.rows().select("id", "total").collect()))
     changed(sales, SECOND)
     anew = staged(sales, "r2", MONTHS)
+
+    # An attempt that ends between its two commits leaves the table as it was.
+    def ended(work: Work) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(write, "_write_rows", ended)
+        with pytest.raises(KeyboardInterrupt):
+            sales.publish("r2", anew, [], load="full", rebuild=True)
+    assert sales.version() == before
     assert sorted(map(tuple, sales.rows().select("id", "total").collect())) == old
 
     result = sales.publish("r2", anew, [], load="full", rebuild=True)
